@@ -1,0 +1,17 @@
+package strategies
+
+import (
+	"context"
+	"time"
+)
+
+const baselineDoc = "No timeout at all: waits for the op however long it takes, to feel how slow it is."
+
+// Baseline is the strategy baseline: Do calls ops with ctx as it is and ignores
+// timeout. It ends early only when ctx is done and the ops are aware.
+type Baseline struct{}
+
+// Do is as Strategy says.
+func (Baseline) Do(ctx context.Context, _ time.Duration, ops ...Op) error {
+	return together(ops)(ctx)
+}

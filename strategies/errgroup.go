@@ -1,0 +1,56 @@
+package strategies
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const errgroupDoc = "The op beside a watchdog in an errgroup: the watchdog's error cancels the group on time, but Wait waits for every function, so a deaf op makes it late."
+
+// Errgroup is the strategy errgroup: Do runs ops as the functions of one group,
+// beside a watchdog that fails it at the timeout; the failure cancels the
+// group's context. Wait waits for every function of the group, so it returns
+// when the slowest op does (https://go.dev/issue/26099): an errgroup enforces
+// no deadline on a deaf op.
+//
+// A bare errgroup crashes the process when a function panics
+// (https://go.dev/issue/74275); here it comes back as a *PanicError.
+type Errgroup struct{}
+
+// Do is as Strategy says.
+func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
+	group, ctx := errgroup.WithContext(ctx)
+	finished := make(chan struct{})
+	group.Go(func() error { return watchdog(ctx, timeout, finished) })
+
+	var running atomic.Int64
+	running.Store(int64(len(ops)))
+	for _, op := range ops {
+		group.Go(func() error {
+			err := guard(ctx, op)
+			if running.Add(-1) == 0 {
+				close(finished)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// watchdog returns ErrTimeout at the timeout, or nil once the work is finished
+// or has failed.
+func watchdog(ctx context.Context, timeout time.Duration, finished <-chan struct{}) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ErrTimeout
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+}

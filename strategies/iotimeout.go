@@ -1,0 +1,26 @@
+package strategies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const ioTimeoutDoc = "The client's own timeouts (http.Client.Timeout, gomemcache's Timeout, the DSN's readTimeout): on time for aware and deaf alike, but only where there is I/O."
+
+// IOTimeout is the strategy io-timeout: Do calls ops that carry timeout in the
+// clients that they use, and names the clients' errors: one that says Timeout,
+// as net.Error does, matches ErrTimeout. It bounds nothing by itself, so an op
+// without I/O, such as a computation, is never cut.
+type IOTimeout struct{}
+
+// Do is as Strategy says.
+func (IOTimeout) Do(ctx context.Context, _ time.Duration, ops ...Op) error {
+	err := together(ops)(ctx)
+	var timeout interface{ Timeout() bool }
+	if ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
+}

@@ -1,0 +1,102 @@
+package strategies
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Op is slow work. An op is aware when it returns soon after ctx is done, and
+// deaf when it goes on to its own end whatever ctx says.
+type Op func(ctx context.Context) error
+
+// Family says where a strategy sits.
+type Family string
+
+// The families of timeouts.
+const (
+	Unbounded     Family = "none"
+	AroundCall    Family = "around the call"
+	AroundHandler Family = "around the handler"
+	InsideClient  Family = "inside the client"
+	OutProcess    Family = "outside the process"
+)
+
+// Strategy is one way to bound the wait for ops.
+type Strategy struct {
+	Name   string // as in the URL
+	Family Family
+	Doc    string // one sentence for the page, the README's table and the help
+
+	// Do runs ops at once and waits for them at most timeout, as far as the
+	// strategy is able to. It calls each op exactly once, even if so late that
+	// nobody waits for it any more.
+	//
+	// It returns nil when every op did; an error that matches both ErrTimeout
+	// and context.DeadlineExceeded when the timeout cut the wait, also when
+	// the ops' own errors came after the bound had passed; else the first
+	// error of an op. A panic of an op that runs on a goroutine of its own
+	// comes back as a *PanicError; one on the caller's goroutine goes on
+	// unwinding it.
+	Do func(ctx context.Context, timeout time.Duration, ops ...Op) error
+}
+
+// All returns every strategy, new, in the order of the page: the one without a
+// bound first, to feel how slow it is.
+func All() []Strategy {
+	return []Strategy{
+		{"baseline", Unbounded, baselineDoc, Baseline{}.Do},
+		{"goroutine-abandon", AroundCall, goroutineAbandonDoc, new(GoroutineAbandon).Do},
+		{"context-cancel", AroundCall, contextCancelDoc, ContextCancel{}.Do},
+		{"timer-panic", AroundCall, timerPanicDoc, new(TimerPanic).Do},
+		{"errgroup", AroundCall, errgroupDoc, Errgroup{}.Do},
+		{"io-timeout", InsideClient, ioTimeoutDoc, IOTimeout{}.Do},
+	}
+}
+
+// ErrTimeout is matched by the error of every strategy that cut a wait. It
+// also matches context.DeadlineExceeded and has the Timeout method of net.Error.
+var ErrTimeout error = timeoutError{}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "timed out" }
+func (timeoutError) Timeout() bool { return true }
+func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// PanicError is a panic of an op on a goroutine of its own, where it would
+// have taken the whole process down.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the op panicked: %v", e.Value) }
+
+// guard calls op and turns its panic into a *PanicError.
+func guard(ctx context.Context, op Op) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return op(ctx)
+}
+
+// together makes one op of several that run at once; the first error cancels
+// the others, and it returns when all of them have.
+func together(ops []Op) Op {
+	if len(ops) == 1 {
+		return ops[0]
+	}
+	return func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, op := range ops {
+			group.Go(func() error { return guard(ctx, op) })
+		}
+		return group.Wait()
+	}
+}
