@@ -1,0 +1,99 @@
+package backends_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+)
+
+func starters() map[string]starter {
+	return map[string]starter{
+		"http":  backends.StartHTTP,
+		"cache": backends.StartCache,
+		"db":    backends.StartDB,
+	}
+}
+
+func TestStartsAndCloses(t *testing.T) {
+	for name, from := range starters() {
+		t.Run(name, func(t *testing.T) {
+			s, err := from(backends.Options{MaxDelay: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Name != name || !strings.HasPrefix(s.Addr, "127.0.0.1:") {
+				t.Errorf("Name %q, Addr %q", s.Name, s.Addr)
+			}
+			idle, err := net.Dial("tcp", s.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer idle.Close()
+			for range 2 {
+				if err := s.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			}
+			if c, err := net.DialTimeout("tcp", s.Addr, time.Second); err == nil {
+				c.Close()
+				t.Error("accepts after Close")
+			}
+		})
+	}
+}
+
+// The bound is an order of magnitude over what it takes, and a fifth of what go-mysql's own key set-up takes.
+func TestStartsFast(t *testing.T) {
+	fastest := time.Hour
+	for range 5 {
+		began := time.Now()
+		for _, from := range starters() {
+			start(t, from, backends.Options{MaxDelay: time.Second})
+		}
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest > 50*time.Millisecond {
+		t.Errorf("starting the three took %s", fastest)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		for _, from := range starters() {
+			s, err := from(backends.Options{MaxDelay: time.Second})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.Close()
+		}
+	}
+}
+
+func TestParseDelay(t *testing.T) {
+	for text, want := range map[string]string{
+		"300ms": "300ms", "1.5s": "1.5s", "0": "0s", "0.3": "300ms", "10": "10s", "10s": "10s",
+		"":         `bad duration "": write 300ms, 1.5s or plain seconds`,
+		"soon":     `bad duration "soon": write 300ms, 1.5s or plain seconds`,
+		"-1":       `duration "-1" is negative`,
+		"-1e300":   `duration "-1e300" is negative`,
+		"-1ms":     `duration "-1ms" is negative`,
+		"11":       `duration "11" is over the cap of 10s`,
+		"10.001s":  `duration "10.001s" is over the cap of 10s`,
+		"1e300":    `duration "1e300" is over the cap of 10s`,
+		"NaN":      `duration "NaN" is over the cap of 10s`,
+		"Inf":      `duration "Inf" is over the cap of 10s`,
+		"1\r\nEND": `bad duration "1\r\nEND": write 300ms, 1.5s or plain seconds`,
+	} {
+		d, err := backends.ParseDelay(text, 10*time.Second)
+		got := d.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("ParseDelay(%q) = %s, want %s", text, got, want)
+		}
+	}
+}
