@@ -1,0 +1,23 @@
+.PHONY: help test race bench ci servers
+
+help:
+	@echo "make test      go test ./..., nothing needed beside Go"
+	@echo "make race      the same under the race detector"
+	@echo "make bench     the benchmarks"
+	@echo "make servers   start a real memcached and MariaDB for the tests"
+	@echo "make ci        everything that must hold before a change goes in"
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+bench:
+	scripts/bench
+
+ci:
+	.ci/run
+
+servers:
+	@scripts/servers start
