@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"gotimeout/internal/receipt"
+)
+
+// Answer is the body of every answer to a run, run or refused. What a refused
+// one has not is null.
+type Answer struct {
+	Completed bool           `json:"completed"`
+	Time      *string        `json:"time"`
+	Timeout   *string        `json:"timeout"`
+	Name      *string        `json:"name"`
+	Slow      *string        `json:"slow"`
+	Status    receipt.Status `json:"status"`
+	Ctx       *string        `json:"ctx"`
+	Family    *string        `json:"family"`
+	Answered  *float64       `json:"answered_ms"`
+	Overshoot *float64       `json:"overshoot_ms"`
+	Error     *receipt.Error `json:"error"`
+	Receipt   *string        `json:"receipt"`
+}
+
+// answerOf makes the answer from the receipt of an answered run.
+func answerOf(v receipt.View) Answer {
+	time := strconv.FormatFloat(*v.Answered, 'f', 0, 64) + "ms"
+	path := "/receipts/" + v.ID
+	return Answer{
+		Completed: *v.Status == receipt.Completed,
+		Time:      &time, Timeout: &v.Timeout, Name: &v.Name, Slow: &v.Slow,
+		Status: *v.Status, Ctx: &v.Ctx, Family: &v.Family,
+		Answered: v.Answered, Overshoot: v.Overshoot,
+		Error: v.Error, Receipt: &path,
+	}
+}
+
+// refuse answers that nothing was run, with a code and a sentence.
+func refuse(w http.ResponseWriter, status int, code, sentence string) {
+	writeJSON(w, status, Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
+}
+
+// badParameter answers for a query that was not understood.
+func badParameter(w http.ResponseWriter, err error) {
+	refuse(w, http.StatusBadRequest, "bad_parameter", err.Error())
+}
+
+// writeJSON writes an answer that a person can read in a terminal.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		panic(err) // only a type that JSON does not know, which any test finds
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // fails only when the caller has left
+}

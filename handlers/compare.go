@@ -1,0 +1,62 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+// longest bounds every run and every wait for one: full use of both caps.
+func (l *Lab) longest() time.Duration { return l.MaxDelay + l.MaxTimeout }
+
+// lateness is how long a comparison waits for what still goes on when its last
+// run was ended.
+const lateness = 5 * time.Second
+
+// compare runs every strategy at once on the same op and answers when nothing
+// of them goes on any more.
+func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
+	p, err := l.parse(r.URL.RawQuery)
+	if err != nil {
+		badParameter(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), l.longest()+lateness)
+	defer cancel()
+	rows := l.runAll(ctx, p)
+	if strings.Contains(r.Header.Get("Accept"), "application/json") {
+		writeJSON(w, http.StatusOK, map[string]any{"rows": rows})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	writeTable(w, p, rows)
+}
+
+// runAll returns a row a strategy: its receipt, or one that says why there is none.
+func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
+	rows := make([]receipt.View, len(l.Strategies))
+	var all sync.WaitGroup
+	for i, s := range l.Strategies {
+		all.Go(func() {
+			rc, err := l.execute(ctx, s, p)
+			if err != nil {
+				rows[i] = refusedRow(s, err)
+				return
+			}
+			rc.Wait(ctx)
+			rows[i] = rc.View()
+		})
+	}
+	all.Wait()
+	return rows
+}
+
+func refusedRow(s strategies.Strategy, err error) receipt.View {
+	status := receipt.Refused
+	return receipt.View{Name: s.Name, Family: string(s.Family), Status: &status, Error: refusal(err)}
+}

@@ -1,0 +1,153 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+)
+
+// The tables are exact in a bubble. Where the work goes on after the answers,
+// the table comes when it has ended.
+func TestCompare(t *testing.T) {
+	for name, tc := range map[string]struct {
+		query string
+		after time.Duration
+	}{
+		"aware":   {"", 5 * time.Second},
+		"deaf":    {"ctx=deaf&delay=10&timeout=250ms", 10 * time.Second},
+		"all":     {"op=all&ctx=deaf&delay=9.5s&timeout=1500ms&backend=deaf&work=sleep", 9500 * time.Millisecond},
+		"unseen":  {"op=cache", 0},
+		"minutes": {"op=all&ctx=aware&delay=1m30.5s&timeout=1m1.5s&backend=aware&work=sleep", 90500 * time.Millisecond},
+		"fails":   {"op=fails", 0},
+		"panics":  {"op=panics", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lab *handlers.Lab) {
+				start := time.Now()
+				w := get(t, lab, "/compare?"+tc.query)
+				if d := time.Since(start); d != tc.after {
+					t.Errorf("took %v, want %v", d, tc.after)
+				}
+				checkCounts(t, lab, none)
+				checkTable(t, w.Result(), w.Body.String())
+				golden(t, "compare-"+name+".txt", w.Body.Bytes())
+			})
+		})
+	}
+}
+
+// checkTable checks that a table fits a terminal.
+func checkTable(t *testing.T, r *http.Response, body string) {
+	t.Helper()
+	if got := r.Header.Get("Content-Type"); r.StatusCode != 200 || got != "text/plain; charset=utf-8" {
+		t.Errorf("status %d, Content-Type %q", r.StatusCode, got)
+	}
+	for line := range strings.Lines(body) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+}
+
+// An op's error may have lines and any length.
+func TestCompareLongError(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Ops[4].Prepare = func(context.Context, handlers.Call) error {
+			return errors.New(strings.Repeat("it went wrong, ", 10) + "\nand that was all")
+		}
+		w := get(t, lab, "/compare?op=fails")
+		checkTable(t, w.Result(), w.Body.String())
+		if got := strings.Join(strings.Fields(w.Body.String()), " "); !strings.Contains(got, "baseline: it went wrong, it went wrong") ||
+			!strings.Contains(got, "wrong, and that was all") {
+			t.Errorf("the error is not whole in\n%s", w.Body)
+		}
+	})
+}
+
+type rows struct {
+	Rows []receipt.View `json:"rows"`
+}
+
+func compareJSON(t *testing.T, lab *handlers.Lab, accept, query string) []receipt.View {
+	t.Helper()
+	r := request(t.Context(), http.MethodGet, "/compare?"+query)
+	r.Header.Set("Accept", accept)
+	w := serve(lab, r)
+	checkStatus(t, w, http.StatusOK)
+	return read[rows](t, w).Rows
+}
+
+func TestCompareJSON(t *testing.T) {
+	for _, accept := range []string{"application/json", "text/html;q=0.5, application/json", "application/json; q=1"} {
+		bubble(t, func(t *testing.T, lab *handlers.Lab) {
+			got := compareJSON(t, lab, accept, "delay=5h&timeout=1h")
+			for i, s := range lab.Strategies {
+				v, want := got[i], matrix[s.Name].aware
+				if v.Name != s.Name || !v.Complete || *v.Answered != float64(want.answered/time.Millisecond) || *v.BackendEnded != want.backend {
+					t.Errorf("row %d: %+v, want %s with %+v", i, v, s.Name, want)
+				}
+				if lab.Ledger.Get(v.ID) == nil {
+					t.Errorf("no receipt %q", v.ID)
+				}
+			}
+		})
+	}
+}
+
+// Runs that the lab refused have rows too, which say why.
+func TestCompareRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(receipt.Limits{InFlight: 9, Abandoned: 1, Busy: 9})
+		get(t, lab, "/goroutine-abandon?delay=5h")
+		w := get(t, lab, "/compare")
+		checkTable(t, w.Result(), w.Body.String())
+		golden(t, "compare-refused.txt", w.Body.Bytes())
+		for i, v := range compareJSON(t, lab, "application/json", "") {
+			checkError(t, v, receipt.Refused, receipt.Error{Code: "too_many_abandoned",
+				Message: "earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"})
+			if v.Name != lab.Strategies[i].Name || v.ID != "" || v.Answered != nil || v.Ended != nil {
+				t.Errorf("row %d: %+v", i, v)
+			}
+		}
+		settle(t, lab)
+	})
+}
+
+// Where there is room for some, those run.
+func TestCompareRefusedInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(receipt.Limits{InFlight: 2, Abandoned: 9, Busy: 9})
+		refused := 0
+		for _, v := range compareJSON(t, lab, "application/json", "") {
+			if *v.Status == receipt.Refused {
+				refused++
+			}
+		}
+		if want := len(lab.Strategies) - 2; refused != want {
+			t.Errorf("%d refused, want %d", refused, want)
+		}
+		settle(t, lab)
+	})
+}
+
+// A caller that leaves is not waited for: what goes on is in the receipts.
+func TestCompareCallerGone(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		serve(lab, request(ctx, http.MethodGet, "/compare?delay=5h&timeout=1h"))
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("took %v, want 1m", d)
+		}
+		checkCounts(t, lab, receipt.Counts{Abandoned: 1})
+	})
+}

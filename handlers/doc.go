@@ -1,0 +1,10 @@
+// Package handlers serves the lab over HTTP: one endpoint a strategy, the
+// receipts, the comparison of all strategies, the index page and the health of
+// the backends.
+//
+// It parses what was asked, opens a receipt, lets the strategy run the op and
+// says how it went. It knows no client and no backend: the ops come as
+// functions, so it is tested without a network. It refuses, with one sentence
+// and before anything runs, whatever it does not understand or what is over
+// the lab's caps.
+package handlers

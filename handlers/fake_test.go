@@ -1,0 +1,75 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+const cacheNoDelay = "a real memcached has no slow command; make the network to it slow instead"
+
+var errOp = errors.New("the backend said no")
+
+// fakeOps are ops that take time and nothing else, and report to the ledger as
+// backends do.
+func fakeOps(l *receipt.Ledger) []handlers.Op {
+	slow := func(c handlers.Call) strategies.Op { return slowOp(l, c) }
+	computes := func(c handlers.Call) bool { return c.Work == "cpu" && c.Delay > 0 }
+	fails := func(handlers.Call) strategies.Op {
+		return func(context.Context) error { return errOp }
+	}
+	panics := func(handlers.Call) strategies.Op {
+		return func(context.Context) error { panic("boom") }
+	}
+	return []handlers.Op{
+		{Name: "http", Doc: "Waits.", Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true, Parts: parts(slow)},
+		{Name: "cache", Doc: "Is never slow.", NoDelay: cacheNoDelay, Parts: parts(slow)},
+		{Name: "db", Doc: "Waits, or computes.", Works: []string{"sleep", "cpu"}, Reports: 1, Seen: true, Busy: computes, Parts: parts(slow)},
+		{Name: "all", Doc: "Three <at> once.", Works: []string{"sleep", "cpu"}, Backends: []string{"aware", "deaf"},
+			Reports: 3, Seen: true, Parts: parts(slow, slow, slow)},
+		{Name: "fails", Doc: "Fails.", Parts: parts(fails)},
+		{Name: "panics", Doc: "Panics.", Parts: parts(panics)},
+	}
+}
+
+func parts(parts ...func(handlers.Call) strategies.Op) []func(handlers.Call) strategies.Op {
+	return parts
+}
+
+// slowOp is a call of a client that has a timeout of its own, on a backend that
+// stops when the client leaves, unless it is deaf.
+func slowOp(l *receipt.Ledger, c handlers.Call) strategies.Op {
+	return func(ctx context.Context) error {
+		c.Dialed()
+		defer c.Closed()
+		rc := l.Get(c.Run)
+		rc.BackendBegan()
+		if c.DeafBackend {
+			time.AfterFunc(c.Delay, rc.BackendEnded)
+		} else {
+			defer rc.BackendEnded()
+		}
+		if c.Deaf {
+			ctx = context.Background()
+		}
+		d := c.Delay
+		if c.IOTimeout > 0 {
+			d = min(d, c.IOTimeout)
+		}
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if d < c.Delay {
+			return fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
+		}
+		return nil
+	}
+}

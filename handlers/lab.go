@@ -1,0 +1,83 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// Lab is what the endpoints serve.
+type Lab struct {
+	Strategies []strategies.Strategy
+	Ops        []Op // the first is the default
+	Ledger     *receipt.Ledger
+	MaxDelay   time.Duration
+	MaxTimeout time.Duration
+	Backends   func(ctx context.Context) []Backend // asks each backend how it is
+	Log        *slog.Logger
+}
+
+// Op is slow work that can be asked for by name.
+type Op struct {
+	Name     string
+	Doc      string   // one sentence for the page
+	NoDelay  string   // why a delay can't be asked for, "" where it can
+	Works    []string // what work= may be, the default first; nil where there is no choice
+	Backends []string // what backend= may be, the default first; nil where there is no choice
+
+	Reports int             // how many backends report when they began and stopped
+	Seen    bool            // all its backends report
+	Busy    func(Call) bool // whether a call computes in this process; nil is never
+
+	// Prepare is called before the run's clock starts, where it is set.
+	Prepare func(context.Context, Call) error
+	// Parts make the calls of the op, which run at once.
+	Parts []func(Call) strategies.Op
+}
+
+// Call is one call of an op.
+type Call struct {
+	Delay                  time.Duration
+	Deaf                   bool // the op ignores its context
+	DeafBackend            bool // the backend ignores the client's disconnect
+	Work                   string
+	Run                    string        // the receipt's ID, by which a backend reports
+	IOTimeout              time.Duration // for the client's own timeouts, where over 0
+	Dialed, Reused, Closed func()        // tell the receipt of connections
+}
+
+// Routes returns the lab's endpoints.
+func (l *Lab) Routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.GetHead, plainHeaders)
+	r.NotFound(l.notFound)
+	r.MethodNotAllowed(wrongMethod)
+
+	r.Get("/", l.index)
+	for _, s := range l.Strategies {
+		r.Get("/"+s.Name, l.run(s))
+	}
+	r.Get("/compare", l.compare)
+	r.Get("/receipts", l.lastReceipts)
+	r.Get("/receipts/{id}", l.oneReceipt)
+	r.Get("/backends", l.backends)
+	r.Get("/healthz", healthz)
+	r.Get("/readyz", l.readyz)
+	return r
+}
+
+// plainHeaders keeps answers out of caches: each is a measurement.
+func plainHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,137 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	roomy = receipt.Limits{InFlight: 1000, Abandoned: 1000, Busy: 1000}
+	none  receipt.Counts
+)
+
+// newLab returns a lab of fake ops. Its strategies keep timers, so one that is
+// used in a bubble must be made in it.
+func newLab(limits receipt.Limits) *handlers.Lab {
+	lab := &handlers.Lab{
+		Strategies: strategies.All(),
+		Ledger:     receipt.NewLedger("lab", 50, limits),
+		MaxDelay:   10 * time.Hour,
+		MaxTimeout: 6 * time.Hour,
+		Backends:   func(context.Context) []handlers.Backend { return nil },
+	}
+	lab.Ops = fakeOps(lab.Ledger)
+	return lab
+}
+
+// bubble runs a test on a lab where time is exact, and sees that nothing of
+// its runs is left in the counts.
+func bubble(t *testing.T, test func(t *testing.T, lab *handlers.Lab)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(roomy)
+		test(t, lab)
+		settle(t, lab)
+	})
+}
+
+// settle waits until nothing of the last runs goes on, as time in a bubble
+// stands still without it.
+func settle(t *testing.T, lab *handlers.Lab) {
+	t.Helper()
+	for _, rc := range lab.Ledger.Last(lab.Ledger.Size()) {
+		rc.Wait(t.Context())
+	}
+	checkCounts(t, lab, none)
+}
+
+func checkCounts(t *testing.T, lab *handlers.Lab, want receipt.Counts) {
+	t.Helper()
+	if got := lab.Ledger.Counts(); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+func request(ctx context.Context, method, target string) *http.Request {
+	return httptest.NewRequestWithContext(ctx, method, target, nil)
+}
+
+// serve serves a request without a socket.
+func serve(lab *handlers.Lab, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	lab.Routes().ServeHTTP(w, r)
+	return w
+}
+
+func get(t *testing.T, lab *handlers.Lab, target string) *httptest.ResponseRecorder {
+	t.Helper()
+	return serve(lab, request(t.Context(), http.MethodGet, target))
+}
+
+func checkStatus(t *testing.T, w *httptest.ResponseRecorder, want int) {
+	t.Helper()
+	if w.Code != want {
+		t.Fatalf("status %d, want %d:\n%s", w.Code, want, w.Body)
+	}
+}
+
+func read[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
+	t.Helper()
+	if got := w.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
+		t.Errorf("Content-Type %q", got)
+	}
+	if got := w.Header().Get("Content-Length"); got != strconv.Itoa(w.Body.Len()) {
+		t.Errorf("Content-Length %q of %d bytes", got, w.Body.Len())
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%v in\n%s", err, w.Body)
+	}
+	return v
+}
+
+// view reads the receipt of an answer.
+func view(t *testing.T, lab *handlers.Lab, w *httptest.ResponseRecorder) receipt.View {
+	t.Helper()
+	path := read[handlers.Answer](t, w).Receipt
+	if path == nil {
+		t.Fatalf("no receipt in\n%s", w.Body)
+	}
+	r := get(t, lab, *path)
+	checkStatus(t, r, http.StatusOK)
+	return read[receipt.View](t, r)
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("got\n%s\nwant, as in %s,\n%s", got, path, want)
+	}
+}

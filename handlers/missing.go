@@ -1,0 +1,31 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// notFound answers with the list of what there is.
+func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
+	refuse(w, http.StatusNotFound, "not_found", fmt.Sprintf(
+		"there is nothing at %.60s: the strategies are %s; and there are /compare, /receipts, /backends, /healthz, /readyz and /",
+		r.URL.Path, list(l.paths())))
+}
+
+func (l *Lab) paths() []string {
+	paths := make([]string, len(l.Strategies))
+	for i, s := range l.Strategies {
+		paths[i] = "/" + s.Name
+	}
+	return paths
+}
+
+// wrongMethod answers for a path that is there, of which only GET and HEAD are.
+func wrongMethod(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	refuse(w, http.StatusMethodNotAllowed, "wrong_method", fmt.Sprintf("%.20s is not allowed here: use GET", r.Method))
+}

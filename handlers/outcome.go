@@ -1,0 +1,73 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+// httpStatus is the one place that maps an outcome to HTTP.
+var httpStatus = map[receipt.Status]int{
+	receipt.Completed: http.StatusOK,
+	receipt.TimedOut:  http.StatusGatewayTimeout,
+	receipt.Failed:    http.StatusBadGateway,
+	receipt.Refused:   http.StatusServiceUnavailable,
+}
+
+// outcome says how a run ended.
+func outcome(ctx context.Context, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
+	var panicked *strategies.PanicError
+	switch {
+	case err == nil:
+		return receipt.Completed, nil
+	case errors.Is(err, strategies.ErrTimeout):
+		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err)}
+	case context.Cause(ctx) == errLongest:
+		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took more than its caps on delay and timeout together: is the backend or the network so slow?"}
+	case ctx.Err() != nil:
+		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}
+	case errors.As(err, &panicked):
+		return receipt.Failed, &receipt.Error{Code: "op_panicked", Message: err.Error()}
+	default:
+		return receipt.Failed, &receipt.Error{Code: "op_failed", Message: err.Error()}
+	}
+}
+
+// timedOut is the sentence of a timeout, with what the op said of it.
+func timedOut(timeout time.Duration, err error) string {
+	sentence := "no answer within " + timeout.String()
+	if of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error()); of != "" {
+		sentence += of
+	}
+	return sentence
+}
+
+// refusals says for each error of the ledger what the caller can do.
+var refusals = []struct {
+	err            error
+	code, sentence string
+}{
+	{receipt.ErrInFlight, "too_many_in_flight", "this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"},
+	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"},
+	{receipt.ErrBusy, "too_many_busy", "this lab has as many runs that compute as its processors can bear: try again in a second"},
+}
+
+// unavailable answers for a run that the ledger refused.
+func unavailable(w http.ResponseWriter, err error) {
+	w.Header().Set("Retry-After", "1")
+	writeJSON(w, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: refusal(err)})
+}
+
+func refusal(err error) *receipt.Error {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return &receipt.Error{Code: r.code, Message: r.sentence}
+		}
+	}
+	return &receipt.Error{Code: "refused", Message: err.Error()}
+}

@@ -1,0 +1,154 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+// eachStrategy runs a test of what a run is like whatever the strategy.
+func eachStrategy(t *testing.T, test func(t *testing.T, lab *handlers.Lab, path string)) {
+	t.Helper()
+	for _, s := range newLab(roomy).Strategies {
+		t.Run(s.Name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lab *handlers.Lab) { test(t, lab, "/"+s.Name) })
+		})
+	}
+}
+
+func checkError(t *testing.T, v receipt.View, status receipt.Status, want receipt.Error) {
+	t.Helper()
+	if *v.Status != status || v.Error == nil || *v.Error != want {
+		t.Errorf("status %s with %+v, want %s with %+v", *v.Status, v.Error, status, want)
+	}
+}
+
+func TestOpFails(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		w := get(t, lab, path+"?op=fails")
+		checkStatus(t, w, http.StatusBadGateway)
+		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "op_failed", Message: "the backend said no"})
+	})
+}
+
+// An op that panics takes no one with it: on whatever goroutine, it is a failed
+// run, and the next one is served.
+func TestOpPanics(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		w := get(t, lab, path+"?op=panics")
+		checkStatus(t, w, http.StatusBadGateway)
+		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "op_panicked", Message: "the op panicked: boom"})
+		checkCounts(t, lab, none)
+		checkStatus(t, get(t, lab, path+"?delay=0"), http.StatusOK)
+	})
+}
+
+// A caller that leaves is no timeout. The answer is for nobody, the receipt
+// says it.
+func TestCallerGone(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, cancel)
+		w := serve(lab, request(ctx, http.MethodGet, path+"?delay=5h&timeout=1h"))
+		checkStatus(t, w, http.StatusBadGateway)
+		settle(t, lab)
+		v := view(t, lab, w)
+		checkError(t, v, receipt.Failed, receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"})
+		ended := 6e4
+		if path == "/goroutine-abandon" {
+			ended = 18e6 // nobody told the op
+		}
+		if *v.Answered != 6e4 || v.Overshoot != nil || *v.Ended != ended {
+			t.Errorf("answered %v, overshoot %v, ended %v; want 60000, null, %v", *v.Answered, v.Overshoot, *v.Ended, ended)
+		}
+	})
+}
+
+// The op is prepared before the clock starts, with the call as it will be.
+func TestPrepareIsNotMeasured(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		var got handlers.Call
+		lab.Ops[0].Prepare = func(ctx context.Context, c handlers.Call) error {
+			checkCounts(t, lab, none)
+			time.Sleep(hour)
+			got = c
+			return ctx.Err()
+		}
+		start := time.Now()
+		w := get(t, lab, path+"?delay=1s&timeout=1m&ctx=deaf&backend=deaf")
+		checkStatus(t, w, http.StatusOK)
+		if d := time.Since(start); d != hour+time.Second {
+			t.Errorf("took %v, want the hour of Prepare and 1s", d)
+		}
+		settle(t, lab)
+		if v := view(t, lab, w); *v.Answered != 1000 || *v.Ended != 1000 || *v.BackendEnded != 1000 {
+			t.Errorf("answered %v, ended %v, backend %v; want 1000 each", *v.Answered, *v.Ended, *v.BackendEnded)
+		}
+		if got.Delay != time.Second || !got.Deaf || !got.DeafBackend {
+			t.Errorf("prepared for %+v", got)
+		}
+	})
+}
+
+// A caller that leaves while the op is prepared ends that too.
+func TestCallerGoneBeforeTheStart(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		lab.Ops[0].Prepare = func(ctx context.Context, _ handlers.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), hour)
+		defer cancel()
+		w := serve(lab, request(ctx, http.MethodGet, path))
+		checkStatus(t, w, http.StatusBadGateway)
+		settle(t, lab)
+		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"})
+	})
+}
+
+// Of an op that could not be prepared no part is called.
+func TestPrepareFails(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		all := &lab.Ops[3]
+		all.Prepare = func(context.Context, handlers.Call) error { return errors.New("no speed of BENCHMARK") }
+		for i := range all.Parts {
+			all.Parts[i] = func(handlers.Call) strategies.Op {
+				return func(context.Context) error { t.Error("the op was called"); return nil }
+			}
+		}
+		w := get(t, lab, path+"?op=all")
+		checkStatus(t, w, http.StatusBadGateway)
+		settle(t, lab)
+		v := view(t, lab, w)
+		checkError(t, v, receipt.Failed, receipt.Error{Code: "op_failed", Message: "no speed of BENCHMARK"})
+		if *v.Answered != 0 || v.BackendEnded != nil {
+			t.Errorf("answered %v, backend %v", *v.Answered, v.BackendEnded)
+		}
+	})
+}
+
+// A run that takes more than both caps together is ended by the lab, which
+// says so and doesn't blame the caller.
+func TestOverCaps(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		hangs := func(handlers.Call) strategies.Op {
+			return func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		}
+		lab.Ops = append(lab.Ops, handlers.Op{Name: "hangs", Parts: []func(handlers.Call) strategies.Op{hangs}})
+		start := time.Now()
+		w := get(t, lab, "/baseline?op=hangs")
+		checkStatus(t, w, http.StatusBadGateway)
+		if v := view(t, lab, w); v.Error == nil || v.Error.Code != "over_caps" {
+			t.Errorf("error %+v", v.Error)
+		}
+		if took := time.Since(start); took != lab.MaxDelay+lab.MaxTimeout {
+			t.Errorf("ended after %v, want %v", took, lab.MaxDelay+lab.MaxTimeout)
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package handlers
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The defaults are the original's: http, 5s, 1s.
+const (
+	defaultDelay   = 5 * time.Second
+	defaultTimeout = time.Second
+)
+
+// params is what a run was asked to do.
+type params struct {
+	op      Op
+	delay   time.Duration
+	timeout time.Duration
+	ctx     string // "aware" or "deaf"
+	work    string
+	backend string
+}
+
+// parse reads the query of a run. Its errors are sentences for the caller.
+func (l *Lab) parse(raw string) (p params, err error) {
+	q, err := query(raw, "op", "delay", "timeout", "ctx", "work", "backend")
+	if err != nil {
+		return p, err
+	}
+	if p.op, err = l.op(q); err != nil {
+		return p, err
+	}
+	if p.ctx, err = choice(q, "ctx", "", []string{"aware", "deaf"}); err != nil {
+		return p, err
+	}
+	of := " for op=" + p.op.Name
+	if p.work, err = choice(q, "work", of, p.op.Works); err != nil {
+		return p, err
+	}
+	if p.backend, err = choice(q, "backend", of, p.op.Backends); err != nil {
+		return p, err
+	}
+	if p.delay, err = l.delay(q, p.op); err != nil {
+		return p, err
+	}
+	p.timeout, err = duration(q, "timeout", min(defaultTimeout, l.MaxTimeout), l.MaxTimeout)
+	if err == nil && p.timeout == 0 {
+		err = fmt.Errorf("timeout=%s bounds nothing: it must be over 0", q["timeout"])
+	}
+	return p, err
+}
+
+// query reads a query of parameters that may be given once each.
+func query(raw string, allowed ...string) (map[string]string, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the query is malformed (%w): write name=value&name=value", err)
+	}
+	q := make(map[string]string, len(values))
+	for name, vs := range values {
+		switch {
+		case !slices.Contains(allowed, name):
+			return nil, fmt.Errorf("there is no parameter %.40q: use %s", name, list(allowed))
+		case len(vs) > 1:
+			return nil, fmt.Errorf("%s is given %d times: give it once", name, len(vs))
+		case vs[0] == "":
+			return nil, fmt.Errorf("%s is empty: give it a value or leave it out", name)
+		}
+		q[name] = vs[0]
+	}
+	return q, nil
+}
+
+func (l *Lab) op(q map[string]string) (Op, error) {
+	name, given := q["op"]
+	if !given {
+		return l.Ops[0], nil
+	}
+	names := make([]string, len(l.Ops))
+	for i, op := range l.Ops {
+		if op.Name == name {
+			return op, nil
+		}
+		names[i] = op.Name
+	}
+	return Op{}, fmt.Errorf("there is no op %.40q: use %s", name, list(names))
+}
+
+// choice reads a parameter that is one of allowed, the first by default.
+func choice(q map[string]string, name, of string, allowed []string) (string, error) {
+	value, given := q[name]
+	switch {
+	case !given && len(allowed) == 0:
+		return "", nil
+	case !given:
+		return allowed[0], nil
+	case len(allowed) == 0:
+		return "", fmt.Errorf("there is no %s%s: leave it out", name, of)
+	case !slices.Contains(allowed, value):
+		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of, list(allowed))
+	}
+	return value, nil
+}
+
+// delay reads the delay, which by default only an op has whose backend can be slow.
+func (l *Lab) delay(q map[string]string, op Op) (time.Duration, error) {
+	otherwise := min(defaultDelay, l.MaxDelay)
+	if op.NoDelay != "" {
+		otherwise = 0
+	}
+	d, err := duration(q, "delay", otherwise, l.MaxDelay)
+	if err == nil && d > 0 && op.NoDelay != "" {
+		return 0, fmt.Errorf("delay=%s can't be had: %s", q["delay"], op.NoDelay)
+	}
+	return d, err
+}
+
+// duration reads a duration as Go writes it or in plain seconds.
+func duration(q map[string]string, name string, otherwise, longest time.Duration) (time.Duration, error) {
+	text, given := q[name]
+	if !given {
+		return otherwise, nil
+	}
+	d, err := time.ParseDuration(text)
+	if seconds, notSeconds := strconv.ParseFloat(text, 64); notSeconds == nil {
+		// Beyond the cap or no number at all, it may not fit a Duration.
+		if !(seconds <= longest.Seconds()) {
+			seconds = longest.Seconds() + 1
+		}
+		d, err = time.Duration(math.Round(max(seconds, -1)*float64(time.Second))), nil
+	}
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%s=%.40s is no duration: write 250ms, 1.5s or plain seconds", name, text)
+	case d < 0:
+		return 0, fmt.Errorf("%s=%.40s is negative: use 0 to %s", name, text, longest)
+	case d > longest:
+		return 0, fmt.Errorf("%s=%.40s is over this lab's cap: use at most %s", name, text, longest)
+	}
+	return d, nil
+}
+
+// list writes words as a sentence does: "a, b or c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,0 +1,130 @@
+package handlers_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/internal/receipt"
+)
+
+// checkRefused checks the whole answer of a run that was not started.
+func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence string) {
+	t.Helper()
+	want := map[string]any{
+		"completed": false, "time": nil, "timeout": nil, "name": nil, "slow": nil,
+		"status": "refused", "ctx": nil, "family": nil, "answered_ms": nil, "overshoot_ms": nil,
+		"error": map[string]any{"code": code, "message": sentence}, "receipt": nil,
+	}
+	if got := read[map[string]any](t, w); !reflect.DeepEqual(got, want) {
+		t.Errorf("answer\n%v, want\n%v", got, want)
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
+		"and there are /compare, /receipts, /backends, /healthz, /readyz and /"
+	for path, shown := range map[string]string{
+		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
+		"/%3Cscript%3E":                "/<script>", // in JSON, which nothing sniffs
+		"/" + strings.Repeat("x", 100): "/" + strings.Repeat("x", 59),
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
+			w := serve(newLab(roomy), request(t.Context(), method, path))
+			checkStatus(t, w, http.StatusNotFound)
+			checkRefused(t, w, "not_found", "there is nothing at "+shown+there)
+			if !strings.Contains(w.Body.String(), shown) {
+				t.Errorf("%s is escaped in\n%s", shown, w.Body)
+			}
+		}
+	}
+}
+
+func TestWrongMethod(t *testing.T) {
+	for _, path := range []string{"/", "/baseline", "/compare", "/receipts", "/receipts/lab-1", "/backends", "/healthz", "/readyz"} {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "BREW"} {
+			w := serve(newLab(roomy), request(t.Context(), method, path))
+			checkStatus(t, w, http.StatusMethodNotAllowed)
+			checkRefused(t, w, "wrong_method", method+" is not allowed here: use GET")
+			checkAllow(t, w)
+		}
+		w := serve(newLab(roomy), request(t.Context(), http.MethodOptions, path))
+		checkStatus(t, w, http.StatusNoContent)
+		checkAllow(t, w)
+		if w.Body.Len() > 0 {
+			t.Errorf("OPTIONS %s has the body %s", path, w.Body)
+		}
+	}
+}
+
+func checkAllow(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	if got := w.Header().Get("Allow"); got != "GET, HEAD, OPTIONS" {
+		t.Errorf("Allow is %q", got)
+	}
+}
+
+// The lab protects itself with 503 and says when to come back. One that was
+// refused leaves no trace, and when the work has ended there is room again.
+func TestLimits(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limits   receipt.Limits
+		held     string
+		next     string
+		code     string
+		sentence string
+	}{
+		"in flight": {receipt.Limits{InFlight: 1, Abandoned: 9, Busy: 9}, "/baseline?delay=5h", "/errgroup?delay=0", "too_many_in_flight",
+			"this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"},
+		"abandoned": {receipt.Limits{InFlight: 9, Abandoned: 1, Busy: 9}, "/goroutine-abandon?delay=5h", "/errgroup?delay=0", "too_many_abandoned",
+			"earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"},
+		"busy": {receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 1}, "/goroutine-abandon?op=db&work=cpu&delay=5h", "/errgroup?op=db&work=cpu&delay=1ms", "too_many_busy",
+			"this lab has as many runs that compute as its processors can bear: try again in a second"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lab := newLab(tc.limits)
+				held := make(chan int)
+				go func() { held <- serve(lab, request(t.Context(), http.MethodGet, tc.held)).Code }()
+				time.Sleep(hour)
+
+				w := get(t, lab, tc.next)
+				checkStatus(t, w, http.StatusServiceUnavailable)
+				checkRefused(t, w, tc.code, tc.sentence)
+				if got := w.Header().Get("Retry-After"); got != "1" {
+					t.Errorf("Retry-After is %q", got)
+				}
+				if n := len(lab.Ledger.Last(9)); n != 1 {
+					t.Errorf("%d receipts, want the held one alone", n)
+				}
+
+				if code := <-held; code != http.StatusOK && code != http.StatusGatewayTimeout {
+					t.Errorf("the held run: status %d", code)
+				}
+				settle(t, lab)
+				checkStatus(t, get(t, lab, tc.next), http.StatusOK)
+				settle(t, lab)
+			})
+		})
+	}
+}
+
+// A run that doesn't compute is let in where those that do are not.
+func TestBusyIsForThoseThatCompute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 0})
+		for target, want := range map[string]int{
+			"/baseline?op=db&work=sleep": 200, "/baseline?op=db&work=cpu&delay=0": 200, "/baseline?op=http": 200,
+			"/baseline?op=db&work=cpu&delay=1ms": 503,
+		} {
+			if w := get(t, lab, target); w.Code != want {
+				t.Errorf("%s: status %d, want %d", target, w.Code, want)
+			}
+		}
+		settle(t, lab)
+	})
+}

@@ -1,0 +1,145 @@
+package receipt
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The errors of Open: the lab protects itself.
+var (
+	ErrInFlight  = errors.New("too many runs in flight")
+	ErrAbandoned = errors.New("too much work left behind")
+	ErrBusy      = errors.New("too many runs that compute")
+)
+
+// Limits bound what may go on at once.
+type Limits struct {
+	InFlight  int // runs without an answer
+	Abandoned int // runs with an answer, of which something goes on
+	Busy      int // runs that compute in this process, until they are complete
+}
+
+// Ledger keeps the last receipts and counts what goes on.
+type Ledger struct {
+	lab    string
+	limits Limits
+
+	mu     sync.Mutex
+	seq    uint64 // of the last receipt; the first is 1
+	ring   []*Receipt
+	late   map[string]*Receipt // open ones that may have lost their place in the ring
+	counts Counts
+}
+
+// Counts is what goes on now.
+type Counts struct {
+	InFlight  int `json:"in_flight"`
+	Abandoned int `json:"abandoned"`
+	Busy      int `json:"busy"`
+}
+
+// NewLedger returns a ledger of the last size receipts, whose IDs begin with
+// lab, so that two labs on one database don't take each other's.
+func NewLedger(lab string, size int, limits Limits) *Ledger {
+	return &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), late: map[string]*Receipt{}}
+}
+
+// Open starts the receipt of a run, now. It returns ErrInFlight, ErrAbandoned
+// or ErrBusy where a limit is reached.
+func (l *Ledger) Open(run Run) (*Receipt, error) {
+	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: run.Ops}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.counts.InFlight >= l.limits.InFlight:
+		return nil, ErrInFlight
+	case l.counts.Abandoned >= l.limits.Abandoned:
+		return nil, ErrAbandoned
+	case run.Busy && l.counts.Busy >= l.limits.Busy:
+		return nil, ErrBusy
+	}
+	l.counts.InFlight++
+	l.counts.Busy += one(run.Busy)
+	l.seq++
+	r.id = l.lab + "-" + strconv.FormatUint(l.seq, 10)
+	r.open = true
+	place := &l.ring[l.seq%uint64(len(l.ring))]
+	if old := *place; old != nil && old.open {
+		l.late[old.id] = old // its backends have yet to report
+	}
+	*place = r
+	return r, nil
+}
+
+// Get returns the receipt of an ID, or nil if it never was or is gone, which
+// one that is not complete never is: its backends report by ID.
+func (l *Ledger) Get(id string) *Receipt {
+	lab, number, _ := strings.Cut(id, "-")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || lab != l.lab {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.ring[seq%uint64(len(l.ring))]; r != nil && r.id == id {
+		return r
+	}
+	return l.late[id]
+}
+
+// Last returns the last n receipts, the newest first.
+func (l *Ledger) Last(n int) []*Receipt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := uint64(len(l.ring))
+	last := make([]*Receipt, 0, min(uint64(max(n, 0)), size, l.seq))
+	for seq := l.seq; seq > 0 && len(last) < cap(last); seq-- {
+		last = append(last, l.ring[seq%size])
+	}
+	return last
+}
+
+// Size is how many receipts the ledger holds at most.
+func (l *Ledger) Size() int { return len(l.ring) }
+
+// Counts returns what goes on now.
+func (l *Ledger) Counts() Counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
+
+func (l *Ledger) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.InFlight--
+	l.counts.Abandoned++
+}
+
+func (l *Ledger) completed(r *Receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.Abandoned--
+	l.counts.Busy -= one(r.run.Busy)
+	r.open = false
+	delete(l.late, r.id)
+}
+
+func (l *Ledger) reopened(r *Receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.Abandoned++
+	l.counts.Busy += one(r.run.Busy)
+	r.open = true
+	l.late[r.id] = r
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

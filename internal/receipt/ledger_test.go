@@ -1,0 +1,152 @@
+package receipt_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"gotimeout/internal/receipt"
+)
+
+func ids(rs []*receipt.Receipt) string {
+	var words []string
+	for _, r := range rs {
+		words = append(words, r.ID())
+	}
+	return strings.Join(words, " ")
+}
+
+// fill makes a ledger of three that has had n complete runs.
+func fill(t *testing.T, n int) *receipt.Ledger {
+	t.Helper()
+	l := receipt.NewLedger("lab", 3, roomy)
+	for range n {
+		completes(open(t, l, receipt.Run{Ops: 1}))
+	}
+	return l
+}
+
+func TestGet(t *testing.T) {
+	l := fill(t, 5)
+	for id, there := range map[string]bool{
+		"lab-3": true, "lab-4": true, "lab-5": true,
+		"lab-1": false, "lab-2": false, // gone
+		"lab-0": false, "lab-6": false, "lab-8": false, // never were
+		"": false, "-": false, "lab": false, "lab-": false, "5": false, "-5": false,
+		"other-5": false, "LAB-5": false, "lab5": false, "xlab-5": false,
+		"lab-05": false, "lab-+5": false, "lab--5": false, "lab-5 ": false, "lab-5-5": false, "lab-5x": false, "lab-0x5": false,
+		"lab-18446744073709551615": false, "lab-18446744073709551621": false, // the latter is 5 modulo 2⁶⁴
+	} {
+		r := l.Get(id)
+		if (r != nil) != there || there && r.ID() != id {
+			t.Errorf("Get(%q) = %v", id, r)
+		}
+	}
+	if r := fill(t, 0).Get("lab-0"); r != nil {
+		t.Errorf("an empty ledger has %v", r)
+	}
+}
+
+func TestLast(t *testing.T) {
+	for runs, want := range map[int]map[int]string{
+		0: {-1: "", 0: "", 3: ""},
+		2: {0: "", 1: "lab-2", 2: "lab-2 lab-1", 3: "lab-2 lab-1", 1 << 40: "lab-2 lab-1"},
+		3: {3: "lab-3 lab-2 lab-1"},
+		7: {-1: "", 0: "", 1: "lab-7", 2: "lab-7 lab-6", 3: "lab-7 lab-6 lab-5", 4: "lab-7 lab-6 lab-5"},
+	} {
+		l := fill(t, runs)
+		for n, want := range want {
+			if got := ids(l.Last(n)); got != want {
+				t.Errorf("after %d runs, the last %d are %q, want %q", runs, n, got, want)
+			}
+		}
+		if l.Size() != 3 {
+			t.Errorf("size %d, want 3", l.Size())
+		}
+	}
+}
+
+// A backend reports by ID, however late: a receipt that is open is found after
+// its place was taken, or its run would be counted for ever.
+func TestOpenOutlivesTheRing(t *testing.T) {
+	l := receipt.NewLedger("lab", 3, roomy)
+	first := open(t, l, receipt.Run{Ops: 1, Backends: 1, Seen: true})
+	l.Get("lab-1").BackendBegan()
+	completes(first)
+	for range 5 {
+		completes(open(t, l, receipt.Run{Ops: 1}))
+	}
+	if got := ids(l.Last(9)); got != "lab-6 lab-5 lab-4" {
+		t.Errorf("the last are %s", got)
+	}
+	if l.Get("lab-1") != first {
+		t.Fatal("the open receipt is gone")
+	}
+	checkCounts(t, l, receipt.Counts{Abandoned: 1})
+	first.BackendEnded()
+	checkComplete(t, first, true)
+	checkCounts(t, l, none)
+	if l.Get("lab-1") != nil {
+		t.Error("the complete one is still there")
+	}
+
+	first.BackendBegan() // by somebody who had it in hand
+	if l.Get("lab-1") != first {
+		t.Fatal("the reopened receipt is gone")
+	}
+	l.Get("lab-1").BackendEnded()
+	checkCounts(t, l, none)
+}
+
+// Runs, reports and readers at once. The race detector and the counts judge.
+func TestConcurrent(t *testing.T) {
+	const runs, parallel = 200, 8
+	l := receipt.NewLedger("lab", 20, roomy)
+	var all sync.WaitGroup
+	for range parallel {
+		all.Go(func() {
+			for i := range runs {
+				r, err := l.Open(receipt.Run{Ops: 2, Backends: 1, Seen: true, Busy: i%2 == 0})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var parts sync.WaitGroup
+				parts.Go(func() { _ = r.Wrap(nothing)(context.Background()) })
+				parts.Go(func() { _ = r.Wrap(nothing)(context.Background()) })
+				parts.Go(func() { r.BackendBegan(); r.ConnDialed(); r.BackendEnded() })
+				parts.Go(func() { r.Answered(receipt.Completed, nil) })
+				parts.Go(func() { _, _, _, _ = l.Last(5), l.Get(r.ID()), r.View(), l.Counts() })
+				r.Wait(t.Context())
+				parts.Wait()
+				if v := r.View(); !v.Complete || v.BackendEnded == nil || v.Connections.Dialed != 1 {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
+	all.Wait()
+	checkCounts(t, l, none)
+	if got, want := l.Last(1)[0].ID(), fmt.Sprintf("lab-%d", runs*parallel); got != want {
+		t.Errorf("the last is %s, want %s: each run has a number of its own", got, want)
+	}
+}
+
+func ExampleLedger() {
+	l := receipt.NewLedger("lab", 100, receipt.Limits{InFlight: 10, Abandoned: 10, Busy: 1})
+	r, err := l.Open(receipt.Run{Name: "goroutine-abandon", Ops: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	op := r.Wrap(func(context.Context) error { return nil })
+	r.Answered(receipt.TimedOut, nil) // the caller has given up …
+	fmt.Println(r.View().Goroutines, "left behind, complete:", l.Get(r.ID()).View().Complete)
+	_ = op(context.Background()) // … and later the op returns
+	fmt.Println("straggle is known:", r.View().Straggle != nil, "complete:", r.View().Complete)
+	// Output:
+	// 1 left behind, complete: false
+	// straggle is known: true complete: true
+}

@@ -1,0 +1,101 @@
+package receipt_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/internal/receipt"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	roomy = receipt.Limits{InFlight: 1000, Abandoned: 1000, Busy: 1000}
+	none  receipt.Counts
+)
+
+// step is something that happens to a run, that long after its start.
+type step struct {
+	at time.Duration
+	do func(*receipt.Receipt)
+}
+
+// What can happen to a run.
+var (
+	began  = (*receipt.Receipt).BackendBegan
+	ended  = (*receipt.Receipt).BackendEnded
+	lost   = (*receipt.Receipt).BackendLost
+	opEnds = func(r *receipt.Receipt) { _ = r.Wrap(nothing)(context.Background()) }
+)
+
+func nothing(context.Context) error { return nil }
+
+func answer(s receipt.Status) func(*receipt.Receipt) {
+	return func(r *receipt.Receipt) { r.Answered(s, nil) }
+}
+
+// play opens a receipt and lets the steps happen to it, each at its time.
+func play(t testing.TB, l *receipt.Ledger, run receipt.Run, steps ...step) *receipt.Receipt {
+	t.Helper()
+	r := open(t, l, run)
+	start := time.Now()
+	for _, s := range steps {
+		time.Sleep(s.at - time.Since(start))
+		s.do(r)
+	}
+	return r
+}
+
+func open(t testing.TB, l *receipt.Ledger, run receipt.Run) *receipt.Receipt {
+	t.Helper()
+	r, err := l.Open(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// completes lets a run of one op be answered and end.
+func completes(r *receipt.Receipt) {
+	opEnds(r)
+	r.Answered(receipt.Completed, nil)
+}
+
+// bubble runs a test where time is exact.
+func bubble(t *testing.T, test func(t *testing.T, l *receipt.Ledger)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, receipt.NewLedger("lab", 10, roomy)) })
+}
+
+func checkComplete(t *testing.T, r *receipt.Receipt, want bool) {
+	t.Helper()
+	if got := r.View().Complete; got != want {
+		t.Errorf("%s: complete is %t, want %t", r.ID(), got, want)
+	}
+}
+
+func checkCounts(t *testing.T, l *receipt.Ledger, want receipt.Counts) {
+	t.Helper()
+	if got := l.Counts(); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+// figures writes the six figures in their order, "-" for null.
+func figures(v receipt.View) string {
+	var words []string
+	for _, ms := range []*float64{v.Answered, v.Overshoot, v.Ended, v.Straggle, v.BackendEnded, v.Waste} {
+		word := "-"
+		if ms != nil {
+			word = strconv.FormatFloat(*ms, 'f', -1, 64)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,87 @@
+package receipt
+
+import (
+	"math"
+	"time"
+)
+
+// View is a receipt as it stands, in the words of the JSON. Times are in
+// milliseconds from the start of the run; nil is not known, or not yet.
+type View struct {
+	ID       string   `json:"id"`
+	Complete bool     `json:"complete"` // nothing of the run goes on any more
+	Name     string   `json:"name"`
+	Family   string   `json:"family"`
+	Slow     string   `json:"slow"`
+	Ctx      string   `json:"ctx"`
+	Work     string   `json:"work,omitempty"`
+	Backend  string   `json:"backend,omitempty"`
+	Delay    string   `json:"delay"`
+	Timeout  string   `json:"timeout"`
+	Started  string   `json:"started"`
+	Status   *Status  `json:"status"` // nil until the answer
+	Error    *Error   `json:"error,omitempty"`
+	Answered *float64 `json:"answered_ms"`
+	// Overshoot is answered less timeout, of a run that timed out.
+	Overshoot    *float64    `json:"overshoot_ms"`
+	Ended        *float64    `json:"ended_ms"`
+	Straggle     *float64    `json:"straggle_ms"`
+	BackendEnded *float64    `json:"backend_ended_ms"`
+	Waste        *float64    `json:"waste_ms"`
+	Goroutines   int         `json:"goroutines_left"` // of the op, at the answer
+	Connections  Connections `json:"connections"`
+}
+
+// Connections counts what a run did with connections.
+type Connections struct {
+	Dialed int32 `json:"dialed"`
+	Reused int32 `json:"reused"`
+	Closed int32 `json:"closed"`
+}
+
+// View returns the receipt as it stands.
+func (r *Receipt) View() View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := View{
+		ID: r.id, Complete: r.complete,
+		Name: r.run.Name, Family: r.run.Family, Slow: r.run.Slow,
+		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend,
+		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
+		Started: r.start.UTC().Format(time.RFC3339Nano),
+		Error:   r.err, Goroutines: r.left,
+		Connections: Connections{r.dialed.Load(), r.reused.Load(), r.closed.Load()},
+	}
+	answered := r.status != ""
+	if answered {
+		status := r.status // a copy: the receipt goes on without the lock
+		v.Status, v.Answered = &status, ms(r.answered)
+	}
+	if r.status == TimedOut {
+		v.Overshoot = ms(r.answered - r.run.Timeout)
+	}
+	if r.pending == 0 {
+		v.Ended = ms(r.ended)
+		v.Straggle = after(r.ended, r.answered, answered)
+	}
+	// Before that, another backend may begin and be the last to stop.
+	if r.complete && r.run.Seen && !r.unseen && r.began > 0 {
+		v.BackendEnded = ms(r.backend)
+		v.Waste = after(r.backend, r.answered, true)
+	}
+	return v
+}
+
+// after returns by how much at came after answered: 0 where it came before.
+func after(at, answered time.Duration, known bool) *float64 {
+	if !known {
+		return nil
+	}
+	return ms(max(0, at-answered))
+}
+
+// ms is d in milliseconds, to the microsecond.
+func ms(d time.Duration) *float64 {
+	f := math.Round(float64(d)/float64(time.Microsecond)) / 1000
+	return &f
+}
