@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-const baselineDoc = "No timeout at all: waits for the op however long it takes, to feel how slow it is."
+const baselineDoc = "No timeout at all: waits for the op however long it takes."
 
 // Baseline is the strategy baseline: Do calls ops with ctx as it is and ignores
 // timeout. It ends early only when ctx is done and the ops are aware.

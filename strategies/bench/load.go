@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+// scene is a load and what is expected under it.
+type scene struct {
+	title       string
+	connections int
+	query       string
+	timeout     time.Duration // that every answer meets; 0 where none does
+	strategies  []string
+	atLeast     float64 // req/s, as a share of the bare handler's
+	orAtLeast   float64 // req/s
+	overshoot   float64 // p99 in ms, at most; 0 where there is no bar
+
+	// apart gives the httpbin a process of its own. An op in flight costs a
+	// file descriptor at each end, and 10,000 at both are more than a process
+	// may have on many machines.
+	apart bool
+}
+
+var onTime = []string{"goroutine-abandon", "context-cancel", "timer-panic", "errgroup", "io-timeout"}
+
+var scenes = []scene{
+	{"64 connections, an http op without delay", 64, "op=http&delay=0&timeout=1s", 0, []string{"context-cancel"}, 0.85, 0, 0, false},
+	{"400 connections, timeout 200 ms, an http op of 1 s (ideal 2000 req/s)", 400, "op=http&delay=1&timeout=200ms", 200 * time.Millisecond, onTime, 0, 1900, 25, false},
+	{"2000 connections, the httpbin in a process of its own, timeout 200 ms, an http op of 1 s (ideal 10000 req/s)", 2000, "op=http&delay=1&timeout=200ms", 200 * time.Millisecond, onTime, 0.85, 0, 0, true},
+}
+
+const (
+	loadRounds  = 3
+	loadSeconds = 6
+)
+
+// load prints the scenes, with the lab of the program at path and the bare
+// handler beside it, both in fresh processes for each measurement.
+func load(ctx context.Context, path string) error {
+	for _, s := range scenes {
+		fmt.Printf("%s, wrk for %d s, median of %d rounds:\n\n", s.title, loadSeconds, loadRounds)
+		fmt.Print("| | req/s | beside bare | overshoot p50, p99 (ms) | unexpected answers | goroutines before, 2 s after | |\n|---|--:|--:|--:|--:|--:|---|\n")
+		results := map[string][]result{}
+		for range loadRounds {
+			for _, name := range append([]string{"bare"}, s.strategies...) {
+				r, err := measure(ctx, path, s, name)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", s.title, name, err)
+				}
+				results[name] = append(results[name], r)
+			}
+		}
+		for _, name := range append([]string{"bare"}, s.strategies...) {
+			s.print(name, results)
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+func (s scene) print(name string, results map[string][]result) {
+	column := func(name string, of func(result) float64) (values []float64) {
+		for _, r := range results[name] {
+			values = append(values, of(r))
+		}
+		return values
+	}
+	rate := func(r result) float64 { return r.rate }
+	perSecond, ratio := median(column(name, rate)), median(ratios(column(name, rate), column("bare", rate)))
+	p50, p99 := median(column(name, func(r result) float64 { return r.p50 })), median(column(name, func(r result) float64 { return r.p99 }))
+	odd, grown := 0, 0
+	for _, r := range results[name] {
+		odd += r.unexpected
+		grown = max(grown, r.after-r.before)
+	}
+	overshoot, goroutines, judged := "", "", ""
+	if s.timeout > 0 {
+		overshoot = fmt.Sprintf("%.1f, %.1f", p50, p99)
+	}
+	if name != "bare" {
+		r := results[name][0]
+		goroutines = fmt.Sprintf("%d, %d", r.before, r.after)
+		judged = verdict(ratio >= s.atLeast && perSecond >= s.orAtLeast && (s.overshoot == 0 || p99 <= s.overshoot) && odd == 0 && grown <= 0)
+	}
+	fmt.Printf("| %s | %.0f | %.2f | %s | %d | %s | %s |\n", name, perSecond, ratio, overshoot, odd, goroutines, judged)
+}
+
+// measure loads one handler.
+func measure(ctx context.Context, path string, s scene, name string) (r result, err error) {
+	httpbin := ""
+	if s.apart {
+		backend, err := startServer(ctx, os.Args[0], "httpbin")
+		if err != nil {
+			return r, err
+		}
+		defer backend.stop()
+		httpbin = backend.url
+	}
+	args := []string{"bare", httpbin}
+	if name != "bare" {
+		// Room for what an abandoning strategy leaves at 10,000 requests a second.
+		args = []string{"serve", "--addr=127.0.0.1:0", "--http-url=" + httpbin, "--max-in-flight=4096", "--max-abandoned=16384"}
+	} else {
+		path = os.Args[0]
+	}
+	server, err := startServer(ctx, path, args...)
+	if err != nil {
+		return r, err
+	}
+	defer server.stop()
+	if name == "bare" {
+		return wrk(ctx, server.url+"/bare?"+s.query, s)
+	}
+	before, err := goroutines(server.url)
+	if err != nil {
+		return r, err
+	}
+	if r, err = wrk(ctx, server.url+"/"+name+"?"+s.query, s); err != nil {
+		return r, err
+	}
+	r.before = before
+	r.after, err = settled(server.url)
+	return r, err
+}
+
+// lab is what GET /backends says of what goes on.
+type lab struct {
+	Counts     struct{ Abandoned int }
+	Goroutines int
+}
+
+func look(url string) (l lab, err error) {
+	resp, err := http.Get(url + "/backends")
+	if err != nil {
+		return l, err
+	}
+	defer resp.Body.Close()
+	return l, json.NewDecoder(resp.Body).Decode(&l)
+}
+
+func goroutines(url string) (int, error) {
+	_, _ = look(url) // opens the connections that a look needs
+	l, err := look(url)
+	return l.Goroutines, err
+}
+
+// settled waits until nothing is left behind, then 2 s at most for the
+// goroutines to be as few as they will.
+func settled(url string) (least int, err error) {
+	for l, err := look(url); err == nil && l.Counts.Abandoned > 0; l, err = look(url) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		l, err := look(url)
+		if err != nil {
+			return 0, err
+		}
+		if least == 0 || l.Goroutines < least {
+			least = l.Goroutines
+		}
+	}
+	return least, nil
+}
+
+// expected is the status of every answer of the scene.
+func (s scene) expected() string {
+	if s.timeout > 0 {
+		return "504"
+	}
+	return "200"
+}
