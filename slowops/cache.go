@@ -1,0 +1,117 @@
+package slowops
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+)
+
+// Cache is the op cache: a gomemcache get of the key delay/{delay}/{run}.
+//
+// gomemcache takes no context (https://github.com/bradfitz/gomemcache/pull/126)
+// and doesn't say which connection a Get is on. So each connection has a
+// memcache.Client of its own, which one call at a time holds: that gives the
+// call a connection to cut, a Timeout to set without a race, and a count.
+type Cache struct {
+	addr    string
+	maxIdle int
+
+	mu   sync.Mutex
+	idle []*cacheClient // the last used is the last
+}
+
+// NewCache returns an op on the memcached at addr. maxIdle bounds the idle
+// connections that are kept; 0 is no bound. Close it after use.
+func NewCache(addr string, maxIdle int) *Cache { return &Cache{addr: addr, maxIdle: maxIdle} }
+
+// Close closes the idle connections.
+func (m *Cache) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, client := range m.idle {
+		client.expiry.Stop()
+		client.conn.Close()
+	}
+	m.idle = nil
+}
+
+// noTimeout is gomemcache's timeout raised out of the way: its default is 500 ms.
+const noTimeout = 24 * time.Hour
+
+// Do calls. A miss is an answer like any other; another key's value is an error.
+func (m *Cache) Do(ctx context.Context, c Call) error {
+	client := m.take()
+	client.hold(&c)
+	client.Timeout = noTimeout
+	if c.IOTimeout > 0 {
+		client.Timeout = c.IOTimeout
+	}
+	stop := func() bool { return true }
+	if !c.Deaf {
+		client.ctx = ctx
+		stop = context.AfterFunc(ctx, client.cut)
+	}
+	err := client.get(fmt.Sprintf("delay/%s/%s", c.Delay, c.Run))
+	cut := !stop()
+	m.give(client, &c, cut)
+	if cut && err != nil {
+		return fmt.Errorf("memcached get: %w: %w", ctx.Err(), err)
+	}
+	if err != nil {
+		return fmt.Errorf("memcached get: %w", err)
+	}
+	return nil
+}
+
+// take returns the client used last, or a new one without a connection yet.
+func (m *Cache) take() *cacheClient {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.idle)
+	if n == 0 {
+		client := &cacheClient{Client: memcache.NewFromSelector(server(m.addr))}
+		client.DialContext = client.dial
+		return client
+	}
+	client := m.idle[n-1]
+	m.idle = m.idle[:n-1]
+	client.expiry.Stop()
+	return client
+}
+
+// give takes a client back, unless its connection is closed or was cut: a past
+// deadline may come when the answer is already read, and must not meet the
+// next call.
+func (m *Cache) give(client *cacheClient, c *Call, cut bool) {
+	usable := client.conn != nil && !cut && !client.conn.closed.Load()
+	if usable {
+		client.ctx, client.call = nil, nil
+		client.conn.release(c)
+	} else if client.conn != nil {
+		client.conn.Close()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case !usable:
+	case m.maxIdle > 0 && len(m.idle) >= m.maxIdle:
+		client.conn.Close()
+	default:
+		client.expiry = time.AfterFunc(idleTimeout, func() { m.expire(client) })
+		m.idle = append(m.idle, client)
+	}
+}
+
+// expire closes a client's connection, if nobody has taken it at the last moment.
+func (m *Cache) expire(client *cacheClient) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := slices.Index(m.idle, client); i >= 0 {
+		m.idle = slices.Delete(m.idle, i, i+1)
+		client.conn.Close()
+	}
+}

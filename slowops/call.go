@@ -1,0 +1,41 @@
+package slowops
+
+import (
+	"strconv"
+	"time"
+)
+
+// Call says how one call of an op is to be.
+type Call struct {
+	Delay       time.Duration // how long the work takes; 0 is a call without slow work
+	Deaf        bool          // ignore the context
+	DeafBackend bool          // http: ask for the handler that ignores the client's disconnect
+	Work        string        // db: WorkSleep or WorkCPU
+	Run         string        // the run's tag: letters, digits and dashes
+
+	// IOTimeout, where it is over 0, is given to the client's own timeouts:
+	// http.Client.Timeout and the dialer's, gomemcache's Timeout, and the DSN's
+	// timeout, readTimeout and writeTimeout.
+	IOTimeout time.Duration
+
+	// Dialed, Reused and Closed, where they are set, are called when the call
+	// dials a connection, takes one from the pool, or when the connection that
+	// it holds is closed. Closed may come from any goroutine, and also after
+	// the call has returned.
+	Dialed, Reused, Closed func()
+}
+
+// The kinds of work of a MySQL call with a delay.
+const (
+	WorkSleep = "sleep" // SELECT SLEEP: waits in the server, which looks every 5 s whether its client is still there
+	WorkCPU   = "cpu"   // SELECT BENCHMARK: computes in the server, which doesn't look
+)
+
+// seconds writes d as the backends read it: "0.3".
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+
+func call(hook func()) {
+	if hook != nil {
+		hook()
+	}
+}

@@ -1,0 +1,86 @@
+package slowops
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is a connection that tells the call that holds it when it is closed.
+type conn struct {
+	net.Conn
+	holder   atomic.Pointer[Call]
+	closed   atomic.Bool
+	timedOut atomic.Bool // a read or a write ran into its deadline
+}
+
+// dial connects for c, which holds the connection from then on.
+func dial(ctx context.Context, c *Call, network, addr string) (*conn, error) {
+	call(c.Dialed)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	if c.IOTimeout > 0 {
+		dialer.Timeout = c.IOTimeout
+	}
+	nc, err := dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	cn := &conn{Conn: nc}
+	cn.holder.Store(c)
+	return cn, nil
+}
+
+// dialTimeout ends dials that outlive their request: net/http detaches them
+// from its context (https://go.dev/issue/59017). It is beyond every timeout
+// that the lab allows, so that it is never taken for a strategy's.
+const dialTimeout = time.Minute
+
+// idleTimeout closes idle connections. A burst uses as many as it needs again
+// and again; a second later, what is still there was left behind, and every
+// call on a quiet pool begins alike, with a new connection.
+const idleTimeout = time.Second
+
+// hold makes c the call that is told, release ends that unless another call
+// has taken the connection in the meantime.
+func (cn *conn) hold(c *Call)    { cn.holder.Store(c) }
+func (cn *conn) release(c *Call) { cn.holder.CompareAndSwap(c, nil) }
+
+// Close closes the connection and tells its holder, once.
+func (cn *conn) Close() error {
+	if cn.closed.CompareAndSwap(false, true) {
+		if c := cn.holder.Load(); c != nil {
+			call(c.Closed)
+		}
+	}
+	return cn.Conn.Close()
+}
+
+func (cn *conn) Read(b []byte) (int, error) {
+	n, err := cn.Conn.Read(b)
+	cn.note(err)
+	return n, err
+}
+
+func (cn *conn) Write(b []byte) (int, error) {
+	n, err := cn.Conn.Write(b)
+	cn.note(err)
+	return n, err
+}
+
+func (cn *conn) note(err error) {
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		cn.timedOut.Store(true)
+	}
+}
+
+// SyscallConn lets go-sql-driver look whether an idle connection is still alive.
+func (cn *conn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := cn.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}

@@ -1,0 +1,85 @@
+package slowops_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	proto "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/server"
+	"github.com/go-sql-driver/mysql"
+
+	"gotimeout/internal/backends"
+	"gotimeout/slowops"
+)
+
+// fakeDB answers every query with 1, and keeps it.
+type fakeDB struct {
+	server.EmptyHandler
+	mu      sync.Mutex
+	queries []string
+}
+
+func startFakeDB(t *testing.T) (*fakeDB, *slowops.MySQL) {
+	t.Helper()
+	users := server.NewInMemoryAuthenticationHandler(proto.AUTH_NATIVE_PASSWORD)
+	if err := users.AddUser("lab", ""); err != nil {
+		t.Fatal(err)
+	}
+	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
+	db := new(fakeDB)
+	addr := serve(t, func(nc net.Conn) {
+		c, err := protocol.NewCustomizedConn(nc, users, db)
+		for err == nil {
+			err = c.HandleCommand()
+		}
+	})
+	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
+}
+
+func (db *fakeDB) UseDB(string) error { return nil }
+
+func (db *fakeDB) HandleQuery(query string) (*proto.Result, error) {
+	db.mu.Lock()
+	db.queries = append(db.queries, query)
+	db.mu.Unlock()
+	table, err := proto.BuildSimpleTextResultset([]string{"x"}, [][]any{{1}})
+	return proto.NewResult(table), err
+}
+
+func TestMySQLStatements(t *testing.T) {
+	fake, db := startFakeDB(t)
+	if err := db.Do(t.Context(), slowops.Call{Run: "a1"}); err != nil {
+		t.Error(err)
+	}
+	for _, work := range []string{"", slowops.WorkSleep} {
+		err := db.Do(t.Context(), slowops.Call{Run: "b-2", Work: work, Delay: 300 * time.Millisecond})
+		if !errors.Is(err, slowops.ErrCutShort) {
+			t.Errorf("SLEEP answered 1: %v", err)
+		}
+	}
+	err := db.Do(t.Context(), slowops.Call{Work: slowops.WorkCPU, Delay: time.Second})
+	if err == nil || !strings.Contains(err.Error(), "Calibrate") {
+		t.Errorf("without Calibrate: %v", err)
+	}
+	const sleep = "SELECT /* gotimeout run=b-2 */ SLEEP(0.3)"
+	want := fmt.Sprint([]string{"SELECT /* gotimeout run=a1 */ 1", sleep, sleep})
+	if got := fmt.Sprint(fake.queries); got != want {
+		t.Errorf("asked %s\nwant  %s", got, want)
+	}
+}
+
+func TestMySQLOverTheCap(t *testing.T) {
+	db := newMySQL(t, lab(backend(t, backends.StartDB, new(runs))), 0)
+	told := new(hooks)
+	err := db.Do(t.Context(), told.on(slowops.Call{Delay: long + time.Second}))
+	var server *mysql.MySQLError
+	if !errors.As(err, &server) || server.Number != proto.ER_WRONG_ARGUMENTS {
+		t.Errorf("got %v", err)
+	}
+	told.want(t, 1, 0, 0) // a server's error leaves the connection as it was
+}

@@ -1,0 +1,155 @@
+package slowops
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// noLimit of idle connections: 0 would be none.
+const noLimit = 1 << 20
+
+// maxPools bounds the pools that are kept for different IOTimeouts.
+const maxPools = 8
+
+// pools keeps a pool of connections for each IOTimeout, because the driver
+// takes its timeouts from the DSN alone.
+type pools struct {
+	cfg      *mysql.Config
+	maxConns int
+
+	mu   sync.Mutex
+	open map[time.Duration]*pool
+}
+
+type pool struct {
+	db      *sql.DB
+	timeout time.Duration
+	users   int
+	used    time.Time
+}
+
+// take returns the pool of a timeout, making it if need be. The caller gives
+// it back.
+func (ps *pools) take(timeout time.Duration) (*pool, error) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.open[timeout]
+	if p == nil {
+		db, err := openDB(ps.cfg, timeout, ps.maxConns)
+		if err != nil {
+			return nil, err
+		}
+		if ps.open == nil {
+			ps.open = map[time.Duration]*pool{}
+		}
+		p = &pool{db: db, timeout: timeout}
+		ps.open[timeout] = p
+	}
+	p.users++
+	p.used = time.Now()
+	return p, nil
+}
+
+func (ps *pools) give(p *pool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.users--
+	ps.evict()
+}
+
+// evict closes unused pools until maxPools are left, first the one that was
+// used longest ago. The one without a timeout stays.
+func (ps *pools) evict() {
+	for len(ps.open) > maxPools {
+		var oldest *pool
+		for _, p := range ps.open {
+			if p.timeout > 0 && p.users == 0 && (oldest == nil || p.used.Before(oldest.used)) {
+				oldest = p
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		delete(ps.open, oldest.timeout)
+		oldest.db.Close()
+	}
+}
+
+func (ps *pools) close() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.open {
+		p.db.Close()
+	}
+	ps.open = nil
+}
+
+func openDB(cfg *mysql.Config, timeout time.Duration, maxConns int) (*sql.DB, error) {
+	cfg = cfg.Clone()
+	cfg.Logger = &mysql.NopLogger{} // what it would print is in the error
+	cfg.DialFunc = dialMySQL
+	if timeout > 0 {
+		cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = timeout, timeout, timeout
+	}
+	inner, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{inner})
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(noLimit) // database/sql's default of 2 closes the others while they are needed
+	db.SetConnMaxIdleTime(idleTimeout)
+	return db, nil
+}
+
+// connector keeps the network connection beside the driver's, which hides it.
+type connector struct{ driver.Connector }
+
+// slotKey is the context key of the place where dialMySQL leaves what it dialled.
+type slotKey struct{}
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	var held *conn
+	dc, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &held))
+	if err != nil {
+		return nil, named(err, held)
+	}
+	return &mysqlConn{driverConn: dc.(driverConn), held: held}, nil
+}
+
+func dialMySQL(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, ok := ctx.Value(callKey{}).(*Call)
+	if !ok {
+		c = new(Call) // database/sql dials for whoever waits, or for DB's users
+	}
+	cn, err := dial(ctx, c, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	*ctx.Value(slotKey{}).(**conn) = cn
+	return cn, nil
+}
+
+// driverConn is all that database/sql asks go-sql-driver's connection for.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+type mysqlConn struct {
+	driverConn
+	held *conn
+}
