@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/backends"
+	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
+)
+
+// ledgerSize is how many receipts are kept.
+const ledgerSize = 10_000
+
+// lookEvery is the resolution with which the end of a query in a real database
+// is seen.
+const lookEvery = 10 * time.Millisecond
+
+// bench is what the lab's runs are made on: the ops and their backends.
+type bench struct {
+	ledger *receipt.Ledger
+	parts  []*part // http, cache, db
+	db     *slowops.MySQL
+	list   *backends.ProcessList // nil with the embedded database
+	closes []func()
+}
+
+// part is one backend and the op on it.
+type part struct {
+	name, addr string
+	server     *backends.Server // nil for a real one
+	do         func(context.Context, slowops.Call) error
+}
+
+// openBench starts the embedded backends and makes the clients. It connects to
+// nothing, so that a real server that is down doesn't stop it.
+func openBench(s settings) (b *bench, err error) {
+	lab := fmt.Sprintf("%06x", rand.Uint32()>>8)
+	b = &bench{ledger: receipt.NewLedger(lab, ledgerSize, s.limits)}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if err := b.openHTTP(s); err != nil {
+		return nil, err
+	}
+	if err := b.openCache(s); err != nil {
+		return nil, err
+	}
+	return b, b.openDB(s)
+}
+
+// start starts an embedded backend whose reports go to the receipts.
+func (b *bench) start(s settings, start func(backends.Options) (*backends.Server, error)) (*backends.Server, error) {
+	server, err := start(backends.Options{
+		MaxDelay: s.maxDelay,
+		Began:    func(run string) { b.tell(run, (*receipt.Receipt).BackendBegan) },
+		Ended:    func(run string) { b.tell(run, (*receipt.Receipt).BackendEnded) },
+	})
+	if err == nil {
+		b.closes = append(b.closes, func() { _ = server.Close() })
+	}
+	return server, err
+}
+
+// tell tells the receipt of a run, if it is still kept.
+func (b *bench) tell(run string, what func(*receipt.Receipt)) {
+	if rc := b.ledger.Get(run); rc != nil {
+		what(rc)
+	}
+}
+
+func (b *bench) openHTTP(s settings) error {
+	p := &part{name: "http"}
+	var base string
+	if s.httpURL != nil {
+		p.addr, base = s.httpURL.Redacted(), s.httpURL.String()
+	} else {
+		server, err := b.start(s, backends.StartHTTP)
+		if err != nil {
+			return err
+		}
+		p.server, p.addr, base = server, server.Addr, "http://"+server.Addr
+	}
+	op := slowops.NewHTTP(base, 0)
+	p.do, b.parts, b.closes = op.Do, append(b.parts, p), append(b.closes, op.Close)
+	return nil
+}
+
+func (b *bench) openCache(s settings) error {
+	p := &part{name: "cache", addr: s.cacheAddr}
+	if p.addr == "" {
+		server, err := b.start(s, backends.StartCache)
+		if err != nil {
+			return err
+		}
+		p.server, p.addr = server, server.Addr
+	}
+	op := slowops.NewCache(p.addr, 0)
+	p.do, b.parts, b.closes = op.Do, append(b.parts, p), append(b.closes, op.Close)
+	return nil
+}
+
+func (b *bench) openDB(s settings) error {
+	p, cfg := &part{name: "db"}, s.db
+	if cfg == nil {
+		server, err := b.start(s, backends.StartDB)
+		if err != nil {
+			return err
+		}
+		if cfg, err = slowops.ParseDSN("lab@tcp(" + server.Addr + ")/lab"); err != nil {
+			return err
+		}
+		p.server = server
+	}
+	b.db = slowops.NewMySQL(cfg, 0)
+	p.addr, p.do = cfg.Addr, b.db.Do
+	b.parts, b.closes = append(b.parts, p), append(b.closes, b.db.Close)
+	if p.server != nil {
+		return nil
+	}
+	looks, err := slowops.NewMySQL(cfg, 1).DB() // of its own, so that no run waits for it, and it for none
+	if err != nil {
+		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
+	}
+	b.list = backends.NewProcessList(looks, lookEvery)
+	p.do = b.watched(b.db.Do)
+	b.closes = append(b.closes, func() { b.list.Close(); looks.Close() })
+	return nil
+}
+
+// watched reports the backend's end of calls on a real database: with the
+// answer, or when the query has left the process list.
+func (b *bench) watched(do func(context.Context, slowops.Call) error) func(context.Context, slowops.Call) error {
+	return func(ctx context.Context, c slowops.Call) error {
+		b.tell(c.Run, (*receipt.Receipt).BackendBegan)
+		err := do(ctx, c)
+		if err == nil {
+			b.tell(c.Run, (*receipt.Receipt).BackendEnded)
+			return nil
+		}
+		b.list.Watch(c.Run, func(known bool) {
+			if known {
+				b.tell(c.Run, (*receipt.Receipt).BackendEnded)
+			} else {
+				b.tell(c.Run, (*receipt.Receipt).BackendLost)
+			}
+		})
+		return err
+	}
+}
+
+// close closes what was opened, the last first, and with it ends all work.
+func (b *bench) close() {
+	for i := len(b.closes) - 1; i >= 0; i-- {
+		b.closes[i]()
+	}
+}
+
+// healthTimeout bounds a look at a backend.
+const healthTimeout = 2 * time.Second
+
+// health calls each backend's op without a delay.
+func (b *bench) health(ctx context.Context) []handlers.Backend {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	all := make([]handlers.Backend, len(b.parts))
+	var looks sync.WaitGroup
+	for i, p := range b.parts {
+		looks.Go(func() { all[i] = p.health(ctx) })
+	}
+	looks.Wait()
+	return all
+}
+
+func (p *part) health(ctx context.Context) handlers.Backend {
+	h := handlers.Backend{Health: handlers.Health{Name: p.name, Embedded: p.server != nil, Addr: p.addr, Ready: true}}
+	if err := p.do(ctx, slowops.Call{Run: "health"}); err != nil {
+		h.Ready, h.Error = false, sentence(err)
+	}
+	if p.server != nil {
+		h.Working = []handlers.Job{}
+		for _, j := range p.server.Working() {
+			h.Working = append(h.Working, handlers.Job{Receipt: j.Run, Work: strings.TrimSpace(j.Work), Began: j.Began})
+		}
+	}
+	return h
+}
+
+func sentence(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer within %s", healthTimeout)
+	}
+	return err.Error()
+}

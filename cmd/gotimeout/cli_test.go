@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestHelp(t *testing.T) {
+	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
+		}
+		golden(t, name+".txt", stdout.String())
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test -update writes it):\n%s", path, got)
+	}
+	for _, line := range strings.Split(got, "\n") {
+		if len([]rune(line)) > 80 {
+			t.Errorf("%s: wider than 80 columns: %s", path, line)
+		}
+	}
+}
+
+// Whatever is wrong on the command line or in the environment is told in one
+// sentence, before anything starts.
+func TestRefusesSettings(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	const listening = "the address to listen on (--addr, GOTIMEOUT_ADDR or PORT) "
+	for _, test := range []struct {
+		args, env []string
+		code      int
+		want      string
+	}{
+		{[]string{"--adr=x"}, nil, 2, "unknown flag --adr, did you mean"},
+		{[]string{"serv"}, nil, 2, "unexpected argument serv"},
+		{[]string{"--max-delay=soon"}, nil, 2, `--max-delay: expected duration but got "soon"`},
+		{[]string{"--addr"}, nil, 2, "--addr: "},
+		{[]string{"--addr=" + taken.Addr().String()}, nil, 1, "cannot listen on " + taken.Addr().String() + " (address already in use): choose another address with --addr"},
+		{[]string{"--addr=8000"}, nil, 1, listening + `is "8000", which can't be read`},
+		{[]string{"--addr=:http"}, nil, 1, `"http" is no port`},
+		{nil, []string{"PORT=seven"}, 1, listening + `is ":seven"`},
+		{nil, []string{"GOTIMEOUT_ADDR=:70000"}, 1, `"70000" is no port`},
+		{[]string{"--http-url=localhost:80"}, nil, 1, `--http-url (HTTPBIN_URL) is "localhost:80", which is no base URL: write http://host:port`},
+		{nil, []string{"HTTPBIN_URL=ftp://x"}, 1, "which is no base URL"},
+		{nil, []string{"MEMCACHED_ADDR=cache"}, 1, `--cache-addr (MEMCACHED_ADDR) is "cache"`},
+		{nil, []string{"MYSQL_DSN=root:secret@somewhere"}, 1, "--db-dsn (MYSQL_DSN) is unreadable"},
+		{nil, []string{"MYSQL_DSN=postgres://u:secret@h/d"}, 1, "write mysql://user:pass@host:3306/db"},
+		{[]string{"--max-delay=0s"}, nil, 1, "--max-delay is 0s: it must be over 0 and at most 1h"},
+		{[]string{"--max-timeout=2h"}, nil, 1, "--max-timeout is 2h0m0s: it must be"},
+		{[]string{"--max-in-flight=0"}, nil, 1, "--max-in-flight is 0: it must be at least 1"},
+		{[]string{"--max-abandoned=-1"}, nil, 1, "--max-abandoned is -1: it must be at least 1"},
+	} {
+		t.Run(strings.Join(append(test.args, test.env...), " "), func(t *testing.T) {
+			for _, v := range test.env {
+				name, value, _ := strings.Cut(v, "=")
+				t.Setenv(name, value)
+			}
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), test.args, &stdout, &stderr)
+			first, rest, _ := strings.Cut(stderr.String(), "\n")
+			if code != test.code || !strings.HasPrefix(first, "gotimeout: ") || !strings.Contains(first, test.want) {
+				t.Errorf("exit code %d, %q; want %d, %q", code, first, test.code, test.want)
+			}
+			if usage := strings.Contains(rest, "Usage: gotimeout"); usage != (test.code == 2) {
+				t.Errorf("usage printed: %v; %q", usage, rest)
+			}
+			if strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {
+				t.Errorf("stdout %q, stderr %q", &stdout, &stderr)
+			}
+		})
+	}
+}

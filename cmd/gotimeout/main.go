@@ -1,0 +1,79 @@
+// Command gotimeout serves a lab about timeouts: the same slow call behind each
+// way that Go offers to time out. It reads the command line and the
+// environment, joins backends, ops, strategies and handlers, and refuses
+// settings that it can't read before it starts anything.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// The exit codes beside 0.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+type cli struct {
+	Serve serveCmd `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+}
+
+// run is the program without its process, and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	type exit int
+	defer func() {
+		if v := recover(); v != nil {
+			c, ok := v.(exit)
+			if !ok {
+				panic(v)
+			}
+			code = int(c)
+		}
+	}()
+	parser, err := kong.New(new(cli),
+		kong.Name("gotimeout"),
+		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }), // after --help
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
+	)
+	if err != nil {
+		panic(err) // only a wrong struct tag, which any test finds
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "gotimeout: %v\n\n", err)
+		usage(err, stderr)
+		return exitUsage
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.BindTo(stderr, (*io.Writer)(nil))
+	if err := command.Run(); err != nil {
+		fmt.Fprintf(stderr, "gotimeout: %v\n", err)
+		return exitFailure
+	}
+	return 0
+}
+
+// usage prints the help of the command that could not be parsed.
+func usage(err error, stderr io.Writer) {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		parse.Context.Stdout = stderr
+		_ = parse.Context.PrintUsage(false)
+	}
+}

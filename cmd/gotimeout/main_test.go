@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/receipt"
+
+	"go.uber.org/goleak"
+)
+
+// real names the real servers that the tests run against as well.
+var real struct{ cacheAddr, dbDSN string }
+
+// TestMain takes what names real servers or an address out of the environment,
+// so that a test has only what it asks for. With asProgram set this is the
+// program itself, for the tests that need a process.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Unsetenv(asProgram)
+		main()
+	}
+	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
+	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT"} {
+		os.Unsetenv(name)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
+
+// needReal skips a test without real servers, but not in CI.
+func needReal(t *testing.T) {
+	t.Helper()
+	switch {
+	case real.cacheAddr != "" && real.dbDSN != "":
+	case os.Getenv("CI") == "true":
+		t.Fatal("CI runs this against real servers: MEMCACHED_ADDR and MYSQL_DSN must be set")
+	default:
+		t.Skip(`no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR and MYSQL_DSN`)
+	}
+}
+
+// program is the program running in this process.
+type program struct {
+	url  string
+	stop func() int // ends it as a signal does and returns its exit code
+	log  *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
+
+var servingAt = regexp.MustCompile(`msg=serving url=(\S+)`)
+
+// start runs the program on a free port until the test ends.
+func start(t *testing.T, args ...string) program {
+	t.Helper()
+	p := program{log: new(lockedBuffer)}
+	out, in := io.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	exit := make(chan int, 1)
+	go func() {
+		exit <- run(ctx, append([]string{"--addr=127.0.0.1:0"}, args...), io.Discard, in)
+		in.Close()
+	}()
+	url, drained := make(chan string, 1), make(chan bool)
+	go func() {
+		defer close(drained)
+		lines := bufio.NewScanner(io.TeeReader(out, p.log))
+		for lines.Scan() {
+			if m := servingAt.FindStringSubmatch(lines.Text()); m != nil {
+				url <- m[1]
+			}
+		}
+	}()
+	p.stop = sync.OnceValue(func() int { cancel(); code := <-exit; <-drained; return code })
+	t.Cleanup(func() { p.stop(); http.DefaultClient.CloseIdleConnections() })
+	select {
+	case p.url = <-url:
+	case code := <-exit:
+		t.Fatalf("the program ended with %d: %s", code, p.log)
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the program does not serve: %s", p.log)
+	}
+	return p
+}
+
+// fetch returns the status of a GET and decodes its JSON body.
+func (p program) fetch(path string, body any) (status int, err error) {
+	resp, err := http.Get(p.url + path)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(body); err != nil {
+		return resp.StatusCode, fmt.Errorf("GET %s: %s: %w", path, resp.Status, err)
+	}
+	return resp.StatusCode, nil
+}
+
+func (p program) get(t *testing.T, path string, body any) (status int) {
+	t.Helper()
+	status, err := p.fetch(path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// finish runs a path of a strategy and returns its complete receipt, which one
+// that was refused has not.
+func (p program) finish(path string) (status int, v receipt.View, err error) {
+	var answer struct{ Receipt string }
+	status, err = p.fetch(path, &answer)
+	if err != nil || answer.Receipt == "" {
+		return status, v, err
+	}
+	if _, err = p.fetch(answer.Receipt+"?wait=30s", &v); err == nil && !v.Complete {
+		err = fmt.Errorf("GET %s: the receipt has no end: %+v", path, v)
+	}
+	return status, v, err
+}
+
+func (p program) complete(t *testing.T, path string) (status int, v receipt.View) {
+	t.Helper()
+	status, v, err := p.finish(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, v
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+// The matrix states for each strategy × op × aware/deaf how a run under a short
+// timeout ends: when it was answered, when the op ended, when the backend
+// stopped ("timeout": at the timeout, "end": at the end of the work, "?":
+// nobody can see), and how many goroutines were left at the answer.
+//
+//go:embed testdata/matrix.txt
+var matrixText string
+
+// cell is a line of the matrix, and how to ask for it.
+type cell struct {
+	strategy, op, ctx, status, answered, ended, backend, left string
+}
+
+func matrix(t *testing.T) map[string]cell {
+	t.Helper()
+	cells := map[string]cell{}
+	for i, line := range strings.Split(strings.TrimSpace(matrixText), "\n") {
+		f := strings.Fields(line)
+		if len(f) != 8 {
+			t.Fatalf("line %d of the matrix has %d columns: %s", i+1, len(f), line)
+		}
+		if i > 0 {
+			cells[strings.Join(f[:3], " ")] = cell{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]}
+		}
+	}
+	return cells
+}
+
+// matrixOps are the ops of the matrix: how each is asked for, and its times. A
+// time before between is at the timeout, one after it at the end of the work.
+var matrixOps = []struct {
+	name, query             string
+	timeout, between, delay string
+	computes                bool // such cells have the processors to themselves
+}{
+	{"http", "op=http", "200ms", "900ms", "1s", false},
+	{"http/deaf", "op=http&backend=deaf", "200ms", "900ms", "1s", false},
+	{"cache", "op=cache", "200ms", "900ms", "1s", false},
+	{"db/sleep", "op=db", "200ms", "900ms", "1s", false},
+	{"db/cpu", "op=db&work=cpu", "100ms", "250ms", "700ms", true}, // as exact as BENCHMARK's calibration
+	{"cpu", "op=cpu", "100ms", "350ms", "400ms", true},
+	{"all", "op=all", "200ms", "900ms", "1s", false},
+}
+
+func TestMatrix(t *testing.T) {
+	runMatrix(t, start(t), func(c cell) cell { return c })
+}
+
+// With real servers the database's end is still seen, by its process list; a
+// real memcached can't be slow, so its op is refused, and nobody sees into it.
+func TestMatrixRealServers(t *testing.T) {
+	needReal(t)
+	p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
+	runMatrix(t, p, func(c cell) cell {
+		switch c.op {
+		case "cache":
+			c.status = "refused"
+		case "all":
+			c.backend = "?"
+			if c.strategy == "goroutine-abandon" {
+				c.left = "2" // the cache's answer is there
+			}
+		}
+		return c
+	})
+}
+
+// outcome is what became of a cell.
+type outcome struct {
+	cell    cell
+	path    string
+	between string
+	code    int
+	view    receipt.View
+	err     error
+}
+
+func runMatrix(t *testing.T, p program, expect func(cell) cell) {
+	cells := matrix(t)
+	var asked []*outcome
+	var waiting sync.WaitGroup
+	for _, computes := range []bool{false, true} {
+		for _, o := range ask(t, cells, computes) {
+			asked = append(asked, o)
+			o.cell = expect(o.cell)
+			run := func() { o.code, o.view, o.err = p.finish(o.path) }
+			if computes {
+				run()
+			} else {
+				waiting.Go(run)
+			}
+		}
+		waiting.Wait()
+	}
+	for name := range cells {
+		t.Errorf("the matrix has a row that nothing runs: %s", name)
+	}
+	for _, o := range asked {
+		t.Run(o.cell.strategy+" "+o.cell.op+" "+o.cell.ctx, o.check)
+	}
+}
+
+// ask takes the cells out of the matrix that compute, or that don't.
+func ask(t *testing.T, cells map[string]cell, computes bool) (asked []*outcome) {
+	for _, s := range strategies.All() {
+		for _, op := range matrixOps {
+			for _, ctx := range []string{"aware", "deaf"} {
+				if op.computes != computes {
+					continue
+				}
+				name := s.Name + " " + op.name + " " + ctx
+				c, ok := cells[name]
+				if delete(cells, name); !ok {
+					t.Errorf("the matrix has no row for %s", name)
+					continue
+				}
+				asked = append(asked, &outcome{
+					cell: c, between: op.between,
+					path: fmt.Sprintf("/%s?%s&ctx=%s&delay=%s&timeout=%s", s.Name, op.query, ctx, op.delay, op.timeout),
+				})
+			}
+		}
+	}
+	return asked
+}
+
+var codes = map[string]int{
+	"completed": http.StatusOK,
+	"timed_out": http.StatusGatewayTimeout,
+	"refused":   http.StatusBadRequest,
+}
+
+// check holds what became of the cell against it.
+func (o *outcome) check(t *testing.T) {
+	c, v := o.cell, o.view
+	if o.err != nil || o.code != codes[c.status] {
+		t.Fatalf("GET %s: %d, %v, want %s: %s", o.path, o.code, o.err, c.status, describe(v))
+	}
+	if c.status == "refused" {
+		return
+	}
+	got := cell{
+		c.strategy, c.op, c.ctx, string(*v.Status),
+		side(v.Answered, o.between), side(v.Ended, o.between), side(v.BackendEnded, o.between), fmt.Sprint(v.Goroutines),
+	}
+	if got != c {
+		t.Errorf("GET %s\n got %v\nwant %v\n%s", o.path, got, c, describe(v))
+	}
+	if timedOut := *v.Status == receipt.TimedOut; (v.Overshoot != nil) != timedOut {
+		t.Errorf("GET %s: overshoot %v of a run that %s", o.path, v.Overshoot, *v.Status)
+	}
+}
+
+func side(ms *float64, between string) string {
+	line, err := time.ParseDuration(between)
+	switch {
+	case err != nil:
+		panic(err)
+	case ms == nil:
+		return "?"
+	case *ms < line.Seconds()*1000:
+		return "timeout"
+	default:
+		return "end"
+	}
+}
+
+func describe(v receipt.View) string {
+	show := func(ms *float64) any {
+		if ms == nil {
+			return nil
+		}
+		return *ms
+	}
+	return fmt.Sprintf("answered %v, ended %v, backend ended %v, error %+v", show(v.Answered), show(v.Ended), show(v.BackendEnded), v.Error)
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+
+	"gotimeout/handlers"
+	"gotimeout/slowops"
+	"gotimeout/strategies"
+)
+
+// ops are the ops that can be asked for, the default first.
+func (b *bench) ops() []handlers.Op {
+	http, cache, db := b.parts[0], b.parts[1], b.parts[2]
+	dbReports := db.server != nil || b.list != nil
+	dbBusy := func(c handlers.Call) bool { return db.server != nil && c.Work == slowops.WorkCPU && c.Delay > 0 }
+	ops := []handlers.Op{
+		{
+			Name: "http", Doc: "GET /delay/{seconds} of an httpbin.",
+			Backends: deafOnlyEmbedded(http),
+			Reports:  one(http.server != nil), Seen: http.server != nil,
+			Parts: []partFunc{calls(http.do)},
+		},
+		{
+			Name: "cache", Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
+			NoDelay: noDelay(cache),
+			Reports: one(cache.server != nil), Seen: cache.server != nil,
+			Parts: []partFunc{calls(cache.do)},
+		},
+		{
+			Name: "db", Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
+			Works:   []string{slowops.WorkSleep, slowops.WorkCPU},
+			Reports: one(dbReports), Seen: dbReports, Busy: dbBusy, Prepare: b.prepare,
+			Parts: []partFunc{calls(db.do)},
+		},
+		{
+			Name: "cpu", Doc: "A computation in this process, which never yields.",
+			Busy:  func(c handlers.Call) bool { return c.Delay > 0 },
+			Parts: []partFunc{calls(slowops.CPU{}.Do)},
+		},
+	}
+	return append(ops, all(ops[:3], cache))
+}
+
+type partFunc = func(handlers.Call) strategies.Op
+
+// calls makes a part of an op.
+func calls(do func(context.Context, slowops.Call) error) partFunc {
+	return func(c handlers.Call) strategies.Op {
+		return func(ctx context.Context) error { return do(ctx, slowops.Call(c)) }
+	}
+}
+
+// all is three ops at once. A cache that can't be slow is fast in it.
+func all(three []handlers.Op, cache *part) handlers.Op {
+	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Seen: true}
+	for _, of := range three {
+		parts := of.Parts
+		if of.NoDelay != "" {
+			parts = []partFunc{func(c handlers.Call) strategies.Op {
+				c.Delay = 0
+				return of.Parts[0](c)
+			}}
+		}
+		op.Parts = append(op.Parts, parts...)
+		op.Reports += of.Reports
+		op.Seen = op.Seen && of.Seen
+		op.Works = append(op.Works, of.Works...)
+		op.Backends = append(op.Backends, of.Backends...)
+		if of.Busy != nil {
+			op.Busy, op.Prepare = of.Busy, of.Prepare
+		}
+	}
+	return op
+}
+
+// prepare measures the speed of BENCHMARK before the first run that needs it.
+func (b *bench) prepare(ctx context.Context, c handlers.Call) error {
+	if c.Work != slowops.WorkCPU || c.Delay == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	return b.db.Calibrate(ctx)
+}
+
+func deafOnlyEmbedded(http *part) []string {
+	if http.server == nil {
+		return []string{"aware"}
+	}
+	return []string{"aware", "deaf"}
+}
+
+func noDelay(cache *part) string {
+	if cache.server != nil {
+		return ""
+	}
+	return "a real memcached has no slow command; make the network to it slow instead"
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

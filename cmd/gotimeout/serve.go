@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+type serveCmd struct {
+	Addr      string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"Where to listen. 127.0.0.1:8000 if neither this nor PORT is set; with PORT alone, that port on all interfaces."`
+	HTTPURL   string `name:"http-url" env:"HTTPBIN_URL" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
+	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"HOST:PORT" help:"A real memcached in the place of the embedded one."`
+	DBDSN     string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db."`
+
+	MaxDelay     time.Duration `default:"10s" help:"The longest delay that a request may ask for."`
+	MaxTimeout   time.Duration `default:"30s" help:"The longest timeout that a request may ask for."`
+	MaxInFlight  int           `default:"2048" help:"How many runs may be in flight; more are answered 503."`
+	MaxAbandoned int           `default:"8192" help:"How many answered runs may have left work behind; then runs are answered 503."`
+}
+
+// grace is how long requests in flight may take to finish after a signal: the
+// longest delay of the defaults, and some more.
+const grace = 12 * time.Second
+
+// Run serves until ctx is done. kong calls it.
+func (s *serveCmd) Run(ctx context.Context, stderr io.Writer) error {
+	addr, settings, err := s.read(os.Getenv("PORT"))
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s (%w): choose another address with --addr", addr, reason(err))
+	}
+	defer listener.Close()
+	bench, err := openBench(settings)
+	if err != nil {
+		return err
+	}
+	defer bench.close()
+	for _, b := range bench.parts {
+		log.Info("backend", "name", b.name, "embedded", b.server != nil, "addr", b.addr)
+	}
+	lab := &handlers.Lab{
+		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
+		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
+		Backends: bench.health, Log: log,
+	}
+	log.Info("serving", "url", "http://"+address(listener.Addr()))
+	return serve(ctx, listener, lab, log)
+}
+
+// serve serves until ctx is done, then lets the requests in flight finish.
+func serve(ctx context.Context, listener net.Listener, lab *handlers.Lab, log *slog.Logger) error {
+	// Longer than any run: net/http cancels a request's context when
+	// ReadTimeout passes, and drops the answer when WriteTimeout does.
+	longest := lab.MaxDelay + lab.MaxTimeout + 10*time.Second
+	server := &http.Server{
+		Handler:           lab.Routes(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       longest,
+		WriteTimeout:      longest,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving stopped: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "in_flight", lab.Ledger.Counts().InFlight, "grace", grace)
+	within, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := server.Shutdown(within); err != nil {
+		_ = server.Close()
+		log.Warn("requests cut after the grace period", "in_flight", lab.Ledger.Counts().InFlight)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// address is the address to open: localhost for a listener on all interfaces.
+func address(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", tcp.Port)
+	}
+	return a.String()
+}
+
+// reason is what the system said of a failed listen.
+func reason(err error) error {
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		return sys.Err
+	}
+	return err
+}
+
+// limits are the ledger's, with a bound of its own on work that computes.
+func (s *serveCmd) limits(processors int) receipt.Limits {
+	return receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: 4 * processors}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/receipt"
+)
+
+func TestServesEmbedded(t *testing.T) {
+	p := start(t)
+	for _, op := range []string{"http", "cache", "db", "cpu", "all"} {
+		status, v := p.complete(t, "/context-cancel?delay=0&op="+op)
+		if status != http.StatusOK || *v.Status != receipt.Completed || v.Slow != op {
+			t.Errorf("op=%s: %d, %s", op, status, describe(v))
+		}
+	}
+	var ready struct {
+		Ready    bool
+		Backends []struct {
+			Name     string
+			Embedded bool
+		}
+	}
+	if status := p.get(t, "/readyz", &ready); status != http.StatusOK || !ready.Ready || len(ready.Backends) != 3 {
+		t.Errorf("/readyz: %d %+v", status, ready)
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.log)
+	}
+	for _, want := range []string{"name=http embedded=true", "name=cache embedded=true", "name=db embedded=true"} {
+		if !strings.Contains(p.log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, p.log)
+		}
+	}
+}
+
+// Servers that are down don't stop the start: /readyz names them and their ops
+// answer 502.
+func TestServersDown(t *testing.T) {
+	down := closedPort(t)
+	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab")
+	var ready struct {
+		Ready    bool
+		Backends []struct{ Name, Error string }
+	}
+	if status := p.get(t, "/readyz", &ready); status != http.StatusServiceUnavailable || ready.Ready {
+		t.Errorf("/readyz: %d %+v", status, ready)
+	}
+	for _, b := range ready.Backends {
+		if !strings.Contains(b.Error, "refused") {
+			t.Errorf("/readyz says of %s: %q", b.Name, b.Error)
+		}
+	}
+	for _, op := range []string{"http", "cache", "db", "db&work=cpu", "all"} {
+		for _, strategy := range []string{"context-cancel", "goroutine-abandon", "io-timeout"} {
+			status, v := p.complete(t, "/"+strategy+"?timeout=10s&op="+op)
+			if status != http.StatusBadGateway || v.Error == nil || v.Error.Code != "op_failed" || v.BackendEnded != nil {
+				t.Errorf("%s op=%s: %d, %s", strategy, op, status, describe(v))
+			}
+		}
+	}
+	if strings.Contains(p.log.String(), "secret") {
+		t.Errorf("the password is in the log:\n%s", p.log)
+	}
+}
+
+// closedPort returns an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A signal lets the request in flight finish and refuses new ones.
+func TestGrace(t *testing.T) {
+	p := start(t)
+	answered := make(chan int, 1)
+	go func() {
+		resp, err := http.Get(p.url + "/baseline?delay=1s")
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	p.await(t, "in flight", func(c receipt.Counts) bool { return c.InFlight == 1 })
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.log)
+	}
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("the request in flight was answered %d", status)
+	}
+	if _, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://")); err == nil {
+		t.Error("the port still listens")
+	}
+}
+
+// await polls /backends until the counts are as wanted.
+func (p program) await(t *testing.T, what string, wanted func(receipt.Counts) bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		var backends struct{ Counts receipt.Counts }
+		p.get(t, "/backends", &backends)
+		if wanted(backends.Counts) {
+			return
+		}
+	}
+	t.Fatalf("never %s", what)
+}
+
+// Past --max-abandoned the lab refuses runs until the work has ended.
+func TestMaxAbandoned(t *testing.T) {
+	p := start(t, "--max-abandoned=2")
+	var first receipt.View
+	for range 2 {
+		var answer struct{ Receipt string }
+		p.get(t, "/goroutine-abandon?delay=1s&timeout=10ms", &answer)
+		p.get(t, answer.Receipt, &first)
+	}
+	resp, err := http.Get(p.url + "/baseline?delay=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+	}
+	p.await(t, "nothing left behind", func(c receipt.Counts) bool { return c.Abandoned == 0 })
+	if status := p.get(t, "/baseline?delay=0", new(any)); status != http.StatusOK {
+		t.Errorf("afterwards: %d", status)
+	}
+}
+
+// A cancelled call costs its connection, and the next one a new one.
+func TestConnectionsOfARun(t *testing.T) {
+	p := start(t)
+	for _, op := range []string{"http", "cache", "db"} {
+		p.complete(t, "/baseline?delay=0&op="+op)
+		if _, v := p.complete(t, "/context-cancel?delay=2s&timeout=50ms&op="+op); v.Connections != (receipt.Connections{Reused: 1, Closed: 1}) {
+			t.Errorf("op=%s, cancelled: connections %+v, want the pooled one closed", op, v.Connections)
+		}
+		if _, v := p.complete(t, "/baseline?delay=0&op="+op); v.Connections != (receipt.Connections{Dialed: 1}) {
+			t.Errorf("op=%s after a cancelled one: connections %+v, want a new one", op, v.Connections)
+		}
+	}
+}
+
+func TestReadsTheSystemsReason(t *testing.T) {
+	err := errors.New("bare")
+	if reason(err) != err {
+		t.Error("an error without a system's one is not itself")
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"runtime"
+	"strconv"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// settings is what the bench needs, read and checked.
+type settings struct {
+	httpURL   *url.URL      // nil for the embedded one
+	cacheAddr string        // "" for the embedded one
+	db        *mysql.Config // nil for the embedded one
+	maxDelay  time.Duration
+	limits    receipt.Limits
+}
+
+// read checks the settings. Its errors say which one can't be read, and why.
+func (s *serveCmd) read(port string) (addr string, out settings, err error) {
+	addr = cmp.Or(s.Addr, "127.0.0.1:8000")
+	if s.Addr == "" && port != "" {
+		addr = ":" + port
+	}
+	if err := checkAddr(addr); err != nil {
+		return "", out, fmt.Errorf("the address to listen on (--addr, GOTIMEOUT_ADDR or PORT) %w", err)
+	}
+	if s.HTTPURL != "" {
+		if out.httpURL, err = readURL(s.HTTPURL); err != nil {
+			return "", out, fmt.Errorf("--http-url (HTTPBIN_URL) %w", err)
+		}
+	}
+	if s.CacheAddr != "" {
+		if err := checkAddr(s.CacheAddr); err != nil {
+			return "", out, fmt.Errorf("--cache-addr (MEMCACHED_ADDR) %w", err)
+		}
+		out.cacheAddr = s.CacheAddr
+	}
+	if s.DBDSN != "" {
+		if out.db, err = slowops.ParseDSN(s.DBDSN); err != nil {
+			return "", out, fmt.Errorf("--db-dsn (MYSQL_DSN) is %w", err)
+		}
+	}
+	out.maxDelay, out.limits = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0))
+	return addr, out, s.checkCaps()
+}
+
+func (s *serveCmd) checkCaps() error {
+	for name, d := range map[string]time.Duration{"--max-delay": s.MaxDelay, "--max-timeout": s.MaxTimeout} {
+		if d <= 0 || d > time.Hour {
+			return fmt.Errorf("%s is %s: it must be over 0 and at most 1h", name, d)
+		}
+	}
+	for name, n := range map[string]int{"--max-in-flight": s.MaxInFlight, "--max-abandoned": s.MaxAbandoned} {
+		if n < 1 {
+			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
+		}
+	}
+	return nil
+}
+
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if n, badPort := strconv.Atoi(port); err == nil && (badPort != nil || n < 0 || n > 65535) {
+		err = fmt.Errorf("%q is no port", port)
+	}
+	if err != nil {
+		return fmt.Errorf("is %q, which can't be read (%w): write host:port", addr, err)
+	}
+	return nil
+}
+
+func readURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", text)
+	}
+	return u, nil
+}
