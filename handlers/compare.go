@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,9 +11,6 @@ import (
 	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
 )
-
-// longest bounds every run and every wait for one: full use of both caps.
-func (l *Lab) longest() time.Duration { return l.MaxDelay + l.MaxTimeout }
 
 // lateness is how long a comparison waits for what still goes on when its last
 // run was ended.
@@ -26,9 +24,13 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), l.longest()+lateness)
+	ctx, cancel := context.WithTimeout(r.Context(), l.Longest()+lateness)
 	defer cancel()
 	rows := l.runAll(ctx, p)
+	if !slices.ContainsFunc(rows, wasRun) {
+		unavailable(w, rows[0].Error)
+		return
+	}
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		writeJSON(w, http.StatusOK, map[string]any{"rows": rows})
 		return
@@ -55,6 +57,8 @@ func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
 	all.Wait()
 	return rows
 }
+
+func wasRun(row receipt.View) bool { return *row.Status != receipt.Refused }
 
 func refusedRow(s strategies.Strategy, err error) receipt.View {
 	status := receipt.Refused

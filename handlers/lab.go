@@ -36,7 +36,8 @@ type Op struct {
 	Seen    bool            // all its backends report
 	Busy    func(Call) bool // whether a call computes in this process; nil is never
 
-	// Prepare is called before the run's clock starts, where it is set.
+	// Prepare is called before the run's clock starts, where it is set. Its
+	// error is the run's.
 	Prepare func(context.Context, Call) error
 	// Parts make the calls of the op, which run at once.
 	Parts []func(Call) strategies.Op
@@ -50,8 +51,13 @@ type Call struct {
 	Work                   string
 	Run                    string        // the receipt's ID, by which a backend reports
 	IOTimeout              time.Duration // for the client's own timeouts, where over 0
+	Limit                  time.Duration // ends even a deaf call; far beyond every timeout
 	Dialed, Reused, Closed func()        // tell the receipt of connections
 }
+
+// Longest bounds every run and every wait for one. Work that computes may take
+// several times its delay on processors that others use as well.
+func (l *Lab) Longest() time.Duration { return 4*l.MaxDelay + l.MaxTimeout }
 
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,6 +38,7 @@ func newLab(limits receipt.Limits) *handlers.Lab {
 		MaxDelay:   10 * time.Hour,
 		MaxTimeout: 6 * time.Hour,
 		Backends:   func(context.Context) []handlers.Backend { return nil },
+		Log:        slog.New(slog.DiscardHandler),
 	}
 	lab.Ops = fakeOps(lab.Ledger)
 	return lab

@@ -21,6 +21,9 @@ var httpStatus = map[receipt.Status]int{
 
 // outcome says how a run ended.
 func outcome(ctx context.Context, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
+	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
+		<-ctx.Done() // a socket's error may come a moment earlier
+	}
 	var panicked *strategies.PanicError
 	switch {
 	case err == nil:
@@ -58,9 +61,9 @@ var refusals = []struct {
 }
 
 // unavailable answers for a run that the ledger refused.
-func unavailable(w http.ResponseWriter, err error) {
+func unavailable(w http.ResponseWriter, why *receipt.Error) {
 	w.Header().Set("Retry-After", "1")
-	writeJSON(w, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: refusal(err)})
+	writeJSON(w, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: why})
 }
 
 func refusal(err error) *receipt.Error {

@@ -1,9 +1,12 @@
 package handlers_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +44,12 @@ func TestOpFails(t *testing.T) {
 // run, and the next one is served.
 func TestOpPanics(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		var log bytes.Buffer
+		lab.Log = slog.New(slog.NewTextHandler(&log, nil))
 		w := get(t, lab, path+"?op=panics")
+		if !strings.Contains(log.String(), "panic=boom") || !strings.Contains(log.String(), "fake_test.go") {
+			t.Errorf("the log lacks the panic or its stack: %s", &log)
+		}
 		checkStatus(t, w, http.StatusBadGateway)
 		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "op_panicked", Message: "the op panicked: boom"})
 		checkCounts(t, lab, none)
@@ -75,7 +83,7 @@ func TestPrepareIsNotMeasured(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		var got handlers.Call
 		lab.Ops[0].Prepare = func(ctx context.Context, c handlers.Call) error {
-			checkCounts(t, lab, none)
+			checkCounts(t, lab, receipt.Counts{InFlight: 1}) // the limits hold for what is prepared, too
 			time.Sleep(hour)
 			got = c
 			return ctx.Err()
@@ -147,8 +155,8 @@ func TestOverCaps(t *testing.T) {
 		if v := view(t, lab, w); v.Error == nil || v.Error.Code != "over_caps" {
 			t.Errorf("error %+v", v.Error)
 		}
-		if took := time.Since(start); took != lab.MaxDelay+lab.MaxTimeout {
-			t.Errorf("ended after %v, want %v", took, lab.MaxDelay+lab.MaxTimeout)
+		if took := time.Since(start); took != lab.Longest() {
+			t.Errorf("ended after %v, want %v", took, lab.Longest())
 		}
 	})
 }

@@ -16,6 +16,12 @@ const (
 	defaultTimeout = time.Second
 )
 
+// DefaultDelay is the delay of a run that asks for none, of an op that can be slow.
+func (l *Lab) DefaultDelay() time.Duration { return min(defaultDelay, l.MaxDelay) }
+
+// DefaultTimeout is the timeout of a run that asks for none.
+func (l *Lab) DefaultTimeout() time.Duration { return min(defaultTimeout, l.MaxTimeout) }
+
 // params is what a run was asked to do.
 type params struct {
 	op      Op
@@ -48,7 +54,7 @@ func (l *Lab) parse(raw string) (p params, err error) {
 	if p.delay, err = l.delay(q, p.op); err != nil {
 		return p, err
 	}
-	p.timeout, err = duration(q, "timeout", min(defaultTimeout, l.MaxTimeout), l.MaxTimeout)
+	p.timeout, err = duration(q, "timeout", l.DefaultTimeout(), l.MaxTimeout)
 	if err == nil && p.timeout == 0 {
 		err = fmt.Errorf("timeout=%s bounds nothing: it must be over 0", q["timeout"])
 	}
@@ -109,7 +115,7 @@ func choice(q map[string]string, name, of string, allowed []string) (string, err
 
 // delay reads the delay, which by default only an op has whose backend can be slow.
 func (l *Lab) delay(q map[string]string, op Op) (time.Duration, error) {
-	otherwise := min(defaultDelay, l.MaxDelay)
+	otherwise := l.DefaultDelay()
 	if op.NoDelay != "" {
 		otherwise = 0
 	}

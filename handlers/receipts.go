@@ -41,7 +41,7 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, err)
 		return
 	}
-	wait, err := duration(q, "wait", 0, l.longest())
+	wait, err := duration(q, "wait", 0, l.Longest())
 	if err != nil {
 		badParameter(w, err)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime/debug"
 
 	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
@@ -19,7 +20,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 		}
 		rc, err := l.execute(r.Context(), s, p)
 		if err != nil {
-			unavailable(w, err)
+			unavailable(w, refusal(err))
 			return
 		}
 		v := rc.View()
@@ -33,13 +34,10 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	call := Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
+		Limit: 2 * l.Longest(),
 	}
 	if s.Family == strategies.InsideClient {
 		call.IOTimeout = p.timeout
-	}
-	var unprepared error
-	if p.op.Prepare != nil {
-		unprepared = p.op.Prepare(ctx, call)
 	}
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Slow: p.op.Name,
@@ -53,18 +51,31 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	call.Run = rc.ID()
 	call.Dialed, call.Reused, call.Closed = rc.ConnDialed, rc.ConnReused, rc.ConnClosed
-	ops := make([]strategies.Op, len(p.op.Parts))
-	for i, part := range p.op.Parts {
-		op := part(call)
-		if unprepared != nil {
-			op = func(context.Context) error { return unprepared }
-		}
-		ops[i] = rc.Wrap(op)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, l.longest(), errLongest)
+	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
 	defer cancel()
-	rc.Answered(outcome(ctx, p.timeout, safely(ctx, s, p, ops)))
+	ops := prepared(ctx, rc, p.op, call)
+	status, failure := outcome(ctx, p.timeout, l.safely(ctx, s, p, ops))
+	rc.Answered(status, failure)
 	return rc, nil
+}
+
+// prepared returns the calls of an op, each of which the receipt watches. Where
+// the op can't be prepared, they return that error.
+func prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []strategies.Op {
+	var unprepared error
+	if op.Prepare != nil {
+		unprepared = op.Prepare(ctx, call)
+		rc.Start()
+	}
+	ops := make([]strategies.Op, len(op.Parts))
+	for i, part := range op.Parts {
+		do := part(call)
+		if unprepared != nil {
+			do = func(context.Context) error { return unprepared }
+		}
+		ops[i] = rc.Wrap(do)
+	}
+	return ops
 }
 
 // errLongest ends a run that takes more than both caps together, such as the
@@ -73,10 +84,14 @@ var errLongest = errors.New("longer than the lab allows")
 
 // safely runs the strategy. A panic of an op on this goroutine becomes an
 // error, so that no request is without an outcome.
-func safely(ctx context.Context, s strategies.Strategy, p params, ops []strategies.Op) (err error) {
+func (l *Lab) safely(ctx context.Context, s strategies.Strategy, p params, ops []strategies.Op) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &strategies.PanicError{Value: v}
+			err = &strategies.PanicError{Value: v, Stack: debug.Stack()}
+		}
+		var panicked *strategies.PanicError
+		if errors.As(err, &panicked) {
+			l.Log.Error("an op panicked", "strategy", s.Name, "op", p.op.Name, "panic", panicked.Value, "stack", string(panicked.Stack))
 		}
 	}()
 	return s.Do(ctx, p.timeout, ops...)

@@ -1,6 +1,7 @@
 package slowops
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,10 +47,7 @@ const noTimeout = 24 * time.Hour
 func (m *Cache) Do(ctx context.Context, c Call) error {
 	client := m.take()
 	client.hold(&c)
-	client.Timeout = noTimeout
-	if c.IOTimeout > 0 {
-		client.Timeout = c.IOTimeout
-	}
+	client.Timeout = cmp.Or(c.IOTimeout, c.Limit, noTimeout)
 	stop := func() bool { return true }
 	if !c.Deaf {
 		client.ctx = ctx
@@ -58,7 +56,7 @@ func (m *Cache) Do(ctx context.Context, c Call) error {
 	err := client.get(fmt.Sprintf("delay/%s/%s", c.Delay, c.Run))
 	cut := !stop()
 	m.give(client, &c, cut)
-	if cut && err != nil {
+	if err != nil && !c.Deaf && ctx.Err() != nil { // not cut: it may be the dial that ctx ended
 		return fmt.Errorf("memcached get: %w: %w", ctx.Err(), err)
 	}
 	if err != nil {

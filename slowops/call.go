@@ -1,6 +1,7 @@
 package slowops
 
 import (
+	"context"
 	"strconv"
 	"time"
 )
@@ -18,11 +19,27 @@ type Call struct {
 	// timeout, readTimeout and writeTimeout.
 	IOTimeout time.Duration
 
+	// Limit, where it is over 0, ends even a deaf call, so that none waits for
+	// ever for a server that says nothing. It must be far beyond every timeout,
+	// or it would be taken for the strategy's.
+	Limit time.Duration
+
 	// Dialed, Reused and Closed, where they are set, are called when the call
 	// dials a connection, takes one from the pool, or when the connection that
 	// it holds is closed. Closed may come from any goroutine, and also after
 	// the call has returned.
 	Dialed, Reused, Closed func()
+}
+
+// context returns the context that the call is to honour.
+func (c *Call) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.Deaf {
+		ctx = context.WithoutCancel(ctx)
+	}
+	if c.Limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.Limit)
 }
 
 // The kinds of work of a MySQL call with a delay.

@@ -1,6 +1,7 @@
 package slowops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -21,10 +22,8 @@ type conn struct {
 // dial connects for c, which holds the connection from then on.
 func dial(ctx context.Context, c *Call, network, addr string) (*conn, error) {
 	call(c.Dialed)
-	dialer := net.Dialer{Timeout: dialTimeout}
-	if c.IOTimeout > 0 {
-		dialer.Timeout = c.IOTimeout
-	}
+	// net/http detaches a dial from its request's end (https://go.dev/issue/59017).
+	dialer := net.Dialer{Timeout: cmp.Or(c.IOTimeout, c.Limit)}
 	nc, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -33,11 +32,6 @@ func dial(ctx context.Context, c *Call, network, addr string) (*conn, error) {
 	cn.holder.Store(c)
 	return cn, nil
 }
-
-// dialTimeout ends dials that outlive their request: net/http detaches them
-// from its context (https://go.dev/issue/59017). It is beyond every timeout
-// that the lab allows, so that it is never taken for a strategy's.
-const dialTimeout = time.Minute
 
 // idleTimeout closes idle connections. A burst uses as many as it needs again
 // and again; a second later, what is still there was left behind, and every

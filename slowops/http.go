@@ -41,9 +41,8 @@ func (h *HTTP) Close() { h.transport.CloseIdleConnections() }
 
 // Do calls. An answer other than 200 is an error.
 func (h *HTTP) Do(ctx context.Context, c Call) error {
-	if c.Deaf {
-		ctx = context.WithoutCancel(ctx)
-	}
+	ctx, cancel := c.context(ctx)
+	defer cancel()
 	ctx = traced(context.WithValue(ctx, callKey{}, &c), &c)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url(c), nil)
 	if err != nil {
@@ -57,10 +56,10 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return fmt.Errorf("http get %s: body: %w", req.URL, err)
+		return fmt.Errorf("http get %s: body: %w", req.URL.Redacted(), err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("http get %s: answered %s", req.URL, resp.Status)
+		return fmt.Errorf("http get %s: answered %s", req.URL.Redacted(), resp.Status)
 	}
 	return nil
 }

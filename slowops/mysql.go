@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -17,7 +15,7 @@ import (
 // BENCHMARK. Every query carries its run's tag in a comment.
 type MySQL struct {
 	pools       pools
-	rounds      atomic.Uint64 // of BENCHMARK in a second, as float64 bits; 0 until Calibrate
+	speed       speed
 	calibrating chan struct{} // holds one that does
 }
 
@@ -45,14 +43,17 @@ func (m *MySQL) DB() (*sql.DB, error) {
 // server, such as max_execution_time, ended it early without an error.
 var ErrCutShort = errors.New("the server cut SLEEP short")
 
+// ErrNotSent is the error of a call whose query was never sent, because it got
+// no connection.
+var ErrNotSent = errors.New("mysql connect")
+
 // Do calls. An error of the server matches *mysql.MySQLError; a driver's own
 // timeout matches os.ErrDeadlineExceeded, which the driver reports as
 // mysql.ErrInvalidConn alone. Work of WorkCPU needs Calibrate first.
 func (m *MySQL) Do(ctx context.Context, c Call) error {
-	if c.Deaf {
-		ctx = context.WithoutCancel(ctx)
-	}
-	query, err := m.query(c)
+	ctx, cancel := c.context(ctx)
+	defer cancel()
+	query, rounds, err := m.query(c)
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
@@ -63,7 +64,7 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 	defer m.pools.give(p)
 	db, err := p.db.Conn(context.WithValue(ctx, callKey{}, &c))
 	if err != nil {
-		return fmt.Errorf("mysql connect: %w", cutBy(ctx, err))
+		return fmt.Errorf("%w: %w", ErrNotSent, cutBy(ctx, err))
 	}
 	var held *conn
 	_ = db.Raw(func(driverConn any) error { held = driverConn.(*mysqlConn).held; return nil })
@@ -73,10 +74,11 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 	}
 	defer func() { db.Close(); held.release(&c) }()
 
-	var result int
+	start, result := time.Now(), 0
 	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
 		return fmt.Errorf("mysql query: %w", named(err, held))
 	}
+	m.speed.learn(rounds, time.Since(start))
 	return wrong(c, result)
 }
 
@@ -109,57 +111,19 @@ func wrong(c Call, result int) error {
 	return nil
 }
 
-func (m *MySQL) query(c Call) (string, error) {
-	tag := "/* gotimeout run=" + c.Run + " */"
+// query returns the statement of a call, and how many rounds it computes.
+func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
+	query = "SELECT /* gotimeout run=" + c.Run + " */ "
 	switch {
 	case c.Delay == 0:
-		return "SELECT " + tag + " 1", nil
+		query += "1"
 	case c.Work == WorkCPU:
-		rounds := math.Float64frombits(m.rounds.Load())
-		if rounds == 0 {
-			return "", errors.New("the speed of BENCHMARK is not known yet: call Calibrate first")
+		if rounds = c.Delay.Seconds() * m.speed.get(); rounds == 0 {
+			return "", 0, errors.New("the speed of BENCHMARK is not known yet: call Calibrate first")
 		}
-		return "SELECT " + tag + " " + benchmark(c.Delay.Seconds()*rounds), nil
+		query += benchmark(rounds)
 	default:
-		return "SELECT " + tag + " SLEEP(" + seconds(c.Delay) + ")", nil
+		query += "SLEEP(" + seconds(c.Delay) + ")"
 	}
-}
-
-func benchmark(rounds float64) string {
-	return fmt.Sprintf("BENCHMARK(%.0f, MD5('gotimeout'))", max(rounds, 1))
-}
-
-// Calibrate measures how many rounds of BENCHMARK the server computes in a
-// second while nothing else keeps it busy, the first time that it is called
-// with success, and does nothing from then on. It takes about 100 ms; calls
-// at the same time wait for one of them.
-func (m *MySQL) Calibrate(ctx context.Context) error {
-	if m.rounds.Load() != 0 {
-		return nil
-	}
-	select {
-	case m.calibrating <- struct{}{}:
-		defer func() { <-m.calibrating }()
-	case <-ctx.Done():
-		return fmt.Errorf("mysql calibrate: %w", ctx.Err())
-	}
-	if m.rounds.Load() != 0 {
-		return nil
-	}
-	db, err := m.DB()
-	if err != nil {
-		return fmt.Errorf("mysql calibrate: %w", err)
-	}
-	const enough = 50 * time.Millisecond
-	for rounds := 1000.0; ; rounds *= 2 {
-		start := time.Now()
-		var result int
-		if err := db.QueryRowContext(ctx, "SELECT "+benchmark(rounds)).Scan(&result); err != nil {
-			return fmt.Errorf("mysql calibrate: %w", err)
-		}
-		if took := time.Since(start); took >= enough {
-			m.rounds.Store(math.Float64bits(rounds / took.Seconds()))
-			return nil
-		}
-	}
+	return query, rounds, nil
 }

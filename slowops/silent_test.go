@@ -34,6 +34,11 @@ func TestSilentServer(t *testing.T) {
 			eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
 			told.want(t, 1, 0, 1)
 
+			took, err = timed(t.Context(), do, slowops.Call{Deaf: true, Limit: short})
+			if err == nil || took < short || took > patience {
+				t.Errorf("Limit: %v after %s", err, took)
+			}
+
 			told = new(hooks)
 			ctx, cancel := context.WithTimeout(t.Context(), short)
 			defer cancel()

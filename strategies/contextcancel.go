@@ -19,6 +19,9 @@ func (ContextCancel) Do(ctx context.Context, timeout time.Duration, ops ...Op) e
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
 	defer cancel()
 	err := together(ops)(ctx)
+	if at, _ := ctx.Deadline(); err != nil && !time.Now().Before(at) {
+		<-ctx.Done() // net puts the deadline on its sockets, whose error may come a moment earlier
+	}
 	if err != nil && context.Cause(ctx) == ErrTimeout {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	}

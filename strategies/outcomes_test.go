@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,23 @@ import (
 func TestIOTimeoutNamesTheClientsError(t *testing.T) {
 	check(t, measure(t, "io-timeout", inClient(work)), want{true, timeout, timeout})
 	check(t, measure(t, "io-timeout", inClient(time.Minute)), want{false, time.Minute, time.Minute})
+	early := func(context.Context) error { return os.ErrDeadlineExceeded }
+	if got := measure(t, "io-timeout", early); got.err == nil || errors.Is(got.err, strategies.ErrTimeout) {
+		t.Errorf("%v: a timeout of something else, before the bound, is called ours", got.err)
+	}
+}
+
+// net puts a context's deadline on its sockets, whose own error may come before
+// the context's: it is the same timeout.
+func TestContextCancelAndTheSocketsDeadline(t *testing.T) {
+	for range 200 {
+		got := measure(t, "context-cancel", func(ctx context.Context) error {
+			at, _ := ctx.Deadline()
+			time.Sleep(time.Until(at))
+			return os.ErrDeadlineExceeded
+		})
+		check(t, got, want{true, timeout, timeout})
+	}
 }
 
 // each runs a test of what all strategies have in common.

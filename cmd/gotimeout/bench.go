@@ -137,11 +137,15 @@ func (b *bench) openDB(s settings) error {
 }
 
 // watched reports the backend's end of calls on a real database: with the
-// answer, or when the query has left the process list.
+// answer, or when the query has left the process list. A query that was never
+// sent has no backend.
 func (b *bench) watched(do func(context.Context, slowops.Call) error) func(context.Context, slowops.Call) error {
 	return func(ctx context.Context, c slowops.Call) error {
-		b.tell(c.Run, (*receipt.Receipt).BackendBegan)
 		err := do(ctx, c)
+		if errors.Is(err, slowops.ErrNotSent) {
+			return err
+		}
+		b.tell(c.Run, (*receipt.Receipt).BackendBegan)
 		if err == nil {
 			b.tell(c.Run, (*receipt.Receipt).BackendEnded)
 			return nil
@@ -164,8 +168,11 @@ func (b *bench) close() {
 	}
 }
 
-// healthTimeout bounds a look at a backend.
-const healthTimeout = 2 * time.Second
+// healthTimeout bounds a look at a backend, and healthRun is its tag.
+const (
+	healthTimeout = 2 * time.Second
+	healthRun     = "health"
+)
 
 // health calls each backend's op without a delay.
 func (b *bench) health(ctx context.Context) []handlers.Backend {
@@ -182,12 +189,15 @@ func (b *bench) health(ctx context.Context) []handlers.Backend {
 
 func (p *part) health(ctx context.Context) handlers.Backend {
 	h := handlers.Backend{Health: handlers.Health{Name: p.name, Embedded: p.server != nil, Addr: p.addr, Ready: true}}
-	if err := p.do(ctx, slowops.Call{Run: "health"}); err != nil {
+	if err := p.do(ctx, slowops.Call{Run: healthRun}); err != nil {
 		h.Ready, h.Error = false, sentence(err)
 	}
 	if p.server != nil {
 		h.Working = []handlers.Job{}
 		for _, j := range p.server.Working() {
+			if j.Run == healthRun {
+				continue
+			}
 			h.Working = append(h.Working, handlers.Job{Receipt: j.Run, Work: strings.TrimSpace(j.Work), Began: j.Began})
 		}
 	}

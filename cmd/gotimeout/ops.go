@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"gotimeout/handlers"
 	"gotimeout/slowops"
@@ -78,10 +80,17 @@ func (b *bench) prepare(ctx context.Context, c handlers.Call) error {
 	if c.Work != slowops.WorkCPU || c.Delay == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	return b.db.Calibrate(ctx)
+	if err := b.db.Calibrate(ctx); err != nil {
+		// Not wrapped: a timeout of this is none of the run's.
+		return fmt.Errorf("the speed of the database could not be measured, which work=cpu needs (%v): is it up, see /readyz", err)
+	}
+	return nil
 }
+
+// prepareTimeout is room for ten round trips to a database far away.
+const prepareTimeout = 10 * time.Second
 
 func deafOnlyEmbedded(http *part) []string {
 	if http.server == nil {

@@ -65,7 +65,7 @@ func (s *serveCmd) Run(ctx context.Context, stderr io.Writer) error {
 func serve(ctx context.Context, listener net.Listener, lab *handlers.Lab, log *slog.Logger) error {
 	// Longer than any run: net/http cancels a request's context when
 	// ReadTimeout passes, and drops the answer when WriteTimeout does.
-	longest := lab.MaxDelay + lab.MaxTimeout + 10*time.Second
+	longest := lab.Longest() + 10*time.Second
 	server := &http.Server{
 		Handler:           lab.Routes(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -110,7 +110,9 @@ func reason(err error) error {
 	return err
 }
 
-// limits are the ledger's, with a bound of its own on work that computes.
+// limits are the ledger's, with a bound of its own on work that computes: room
+// for two comparisons at once, at least.
 func (s *serveCmd) limits(processors int) receipt.Limits {
-	return receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: 4 * processors}
+	busy := max(4*processors, 2*len(strategies.All()))
+	return receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: busy}
 }

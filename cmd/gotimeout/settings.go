@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -46,7 +47,7 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 	}
 	if s.DBDSN != "" {
 		if out.db, err = slowops.ParseDSN(s.DBDSN); err != nil {
-			return "", out, fmt.Errorf("--db-dsn (MYSQL_DSN) is %w", err)
+			return "", out, fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 		}
 	}
 	out.maxDelay, out.limits = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0))
@@ -80,8 +81,11 @@ func checkAddr(addr string) error {
 
 func readURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
-		return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", text)
+	if err != nil {
+		return nil, errors.New("can't be read: write http://host:port") // not what it is: it may hold a password
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", u.Redacted())
 	}
 	return u, nil
 }

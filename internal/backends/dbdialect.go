@@ -89,7 +89,7 @@ func (s *session) killOther(ctx context.Context, args []string) (*mysql.Result, 
 	}
 	victim.interrupt()
 	if !strings.EqualFold(args[0], "QUERY") {
-		victim.client.Close()
+		victim.client.Conn.(*conn).cut()
 	}
 	if ctx.Err() != nil { // it killed itself
 		return nil, interruption(ctx)

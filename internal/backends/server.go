@@ -70,7 +70,7 @@ func (s *Server) Close() error {
 		err = s.listener.Close()
 		s.mu.Lock()
 		for c := range s.conns {
-			c.TCPConn.Close() // not c.Close: only its own goroutine knows when it has finished with it
+			c.cut()
 		}
 		s.mu.Unlock()
 	}
@@ -128,6 +128,9 @@ type conn struct {
 	s    *Server
 	once sync.Once
 }
+
+// cut closes the connection under the goroutine that serves it, which finds out and calls Close when it has finished.
+func (c *conn) cut() { _ = c.TCPConn.Close() }
 
 func (c *conn) Close() error {
 	err := c.TCPConn.Close()

@@ -68,6 +68,13 @@ type Receipt struct {
 	done     chan struct{} // closed when complete; nil until somebody waits
 }
 
+// Start starts the run's clock again: what came before was preparation.
+func (r *Receipt) Start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.start = time.Now()
+}
+
 // ID names the receipt.
 func (r *Receipt) ID() string { return r.id }
 

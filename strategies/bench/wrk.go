@@ -53,7 +53,7 @@ func wrk(ctx context.Context, url string, s scene) (r result, err error) {
 		"-d", strconv.Itoa(loadSeconds)+"s", "--timeout", "10s", "-s", lua, url, "--", s.expected()).CombinedOutput()
 	m := resultLine.FindSubmatch(out)
 	if err != nil || m == nil {
-		return r, fmt.Errorf("wrk: %w: %s", err, out)
+		return r, fmt.Errorf("wrk: %v: %s", err, out)
 	}
 	figures := make([]float64, 4)
 	for i := range figures {
