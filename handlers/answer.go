@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"gotimeout/internal/receipt"
 )
@@ -40,21 +41,24 @@ func answerOf(v receipt.View) Answer {
 }
 
 // refuse answers that nothing was run, with a code and a sentence.
-func refuse(w http.ResponseWriter, status int, code, sentence string) {
-	writeJSON(w, status, Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
+func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
+	writeJSON(w, r, status, Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
 }
 
 // badParameter answers for a query that was not understood.
-func badParameter(w http.ResponseWriter, err error) {
-	refuse(w, http.StatusBadRequest, "bad_parameter", err.Error())
+func badParameter(w http.ResponseWriter, r *http.Request, err error) {
+	refuse(w, r, http.StatusBadRequest, "bad_parameter", err.Error())
 }
 
-// writeJSON writes an answer that a person can read in a terminal.
-func writeJSON(w http.ResponseWriter, status int, v any) {
+// writeJSON writes an answer, in lines for a person, who comes with curl or a
+// browser: for a program they would be a twentieth of what a request costs.
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	if agent := r.UserAgent(); strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Mozilla/") {
+		enc.SetIndent("", "  ")
+	}
 	if err := enc.Encode(v); err != nil {
 		panic(err) // only a type that JSON does not know, which any test finds
 	}

@@ -21,18 +21,18 @@ const lateness = 5 * time.Second
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	p, err := l.parse(r.URL.RawQuery)
 	if err != nil {
-		badParameter(w, err)
+		badParameter(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.Longest()+lateness)
 	defer cancel()
 	rows := l.runAll(ctx, p)
 	if !slices.ContainsFunc(rows, wasRun) {
-		unavailable(w, rows[0].Error)
+		unavailable(w, r, rows[0].Error)
 		return
 	}
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
-		writeJSON(w, http.StatusOK, map[string]any{"rows": rows})
+		writeJSON(w, r, http.StatusOK, map[string]any{"rows": rows})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -44,12 +44,12 @@ func (l *Lab) readyz(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusServiceUnavailable
 		}
 	}
-	writeJSON(w, status, map[string]any{"ready": status == http.StatusOK, "backends": health})
+	writeJSON(w, r, status, map[string]any{"ready": status == http.StatusOK, "backends": health})
 }
 
 // backends answers what each backend is working on now, and what goes on here.
 func (l *Lab) backends(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]any{
+	writeJSON(w, r, http.StatusOK, map[string]any{
 		"counts": l.Ledger.Counts(), "goroutines": runtime.NumGoroutine(), "backends": l.Backends(r.Context()),
 	})
 }

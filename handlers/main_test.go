@@ -73,7 +73,9 @@ func checkCounts(t *testing.T, lab *handlers.Lab, want receipt.Counts) {
 }
 
 func request(ctx context.Context, method, target string) *http.Request {
-	return httptest.NewRequestWithContext(ctx, method, target, nil)
+	r := httptest.NewRequestWithContext(ctx, method, target, nil)
+	r.Header.Set("User-Agent", "curl/8.5.0")
+	return r
 }
 
 // serve serves a request without a socket.

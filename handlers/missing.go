@@ -7,7 +7,7 @@ import (
 
 // notFound answers with the list of what there is.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
-	refuse(w, http.StatusNotFound, "not_found", fmt.Sprintf(
+	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
 		"there is nothing at %.60s: the strategies are %s; and there are /compare, /receipts, /backends, /healthz, /readyz and /",
 		r.URL.Path, list(l.paths())))
 }
@@ -27,5 +27,5 @@ func wrongMethod(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	refuse(w, http.StatusMethodNotAllowed, "wrong_method", fmt.Sprintf("%.20s is not allowed here: use GET", r.Method))
+	refuse(w, r, http.StatusMethodNotAllowed, "wrong_method", fmt.Sprintf("%.20s is not allowed here: use GET", r.Method))
 }

@@ -61,9 +61,9 @@ var refusals = []struct {
 }
 
 // unavailable answers for a run that the ledger refused.
-func unavailable(w http.ResponseWriter, why *receipt.Error) {
+func unavailable(w http.ResponseWriter, r *http.Request, why *receipt.Error) {
 	w.Header().Set("Retry-After", "1")
-	writeJSON(w, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: why})
+	writeJSON(w, r, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: why})
 }
 
 func refusal(err error) *receipt.Error {

@@ -24,31 +24,31 @@ func (l *Lab) lastReceipts(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		badParameter(w, err)
+		badParameter(w, r, err)
 		return
 	}
 	views := []receipt.View{}
 	for _, rc := range l.Ledger.Last(limit) {
 		views = append(views, rc.View())
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"receipts": views})
+	writeJSON(w, r, http.StatusOK, map[string]any{"receipts": views})
 }
 
 // oneReceipt serves a receipt as it stands, or with wait= once it is complete.
 func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.RawQuery, "wait")
 	if err != nil {
-		badParameter(w, err)
+		badParameter(w, r, err)
 		return
 	}
 	wait, err := duration(q, "wait", 0, l.Longest())
 	if err != nil {
-		badParameter(w, err)
+		badParameter(w, r, err)
 		return
 	}
 	rc := l.Ledger.Get(chi.URLParam(r, "id"))
 	if rc == nil {
-		refuse(w, http.StatusNotFound, "no_receipt", fmt.Sprintf(
+		refuse(w, r, http.StatusNotFound, "no_receipt", fmt.Sprintf(
 			"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts",
 			chi.URLParam(r, "id"), l.Ledger.Size()))
 		return
@@ -56,5 +56,5 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	rc.Wait(ctx)
-	writeJSON(w, http.StatusOK, rc.View())
+	writeJSON(w, r, http.StatusOK, rc.View())
 }

@@ -128,3 +128,14 @@ func TestBusyIsForThoseThatCompute(t *testing.T) {
 		settle(t, lab)
 	})
 }
+
+// A person gets lines, a program one.
+func TestAnswersForPeopleAreIndented(t *testing.T) {
+	for agent, lines := range map[string]bool{"curl/8.5.0": true, "Mozilla/5.0 (X11)": true, "Go-http-client/1.1": false, "": false} {
+		r := request(t.Context(), http.MethodGet, "/baseline?delay=soon")
+		r.Header.Set("User-Agent", agent)
+		if got := strings.Count(serve(newLab(roomy), r).Body.String(), "\n") > 1; got != lines {
+			t.Errorf("%q: indented %v, want %v", agent, got, lines)
+		}
+	}
+}

@@ -15,16 +15,16 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
 		if err != nil {
-			badParameter(w, err)
+			badParameter(w, r, err)
 			return
 		}
 		rc, err := l.execute(r.Context(), s, p)
 		if err != nil {
-			unavailable(w, refusal(err))
+			unavailable(w, r, refusal(err))
 			return
 		}
 		v := rc.View()
-		writeJSON(w, httpStatus[*v.Status], answerOf(v))
+		writeJSON(w, r, httpStatus[*v.Status], answerOf(v))
 	}
 }
 

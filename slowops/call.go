@@ -36,7 +36,8 @@ func (c *Call) context(ctx context.Context) (context.Context, context.CancelFunc
 	if c.Deaf {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if c.Limit == 0 {
+	at, bounded := ctx.Deadline()
+	if c.Limit == 0 || bounded && time.Until(at) < c.Limit {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, c.Limit)

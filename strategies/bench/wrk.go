@@ -50,7 +50,7 @@ func wrk(ctx context.Context, url string, s scene) (r result, err error) {
 		return r, err
 	}
 	out, err := exec.CommandContext(ctx, "wrk", "-t2", "-c", strconv.Itoa(s.connections),
-		"-d", strconv.Itoa(loadSeconds)+"s", "--timeout", "10s", "-s", lua, url, "--", s.expected()).CombinedOutput()
+		"-d", strconv.Itoa(s.seconds)+"s", "--timeout", "10s", "-s", lua, url, "--", s.expected()).CombinedOutput()
 	m := resultLine.FindSubmatch(out)
 	if err != nil || m == nil {
 		return r, fmt.Errorf("wrk: %v: %s", err, out)
