@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"gotimeout/strategies"
+)
+
+// The README says of each strategy what the page and the help say.
+func TestReadmeNamesEachStrategy(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range strategies.All() {
+		if row := fmt.Sprintf("| `%s` | %s | %s |", s.Name, s.Family, s.Doc); !strings.Contains(string(text), row) {
+			t.Errorf("README.md lacks the row %s", row)
+		}
+	}
+}
