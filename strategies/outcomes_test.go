@@ -85,7 +85,7 @@ func TestPanicOfTheOp(t *testing.T) {
 	each(t, func(t *testing.T, s strategies.Strategy) {
 		own := s.Name == "goroutine-abandon" || s.Name == "errgroup"
 		for _, ops := range [][]strategies.Op{{boom}, {boom, aware(work)}} {
-			err, panicked := catch(func() error { return s.Do(t.Context(), timeout, ops...) })
+			panicked, err := catch(func() error { return s.Do(t.Context(), timeout, ops...) })
 			if !own && len(ops) == 1 {
 				if panicked != "boom" {
 					t.Errorf("panic %v, want the op's to unwind the caller", panicked)
@@ -100,10 +100,10 @@ func TestPanicOfTheOp(t *testing.T) {
 	})
 }
 
-// catch calls f and returns its error or the value of its panic.
-func catch(f func() error) (err error, panicked any) {
+// catch calls f and returns the value of its panic or its error.
+func catch(f func() error) (panicked any, err error) {
 	defer func() { panicked = recover() }()
-	return f(), nil
+	return nil, f()
 }
 
 func TestAbandonedPanic(t *testing.T) {
