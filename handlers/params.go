@@ -106,7 +106,7 @@ func choice(q map[string]string, name, of string, allowed []string) (string, err
 	case !given:
 		return allowed[0], nil
 	case len(allowed) == 0:
-		return "", fmt.Errorf("there is no %s%s: leave it out", name, of)
+		return "", fmt.Errorf("%s can't be chosen%s: leave it out", name, of)
 	case !slices.Contains(allowed, value):
 		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of, list(allowed))
 	}
@@ -133,8 +133,8 @@ func duration(q map[string]string, name string, otherwise, longest time.Duration
 		return otherwise, nil
 	}
 	d, err := time.ParseDuration(text)
-	if seconds, notSeconds := strconv.ParseFloat(text, 64); notSeconds == nil {
-		// Beyond the cap or no number at all, it may not fit a Duration.
+	if seconds, notSeconds := strconv.ParseFloat(text, 64); notSeconds == nil && strings.Trim(text, "+-.0123456789") == "" {
+		// Beyond the cap it may not fit a Duration.
 		if !(seconds <= longest.Seconds()) {
 			seconds = longest.Seconds() + 1
 		}

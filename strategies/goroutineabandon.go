@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const goroutineAbandonDoc = "Runs the op on a goroutine and walks away from it at the timeout: on time always, but the op, its connection and its query run on to their end."
+const goroutineAbandonDoc = "Runs the op on a goroutine and walks away from it at the timeout: on time whatever the op does, but the op, its connection and its query run on to their end."
 
 // GoroutineAbandon is the strategy goroutine-abandon: Do runs ops on a
 // goroutine and returns at the timeout or when ctx is done, whether or not the

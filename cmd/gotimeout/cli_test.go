@@ -52,7 +52,7 @@ func TestRefusesSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	const listening = "the address to listen on (--addr, GOTIMEOUT_ADDR or PORT) "
+	const listening = "the address to listen on (--addr or GOTIMEOUT_ADDR) "
 	for _, test := range []struct {
 		args, env []string
 		code      int
@@ -62,10 +62,11 @@ func TestRefusesSettings(t *testing.T) {
 		{[]string{"serv"}, nil, 2, "unexpected argument serv"},
 		{[]string{"--max-delay=soon"}, nil, 2, `--max-delay: expected duration but got "soon"`},
 		{[]string{"--addr"}, nil, 2, "--addr: "},
-		{[]string{"--addr=" + taken.Addr().String()}, nil, 1, "cannot listen on " + taken.Addr().String() + " (address already in use): choose another address with --addr"},
+		{[]string{"--addr=" + taken.Addr().String()}, nil, 1, "cannot listen on " + taken.Addr().String() + " (address already in use): choose another one with --addr, or PORT"},
 		{[]string{"--addr=8000"}, nil, 1, listening + `is "8000", which can't be read`},
 		{[]string{"--addr=:http"}, nil, 1, `"http" is no port`},
-		{nil, []string{"PORT=seven"}, 1, listening + `is ":seven"`},
+		{nil, []string{"PORT=seven"}, 1, `PORT is "seven": it must be a number from 0 to 65535`},
+		{nil, []string{"PORT=:80"}, 1, `PORT is ":80": it must be a number`},
 		{nil, []string{"GOTIMEOUT_ADDR=:70000"}, 1, `"70000" is no port`},
 		{[]string{"--http-url=localhost:80"}, nil, 1, `--http-url (HTTPBIN_URL) is "localhost:80", which is no base URL: write http://host:port`},
 		{nil, []string{"HTTPBIN_URL=ftp://x"}, 1, "which is no base URL"},
@@ -86,12 +87,13 @@ func TestRefusesSettings(t *testing.T) {
 			}
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), test.args, &stdout, &stderr)
-			first, rest, _ := strings.Cut(stderr.String(), "\n")
-			if code != test.code || !strings.HasPrefix(first, "gotimeout: ") || !strings.Contains(first, test.want) {
-				t.Errorf("exit code %d, %q; want %d, %q", code, first, test.code, test.want)
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			last := lines[len(lines)-1]
+			if code != test.code || !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, test.want) {
+				t.Errorf("exit code %d, %q; want %d, %q", code, last, test.code, test.want)
 			}
-			if usage := strings.Contains(rest, "Usage: gotimeout"); usage != (test.code == 2) {
-				t.Errorf("usage printed: %v; %q", usage, rest)
+			if usage := lines[0] == "Usage: gotimeout serve [flags]"; usage != (test.code == 2) || !usage && len(lines) > 1 {
+				t.Errorf("usage printed: %v; %q", usage, lines)
 			}
 			if strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {
 				t.Errorf("stdout %q, stderr %q", &stdout, &stderr)

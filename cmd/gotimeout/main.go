@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,8 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "gotimeout: %v\n\n", err)
-		usage(err, stderr)
+		run(ctx, []string{"serve", "--help"}, stderr, stderr)
+		fmt.Fprintf(stderr, "\ngotimeout: %v\n", err) // last, where a small terminal shows it
 		return exitUsage
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
@@ -67,13 +66,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return exitFailure
 	}
 	return 0
-}
-
-// usage prints the help of the command that could not be parsed.
-func usage(err error, stderr io.Writer) {
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil {
-		parse.Context.Stdout = stderr
-		_ = parse.Context.PrintUsage(false)
-	}
 }

@@ -41,7 +41,7 @@ func (s *serveCmd) Run(ctx context.Context, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s (%w): choose another address with --addr", addr, reason(err))
+		return fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
 	}
 	defer listener.Close()
 	bench, err := openBench(settings)
@@ -57,7 +57,7 @@ func (s *serveCmd) Run(ctx context.Context, stderr io.Writer) error {
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
 		Backends: bench.health, Log: log,
 	}
-	log.Info("serving", "url", "http://"+address(listener.Addr()))
+	log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr())
 	return serve(ctx, listener, lab, log)
 }
 
@@ -82,7 +82,7 @@ func serve(ctx context.Context, listener net.Listener, lab *handlers.Lab, log *s
 		return fmt.Errorf("serving stopped: %w", err)
 	case <-ctx.Done():
 	}
-	log.Info("stopping", "in_flight", lab.Ledger.Counts().InFlight, "grace", grace)
+	log.Info("stopping: a second signal doesn't wait", "in_flight", lab.Ledger.Counts().InFlight, "grace", grace)
 	within, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := server.Shutdown(within); err != nil {

@@ -29,10 +29,13 @@ type settings struct {
 func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 	addr = cmp.Or(s.Addr, "127.0.0.1:8000")
 	if s.Addr == "" && port != "" {
+		if !isPort(port) {
+			return "", out, fmt.Errorf("PORT is %q: it must be a number from 0 to 65535", port)
+		}
 		addr = ":" + port
 	}
 	if err := checkAddr(addr); err != nil {
-		return "", out, fmt.Errorf("the address to listen on (--addr, GOTIMEOUT_ADDR or PORT) %w", err)
+		return "", out, fmt.Errorf("the address to listen on (--addr or GOTIMEOUT_ADDR) %w", err)
 	}
 	if s.HTTPURL != "" {
 		if out.httpURL, err = readURL(s.HTTPURL); err != nil {
@@ -70,13 +73,18 @@ func (s *serveCmd) checkCaps() error {
 
 func checkAddr(addr string) error {
 	_, port, err := net.SplitHostPort(addr)
-	if n, badPort := strconv.Atoi(port); err == nil && (badPort != nil || n < 0 || n > 65535) {
+	if err == nil && !isPort(port) {
 		err = fmt.Errorf("%q is no port", port)
 	}
 	if err != nil {
 		return fmt.Errorf("is %q, which can't be read (%w): write host:port", addr, err)
 	}
 	return nil
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 func readURL(text string) (*url.URL, error) {
