@@ -21,10 +21,7 @@ func TestConnectionHooks(t *testing.T) {
 }
 
 func TestCancelClosesTheConnection(t *testing.T) {
-	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
-		if s.quick {
-			t.Skip("its server knows no delay")
-		}
+	everywhere(t, slow(anyPooled), slow(realPooled), func(t *testing.T, s subject) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*short)
 		defer cancel()
 		cancelled, next := new(hooks), new(hooks)

@@ -2,6 +2,7 @@ package slowops_test
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -146,6 +147,15 @@ func everywhere(t *testing.T, embedded, real func(*testing.T) map[string]subject
 				t.Run(name, func(t *testing.T) { test(t, s) })
 			}
 		})
+	}
+}
+
+// slow leaves out the ops whose server knows no delay.
+func slow(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]subject {
+	return func(t *testing.T) map[string]subject {
+		all := ops(t)
+		maps.DeleteFunc(all, func(_ string, s subject) bool { return s.quick })
+		return all
 	}
 }
 

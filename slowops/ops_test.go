@@ -24,10 +24,7 @@ func TestCompletes(t *testing.T) {
 }
 
 func TestAwareReturnsEarly(t *testing.T) {
-	everywhere(t, allOps, realOps, func(t *testing.T, s subject) {
-		if s.quick {
-			t.Skip("its server knows no delay")
-		}
+	everywhere(t, slow(allOps), slow(realOps), func(t *testing.T, s subject) {
 		ctx, cancel := context.WithTimeout(t.Context(), short)
 		defer cancel()
 		took, err := timed(ctx, s.do, s.call("deadline", s.far()))
@@ -87,10 +84,7 @@ func TestDeafReturnsLate(t *testing.T) {
 }
 
 func TestIOTimeout(t *testing.T) {
-	everywhere(t, anyPooled, realOps, func(t *testing.T, s subject) {
-		if s.quick {
-			t.Skip("its server knows no delay")
-		}
+	everywhere(t, slow(anyPooled), slow(realOps), func(t *testing.T, s subject) {
 		for _, deaf := range []bool{false, true} {
 			c := s.call("iotimeout", s.far())
 			c.IOTimeout, c.Deaf = short, deaf
