@@ -24,7 +24,7 @@ type Errgroup struct{}
 func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	group, ctx := errgroup.WithContext(ctx)
 	finished := make(chan struct{})
-	group.Go(func() error { return watchdog(ctx, timeout, finished) })
+	group.Go(func() error { return watchdog(timeout, finished) })
 
 	var running atomic.Int64
 	running.Store(int64(len(ops)))
@@ -40,17 +40,14 @@ func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error 
 	return group.Wait()
 }
 
-// watchdog returns ErrTimeout at the timeout, or nil once the work is finished
-// or has failed.
-func watchdog(ctx context.Context, timeout time.Duration, finished <-chan struct{}) error {
+// watchdog returns ErrTimeout at the timeout, or nil once every op has returned.
+func watchdog(timeout time.Duration, finished <-chan struct{}) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return ErrTimeout
 	case <-finished:
-		return nil
-	case <-ctx.Done():
 		return nil
 	}
 }
