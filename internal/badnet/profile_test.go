@@ -1,0 +1,246 @@
+package badnet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+func TestParse(t *testing.T) {
+	all := badnet.Link{
+		Delay: 100 * ms, Jitter: 20 * ms, Distribution: badnet.Normal, Loss: 0.01, Burst: 3,
+		Rate: 1e6, Reorder: 0.01, Duplicate: 0.001, Limit: 100,
+	}
+	slow := badnet.Link{Delay: 100 * ms}
+	for text, want := range map[string]struct {
+		profile badnet.Profile
+		text    string
+	}{
+		"delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100": {
+			badnet.Profile{Up: all, Down: all},
+			"delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100",
+		},
+		"  rate=1000kbit\tdelay=0.1s  ": {
+			badnet.Profile{Up: badnet.Link{Delay: 100 * ms, Rate: 1e6}, Down: badnet.Link{Delay: 100 * ms, Rate: 1e6}},
+			"delay=100ms rate=1mbit",
+		},
+		"up.delay=100ms":                                   {badnet.Profile{Up: slow}, "up.delay=100ms"},
+		"down.delay=100ms":                                 {badnet.Profile{Down: slow}, "down.delay=100ms"},
+		"up.delay=0s delay=100ms":                          {badnet.Profile{Down: slow}, "down.delay=100ms"},
+		"delay=100ms jitter=0s,normal":                     {badnet.Profile{Up: slow, Down: slow}, "delay=100ms"},
+		"delay=100ms jitter=0s,uniform":                    {badnet.Profile{Up: slow, Down: slow}, "delay=100ms"},
+		"delay=100ms limit=1000 loss=0%,burst=1 rate=none": {badnet.Profile{Up: slow, Down: slow}, "delay=100ms"},
+		"none":             {badnet.Profile{}, "none"},
+		"none delay=0ms":   {badnet.Profile{}, "none"},
+		"none delay=100ms": {badnet.Profile{Up: slow, Down: slow}, "delay=100ms"},
+		"satellite":        {badnet.Profile{Up: badnet.Link{Delay: 279 * ms}, Down: badnet.Link{Delay: 279 * ms}}, "delay=279ms"},
+		"3g loss=2% rate=none": {
+			badnet.Profile{Up: badnet.Link{Delay: 150 * ms, Loss: 0.02}, Down: badnet.Link{Delay: 150 * ms, Loss: 0.02}},
+			"delay=150ms loss=2%",
+		},
+		"3g": {
+			badnet.Profile{Up: badnet.Link{Delay: 150 * ms, Rate: 768e3}, Down: badnet.Link{Delay: 150 * ms, Rate: 1600e3}},
+			"delay=150ms up.rate=768kbit down.rate=1600kbit",
+		},
+		"up.loss=7% down.loss=0.0001% up.rate=1500bit": {
+			badnet.Profile{Up: badnet.Link{Loss: 0.07, Rate: 1500}, Down: badnet.Link{Loss: 1e-6}},
+			"up.loss=7% down.loss=0.0001% up.rate=1500bit",
+		},
+		"delay=9ms jitter=2ms,normal loss=1%,burst=3 up.jitter=2ms up.loss=1%": {
+			badnet.Profile{
+				Up:   badnet.Link{Delay: 9 * ms, Jitter: 2 * ms, Loss: 0.01},
+				Down: badnet.Link{Delay: 9 * ms, Jitter: 2 * ms, Distribution: badnet.Normal, Loss: 0.01, Burst: 3},
+			},
+			"delay=9ms up.jitter=2ms down.jitter=2ms,normal up.loss=1% down.loss=1%,burst=3",
+		},
+		"loss=100% rate=1.5GBit": {
+			badnet.Profile{Up: badnet.Link{Loss: 1, Rate: 15e8}, Down: badnet.Link{Loss: 1, Rate: 15e8}},
+			"loss=100% rate=1500mbit",
+		},
+		"delay=1m jitter=1m,pareto loss=50%,burst=2.5": {
+			badnet.Profile{
+				Up:   badnet.Link{Delay: time.Minute, Jitter: time.Minute, Distribution: badnet.Pareto, Loss: 0.5, Burst: 2.5},
+				Down: badnet.Link{Delay: time.Minute, Jitter: time.Minute, Distribution: badnet.Pareto, Loss: 0.5, Burst: 2.5},
+			},
+			"delay=1m0s jitter=1m0s,pareto loss=50%,burst=2.5",
+		},
+	} {
+		got, err := badnet.Parse(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got != want.profile {
+			t.Errorf("%q: got %+v, want %+v", text, got, want.profile)
+		}
+		check(t, text, got.String(), want.text)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const (
+		duration = "unreadable duration; write a number and its unit, as in 100ms or 1.5s"
+		share    = "unreadable share; write a percentage, as in 1% or 0.1%"
+		rate     = "unreadable rate; write a number above 0 and bit, kbit, mbit or gbit, as in rate=1mbit, or none"
+		limit    = "unreadable limit; write a number of packets, 1 or more, as in limit=1000"
+		presets  = "none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole"
+	)
+	for text, want := range map[string]string{
+		"":                            "an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + presets,
+		"5g":                          `unknown network preset "5g"; there are ` + presets + ", or write keys as in delay=100ms loss=1%",
+		"3g 4g":                       `"4g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
+		"dealy=1s":                    `unknown key "dealy"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it`,
+		"left.delay=1s":               `unknown key "left.delay"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it`,
+		"delay=1s delay=1s":           "delay is there twice; write it once",
+		"up.delay=1s up.delay=1s":     "up.delay is there twice; write it once",
+		"delay=100":                   "delay=100: " + duration,
+		"delay=0":                     "delay=0: " + duration,
+		"delay=":                      "delay=: " + duration,
+		"delay=61s":                   "delay=1m1s is out of bounds; write 0s to 1m0s",
+		"up.delay=61s":                "up: delay=1m1s is out of bounds; write 0s to 1m0s",
+		"down.delay=-1s":              "down: delay=-1s is out of bounds; write 0s to 1m0s",
+		"delay=1s jitter=-1s":         "jitter=-1s is out of bounds; write 0s or more",
+		"delay=1s jitter=2s":          "jitter=2s is above delay=1s, and no packet arrives before it was sent; write a longer delay or less jitter",
+		"delay=1s jitter=1s,gauss":    `jitter=1s,gauss: unknown distribution "gauss"; there are uniform, normal and pareto`,
+		"loss=1":                      "loss=1: " + share,
+		"loss=-1%":                    "loss=-1%: " + share,
+		"loss=nan%":                   "loss=nan%: " + share,
+		"loss=%":                      "loss=%: " + share,
+		"loss=101%":                   "loss=101% is out of bounds; write 0% to 100%",
+		"duplicate=100.5%":            "duplicate=100.5% is out of bounds; write 0% to 100%",
+		"loss=1%,3":                   `loss=1%,3: "3" behind the comma; write the mean length of a burst there, as in loss=1%,burst=3`,
+		"loss=1%,burst=":              `loss=1%,burst=: unreadable burst ""; write the mean number of packets, 1 or more, as in burst=3`,
+		"loss=1%,burst=0":             `loss=1%,burst=0: unreadable burst "0"; write the mean number of packets, 1 or more, as in burst=3`,
+		"loss=1%,burst=10001":         "burst=10001 is out of bounds; write 1 to 10000 packets",
+		"loss=0%,burst=2":             "burst=2 of no loss; add a loss, as in loss=1%,burst=2",
+		"loss=100%,burst=2":           "burst=2 of loss=100%, which never ends; leave the burst out",
+		"loss=75%,burst=3":            "burst=3 is too short for loss=75%, which makes bursts of 4 packets by chance alone; write more than that, or leave the burst out",
+		"rate=1":                      "rate=1: " + rate,
+		"rate=0bit":                   "rate=0bit: " + rate,
+		"rate=1mbps":                  "rate=1mbps: " + rate,
+		"rate=1e3bit":                 "rate=1e3bit: " + rate,
+		"rate=999bit":                 "rate=999bit is out of bounds; write 1kbit to 1000gbit, or none",
+		"rate=1001gbit":               "rate=1001gbit is out of bounds; write 1kbit to 1000gbit, or none",
+		"rate=1000000000000000gbit":   "rate=1000000000000000gbit: " + rate,
+		"reorder=1%":                  "reorder=1% without a delay, and there is nothing to overtake; add delay=10ms, or more",
+		"delay=1s reorder=much":       "reorder=much: " + share,
+		"limit=0":                     "limit=0: " + limit,
+		"limit=ten":                   "limit=ten: " + limit,
+		"limit=100001":                "limit=100001 is out of bounds; write 1 to 100000 packets",
+		"limit=99999999999999999999":  "limit=99999999999999999999: " + limit,
+		"flaky-wifi delay=5ms":        "jitter=10ms is above delay=5ms, and no packet arrives before it was sent; write a longer delay or less jitter",
+		"loss=1%,burst=3,burst=4":     `loss=1%,burst=3,burst=4: unreadable burst "3,burst=4"; write the mean number of packets, 1 or more, as in burst=3`,
+		"delay=1s jitter=1s,normal,5": `jitter=1s,normal,5: unknown distribution "normal,5"; there are uniform, normal and pareto`,
+	} {
+		p, err := badnet.Parse(text)
+		if err == nil {
+			t.Errorf("%q: no error, but %s", text, p)
+			continue
+		}
+		check(t, text, err.Error(), want)
+		if p != (badnet.Profile{}) {
+			t.Errorf("%q: an error, and %s", text, p)
+		}
+	}
+}
+
+func TestValidateRefusesWhatParseCannotRead(t *testing.T) {
+	zero := 0.0
+	for name, l := range map[string]badnet.Link{
+		"no number":               {Loss: zero / zero},
+		"no burst":                {Loss: 0.1, Burst: zero / zero},
+		"half a burst":            {Loss: 0.1, Burst: 0.5},
+		"a negative share":        {Duplicate: -0.1},
+		"a negative rate":         {Rate: -1},
+		"a negative limit":        {Limit: -1},
+		"an unknown distribution": {Delay: ms, Distribution: 3},
+	} {
+		if l.Validate() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	p := badnet.Profile{Up: badnet.Link{Delay: 100 * ms}, Down: badnet.Link{Delay: 50 * ms}}
+	if got := p.RoundTrip(); got != 150*ms {
+		t.Errorf("round trip %s, want 150ms", got)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	p, err := badnet.Parse("3g jitter=10ms loss=1%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(map[string]any{"profile": p, "up": p.Up, "down": badnet.Link{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "JSON", string(data), `{"down":{},"profile":"delay=150ms jitter=10ms loss=1% up.rate=768kbit down.rate=1600kbit",`+
+		`"up":{"delay":"150ms","jitter":"10ms","distribution":"uniform","loss":0.01,"rate":768000}}`)
+	var back struct{ Profile badnet.Profile }
+	if err := json.Unmarshal(data, &back); err != nil || back.Profile != p {
+		t.Errorf("back: %s, %v, want %s", back.Profile, err, p)
+	}
+}
+
+func TestPresets(t *testing.T) {
+	var names []string
+	for _, preset := range badnet.Presets() {
+		names = append(names, preset.Name)
+		got, err := badnet.Parse(preset.Name)
+		if err != nil || got != preset.Profile {
+			t.Errorf("%s: parsed as %s, %v, want %s", preset.Name, got, err, preset.Profile)
+		}
+		if back, err := badnet.Parse(preset.Profile.String()); err != nil || back != preset.Profile {
+			t.Errorf("%s: back from its text as %s, %v", preset.Name, back, err)
+		}
+		if !strings.HasSuffix(preset.Doc, ".") || !strings.Contains(preset.Source+" ", "https://") && preset.Source != "by definition" {
+			t.Errorf("%s: says %q, from %q", preset.Name, preset.Doc, preset.Source)
+		}
+	}
+	check(t, "presets", strings.Join(names, " "), "none dsl cable 3g 4g satellite cross-region flaky-wifi lossy blackhole")
+}
+
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{
+		"3g", "3g loss=2%", "delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100",
+		"up.loss=7% down.loss=0.0001%", "delay=", "=", "loss=.%", "rate=.5kbit", "loss=00.50%", "rate=1000000.4kbit",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := badnet.Parse(text)
+		if err != nil {
+			return
+		}
+		if err := p.Validate(); err != nil {
+			t.Errorf("%q: parsed, but %v", text, err)
+		}
+		back, err := badnet.Parse(p.String())
+		if err != nil || back != p {
+			t.Errorf("%q: %+v is %q, and that %+v, %v", text, p, p, back, err)
+		}
+		if back.String() != p.String() {
+			t.Errorf("%q: %q, then %q", text, p, back)
+		}
+	})
+}
+
+func ExampleParse() {
+	p, err := badnet.Parse("3g loss=1%,burst=3 down.rate=2mbit")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p)
+	fmt.Println("round trip:", p.RoundTrip())
+	// Output:
+	// delay=150ms loss=1%,burst=3 up.rate=768kbit down.rate=2mbit
+	// round trip: 300ms
+}
