@@ -1,0 +1,168 @@
+package badnet
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// maxSize is what a packet counts at most: far above what one can have, and low
+// enough for the sums on the longest queue of the slowest link.
+const maxSize = 1 << 20
+
+// Shaper is one direction of a Link: it says when each packet comes out. It
+// starts nothing and reads no clock. The same seed, packets and times give the
+// same releases.
+//
+// A packet goes through these in turn:
+//  1. It is lost, or not.
+//  2. It may be joined by a copy.
+//  3. Each of the two waits in the queue for the rate, where the packet being
+//     sent counts too; when Limit are there, the new one is dropped.
+//  4. It takes the delay and the jitter, and comes out after all that were sent
+//     before it. A share of Reorder takes neither and overtakes them.
+//
+// What is lost has used none of the rate. Loss, copies, jitter and reordering
+// each draw from a sequence of their own: other jitter loses the same packets.
+//
+// It is safe for concurrent use.
+type Shaper struct {
+	mu       sync.Mutex
+	link     Link
+	counters Counters
+
+	losses, copies, jitters, overtakes *rand.Rand
+	burst                              bool // the last packet was lost in a burst
+
+	free  time.Time // when the rate has sent what waits
+	rest  uint64    // what free lacks to be exact, in bits per second and nanoseconds
+	queue fifo      // when each that waits has been sent
+	last  time.Time // the latest release of those that keep their order
+}
+
+// Counters say what became of the packets. Packets + Duplicated is what came
+// out, and Lost + Overflowed.
+type Counters struct {
+	Packets    uint64 `json:"packets"`    // that were sent
+	Lost       uint64 `json:"lost"`       // by the share of loss
+	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
+	Duplicated uint64 `json:"duplicated"` // that got a copy
+	Reordered  uint64 `json:"reordered"`  // that were sent ahead of the delay
+}
+
+// NewShaper returns a Shaper. It panics with a Link that Validate refuses.
+func NewShaper(l Link, seed uint64) *Shaper {
+	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }
+	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4)}
+	s.Set(l)
+	s.burst = s.bursts() && s.losses.Float64() < l.Loss
+	return s
+}
+
+// Set changes the link for the packets to come. Those sent before keep their
+// release and their order: the packets to come wait for them, unless they are to
+// overtake. It panics with a Link that Validate refuses.
+func (s *Shaper) Set(l Link) {
+	if err := l.Validate(); err != nil {
+		panic("badnet: " + err.Error())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link = l.normal()
+	if s.link.Limit == 0 {
+		s.link.Limit = DefaultLimit
+	}
+	s.burst = s.burst && s.bursts()
+	s.rest = 0
+}
+
+// Send sends a packet of that many bytes now, and appends to releases when it
+// comes out: nothing if it is dropped, two times if it is duplicated. No release
+// is before now. With room in releases it allocates nothing but the queue, which
+// grows up to the limit.
+func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counters.Packets++
+	if s.lose() {
+		s.counters.Lost++
+		return releases
+	}
+	packets := 1
+	if chance(s.copies, s.link.Duplicate) {
+		s.counters.Duplicated++
+		packets = 2
+	}
+	for range packets {
+		sent, ok := s.transmit(now, size)
+		if !ok {
+			s.counters.Overflowed++
+			continue
+		}
+		releases = append(releases, s.release(sent))
+	}
+	return releases
+}
+
+// Counters returns what became of the packets so far.
+func (s *Shaper) Counters() Counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counters
+}
+
+// lose decides whether a packet is lost: each on its own, or in the bursts of a
+// Gilbert-Elliott chain, which loses all in its bad state and nothing in its
+// good one. It leaves a burst after Burst packets on average, and enters one as
+// often as makes the share that was asked for.
+func (s *Shaper) lose() bool {
+	if !s.bursts() {
+		return chance(s.losses, s.link.Loss)
+	}
+	leave := 1 / s.link.Burst
+	if s.burst {
+		s.burst = !chance(s.losses, leave)
+	} else {
+		s.burst = chance(s.losses, leave*s.link.Loss/(1-s.link.Loss))
+	}
+	return s.burst
+}
+
+func (s *Shaper) bursts() bool { return s.link.Burst > 0 }
+
+// transmit returns when the rate has sent a packet, or false if the queue for it
+// is full.
+func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
+	if s.link.Rate == 0 {
+		return now, true
+	}
+	s.queue.dropUntil(now)
+	if s.queue.len() >= s.link.Limit {
+		return time.Time{}, false
+	}
+	if s.free.Before(now) {
+		s.free, s.rest = now, 0
+	}
+	rate := uint64(s.link.Rate)
+	work := uint64(min(max(size, 0), maxSize))*8*uint64(time.Second) + s.rest
+	s.free = s.free.Add(time.Duration(work / rate))
+	s.rest = work % rate
+	s.queue.push(s.free)
+	return s.free, true
+}
+
+// release returns when a packet that was sent then comes out.
+func (s *Shaper) release(sent time.Time) time.Time {
+	if chance(s.overtakes, s.link.Reorder) {
+		s.counters.Reordered++
+		return sent
+	}
+	if at := sent.Add(s.link.delay(s.jitters)); at.After(s.last) {
+		s.last = at
+	}
+	return s.last
+}
+
+// chance draws only where there is something to decide: a key that isn't set
+// costs nothing.
+func chance(r *rand.Rand, share float64) bool { return share > 0 && r.Float64() < share }
