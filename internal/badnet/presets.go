@@ -73,7 +73,7 @@ func Presets() []Preset {
 			both(Link{Delay: 40 * ms}),
 		},
 		{
-			"flaky-wifi", "Wi-Fi with a weak signal: 5% lost in bursts of two packets, and delays that vary.", str0m,
+			"flaky-wifi", "Weak Wi-Fi: 5% lost in bursts of two packets, and delays that vary.", str0m,
 			both(Link{Delay: 15 * ms, Jitter: 10 * ms, Loss: 0.05, Burst: 2, Rate: 50 * mbit}),
 		},
 		{
