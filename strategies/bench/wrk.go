@@ -16,6 +16,7 @@ import (
 // result is what wrk saw of one handler, and its goroutines.
 type result struct {
 	rate          float64 // answers per second
+	beside        float64 // the bare handler's, as a share
 	p50, p99      float64 // overshoot in ms
 	unexpected    int     // socket errors, and answers of another status than the scene's
 	before, after int     // goroutines
@@ -90,7 +91,7 @@ func startServer(ctx context.Context, path string, args ...string) (*server, err
 				for lines.Scan() {
 				}
 			}()
-			return &server{"http://" + url, cmd}, nil
+			return &server{"http://" + strings.Fields(url)[0], cmd}, nil
 		}
 	}
 	return nil, fmt.Errorf("%s does not serve: %w", path, cmd.Wait())
