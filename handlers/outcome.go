@@ -31,7 +31,7 @@ func outcome(ctx context.Context, timeout time.Duration, err error) (receipt.Sta
 	case errors.Is(err, strategies.ErrTimeout):
 		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err)}
 	case context.Cause(ctx) == errLongest:
-		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took more than its caps on delay and timeout together: is the backend or the network so slow?"}
+		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than its caps on delay and timeout leave room for: is the backend or the network so slow?"}
 	case ctx.Err() != nil:
 		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}
 	case errors.As(err, &panicked):

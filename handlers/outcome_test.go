@@ -141,8 +141,8 @@ func TestPrepareFails(t *testing.T) {
 	})
 }
 
-// A run that takes more than both caps together is ended by the lab, which
-// says so and doesn't blame the caller.
+// A run that takes longer than the lab allows is ended by it, which says so and
+// doesn't blame the caller.
 func TestOverCaps(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		hangs := func(handlers.Call) strategies.Op {

@@ -78,8 +78,8 @@ func prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []stra
 	return ops
 }
 
-// errLongest ends a run that takes more than both caps together, such as the
-// baseline on a network that delivers nothing.
+// errLongest ends a run that takes longer than Longest, such as the baseline on
+// a network that delivers nothing.
 var errLongest = errors.New("longer than the lab allows")
 
 // safely runs the strategy. A panic of an op on this goroutine becomes an
