@@ -4,7 +4,9 @@
 // name of a preset ("3g"). A Shaper decides for each packet of one direction
 // when it comes out of the link, twice or never; it is a pure function of the
 // packets, their times and a seed, so that a run can be repeated and a test can
-// know every release to the nanosecond. A Queue holds the packets until then.
+// know every release to the nanosecond. A Queue holds the packets until then, and a Driver
+// moves them: package tun does, netem lets the kernel do it all, and proxy moves
+// bytes where there are no packets to be had.
 //
 // The words mean what they mean in tc-netem(8), but for three:
 //   - jitter alone doesn't reorder: packets wait for the one before them, as in

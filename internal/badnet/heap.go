@@ -20,8 +20,8 @@ func (i item) before(j item) bool {
 // would put each item into an interface, which allocates.
 type heap []item
 
-// push adds an item and tells whether it is the first now.
-func (h *heap) push(x item) bool {
+// push adds an item.
+func (h *heap) push(x item) {
 	*h = append(*h, x)
 	s, i := *h, len(*h)-1
 	for i > 0 {
@@ -32,7 +32,6 @@ func (h *heap) push(x item) bool {
 		s[i], s[parent] = s[parent], s[i]
 		i = parent
 	}
-	return i == 0
 }
 
 // pop takes the first item; there must be one.

@@ -1,0 +1,55 @@
+package badnet
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The drivers, in the order in which auto tries them. Auto is the first that
+// works here and can do the profile.
+const (
+	Auto    = "auto"
+	Netem   = "netem" // the kernel's
+	TUN     = "tun"   // our shaper of packets
+	Proxy   = "proxy" // in front of each backend
+	Without = "none"  // the network as it is
+)
+
+// Drivers returns the names that can be asked for.
+func Drivers() []string { return []string{Auto, Netem, TUN, Proxy, Without} }
+
+// Plan is how bad a loopback is: one profile for all of it, and others for the
+// servers on some ports.
+type Plan struct {
+	All   Profile
+	Ports map[uint16]Profile
+}
+
+// Driver makes the packets of a loopback as bad as planned.
+type Driver interface {
+	// Apply changes the network, on open connections too. It validates nothing.
+	// What the driver can't do is an error that is ErrCannot; then, as with any
+	// error, the network is what it was.
+	Apply(Plan) error
+	// Totals returns what became of the packets since the driver began.
+	Totals() (Totals, error)
+	// Close makes the network good again.
+	Close() error
+}
+
+// Totals count the packets of both directions.
+type Totals struct {
+	Packets uint64 `json:"packets"` // that were sent
+	Dropped uint64 `json:"dropped"` // of them, by loss and by limit
+}
+
+// ErrCannot is what a driver can't do with the network that it has.
+var ErrCannot = errors.New("the driver can't do that")
+
+// Cannot returns an ErrCannot whose text is the sentence.
+func Cannot(format string, args ...any) error { return cannot(fmt.Sprintf(format, args...)) }
+
+type cannot string
+
+func (c cannot) Error() string        { return string(c) }
+func (c cannot) Is(target error) bool { return target == ErrCannot }
