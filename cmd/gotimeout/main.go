@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,8 +29,18 @@ const (
 )
 
 type cli struct {
-	Serve serveCmd `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Network networkCmd `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
 }
+
+// streams are where a command writes: answers to out, all else to err.
+type streams struct{ out, err io.Writer }
+
+// exitStatus is an error that has been told, or needs no words: the exit code
+// says it all.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // run is the program without its process, and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
@@ -55,15 +66,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		run(ctx, []string{"serve", "--help"}, stderr, stderr)
+		run(ctx, append(commandOf(err), "--help"), stderr, stderr)
 		fmt.Fprintf(stderr, "\ngotimeout: %v\n", err) // last, where a small terminal shows it
 		return exitUsage
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.BindTo(stderr, (*io.Writer)(nil))
-	if err := command.Run(); err != nil {
-		fmt.Fprintf(stderr, "gotimeout: %v\n", err)
-		return exitFailure
+	command.Bind(streams{stdout, stderr})
+	err = command.Run()
+	var status exitStatus
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
 	}
-	return 0
+	fmt.Fprintf(stderr, "gotimeout: %v\n", err)
+	return exitFailure
+}
+
+// commandOf is the command whose help says what was wrong: the one that was
+// named, or serve.
+func commandOf(err error) []string {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) {
+		return []string{"serve"}
+	}
+	var words []string
+	for _, step := range wrong.Context.Path {
+		if step.Command != nil {
+			words = append(words, step.Command.Name)
+		}
+	}
+	if len(words) == 0 {
+		return []string{"serve"}
+	}
+	return words
 }

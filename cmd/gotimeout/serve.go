@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,12 +32,12 @@ type serveCmd struct {
 const grace = 12 * time.Second
 
 // Run serves until ctx is done. kong calls it.
-func (s *serveCmd) Run(ctx context.Context, stderr io.Writer) error {
+func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	addr, settings, err := s.read(os.Getenv("PORT"))
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	log := slog.New(slog.NewTextHandler(to.err, nil))
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// networkCmd joins the commands about bad networks, a file each.
+type networkCmd struct {
+	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
+}
+
+type networkPresetsCmd struct{}
+
+// Run prints the presets. kong calls it.
+func (networkPresetsCmd) Run(to streams) error {
+	for i, p := range badnet.Presets() {
+		if i > 0 {
+			fmt.Fprintln(to.out)
+		}
+		fmt.Fprintf(to.out, "%s\n  %s\n", p.Name, p.Doc)
+		lines := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(lines, "  profile\t%s\n", p.Profile)
+		fmt.Fprintf(lines, "  round trip\t%s\n", roundTrip(p.Profile))
+		fmt.Fprintf(lines, "  source\t%s\n", p.Source)
+		if err := lines.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roundTrip says what a profile's delays make of a round trip, for delay is one
+// way.
+func roundTrip(p badnet.Profile) string {
+	if p.Up.Loss == 1 || p.Down.Loss == 1 {
+		return "none comes back"
+	}
+	return "+" + p.RoundTrip().Round(time.Microsecond).String()
+}
