@@ -1,0 +1,175 @@
+package private
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Process is this process, inside of a private network.
+type Process struct {
+	Files []*os.File // that were handed in
+
+	socket socket
+
+	mu      sync.Mutex
+	asked   uint64
+	waiting map[uint64]chan dialed
+	ended   error // the outside answers no more
+}
+
+type dialed struct {
+	file *os.File
+	err  error
+}
+
+// Inside tells whether this process was started by Run.
+func Inside() bool { return os.Getenv(insideEnv) != "" }
+
+// Enter brings the private network up that this process is inside of, and must
+// be called once. Processes is what Run was called with.
+func Enter(processes bool) (*Process, error) {
+	files, err := strconv.Atoi(os.Getenv(insideEnv))
+	if err != nil {
+		return nil, fmt.Errorf("%s=%q is set by gotimeout alone: unset it", insideEnv, os.Getenv(insideEnv))
+	}
+	os.Unsetenv(insideEnv)
+	const first = 3 // after the standard streams
+	for fd := first; fd <= first+files; fd++ {
+		unix.CloseOnExec(fd) // for whatever is started inside
+	}
+	s, err := open(os.NewFile(first, "outside"))
+	if err != nil {
+		return nil, fmt.Errorf("%s is set by gotimeout alone: unset it", insideEnv)
+	}
+	p := &Process{socket: s, waiting: map[uint64]chan dialed{}}
+	for i := range files {
+		p.Files = append(p.Files, os.NewFile(uintptr(first+1+i), "handed in"))
+	}
+	go p.listen()
+	if processes {
+		ownProc()
+	}
+	return p, up()
+}
+
+// ownProc shows the processes inside, and no others, under /proc. A container
+// may refuse that; then the outside's stay there, where they do no harm.
+func ownProc() {
+	if unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") == nil {
+		_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+}
+
+// up brings the loopback up.
+func up() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return wrap("the private network's loopback", err)
+	}
+	// Before it is up: there is no ::1 then, and localhost is 127.0.0.1. The
+	// kernel takes no packet from or to ::1 on any other link than lo, so that
+	// a TUN can't shape it.
+	for _, setting := range []struct{ name, value string }{
+		{"ipv6/conf/all/disable_ipv6", "1"},
+		{"ipv6/conf/default/disable_ipv6", "1"},
+		// What one network taught the kernel of a peer must not serve the next.
+		{"ipv4/tcp_no_metrics_save", "1"},
+		{"ipv4/ping_group_range", fmt.Sprintf("%d %d", os.Getegid(), os.Getegid())},
+	} {
+		if err := Sysctl(setting.name, setting.value); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return wrap("the private network's loopback", netlink.LinkSetUp(lo))
+}
+
+// Sysctl sets what is under /proc/sys/net, of the network that this process is in.
+func Sysctl(name, value string) error {
+	return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
+}
+
+// Refuse tells the outside that the private network is of no use, and why: its
+// Run returns that. This process must end then.
+func (p *Process) Refuse(reason string) error { return p.socket.send(message{Refused: reason}, nil) }
+
+// Dial connects to a server in the outside's network, one of those that it named.
+func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	id, answer, err := p.ask()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.socket.send(message{ID: id, Dial: &Server{network, addr}}, nil); err != nil {
+		return nil, err
+	}
+	select {
+	case d := <-answer:
+		if d.err != nil {
+			return nil, d.err
+		}
+		defer d.file.Close()
+		return net.FileConn(d.file)
+	case <-ctx.Done():
+		go func() { // what comes for nobody is closed
+			if d := <-answer; d.file != nil {
+				d.file.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// ask makes room for an answer.
+func (p *Process) ask() (id uint64, answer chan dialed, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		return 0, nil, p.ended
+	}
+	p.asked++
+	answer = make(chan dialed, 1)
+	p.waiting[p.asked] = answer
+	return p.asked, answer, nil
+}
+
+// listen hands the outside's answers to those that wait for them.
+func (p *Process) listen() {
+	for {
+		m, file, err := p.socket.receive()
+		if err != nil {
+			p.end(err)
+			return
+		}
+		d := dialed{file: file}
+		if file == nil {
+			d.err = errors.New(m.Error)
+		}
+		p.mu.Lock()
+		answer := p.waiting[m.ID]
+		delete(p.waiting, m.ID)
+		p.mu.Unlock()
+		answer <- d
+	}
+}
+
+func (p *Process) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the process outside has ended")
+	}
+	p.ended = err
+	for _, answer := range p.waiting {
+		answer <- dialed{err: err}
+	}
+	clear(p.waiting)
+}

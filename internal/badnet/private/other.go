@@ -1,0 +1,34 @@
+//go:build !linux
+
+package private
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+)
+
+// What there is of a private network on a system without namespaces: the words,
+// and a refusal.
+type (
+	Outside struct {
+		Files     []*os.File
+		Servers   []Server
+		Processes bool
+	}
+	Server       struct{ Network, Addr string }
+	RefusedError struct{ Reason string }
+	Process      struct{ Files []*os.File }
+)
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+var errNone = &RefusedError{"private networks need Linux, and this is " + runtime.GOOS + ": run it there, in a container or a virtual machine"}
+
+func Run(Outside) (int, error)                                            { return 0, errNone }
+func Inside() bool                                                        { return false }
+func Enter(bool) (*Process, error)                                        { return nil, errNone }
+func (p *Process) Refuse(string) error                                    { return errors.ErrUnsupported }
+func (p *Process) Dial(context.Context, string, string) (net.Conn, error) { return nil, errNone }

@@ -1,0 +1,148 @@
+package private
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// insideEnv tells the process inside that it is, and how many files it was
+// handed. It takes it out of its environment.
+const insideEnv = "GOTIMEOUT_INSIDE"
+
+// Outside is what the process outside gives the one inside.
+type Outside struct {
+	Files     []*os.File // handed in, in their order
+	Servers   []Server   // that the inside may be connected to
+	Processes bool       // the inside has processes of its own as well, which end with it
+}
+
+// Server is a server in the outside's network.
+type Server struct{ Network, Addr string }
+
+// RefusedError says why there is no private network, or none that the process
+// inside can use. Its text is a sentence with a remedy.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// Run starts this program again inside, with the same arguments, environment and
+// standard streams, and returns its exit status: 128 and the signal where one
+// killed it, as in a shell. Until then it passes signals on. Where there can't be
+// a private network it returns a RefusedError.
+func Run(o Outside) (status int, err error) {
+	// The kernel ends the child with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	ours, theirs, err := pair()
+	if err != nil {
+		return 0, err
+	}
+	defer ours.close()
+	cmd := command(o, theirs)
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	defer signal.Stop(signals)
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return 0, refusal(err)
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go pass(signals, cmd.Process, ended)
+
+	refused := ours.answer(o.Servers) // until the child has closed its end
+	err = cmd.Wait()
+	if refused != "" {
+		return 0, &RefusedError{refused}
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return 0, err
+	}
+	return exitStatus(cmd.ProcessState), nil
+}
+
+// command is this program again, in namespaces of its own.
+func command(o Outside, socket *os.File) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), insideEnv+"="+strconv.Itoa(len(o.Files)))
+	cmd.ExtraFiles = append([]*os.File{socket}, o.Files...)
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	if o.Processes {
+		attr.Cloneflags |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
+	}
+	if !privileged() {
+		// The user stays who he is: what the inside makes is his. So it isn't
+		// root, and only ambient capabilities survive its exec.
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		attr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN}
+	}
+	cmd.SysProcAttr = attr
+	return cmd
+}
+
+// privileged tells whether this process may make namespaces without a user
+// namespace, which is possible where those are forbidden.
+func privileged() bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&head, &data[0]) != nil {
+		return false
+	}
+	const need = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_ADMIN
+	return data[0].Effective&need == need
+}
+
+// pass passes signals on, but for those that the terminal has sent to the child
+// too, which is in the same process group: it would take them for two.
+func pass(signals <-chan os.Signal, child *os.Process, ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case s := <-signals:
+			if (s == unix.SIGINT || s == unix.SIGQUIT) && foreground() {
+				continue
+			}
+			_ = child.Signal(s) // it may have ended
+		}
+	}
+}
+
+// foreground tells whether the terminal's keys are signals to this process.
+func foreground() bool {
+	for fd := range 3 {
+		if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil {
+			return group == unix.Getpgrp()
+		}
+	}
+	return false
+}
+
+func exitStatus(s *os.ProcessState) int {
+	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return 128 + int(w.Signal())
+	}
+	return s.ExitCode()
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

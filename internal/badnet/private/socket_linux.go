@@ -1,0 +1,128 @@
+package private
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// message is what the two processes say to each other, one in a packet.
+type message struct {
+	Refused string  `json:"refused,omitempty"` // the inside gives up, and why
+	Dial    *Server `json:"dial,omitempty"`    // the inside wants a connection
+	ID      uint64  `json:"id,omitempty"`      // of the Dial, and of its answer
+	Error   string  `json:"error,omitempty"`   // of a Dial that failed; else a file comes with the answer
+}
+
+// socket carries messages and files. A message keeps its bounds.
+type socket struct{ conn *net.UnixConn }
+
+// pair returns this end as a socket, and the other as a file to hand in.
+func pair() (socket, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return socket{}, nil, wrap("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "inside")
+	ours, err := open(os.NewFile(uintptr(fds[0]), "outside"))
+	if err != nil {
+		theirs.Close()
+	}
+	return ours, theirs, err
+}
+
+// open makes a socket of a file, which it closes.
+func open(f *os.File) (socket, error) {
+	defer f.Close()
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return socket{}, err
+	}
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		conn.Close()
+		return socket{}, unix.ENOTSOCK
+	}
+	return socket{unixConn}, nil
+}
+
+func (s socket) close() { s.conn.Close() }
+
+// send sends a message, and with it a file where there is one.
+func (s socket) send(m message, file *os.File) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	var rights []byte
+	if file != nil {
+		rights = unix.UnixRights(int(file.Fd()))
+	}
+	_, _, err = s.conn.WriteMsgUnix(text, rights, nil)
+	return err
+}
+
+// receive returns the next message and the file that came with it, if any.
+func (s socket) receive() (m message, file *os.File, err error) {
+	text, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4))
+	n, rn, _, _, err := s.conn.ReadMsgUnix(text, rights)
+	if err != nil {
+		return m, nil, err
+	}
+	if controls, err := unix.ParseSocketControlMessage(rights[:rn]); err == nil && len(controls) > 0 {
+		if fds, err := unix.ParseUnixRights(&controls[0]); err == nil {
+			unix.CloseOnExec(fds[0])
+			file = os.NewFile(uintptr(fds[0]), "carried")
+		}
+	}
+	return m, file, json.Unmarshal(text[:n], &m)
+}
+
+// dialTimeout bounds a dial outside, whose asker has a bound of his own.
+const dialTimeout = 30 * time.Second
+
+// answer answers the inside's messages until it closes its end, and returns
+// why it gave up, if it did.
+func (s socket) answer(servers []Server) (refused string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	defer cancel()
+	for {
+		m, _, err := s.receive()
+		switch {
+		case err != nil:
+			return refused
+		case m.Refused != "":
+			refused = m.Refused
+		case m.Dial != nil && slices.Contains(servers, *m.Dial):
+			dials.Go(func() { s.dial(ctx, m.ID, *m.Dial) })
+		case m.Dial != nil:
+			_ = s.send(message{ID: m.ID, Error: "not one of the servers that were named"}, nil)
+		}
+	}
+}
+
+// dial connects to a server for the inside, and hands the connection over.
+func (s socket) dial(ctx context.Context, id uint64, to Server) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, to.Network, to.Addr)
+	if err != nil {
+		_ = s.send(message{ID: id, Error: err.Error()}, nil)
+		return
+	}
+	defer conn.Close()
+	file, err := conn.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		_ = s.send(message{ID: id, Error: err.Error()}, nil)
+		return
+	}
+	defer file.Close()
+	_ = s.send(message{ID: id}, file) // fails only when the inside has ended
+}

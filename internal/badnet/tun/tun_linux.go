@@ -1,0 +1,193 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"gotimeout/internal/badnet"
+
+	"golang.org/x/sys/unix"
+)
+
+// TUN is the driver. It implements badnet.Driver.
+type TUN struct {
+	device int
+	wake   int // an eventfd: something is to be done
+
+	mu      sync.Mutex // for network, which the loop holds but while it waits
+	network *network
+	flush   bool // what is held comes out at once
+	closed  bool
+	failed  error // why the loop has ended before Close
+
+	done chan struct{}
+}
+
+// Open makes the loopback of this process's network namespace go through a TUN
+// device, where nothing is bad at first. The same seed, plans and packets give
+// the same losses and delays.
+func Open(seed uint64) (badnet.Driver, error) {
+	device, err := openDevice()
+	if err != nil {
+		return nil, err
+	}
+	t := &TUN{device: device, network: newNetwork(seed), done: make(chan struct{})}
+	if t.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err == nil {
+		err = t.up()
+	}
+	if err != nil {
+		unix.Close(device)
+		return nil, fmt.Errorf("the tun driver: %w", err)
+	}
+	go t.loop()
+	return t, nil
+}
+
+func (t *TUN) up() error {
+	if err := setLarge(t.device, true); err != nil {
+		return err
+	}
+	link, err := linkUp()
+	if err != nil {
+		return err
+	}
+	return route(link)
+}
+
+// Apply changes the network. The packets that are held come out at once, in
+// their order: those to come neither wait for them nor overtake them.
+func (t *TUN) Apply(p badnet.Plan) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.failed != nil {
+		return errors.Join(errors.New("the tun driver has ended"), t.failed)
+	}
+	if err := setLarge(t.device, large(p)); err != nil {
+		return err
+	}
+	t.network.set(p)
+	t.flush = true
+	signal(t.wake)
+	return nil
+}
+
+// Totals returns what became of the packets.
+func (t *TUN) Totals() (badnet.Totals, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	totals := t.network.totals()
+	totals.Dropped += t.network.dropped
+	return totals, t.failed
+}
+
+// Close ends the driver, and with it the traffic: the routes lead nowhere.
+func (t *TUN) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	signal(t.wake)
+	t.mu.Unlock()
+	<-t.done
+	return t.failed
+}
+
+// loop moves the packets until Close.
+func (t *TUN) loop() {
+	runtime.LockOSThread() // never unlocked: the thread, with its slack, ends here
+	defer close(t.done)
+	defer unix.Close(t.wake)
+	defer unix.Close(t.device)
+	// The kernel wakes a thread up to 50 µs late to save wake-ups.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	frame := make([]byte, vnet+1<<16)
+	for {
+		wait, ok := t.move(frame)
+		if !ok {
+			return
+		}
+		t.sleep(wait)
+	}
+}
+
+// batch is how many packets are read before those that are due get their turn.
+const batch = 32
+
+// move writes what is due and reads what has come, until it has to wait; it
+// returns for how long, where below 0 is for ever.
+func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for !t.closed {
+		now := time.Now()
+		until := now
+		if t.flush {
+			t.flush, until = false, now.Add(24*time.Hour)
+		}
+		for packet, due := t.network.queue.Pop(until); due; packet, due = t.network.queue.Pop(until) {
+			t.write(packet)
+		}
+		more, err := t.read(frame)
+		if err != nil {
+			t.failed = fmt.Errorf("the tun driver: %w", err)
+			return 0, false
+		}
+		if more {
+			continue
+		}
+		next, waiting := t.network.queue.Next()
+		if !waiting {
+			return -1, true
+		}
+		if wait = time.Until(next); wait > 0 {
+			return wait, true
+		}
+	}
+	return 0, false
+}
+
+// read takes a batch of packets, and tells whether there may be more.
+func (t *TUN) read(frame []byte) (more bool, err error) {
+	for range batch {
+		n, err := unix.Read(t.device, frame)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return false, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return false, fmt.Errorf("read: %w", err)
+		}
+		if n <= vnet {
+			t.network.dropped++
+			continue
+		}
+		if t.network.send(time.Now(), frame[:n], vnet) {
+			t.write(frame[:n])
+		}
+	}
+	return true, nil
+}
+
+// write hands a packet back to the kernel. What it won't take is dropped.
+func (t *TUN) write(packet []byte) {
+	if _, err := unix.Write(t.device, packet); err != nil {
+		t.network.dropped++
+	}
+}
+
+// sleep waits for a packet, for wake, or until the time has passed.
+func (t *TUN) sleep(wait time.Duration) {
+	fds := []unix.PollFd{{Fd: int32(t.device), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
+	var timeout *unix.Timespec
+	if wait >= 0 {
+		ts := unix.NsecToTimespec(int64(wait))
+		timeout = &ts
+	}
+	_, _ = unix.Ppoll(fds, timeout, nil) // an interrupted one looks again
+	if fds[1].Revents != 0 {
+		var seen [8]byte
+		_, _ = unix.Read(t.wake, seen[:])
+	}
+}
