@@ -21,6 +21,7 @@ type Answer struct {
 	Status    receipt.Status `json:"status"`
 	Ctx       *string        `json:"ctx"`
 	Family    *string        `json:"family"`
+	Network   any            `json:"network"`
 	Answered  *float64       `json:"answered_ms"`
 	Overshoot *float64       `json:"overshoot_ms"`
 	Error     *receipt.Error `json:"error"`
@@ -35,7 +36,7 @@ func answerOf(v receipt.View) Answer {
 		Completed: *v.Status == receipt.Completed,
 		Time:      &time, Timeout: &v.Timeout, Name: &v.Name, Slow: &v.Slow,
 		Status: *v.Status, Ctx: &v.Ctx, Family: &v.Family,
-		Answered: v.Answered, Overshoot: v.Overshoot,
+		Network: v.Network, Answered: v.Answered, Overshoot: v.Overshoot,
 		Error: v.Error, Receipt: &path,
 	}
 }

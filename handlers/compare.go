@@ -36,7 +36,7 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	writeTable(w, p, rows)
+	writeTable(w, p, l.pathOf(p.op), rows)
 }
 
 // runAll returns a row a strategy: its receipt, or one that says why there is none.

@@ -21,6 +21,8 @@ type Lab struct {
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
 	Backends   func(ctx context.Context) []Backend // asks each backend how it is
+	Network    Network // nil: nothing lies between
+	Token      string // lets others than this machine change the network; "" lets nobody
 	Log        *slog.Logger
 }
 
@@ -74,6 +76,9 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/receipts", l.lastReceipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/backends", l.backends)
+	r.Get("/network", l.network)
+	r.Put("/network", l.changeNetwork)
+	r.Delete("/network", l.changeNetwork)
 	r.Get("/healthz", healthz)
 	r.Get("/readyz", l.readyz)
 	return r

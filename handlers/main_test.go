@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +74,11 @@ func checkCounts(t *testing.T, lab *handlers.Lab, want receipt.Counts) {
 }
 
 func request(ctx context.Context, method, target string) *http.Request {
-	r := httptest.NewRequestWithContext(ctx, method, target, nil)
+	return requestWith(ctx, method, target, "")
+}
+
+func requestWith(ctx context.Context, method, target, body string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	r.Header.Set("User-Agent", "curl/8.5.0")
 	return r
 }

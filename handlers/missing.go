@@ -8,7 +8,7 @@ import (
 // notFound answers with the list of what there is.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; and there are /compare, /receipts, /backends, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; and there are /compare, /receipts, /backends, /network, /healthz, /readyz and /",
 		r.URL.Path, list(l.paths())))
 }
 
@@ -20,12 +20,17 @@ func (l *Lab) paths() []string {
 	return paths
 }
 
-// wrongMethod answers for a path that is there, of which only GET and HEAD are.
+// wrongMethod answers for a path that is there. All but the network is only to
+// be read.
 func wrongMethod(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+	allow, use := "GET, HEAD, OPTIONS", "GET"
+	if r.URL.Path == "/network" {
+		allow, use = "GET, HEAD, PUT, DELETE, OPTIONS", "GET, PUT or DELETE"
+	}
+	w.Header().Set("Allow", allow)
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	refuse(w, r, http.StatusMethodNotAllowed, "wrong_method", fmt.Sprintf("%.20s is not allowed here: use GET", r.Method))
+	refuse(w, r, http.StatusMethodNotAllowed, "wrong_method", fmt.Sprintf("%.20s is not allowed here: use %s", r.Method, use))
 }

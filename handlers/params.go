@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gotimeout/internal/badnet"
 )
 
 // The defaults are the original's: http, 5s, 1s.
@@ -16,8 +18,14 @@ const (
 	defaultTimeout = time.Second
 )
 
-// DefaultDelay is the delay of a run that asks for none, of an op that can be slow.
-func (l *Lab) DefaultDelay() time.Duration { return min(defaultDelay, l.MaxDelay) }
+// DefaultDelay is the delay of a run that asks for none, of an op that can be
+// slow: on a network it is the network that is.
+func (l *Lab) DefaultDelay() time.Duration {
+	if l.state().Driver != badnet.Without {
+		return 0
+	}
+	return min(defaultDelay, l.MaxDelay)
+}
 
 // DefaultTimeout is the timeout of a run that asks for none.
 func (l *Lab) DefaultTimeout() time.Duration { return min(defaultTimeout, l.MaxTimeout) }

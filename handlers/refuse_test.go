@@ -17,7 +17,7 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 	t.Helper()
 	want := map[string]any{
 		"completed": false, "time": nil, "timeout": nil, "name": nil, "slow": nil,
-		"status": "refused", "ctx": nil, "family": nil, "answered_ms": nil, "overshoot_ms": nil,
+		"status": "refused", "ctx": nil, "family": nil, "network": nil, "answered_ms": nil, "overshoot_ms": nil,
 		"error": map[string]any{"code": code, "message": sentence}, "receipt": nil,
 	}
 	if got := read[map[string]any](t, w); !reflect.DeepEqual(got, want) {
@@ -27,7 +27,7 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 
 func TestNotFound(t *testing.T) {
 	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
-		"and there are /compare, /receipts, /backends, /healthz, /readyz and /"
+		"and there are /compare, /receipts, /backends, /network, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
 		"/%3Cscript%3E":                "/<script>", // in JSON, which nothing sniffs

@@ -42,7 +42,8 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend,
-		Delay: p.delay, Timeout: p.timeout,
+		Network: l.pathOf(p.op),
+		Delay:   p.delay, Timeout: p.timeout,
 		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
 		Busy: p.op.Busy != nil && p.op.Busy(call),
 	})

@@ -76,7 +76,7 @@ func checkCell(t *testing.T, lab *handlers.Lab, name, family, ctx string, want c
 	checkStatus(t, w, want.status)
 	answer := map[string]any{
 		"completed": want.status == 200, "time": want.time, "timeout": "1h0m0s", "name": name, "slow": "http",
-		"status": "completed", "ctx": ctx, "family": family,
+		"status": "completed", "ctx": ctx, "family": family, "network": nil,
 		"answered_ms": float64(want.answered / time.Millisecond), "overshoot_ms": want.over,
 		"error": nil, "receipt": "/receipts/lab-1",
 	}

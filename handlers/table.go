@@ -7,11 +7,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
 )
 
 // writeTable writes a comparison for a terminal of 80 columns.
-func writeTable(w io.Writer, p params, rows []receipt.View) {
+func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View) {
 	fmt.Fprintf(w, "op=%s delay=%s timeout=%s ctx=%s", p.op.Name, p.delay, p.timeout, p.ctx)
 	if p.work != "" {
 		fmt.Fprintf(w, " work=%s", p.work)
@@ -19,7 +20,11 @@ func writeTable(w io.Writer, p params, rows []receipt.View) {
 	if p.backend != "" {
 		fmt.Fprintf(w, " backend=%s", p.backend)
 	}
-	fmt.Fprint(w, "\n\n")
+	fmt.Fprint(w, "\n")
+	if text := described(network); text != "" {
+		fmt.Fprint(w, wrapped(text))
+	}
+	fmt.Fprint(w, "\n")
 
 	const line = "%-17s  %-6s  %-9s %8s %9s %7s %8s %6s\n"
 	fmt.Fprintf(w, line, "times in ms", "", "", "", "", "", "backend", "left")

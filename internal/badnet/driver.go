@@ -43,8 +43,13 @@ type Totals struct {
 	Dropped uint64 `json:"dropped"` // of them, by loss and by limit
 }
 
-// ErrCannot is what a driver can't do with the network that it has.
-var ErrCannot = errors.New("the driver can't do that")
+// Why a network can't be changed.
+var (
+	// ErrCannot is what a driver can't do with the network that it has.
+	ErrCannot  = errors.New("the driver can't do that")
+	ErrNone    = errors.New("this lab has no network to change: start it with one, as in --network none")
+	ErrBackend = errors.New("there is no backend")
+)
 
 // Cannot returns an ErrCannot whose text is the sentence.
 func Cannot(format string, args ...any) error { return cannot(fmt.Sprintf(format, args...)) }

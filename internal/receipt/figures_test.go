@@ -141,13 +141,13 @@ func TestViewJSON(t *testing.T) {
 		time.Sleep(work - hour)
 		r.BackendEnded()
 		checkJSON(t, r.View(), `{"id":"lab-1","complete":true,"name":"context-cancel","family":"around the call","slow":"db",`+
-			`"ctx":"aware","work":"cpu","backend":"deaf","delay":"5h0m0s","timeout":"1h0m0s","started":"2000-01-01T00:00:00Z",`+
+			`"ctx":"aware","work":"cpu","backend":"deaf","network":null,"delay":"5h0m0s","timeout":"1h0m0s","started":"2000-01-01T00:00:00Z",`+
 			`"status":"timed_out","error":{"code":"timed_out","message":"no answer within 1h0m0s"},`+
 			`"answered_ms":3600000,"overshoot_ms":0,"ended_ms":3600000,"straggle_ms":0,"backend_ended_ms":18000000,"waste_ms":14400000,`+
 			`"goroutines_left":0,"connections":{"dialed":1,"reused":2,"closed":1}}`)
 
 		checkJSON(t, open(t, l, receipt.Run{Name: "baseline", Ops: 1}).View(), `{"id":"lab-2","complete":false,"name":"baseline",`+
-			`"family":"","slow":"","ctx":"","delay":"0s","timeout":"0s","started":"2000-01-01T05:00:00Z","status":null,`+
+			`"family":"","slow":"","ctx":"","network":null,"delay":"0s","timeout":"0s","started":"2000-01-01T05:00:00Z","status":null,`+
 			`"answered_ms":null,"overshoot_ms":null,"ended_ms":null,"straggle_ms":null,"backend_ended_ms":null,"waste_ms":null,`+
 			`"goroutines_left":0,"connections":{"dialed":0,"reused":0,"closed":0}}`)
 	})

@@ -15,6 +15,7 @@ type Run struct {
 	Ctx     string        // aware or deaf
 	Work    string        // of the op, where it has a choice
 	Backend string        // aware or deaf, where it has a choice
+	Network any           // the way to the backend, as the JSON shows it; it must not change
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
 

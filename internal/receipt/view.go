@@ -16,6 +16,7 @@ type View struct {
 	Ctx      string   `json:"ctx"`
 	Work     string   `json:"work,omitempty"`
 	Backend  string   `json:"backend,omitempty"`
+	Network  any      `json:"network"` // the way to the backend
 	Delay    string   `json:"delay"`
 	Timeout  string   `json:"timeout"`
 	Started  string   `json:"started"`
@@ -47,7 +48,8 @@ func (r *Receipt) View() View {
 		ID: r.id, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend,
-		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
+		Network: r.run.Network,
+		Delay:   r.run.Delay.String(), Timeout: r.run.Timeout.String(),
 		Started: r.start.UTC().Format(time.RFC3339Nano),
 		Error:   r.err, Goroutines: r.left,
 		Connections: Connections{r.dialed.Load(), r.reused.Load(), r.closed.Load()},

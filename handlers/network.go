@@ -1,0 +1,144 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"gotimeout/internal/badnet"
+)
+
+// Network is what lies between the ops and their backends.
+type Network interface {
+	// State returns the network as it stands.
+	State() *badnet.State
+	// Set gives one backend a profile, or with "" all of them, and measures it.
+	Set(ctx context.Context, backend string, p badnet.Profile) error
+	// Reset undoes Set: for "" the network is good again, for a backend it is
+	// that of the others.
+	Reset(ctx context.Context, backend string) error
+}
+
+var noNetwork = &badnet.State{
+	Path: badnet.Path{Driver: badnet.Without, Profile: badnet.None},
+	Why:  badnet.ErrNone.Error(),
+}
+
+// state returns the network as it stands.
+func (l *Lab) state() *badnet.State {
+	if l.Network == nil {
+		return noNetwork
+	}
+	return l.Network.State()
+}
+
+// networkAnswer is the body of an answer about the network.
+type networkAnswer struct {
+	*badnet.State
+	Change  *string         `json:"change_refused"` // why this caller may not change it, null where it may
+	Presets []badnet.Preset `json:"presets"`
+}
+
+// network serves the network as it stands.
+func (l *Lab) network(w http.ResponseWriter, r *http.Request) {
+	a := networkAnswer{State: l.state(), Presets: badnet.Presets()}
+	if err := l.mayChange(r); err != nil {
+		sentence := err.Error()
+		a.Change = &sentence
+	}
+	writeJSON(w, r, http.StatusOK, a)
+}
+
+// changeNetwork sets a profile, which is the body, or resets. It answers when
+// the change has been measured.
+func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
+	if err := l.mayChange(r); err != nil {
+		refuse(w, r, http.StatusForbidden, "forbidden", err.Error())
+		return
+	}
+	if l.Network == nil {
+		refuse(w, r, http.StatusConflict, "no_network", badnet.ErrNone.Error())
+		return
+	}
+	q, err := query(r.URL.RawQuery, "backend")
+	if err != nil {
+		badParameter(w, r, err)
+		return
+	}
+	// A caller who has left leaves no change half made.
+	ctx := context.WithoutCancel(r.Context())
+	if r.Method == http.MethodDelete {
+		err = l.Network.Reset(ctx, q["backend"])
+	} else {
+		var p badnet.Profile
+		if p, err = readProfile(w, r); err != nil {
+			badParameter(w, r, err)
+			return
+		}
+		err = l.Network.Set(ctx, q["backend"], p)
+	}
+	switch {
+	case err == nil:
+		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", l.Network.State().Profile)
+		l.network(w, r)
+	case errors.Is(err, badnet.ErrBackend):
+		badParameter(w, r, err)
+	case errors.Is(err, badnet.ErrCannot):
+		refuse(w, r, http.StatusBadRequest, "driver_cannot", err.Error())
+	default:
+		l.Log.Error("network", "error", err)
+		refuse(w, r, http.StatusServiceUnavailable, "network_failed", err.Error())
+	}
+}
+
+// maxProfile is longer than any profile.
+const maxProfile = 1 << 10
+
+func readProfile(w http.ResponseWriter, r *http.Request) (badnet.Profile, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxProfile))
+	if err != nil {
+		return badnet.Profile{}, fmt.Errorf("the body can't be read as a profile (%w): send one of at most %d bytes", err, maxProfile)
+	}
+	text := strings.TrimSpace(string(body))
+	if text == "" {
+		return badnet.Profile{}, errors.New("the body is empty: send a profile, as in curl -X PUT -d 'delay=100ms loss=1%', or the name of a preset")
+	}
+	return badnet.Parse(text)
+}
+
+// pathOf returns the way to an op's backends, nil where nothing lies between.
+func (l *Lab) pathOf(op Op) *badnet.Path {
+	s := l.state()
+	if s.Driver == badnet.Without {
+		return nil
+	}
+	if len(op.Parts) == 1 || len(s.Backends) == 0 {
+		return s.Of(op.Name)
+	}
+	// Of several, and no figures that would be of none of them.
+	profile := s.Profile
+	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
+		profile += "; " + name + ": " + s.Backends[name].Profile
+	}
+	return &badnet.Path{Driver: s.Driver, Profile: profile}
+}
+
+// described is a path in a line, "" for none.
+func described(p *badnet.Path) string {
+	if p == nil {
+		return ""
+	}
+	text := "network=" + p.Profile + " driver=" + p.Driver
+	if p.RoundTrip != nil {
+		text += fmt.Sprintf(" round trip %g ms", *p.RoundTrip)
+	}
+	if c := p.Calibration; c != nil && c.RoundTripP50 != nil {
+		text += fmt.Sprintf(", measured %.1f", *c.RoundTripP50)
+	}
+	return text
+}

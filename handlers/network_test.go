@@ -1,0 +1,202 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/badnet"
+)
+
+// fakeNetwork keeps what it is told.
+type fakeNetwork struct {
+	state badnet.State
+	err   error
+	set   []string
+}
+
+func (f *fakeNetwork) State() *badnet.State { s := f.state; return &s }
+
+func (f *fakeNetwork) Set(_ context.Context, backend string, p badnet.Profile) error {
+	if f.err != nil {
+		return f.err
+	}
+	f.set = append(f.set, "set "+backend+" "+p.String())
+	return nil
+}
+
+func (f *fakeNetwork) Reset(_ context.Context, backend string) error {
+	if f.err != nil {
+		return f.err
+	}
+	f.set = append(f.set, "reset "+backend)
+	return nil
+}
+
+func onNetwork(t *testing.T) (*handlers.Lab, *fakeNetwork) {
+	t.Helper()
+	trip, measured := 100., 100.25
+	net := &fakeNetwork{state: badnet.State{Why: "it works", Path: badnet.Path{
+		Driver: "tun", Profile: "delay=50ms", RoundTrip: &trip, Calibration: &badnet.Calibration{RoundTripP50: &measured},
+	}}}
+	lab := newLab(roomy)
+	lab.Network = net
+	return lab, net
+}
+
+func change(t *testing.T, lab *handlers.Lab, method, target, body string, header ...string) (status int, code, message string) {
+	t.Helper()
+	r := requestWith(t.Context(), method, target, body)
+	r.RemoteAddr, r.Host = "127.0.0.1:5", "localhost:8000"
+	for i := 0; i < len(header); i += 2 {
+		switch header[i] {
+		case "Host":
+			r.Host = header[i+1]
+		case "From":
+			r.RemoteAddr = header[i+1]
+		default:
+			r.Header.Set(header[i], header[i+1])
+		}
+	}
+	w := serve(lab, r)
+	a := read[handlers.Answer](t, w)
+	if a.Error != nil {
+		code, message = a.Error.Code, a.Error.Message
+	}
+	return w.Code, code, message
+}
+
+func TestNetworkIsShown(t *testing.T) {
+	lab, _ := onNetwork(t)
+	w := get(t, lab, "/network")
+	checkStatus(t, w, http.StatusOK)
+	got := read[struct {
+		Driver, Profile, Why string
+		RoundTrip            float64 `json:"round_trip_ms"`
+		Calibration          badnet.Calibration
+		Presets              []badnet.Preset
+		Change               *string `json:"change_refused"`
+	}](t, w)
+	if got.Driver != "tun" || got.Profile != "delay=50ms" || got.Why != "it works" || got.RoundTrip != 100 ||
+		*got.Calibration.RoundTripP50 != 100.25 || len(got.Presets) != len(badnet.Presets()) {
+		t.Errorf("%+v", got)
+	}
+	if got.Change == nil || !strings.Contains(*got.Change, "GOTIMEOUT_TOKEN") {
+		t.Errorf("httptest's client comes from elsewhere, and may change it: %v", got.Change)
+	}
+}
+
+func TestNetworkChanges(t *testing.T) {
+	lab, net := onNetwork(t)
+	for _, step := range []struct{ method, target, body string }{
+		{"PUT", "/network", "delay=100ms  loss=1%\n"},
+		{"PUT", "/network?backend=db", "blackhole"},
+		{"DELETE", "/network?backend=db", ""},
+		{"DELETE", "/network", ""},
+	} {
+		if status, code, message := change(t, lab, step.method, step.target, step.body); status != http.StatusOK {
+			t.Errorf("%s %s: %d %s %s", step.method, step.target, status, code, message)
+		}
+	}
+	want := "set  delay=100ms loss=1%, set db loss=100%, reset db, reset "
+	if got := strings.Join(net.set, ", "); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestNetworkRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		target, body string
+		err          error
+		status       int
+		code, want   string
+	}{
+		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `unknown key "delai"`},
+		"no unit":       {"/network", "delay=100", nil, 400, "bad_parameter", "delay"},
+		"preset":        {"/network", "5g", nil, 400, "bad_parameter", "unknown network preset"},
+		"nothing":       {"/network", " ", nil, 400, "bad_parameter", "the body is empty"},
+		"long":          {"/network", strings.Repeat("x", 2000), nil, 400, "bad_parameter", "at most 1024 bytes"},
+		"parameter":     {"/network?back=db", "3g", nil, 400, "bad_parameter", `there is no parameter "back": use backend`},
+		"no backend":    {"/network?backend=x", "3g", badnet.ErrBackend, 400, "bad_parameter", "there is no backend"},
+		"driver cannot": {"/network", "lossy", badnet.Cannot("a proxy loses nothing"), 400, "driver_cannot", "a proxy loses nothing"},
+		"driver failed": {"/network", "3g", errors.New("it did not take"), 503, "network_failed", "it did not take"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab, net := onNetwork(t)
+			net.err = test.err
+			status, code, message := change(t, lab, "PUT", test.target, test.body)
+			if status != test.status || code != test.code || !strings.Contains(message, test.want) {
+				t.Errorf("got %d %s %q, want %d %s %q", status, code, message, test.status, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestNoNetwork(t *testing.T) {
+	lab := newLab(roomy)
+	status, code, message := change(t, lab, "PUT", "/network", "3g")
+	if status != 409 || code != "no_network" || !strings.Contains(message, "--network none") {
+		t.Errorf("got %d %s %q", status, code, message)
+	}
+	if got := read[badnet.State](t, get(t, lab, "/network")); got.Driver != "none" || got.Profile != "none" || got.Why == "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestNetworkAccess(t *testing.T) {
+	const elsewhere = "192.0.2.1:5"
+	for name, test := range map[string]struct {
+		token  string
+		header []string
+		status int
+	}{
+		"loopback":            {"", nil, 200},
+		"IPv6 loopback":       {"", []string{"From", "[::1]:5", "Host", "[::1]:8000"}, 200},
+		"elsewhere":           {"", []string{"From", elsewhere}, 403},
+		"a proxy here":        {"", []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		"a rebound name":      {"", []string{"Host", "evil.example"}, 403},
+		"another site's page": {"", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"token":               {"secret", []string{"From", elsewhere, "Authorization", "Bearer secret"}, 200},
+		"wrong token":         {"secret", []string{"Authorization", "Bearer wrong"}, 403},
+		"no token set":        {"", []string{"From", elsewhere, "Authorization", "Bearer "}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab, net := onNetwork(t)
+			lab.Token = test.token
+			status, code, message := change(t, lab, "PUT", "/network", "3g", test.header...)
+			if status != test.status || (status == 403) != (code == "forbidden") || (status == 200) != (len(net.set) == 1) {
+				t.Errorf("got %d %s %q and %q, want %d", status, code, message, net.set, test.status)
+			}
+		})
+	}
+}
+
+// The network stands in every answer and every receipt; one backend's own in
+// those of its op.
+func TestNetworkInReceipts(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		_, net := onNetwork(t)
+		net.state.Backends = map[string]badnet.Path{"db": {Driver: "tun", Profile: "loss=1%"}}
+		lab.Network = net
+		for op, want := range map[string]string{"http": "delay=50ms", "db": "loss=1%", "all": "delay=50ms; db: loss=1%"} {
+			w := get(t, lab, "/context-cancel?op="+op)
+			checkStatus(t, w, http.StatusOK) // the default delay is 0: the network is slow
+			var got badnet.Path
+			answer := read[struct {
+				Network badnet.Path
+				Receipt string
+			}](t, w)
+			stored := read[struct{ Network badnet.Path }](t, get(t, lab, answer.Receipt))
+			if got = answer.Network; got.Profile != want || stored.Network.Profile != want || got.Driver != "tun" {
+				t.Errorf("op=%s: %+v and %+v, want %q", op, got, stored, want)
+			}
+		}
+		w := get(t, lab, "/compare?op=http")
+		if want := "\nnetwork=delay=50ms driver=tun round trip 100 ms, measured 100.2\n"; !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %q in\n%s", want, w.Body)
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/private"
+)
+
+// Network is the lab's network. Its methods may be called at once.
+type Network struct {
+	driver, why string
+	medium      medium
+
+	state atomic.Pointer[badnet.State]
+
+	mu       sync.Mutex // for what follows, and one change at a time
+	all      badnet.Profile
+	own      map[string]badnet.Profile
+	backends []string
+}
+
+// medium is what a network is made of: packets in a private one, or proxies.
+type medium interface {
+	// attach brings a server onto the network and returns where to dial it.
+	attach(name, network, addr string, outside bool) (dial string, err error)
+	// apply gives each backend its profile, and the probes'.
+	apply(probes badnet.Profile, backends map[string]badnet.Profile) error
+	// probe returns where to measure the probes' profile.
+	probe() string
+	close() error
+}
+
+// Private returns a network of packets on the loopback of this private process,
+// by netem or tun, or by the one of the two that works and can do the profile.
+// Where neither does, the error says why.
+func Private(p *private.Process, driver string, profile badnet.Profile, seed uint64) (*Network, error) {
+	name, why, packets, err := openPackets(driver, profile, seed)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newPackets(p, packets)
+	if err != nil {
+		return nil, errors.Join(err, packets.Close())
+	}
+	return newNetwork(name, why, m), nil
+}
+
+// Proxies returns a network of a proxy in front of each backend. The reason is
+// why it is no private one.
+func Proxies(reason string) (*Network, error) {
+	m, err := newProxies()
+	if err != nil {
+		return nil, err
+	}
+	return newNetwork(badnet.Proxy, reason, m), nil
+}
+
+func newNetwork(driver, why string, m medium) *Network {
+	n := &Network{driver: driver, why: why, medium: m, own: map[string]badnet.Profile{}}
+	n.state.Store(&badnet.State{Path: n.path(badnet.Profile{}, nil), Why: why})
+	return n
+}
+
+// Attach brings a backend onto the network and returns where to dial it. One
+// outside of this process's network is carried there.
+func (n *Network) Attach(name, network, addr string, outside bool) (dial string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.backends = append(n.backends, name)
+	return n.medium.attach(name, network, addr, outside)
+}
+
+// State returns the network as it stands.
+func (n *Network) State() *badnet.State { return n.state.Load() }
+
+// Set gives the backend that profile, or with "" all of them, and measures it.
+// On an error the network is what it was.
+func (n *Network) Set(ctx context.Context, backend string, p badnet.Profile) error {
+	return n.change(ctx, backend, func(own map[string]badnet.Profile) badnet.Profile {
+		if backend == "" {
+			clear(own)
+			return p
+		}
+		own[backend] = p
+		return n.all
+	}, p)
+}
+
+// Reset makes the network good again, or gives the backend that of the others.
+func (n *Network) Reset(ctx context.Context, backend string) error {
+	return n.change(ctx, backend, func(own map[string]badnet.Profile) badnet.Profile {
+		if backend == "" {
+			clear(own)
+			return badnet.Profile{}
+		}
+		delete(own, backend)
+		return n.all
+	}, badnet.Profile{})
+}
+
+// change applies what edit makes of the profiles, calibrates the changed one,
+// and keeps both or neither.
+func (n *Network) change(ctx context.Context, backend string, edit func(map[string]badnet.Profile) badnet.Profile, changed badnet.Profile) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if backend != "" && !slices.Contains(n.backends, backend) {
+		return fmt.Errorf("%w %q: use %s", badnet.ErrBackend, backend, strings.Join(n.backends, ", "))
+	}
+	own := make(map[string]badnet.Profile, len(n.own)+1)
+	for name, p := range n.own {
+		own[name] = p
+	}
+	all := edit(own)
+	if err := n.apply(all, own, changed); err != nil {
+		return err
+	}
+	measured, err := calibrate(ctx, n.medium.probe(), changed, n.driver)
+	if err != nil {
+		return errors.Join(err, n.apply(n.all, n.own, n.all))
+	}
+	n.all, n.own = all, own
+	n.store(backend, changed, measured)
+	return nil
+}
+
+// apply puts every backend on its profile, and the probes on theirs.
+func (n *Network) apply(all badnet.Profile, own map[string]badnet.Profile, probes badnet.Profile) error {
+	each := make(map[string]badnet.Profile, len(n.backends))
+	for _, name := range n.backends {
+		each[name] = all
+		if p, ok := own[name]; ok {
+			each[name] = p
+		}
+	}
+	return n.medium.apply(probes, each)
+}
+
+// store makes the new state from the old one and what was changed.
+func (n *Network) store(backend string, changed badnet.Profile, measured *badnet.Calibration) {
+	old := n.state.Load()
+	s := &badnet.State{Path: old.Path, Why: n.why, Backends: map[string]badnet.Path{}}
+	for name := range n.own {
+		s.Backends[name] = old.Backends[name]
+	}
+	path := n.path(changed, measured)
+	if backend == "" {
+		s.Path = path
+	} else if _, ok := n.own[backend]; ok {
+		s.Backends[backend] = path
+	}
+	n.state.Store(s)
+}
+
+func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Path {
+	return badnet.Path{Driver: n.driver, Profile: p.String(), RoundTrip: millis(p.RoundTrip()), Calibration: measured}
+}
+
+// Direct returns where to dial a server outside without the network: for those
+// that look on.
+func (n *Network) Direct(network, addr string) (dial string, err error) {
+	if m, ok := n.medium.(*packets); ok {
+		return m.carry(network, addr)
+	}
+	return addr, nil
+}
+
+// Close makes the network good again.
+func (n *Network) Close() error {
+	return n.medium.close()
+}
