@@ -21,8 +21,8 @@ type Lab struct {
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
 	Backends   func(ctx context.Context) []Backend // asks each backend how it is
-	Network    Network // nil: nothing lies between
-	Token      string // lets others than this machine change the network; "" lets nobody
+	Network    Network                             // nil: nothing lies between
+	Token      string                              // lets others than this machine change the network; "" lets nobody
 	Log        *slog.Logger
 }
 

@@ -10,6 +10,7 @@ import (
 
 // networkCmd joins the commands about bad networks, a file each.
 type networkCmd struct {
+	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
 	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
 }
 

@@ -41,7 +41,7 @@ type medium interface {
 // by netem or tun, or by the one of the two that works and can do the profile.
 // Where neither does, the error says why.
 func Private(p *private.Process, driver string, profile badnet.Profile, seed uint64) (*Network, error) {
-	name, why, packets, err := openPackets(driver, profile, seed)
+	name, why, packets, err := openPackets(driver, badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}}, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,9 @@ func Proxies(reason string) (*Network, error) {
 	}
 	return newNetwork(badnet.Proxy, reason, m), nil
 }
+
+// anyPort stands for a backend's before there is one.
+const anyPort = 1
 
 func newNetwork(driver, why string, m medium) *Network {
 	n := &Network{driver: driver, why: why, medium: m, own: map[string]badnet.Profile{}}

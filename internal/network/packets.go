@@ -20,8 +20,8 @@ var shapers = []struct {
 }
 
 // openPackets opens the driver of that name, or with auto the first that works
-// and can do the profile. The why is of all that were tried.
-func openPackets(driver string, profile badnet.Profile, seed uint64) (name, why string, d badnet.Driver, err error) {
+// and can do the plan, and applies that. The why is of all that were tried.
+func openPackets(driver string, plan badnet.Plan, seed uint64) (name, why string, d badnet.Driver, err error) {
 	var failed []error
 	for _, s := range shapers {
 		if driver != badnet.Auto && driver != s.name {
@@ -29,8 +29,7 @@ func openPackets(driver string, profile badnet.Profile, seed uint64) (name, why 
 		}
 		d, err := s.open(seed)
 		if err == nil {
-			// As the lab will: by the port of a server.
-			if err = d.Apply(badnet.Plan{Ports: map[uint16]badnet.Profile{1: profile}}); err == nil {
+			if err = d.Apply(plan); err == nil {
 				return s.name, because(driver, failed), d, nil
 			}
 			err = errors.Join(err, d.Close())

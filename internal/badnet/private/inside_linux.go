@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +18,8 @@ import (
 
 // Process is this process, inside of a private network.
 type Process struct {
-	Files []*os.File // that were handed in
+	Files   []*os.File            // that were handed in
+	Signals <-chan syscall.Signal // that the outside was sent, where this is the first of its processes
 
 	socket socket
 
@@ -51,11 +53,12 @@ func Enter(processes bool) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is set by gotimeout alone: unset it", insideEnv)
 	}
-	p := &Process{socket: s, waiting: map[uint64]chan dialed{}}
+	signals := make(chan syscall.Signal, 16)
+	p := &Process{Signals: signals, socket: s, waiting: map[uint64]chan dialed{}}
 	for i := range files {
 		p.Files = append(p.Files, os.NewFile(uintptr(first+1+i), "handed in"))
 	}
-	go p.listen()
+	go p.listen(signals)
 	if processes {
 		ownProc()
 	}
@@ -142,12 +145,19 @@ func (p *Process) ask() (id uint64, answer chan dialed, err error) {
 }
 
 // listen hands the outside's answers to those that wait for them.
-func (p *Process) listen() {
+func (p *Process) listen(signals chan<- syscall.Signal) {
 	for {
 		m, file, err := p.socket.receive()
 		if err != nil {
 			p.end(err)
 			return
+		}
+		if m.Signal != 0 {
+			select {
+			case signals <- syscall.Signal(m.Signal):
+			default: // so many that one is not missed
+			}
+			continue
 		}
 		d := dialed{file: file}
 		if file == nil {

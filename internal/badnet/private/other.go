@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"syscall"
 )
 
 // What there is of a private network on a system without namespaces: the words,
@@ -20,7 +21,10 @@ type (
 	}
 	Server       struct{ Network, Addr string }
 	RefusedError struct{ Reason string }
-	Process      struct{ Files []*os.File }
+	Process      struct {
+		Files   []*os.File
+		Signals <-chan syscall.Signal
+	}
 )
 
 func (e *RefusedError) Error() string { return e.Reason }
@@ -30,5 +34,6 @@ var errNone = &RefusedError{"private networks need Linux, and this is " + runtim
 func Run(Outside) (int, error)                                            { return 0, errNone }
 func Inside() bool                                                        { return false }
 func Enter(bool) (*Process, error)                                        { return nil, errNone }
+func (p *Process) Command([]string) (int, error)                          { return 0, errNone }
 func (p *Process) Refuse(string) error                                    { return errors.ErrUnsupported }
 func (p *Process) Dial(context.Context, string, string) (net.Conn, error) { return nil, errNone }

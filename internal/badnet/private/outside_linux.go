@@ -21,7 +21,7 @@ const insideEnv = "GOTIMEOUT_INSIDE"
 type Outside struct {
 	Files     []*os.File // handed in, in their order
 	Servers   []Server   // that the inside may be connected to
-	Processes bool       // the inside has processes of its own as well, which end with it
+	Processes bool       // for a command: the inside is the first of processes of its own, which end with it
 }
 
 // Server is a server in the outside's network.
@@ -58,7 +58,13 @@ func Run(o Outside) (status int, err error) {
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	go pass(signals, cmd.Process, ended)
+	go pass(signals, ended, func(s syscall.Signal) {
+		if o.Processes {
+			_ = ours.send(message{Signal: int(s)}, nil)
+		} else {
+			_ = cmd.Process.Signal(s) // it may have ended
+		}
+	})
 
 	refused := ours.answer(o.Servers) // until the child has closed its end
 	err = cmd.Wait()
@@ -109,7 +115,7 @@ func privileged() bool {
 
 // pass passes signals on, but for those that the terminal has sent to the child
 // too, which is in the same process group: it would take them for two.
-func pass(signals <-chan os.Signal, child *os.Process, ended <-chan struct{}) {
+func pass(signals <-chan os.Signal, ended <-chan struct{}, on func(syscall.Signal)) {
 	for {
 		select {
 		case <-ended:
@@ -118,7 +124,7 @@ func pass(signals <-chan os.Signal, child *os.Process, ended <-chan struct{}) {
 			if (s == unix.SIGINT || s == unix.SIGQUIT) && foreground() {
 				continue
 			}
-			_ = child.Signal(s) // it may have ended
+			on(s.(syscall.Signal))
 		}
 	}
 }

@@ -18,6 +18,7 @@ type message struct {
 	Dial    *Server `json:"dial,omitempty"`    // the inside wants a connection
 	ID      uint64  `json:"id,omitempty"`      // of the Dial, and of its answer
 	Error   string  `json:"error,omitempty"`   // of a Dial that failed; else a file comes with the answer
+	Signal  int     `json:"signal,omitempty"`  // that the outside was sent
 }
 
 // socket carries messages and files. A message keeps its bounds.
