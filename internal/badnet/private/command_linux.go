@@ -57,10 +57,22 @@ func (p *Process) Command(args []string) (status int, err error) {
 func start(path string, args []string) (*os.Process, error) {
 	// They are the thread's, and the child's are those of the one that forks.
 	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+	if err := dropCapabilities(); err != nil {
 		return nil, fmt.Errorf("capabilities can't be dropped: %w", err)
 	}
 	return os.StartProcess(path, args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+}
+
+// dropCapabilities keeps this thread's own from what it starts: those of root
+// are none of ours, and come from being root.
+func dropCapabilities() error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return err
+	}
+	data[0].Inheritable, data[1].Inheritable = 0, 0 // and so the ambient ones
+	return unix.Capset(&head, &data[0])
 }
 
 // reap waits for the child, and for the orphans that this process, as the first,
