@@ -165,13 +165,13 @@ func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Pa
 	return badnet.Path{Driver: n.driver, Profile: p.String(), RoundTrip: millis(p.RoundTrip()), Calibration: measured}
 }
 
-// Direct returns where to dial a server outside without the network: for those
-// that look on.
+// Direct returns where to dial a server outside past the network, "" for the
+// server itself: for those that look on.
 func (n *Network) Direct(network, addr string) (dial string, err error) {
 	if m, ok := n.medium.(*packets); ok {
 		return m.carry(network, addr)
 	}
-	return addr, nil
+	return "", nil
 }
 
 // Close makes the network good again.

@@ -1,72 +1,260 @@
-package tun_test
+//go:build linux
+
+package tun
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/badnet/tun"
+	"gotimeout/internal/badnet/private"
 )
 
-func TestProto(t *testing.T) {
-	d, err := tun.Open(1)
-	if err != nil {
+// driver opens the one driver of this process: its routes are there to stay.
+func driver(t *testing.T) badnet.Driver {
+	t.Helper()
+	if opened.err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(opened.err)
+		}
+		t.Skip(opened.err)
+	}
+	return opened.driver
+}
+
+func apply(t *testing.T, d badnet.Driver, all string, ports map[uint16]string) {
+	t.Helper()
+	plan := badnet.Plan{All: profile(t, all), Ports: map[uint16]badnet.Profile{}}
+	for port, text := range ports {
+		plan.Ports[port] = profile(t, text)
+	}
+	if err := d.Apply(plan); err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+}
+
+// echo listens and says again what it is told.
+func echo(t *testing.T) *net.TCPAddr {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
-			c, err := l.Accept()
+			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go io.Copy(c, c)
+			go func() {
+				_, _ = io.Copy(conn, conn)
+				conn.Close()
+			}()
 		}
 	}()
-	for _, text := range []string{"none", "delay=10ms", "delay=50ms", "delay=200ms"} {
-		p, _ := badnet.Parse(text)
-		if err := d.Apply(badnet.Plan{All: p}); err != nil {
-			t.Fatal(err)
-		}
-		began := time.Now()
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dial := time.Since(began)
-		n := 200
-		if p.Up.Delay > 20*time.Millisecond {
-			n = 20
-		}
-		var rtts []time.Duration
-		buf := make([]byte, 64)
-		for range n {
-			began = time.Now()
-			c.Write(buf)
-			io.ReadFull(c, buf)
-			rtts = append(rtts, time.Since(began))
-		}
-		slices.Sort(rtts)
-		fmt.Println(text, "dial", dial, "p50", rtts[n/2], "p99", rtts[n*99/100], "max", rtts[n-1])
-		if text == "none" {
-			big := make([]byte, 1<<20)
-			go func() {
-				for range 1000 {
-					c.Write(big)
-				}
-			}()
-			began = time.Now()
-			io.CopyN(io.Discard, c, 1000<<20)
-			fmt.Println("GB/s echo", float64(1000<<20)/1e9/time.Since(began).Seconds())
-		}
-		c.Close()
+	return l.Addr().(*net.TCPAddr)
+}
+
+func dial(t *testing.T, to net.Addr) (net.Conn, time.Duration) {
+	t.Helper()
+	began := time.Now()
+	conn, err := net.Dial("tcp", to.String())
+	took := time.Since(began)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, took
+}
+
+// ping returns the median of a few round trips.
+func ping(t *testing.T, conn net.Conn) time.Duration {
+	t.Helper()
+	var trips []time.Duration
+	for b := make([]byte, 64); len(trips) < 5; {
+		began := time.Now()
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, b); err != nil {
+			t.Fatal(err)
+		}
+		trips = append(trips, time.Since(began))
+	}
+	slices.Sort(trips)
+	return trips[len(trips)/2]
+}
+
+// between has room above for a busy machine, and none below.
+func between(t *testing.T, what string, got, from time.Duration) {
+	t.Helper()
+	if got < from || got > from+from/2+100*ms {
+		t.Errorf("%s took %s, want %s", what, got, from)
+	}
+}
+
+// The handshake is delayed as much as the data, and a change is for open
+// connections too.
+func TestDelay(t *testing.T) {
+	d, to := driver(t), echo(t)
+	apply(t, d, "delay=50ms", nil)
+	conn, took := dial(t, to)
+	between(t, "dial", took, 100*ms)
+	between(t, "ping", ping(t, conn), 100*ms)
+	apply(t, d, "up.delay=20ms", nil)
+	between(t, "ping over 20ms", ping(t, conn), 20*ms)
+	apply(t, d, "none", nil)
+	between(t, "ping over none", ping(t, conn), 0)
+}
+
+// What is under way when the network changes comes out at once, in its order.
+func TestChangeReleases(t *testing.T) {
+	d, to := driver(t), echo(t)
+	apply(t, d, "none", nil)
+	conn, _ := dial(t, to)
+	apply(t, d, "delay=30s", nil)
+	if _, err := io.WriteString(conn, "under way"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * ms)
+	apply(t, d, "none", nil)
+	b := make([]byte, 9)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadFull(conn, b); err != nil || string(b) != "under way" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestOnePortAlone(t *testing.T) {
+	d, slow, fast := driver(t), echo(t), echo(t)
+	apply(t, d, "none", map[uint16]string{uint16(slow.Port): "delay=50ms"})
+	conn, took := dial(t, slow)
+	between(t, "dial of the slow", took, 100*ms)
+	between(t, "ping of the slow", ping(t, conn), 100*ms)
+	conn, took = dial(t, fast)
+	between(t, "dial of the fast", took, 0)
+	between(t, "ping of the fast", ping(t, conn), 0)
+}
+
+// Nobody says no: the dial runs into its own timeout.
+func TestBlackhole(t *testing.T) {
+	d, to := driver(t), echo(t)
+	apply(t, d, "blackhole", nil)
+	defer apply(t, d, "none", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*ms)
+	defer cancel()
+	var dialer net.Dialer
+	if conn, err := dialer.DialContext(ctx, "tcp", to.String()); !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+		t.Errorf("%v, %v", conn, err)
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// What is lost is sent again by the kernel: all of it arrives, in order.
+func TestLossIsRepaired(t *testing.T) {
+	d, to := driver(t), echo(t)
+	apply(t, d, "delay=1ms loss=5% duplicate=5% reorder=5%", nil)
+	before, _ := d.Totals()
+	conn, _ := dial(t, to)
+	const size = 512 << 10
+	go func() {
+		b := make([]byte, size)
+		for i := range b {
+			b[i] = byte(i % 251)
+		}
+		_, _ = conn.Write(b)
+	}()
+	b := make([]byte, size)
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.ReadFull(conn, b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		if b[i] != byte(i%251) {
+			t.Fatalf("byte %d is another's", i)
+		}
+	}
+	after, err := d.Totals()
+	packets, dropped := after.Packets-before.Packets, after.Dropped-before.Dropped
+	// Segments of an MTU, not of 64 KiB.
+	if err != nil || packets < 2*size/mtu || dropped < packets/50 || dropped > packets/10 {
+		t.Errorf("%d packets, %d dropped, %v", packets, dropped, err)
+	}
+}
+
+// A datagram of more than an MTU comes in fragments.
+func TestFragmentsArrive(t *testing.T) {
+	d := driver(t)
+	apply(t, d, "delay=10ms", nil)
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	conn, err := net.Dial("udp", server.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	began := time.Now()
+	if _, err := conn.Write(make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.SetReadDeadline(began.Add(10 * time.Second))
+	n, _, err := server.ReadFrom(make([]byte, 6000))
+	if n != 5000 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	between(t, "the way", time.Since(began), 10*ms)
+}
+
+// A port where nobody listens says so, later.
+func TestRefusedIsDelayed(t *testing.T) {
+	d, l := driver(t), echo(t)
+	apply(t, d, "delay=20ms", nil)
+	l.Port = 1
+	began := time.Now()
+	if conn, err := net.Dial("tcp", l.String()); err == nil {
+		conn.Close()
+		t.Error("somebody listens on port 1")
+	}
+	between(t, "the refusal", time.Since(began), 40*ms)
+}
+
+var opened struct {
+	driver badnet.Driver
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	if !private.Inside() {
+		status, err := private.Run(private.Outside{})
+		if err == nil {
+			os.Exit(status)
+		}
+		opened.err = err
+		os.Exit(m.Run())
+	}
+	if _, opened.err = private.Enter(false); opened.err == nil {
+		opened.driver, opened.err = Open(1)
+	}
+	status := m.Run()
+	if opened.err == nil {
+		if err := opened.driver.Close(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			status = 1
+		}
+	}
+	os.Exit(status)
 }

@@ -1,0 +1,181 @@
+//go:build linux
+
+package private_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet/private"
+)
+
+func init() {
+	roles["command"] = func() (int, error) {
+		return both(private.Outside{Processes: true}, func(p *private.Process) (int, error) {
+			return p.Command(os.Args[1:])
+		})
+	}
+	// sleep is a lab that takes its time, without processes of its own.
+	roles["sleep"] = func() (int, error) {
+		return both(private.Outside{}, func(*private.Process) (int, error) {
+			fmt.Println(os.Getpid())
+			time.Sleep(time.Minute)
+			return 0, nil
+		})
+	}
+}
+
+func TestCommand(t *testing.T) {
+	users(t, func(t *testing.T, uid int) {
+		for script, want := range map[string]struct {
+			status int
+			stdout string
+		}{
+			"exit 7":        {7, ""},
+			"kill -9 $$":    {128 + 9, ""},
+			"kill -TERM $$": {128 + 15, ""},
+			"id -u; id -g":  {0, fmt.Sprintf("%d\n%d\n", uid, os.Getgid()|uid)},
+			"echo $GREETING; unset GREETING; env | grep -c GOTIMEOUT_INSIDE":                 {1, "hello\n0\n"},
+			"sh -c '(sleep 60 &) ; exit 0'; exit 0":                                          {0, ""},
+			"kill -0 1 2>/dev/null; ls /proc | grep -c '^[0-9]*$' | awk '{ print $1 < 10 }'": {0, "1\n"},
+		} {
+			cmd := program(t, uid, "command", "sh", "-c", script)
+			cmd.Env = append(cmd.Env, "GREETING=hello")
+			began := time.Now()
+			status, stdout, stderr := run(t, cmd)
+			if status != want.status || stdout != want.stdout {
+				t.Errorf("%s: exit status %d, %q, want %d, %q: %s", script, status, stdout, want.status, want.stdout, stderr)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("%s took %s: what it left behind didn't end with it", script, took)
+			}
+		}
+	})
+}
+
+// A command has no right that it would not have outside.
+func TestCommandHasNoCapabilities(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("root's own are left to it")
+	}
+	uid := nobody
+	if os.Getuid() != 0 {
+		uid = os.Getuid()
+	}
+	status, stdout, stderr := run(t, program(t, uid, "command", "grep", "-E", "Cap(Inh|Prm|Eff|Amb)", "/proc/self/status"))
+	if status != 0 || strings.Count(stdout, "0000000000000000") != 4 {
+		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
+	}
+}
+
+func TestCommandNotThere(t *testing.T) {
+	for name, want := range map[string]int{"no-such-command": 127, "/etc/passwd": 126} {
+		status, _, stderr := run(t, program(t, os.Getuid(), "command", name))
+		if status != want || !strings.Contains(stderr, name) {
+			t.Errorf("%s: exit status %d, want %d: %s", name, status, want, stderr)
+		}
+	}
+}
+
+// line starts a command and returns the first line that it says.
+func line(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(first)
+}
+
+// A signal to the outside reaches the command, and what that makes of it comes
+// back as the exit status.
+func TestSignalsReachTheCommand(t *testing.T) {
+	for name, sig := range map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1} {
+		cmd := program(t, os.Getuid(), "command", "sh", "-c", "trap 'exit 42' "+name+"; echo ready; while :; do sleep 0.05; done")
+		line(t, cmd)
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 42 {
+			t.Errorf("%s: %s, want exit status 42", name, cmd.ProcessState)
+		}
+	}
+}
+
+// Neither process outlives the other, nor what was started inside, however it
+// ends.
+func TestKill(t *testing.T) {
+	users(t, func(t *testing.T, uid int) {
+		t.Run("outside", func(t *testing.T) {
+			cmd := program(t, uid, "sleep")
+			inside, _ := strconv.Atoi(line(t, cmd))
+			kill(t, cmd.Process.Pid)
+			_ = cmd.Wait()
+			gone(t, inside)
+		})
+		t.Run("inside", func(t *testing.T) {
+			cmd := program(t, uid, "sleep")
+			inside, _ := strconv.Atoi(line(t, cmd))
+			kill(t, inside)
+			if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 128+9 {
+				t.Errorf("%s, want exit status 137", cmd.ProcessState)
+			}
+		})
+		t.Run("outside, with processes", func(t *testing.T) {
+			// A lock that the command's child holds tells that it is still there.
+			lock, err := os.CreateTemp("", "lock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(lock.Name())
+			if err := lock.Chmod(0o666); err != nil {
+				t.Fatal(err)
+			}
+			cmd := program(t, uid, "command", "sh", "-c", "setsid flock "+lock.Name()+" sh -c 'echo locked; sleep 60' & wait")
+			line(t, cmd)
+			kill(t, cmd.Process.Pid)
+			_ = cmd.Wait()
+			eventually(t, "the command's child is still there", func() bool {
+				return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+			})
+		})
+	})
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("process %d is still there", pid), func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+}
+
+func eventually(t *testing.T, otherwise string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+//go:build linux
+
+package private_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/badnet/private"
+)
+
+func init() {
+	roles["exit"] = func() (int, error) {
+		return both(private.Outside{}, func(*private.Process) (int, error) { return strconv.Atoi(os.Args[1]) })
+	}
+	roles["refuse"] = func() (int, error) {
+		return both(private.Outside{}, func(p *private.Process) (int, error) { return 3, p.Refuse("there is no driver") })
+	}
+	// look says who it is and what network there is, and whether it reaches a
+	// server of the outside by itself.
+	roles["look"] = func() (int, error) {
+		return both(private.Outside{}, func(*private.Process) (int, error) {
+			links, err := net.Interfaces()
+			for _, l := range links {
+				addrs, _ := l.Addrs()
+				fmt.Println(l.Name, l.Flags&net.FlagUp != 0, addrs)
+			}
+			_, dialErr := net.Dial("tcp", os.Args[1])
+			fmt.Println("uid", os.Getuid(), "reached", dialErr == nil, "env", os.Getenv("GOTIMEOUT_INSIDE"))
+			return 0, err
+		})
+	}
+	// serve answers one connection on the listener that it was handed.
+	roles["serve"] = func() (int, error) {
+		var files []*os.File
+		if !private.Inside() {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return 1, err
+			}
+			fmt.Println(l.Addr())
+			file, err := l.(*net.TCPListener).File()
+			if err != nil {
+				return 1, err
+			}
+			files = append(files, file)
+		}
+		return both(private.Outside{Files: files}, func(p *private.Process) (int, error) {
+			l, err := net.FileListener(p.Files[0])
+			if err != nil {
+				return 1, err
+			}
+			conn, err := l.Accept()
+			if err != nil {
+				return 1, err
+			}
+			defer conn.Close()
+			_, err = io.WriteString(conn, "from inside")
+			return 0, err
+		})
+	}
+	// dial says what the outside's servers say.
+	roles["dial"] = func() (int, error) {
+		servers := []private.Server{{Network: "tcp", Addr: os.Args[1]}, {Network: "tcp", Addr: os.Args[2]}}
+		return both(private.Outside{Servers: servers}, func(p *private.Process) (int, error) {
+			for _, addr := range []string{os.Args[1], os.Args[2], "127.0.0.1:1"} {
+				conn, err := p.Dial(context.Background(), "tcp", addr)
+				if err != nil {
+					fmt.Println("error:", err)
+					continue
+				}
+				text, _ := io.ReadAll(conn)
+				fmt.Printf("%s from %s\n", text, conn.RemoteAddr())
+				conn.Close()
+			}
+			return 0, nil
+		})
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	users(t, func(t *testing.T, uid int) {
+		for _, want := range []int{0, 7, 125} {
+			if status, _, stderr := run(t, program(t, uid, "exit", strconv.Itoa(want))); status != want {
+				t.Errorf("exit status %d, want %d: %s", status, want, stderr)
+			}
+		}
+	})
+}
+
+func TestRefuse(t *testing.T) {
+	status, _, stderr := run(t, program(t, os.Getuid(), "refuse"))
+	if status != 1 || strings.TrimSpace(stderr) != "there is no driver" {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+}
+
+// speaker listens outside and says text to whoever comes.
+func speaker(t *testing.T, text string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, text)
+			conn.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// Nothing but a loopback is in there, without ::1, and nothing of the outside;
+// the user is the same.
+func TestNetworkInside(t *testing.T) {
+	addr := speaker(t, "outside")
+	users(t, func(t *testing.T, uid int) {
+		status, stdout, stderr := run(t, program(t, uid, "look", addr))
+		want := fmt.Sprintf("lo true [127.0.0.1/8]\nuid %d reached false env \n", uid)
+		if status != 0 || stdout != want {
+			t.Errorf("exit status %d, %q, want %q: %s", status, stdout, want, stderr)
+		}
+	})
+}
+
+func TestListenerIsHandedIn(t *testing.T) {
+	users(t, func(t *testing.T, uid int) {
+		cmd := program(t, uid, "serve")
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var addr string
+		if _, err := fmt.Fscanln(stdout, &addr); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if text, _ := io.ReadAll(conn); string(text) != "from inside" {
+			t.Errorf("it said %q", text)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The inside is connected to the servers that the outside named, and to no
+// others; an error is the one that there was outside.
+func TestDial(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	l.Close()
+	addr := speaker(t, "outside")
+	users(t, func(t *testing.T, uid int) {
+		status, stdout, stderr := run(t, program(t, uid, "dial", addr, closed))
+		want := fmt.Sprintf("outside from %s\nerror: dial tcp %s: connect: connection refused\nerror: not one of the servers that were named\n", addr, closed)
+		if status != 0 || stdout != want {
+			t.Errorf("exit status %d, %q, want %q: %s", status, stdout, want, stderr)
+		}
+	})
+}
