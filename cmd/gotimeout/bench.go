@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"gotimeout/handlers"
 	"gotimeout/internal/backends"
+	"gotimeout/internal/network"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // ledgerSize is how many receipts are kept.
@@ -24,11 +28,12 @@ const lookEvery = 10 * time.Millisecond
 
 // bench is what the lab's runs are made on: the ops and their backends.
 type bench struct {
-	ledger *receipt.Ledger
-	parts  []*part // http, cache, db
-	db     *slowops.MySQL
-	list   *backends.ProcessList // nil with the embedded database
-	closes []func()
+	ledger  *receipt.Ledger
+	network *network.Network // nil: nothing lies between
+	parts   []*part          // http, cache, db
+	db      *slowops.MySQL
+	list    *backends.ProcessList // nil with the embedded database
+	closes  []func()
 }
 
 // part is one backend and the op on it.
@@ -39,10 +44,14 @@ type part struct {
 }
 
 // openBench starts the embedded backends and makes the clients. It connects to
-// nothing, so that a real server that is down doesn't stop it.
-func openBench(s settings) (b *bench, err error) {
+// nothing, so that a real server that is down doesn't stop it. It closes the
+// network, which may be nil.
+func openBench(s settings, net *network.Network) (b *bench, err error) {
 	lab := fmt.Sprintf("%06x", rand.Uint32()>>8)
-	b = &bench{ledger: receipt.NewLedger(lab, ledgerSize, s.limits)}
+	b = &bench{ledger: receipt.NewLedger(lab, ledgerSize, s.limits), network: net}
+	if net != nil {
+		b.closes = append(b.closes, func() { _ = net.Close() })
+	}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -77,19 +86,38 @@ func (b *bench) tell(run string, what func(*receipt.Receipt)) {
 	}
 }
 
+// attach brings a part on the network, and returns where to dial it, "" for
+// where it is.
+func (b *bench) attach(p *part, network, addr string) (dial string, err error) {
+	if b.network == nil {
+		return "", nil
+	}
+	dial, err = b.network.Attach(p.name, network, addr, p.server == nil)
+	if err != nil {
+		return "", fmt.Errorf("the %s backend can't be brought on the network: %w", p.name, err)
+	}
+	return dial, nil
+}
+
 func (b *bench) openHTTP(s settings) error {
 	p := &part{name: "http"}
-	var base string
-	if s.httpURL != nil {
-		p.addr, base = s.httpURL.Redacted(), s.httpURL.String()
+	base := s.httpURL
+	if base != nil {
+		p.addr = base.Redacted()
 	} else {
 		server, err := b.start(s, backends.StartHTTP)
 		if err != nil {
 			return err
 		}
-		p.server, p.addr, base = server, server.Addr, "http://"+server.Addr
+		p.server, p.addr = server, server.Addr
+		base = &url.URL{Scheme: "http", Host: server.Addr}
 	}
-	op := slowops.NewHTTP(base, 0)
+	via, err := b.attach(p, "tcp", hostPort(base))
+	if err != nil {
+		return err
+	}
+	op := slowops.NewHTTP(base.String(), 0)
+	op.Via = via
 	p.do, b.parts, b.closes = op.Do, append(b.parts, p), append(b.closes, op.Close)
 	return nil
 }
@@ -103,7 +131,12 @@ func (b *bench) openCache(s settings) error {
 		}
 		p.server, p.addr = server, server.Addr
 	}
+	via, err := b.attach(p, "tcp", p.addr)
+	if err != nil {
+		return err
+	}
 	op := slowops.NewCache(p.addr, 0)
+	op.Via = via
 	p.do, b.parts, b.closes = op.Do, append(b.parts, p), append(b.closes, op.Close)
 	return nil
 }
@@ -120,13 +153,32 @@ func (b *bench) openDB(s settings) error {
 		}
 		p.server = server
 	}
+	via, err := b.attach(p, cfg.Net, cfg.Addr)
+	if err != nil {
+		return err
+	}
 	b.db = slowops.NewMySQL(cfg, 0)
+	b.db.Via = via
 	p.addr, p.do = cfg.Addr, b.db.Do
 	b.parts, b.closes = append(b.parts, p), append(b.closes, b.db.Close)
 	if p.server != nil {
 		return nil
 	}
-	looks, err := slowops.NewMySQL(cfg, 1).DB() // of its own, so that no run waits for it, and it for none
+	return b.look(p, cfg)
+}
+
+// look watches a real database's process list, past the network: what is seen
+// late there would be counted as waste.
+func (b *bench) look(p *part, cfg *mysql.Config) (err error) {
+	via := ""
+	if b.network != nil {
+		if via, err = b.network.Direct(cfg.Net, cfg.Addr); err != nil {
+			return err
+		}
+	}
+	op := slowops.NewMySQL(cfg, 1) // of its own, so that no run waits for it, and it for none
+	op.Via = via
+	looks, err := op.DB()
 	if err != nil {
 		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 	}

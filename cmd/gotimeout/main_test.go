@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/receipt"
 
 	"go.uber.org/goleak"
@@ -26,12 +27,12 @@ var real struct{ cacheAddr, dbDSN string }
 // so that a test has only what it asks for. With asProgram set this is the
 // program itself, for the tests that need a process.
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if os.Getenv(asProgram) != "" || private.Inside() {
 		os.Unsetenv(asProgram)
 		main()
 	}
 	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
-	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT"} {
+	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN"} {
 		os.Unsetenv(name)
 	}
 	goleak.VerifyTestMain(m)

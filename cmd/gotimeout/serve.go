@@ -21,6 +21,9 @@ type serveCmd struct {
 	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"HOST:PORT" help:"A real memcached in the place of the embedded one."`
 	DBDSN     string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db."`
 
+	Network       string `env:"GOTIMEOUT_NETWORK" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
+	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"auto,netem,tun,proxy,none" help:"What makes the network bad: netem, the kernel's; tun, our shaper of packets; proxy, where there are no namespaces; auto, the first that works here (${enum})."`
+
 	MaxDelay     time.Duration `default:"10s" help:"The longest delay that a request may ask for."`
 	MaxTimeout   time.Duration `default:"30s" help:"The longest timeout that a request may ask for."`
 	MaxInFlight  int           `default:"2048" help:"How many runs may be in flight; more are answered 503."`
@@ -38,12 +41,16 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(to.err, nil))
-	listener, err := net.Listen("tcp", addr)
+	listener, process, err := listen(addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
+		return err
 	}
 	defer listener.Close()
-	bench, err := openBench(settings)
+	network, err := openNetwork(settings, listener, process, log)
+	if err != nil {
+		return err
+	}
+	bench, err := openBench(settings, network)
 	if err != nil {
 		return err
 	}
@@ -54,7 +61,13 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	lab := &handlers.Lab{
 		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
-		Backends: bench.health, Log: log,
+		Backends: bench.health, Token: os.Getenv("GOTIMEOUT_TOKEN"), Log: log,
+	}
+	if network != nil {
+		if err := begin(ctx, network, settings, log); err != nil {
+			return err
+		}
+		lab.Network = network
 	}
 	log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr())
 	return serve(ctx, listener, lab, log)

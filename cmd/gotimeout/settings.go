@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 
@@ -23,6 +24,10 @@ type settings struct {
 	db        *mysql.Config // nil for the embedded one
 	maxDelay  time.Duration
 	limits    receipt.Limits
+
+	network bool // was asked for
+	driver  string
+	profile badnet.Profile
 }
 
 // read checks the settings. Its errors say which one can't be read, and why.
@@ -54,7 +59,25 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 		}
 	}
 	out.maxDelay, out.limits = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0))
+	if err := s.readNetwork(&out); err != nil {
+		return "", out, err
+	}
 	return addr, out, s.checkCaps()
+}
+
+func (s *serveCmd) readNetwork(out *settings) (err error) {
+	out.driver = s.NetworkDriver
+	out.network = s.Network != "" || s.NetworkDriver != badnet.Auto && s.NetworkDriver != badnet.Without
+	if s.Network == "" {
+		return nil
+	}
+	if s.NetworkDriver == badnet.Without {
+		return errors.New("--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto")
+	}
+	if out.profile, err = badnet.Parse(s.Network); err != nil {
+		return fmt.Errorf("--network (GOTIMEOUT_NETWORK): %w", err)
+	}
+	return nil
 }
 
 func (s *serveCmd) checkCaps() error {

@@ -1,7 +1,63 @@
 package network
 
 import (
+	"errors"
+	"fmt"
+
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/proxy"
 )
 
-func newProxies() (medium, error) { return nil, badnet.Cannot("not yet") }
+// probes is the name of the proxy in front of the echo.
+const probesName = "probes"
+
+// proxies is the medium of a proxy in front of each backend.
+type proxies struct {
+	fronts *proxy.Proxies
+	echo   *echo
+	addr   string // of the proxy in front of the echo
+}
+
+func newProxies() (*proxies, error) {
+	e, err := newEcho()
+	if err != nil {
+		return nil, err
+	}
+	m := &proxies{fronts: proxy.New(), echo: e}
+	if m.addr, err = m.fronts.Attach(probesName, e.addr()); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	return m, nil
+}
+
+func (m *proxies) attach(name, network, addr string, _ bool) (string, error) {
+	if network != "tcp" {
+		return "", fmt.Errorf("a proxy can't be put in front of %s: the proxy driver carries TCP alone, so write tcp(host:port) in the DSN", addr)
+	}
+	return m.fronts.Attach(name, addr)
+}
+
+func (m *proxies) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {
+	for _, p := range backends {
+		if err := proxy.Check(p); err != nil {
+			return err
+		}
+	}
+	if err := m.fronts.Apply(probesName, probes); err != nil {
+		return err
+	}
+	for name, p := range backends {
+		if err := m.fronts.Apply(name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *proxies) probe() string { return m.addr }
+
+func (m *proxies) close() error {
+	err := m.fronts.Close()
+	m.echo.close()
+	return err
+}

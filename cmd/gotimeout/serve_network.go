@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/network"
+)
+
+// seed is the one of the losses and delays of every lab, so that a run can be
+// repeated.
+const seed = 1
+
+// listen listens, or inside of a private network takes the listener that the
+// process outside hands in. Then that process is not nil.
+func listen(addr string) (net.Listener, *private.Process, error) {
+	if !private.Inside() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			err = fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
+		}
+		return l, nil, err
+	}
+	process, err := private.Enter(false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer process.Files[0].Close()
+	l, err := net.FileListener(process.Files[0])
+	return l, process, err
+}
+
+// openNetwork opens the network that was asked for, nil where none was. Outside
+// of a private one it runs the whole program inside, and returns its exit status
+// as the error; where that can't be had and nothing else was asked for, proxies
+// take its place.
+func openNetwork(s settings, listener net.Listener, process *private.Process, log *slog.Logger) (*network.Network, error) {
+	switch {
+	case !s.network:
+		return nil, nil
+	case s.driver == badnet.Proxy:
+		return network.Proxies("it was asked for")
+	case process != nil:
+		n, err := network.Private(process, s.driver, s.profile, seed)
+		if err != nil {
+			return nil, errors.Join(process.Refuse(err.Error()), exitStatus(exitFailure))
+		}
+		return n, nil
+	}
+	status, err := inside(s, listener)
+	var refused *private.RefusedError
+	switch {
+	case err == nil:
+		return nil, exitStatus(status)
+	case !errors.As(err, &refused):
+		return nil, err
+	case s.driver != badnet.Auto:
+		return nil, fmt.Errorf("there is no network by --network-driver %s here: %w", s.driver, err)
+	}
+	log.Warn("no private network, and so proxies", "reason", err)
+	return network.Proxies("no private network can be had here: " + err.Error())
+}
+
+// inside runs this program in a private network.
+func inside(s settings, listener net.Listener) (status int, err error) {
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	return private.Run(private.Outside{Files: []*os.File{file}, Servers: s.servers()})
+}
+
+// servers are the real ones, which the inside is to reach.
+func (s settings) servers() (all []private.Server) {
+	if s.httpURL != nil {
+		all = append(all, private.Server{Network: "tcp", Addr: hostPort(s.httpURL)})
+	}
+	if s.cacheAddr != "" {
+		all = append(all, private.Server{Network: "tcp", Addr: s.cacheAddr})
+	}
+	if s.db != nil {
+		all = append(all, private.Server{Network: s.db.Net, Addr: s.db.Addr})
+	}
+	return all
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme // by name
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// begin makes the network as bad as asked, and says how bad that is.
+func begin(ctx context.Context, n *network.Network, s settings, log *slog.Logger) error {
+	if err := n.Set(ctx, "", s.profile); err != nil {
+		return fmt.Errorf("the network can't be made (%s): %w", n.State().Why, err)
+	}
+	state := n.State()
+	attrs := []any{"driver", state.Driver, "why", state.Why, "profile", state.Profile, "round_trip_ms", *state.RoundTrip}
+	if c := state.Calibration; c.RoundTripP50 != nil {
+		attrs = append(attrs, "measured_ms", *c.RoundTripP50)
+	}
+	log.Info("network", attrs...)
+	return nil
+}
