@@ -133,9 +133,9 @@ func described(p *badnet.Path) string {
 	if p == nil {
 		return ""
 	}
-	text := "network=" + p.Profile + " driver=" + p.Driver
+	text := fmt.Sprintf("network=%q driver=%s", p.Profile, p.Driver)
 	if p.RoundTrip != nil {
-		text += fmt.Sprintf(" round trip %g ms", *p.RoundTrip)
+		text += fmt.Sprintf(", round trip %g ms", *p.RoundTrip)
 	}
 	if c := p.Calibration; c != nil && c.RoundTripP50 != nil {
 		text += fmt.Sprintf(", measured %.1f", *c.RoundTripP50)

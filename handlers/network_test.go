@@ -195,7 +195,7 @@ func TestNetworkInReceipts(t *testing.T) {
 			}
 		}
 		w := get(t, lab, "/compare?op=http")
-		if want := "\nnetwork=delay=50ms driver=tun round trip 100 ms, measured 100.2\n"; !strings.Contains(w.Body.String(), want) {
+		if want := "\nnetwork=\"delay=50ms\" driver=tun, round trip 100 ms, measured 100.2\n"; !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %q in\n%s", want, w.Body)
 		}
 	})

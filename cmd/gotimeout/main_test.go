@@ -155,3 +155,10 @@ func (p program) complete(t *testing.T, path string) (status int, v receipt.View
 	}
 	return status, v
 }
+
+func decode(t *testing.T, r io.Reader, body any) {
+	t.Helper()
+	if err := json.NewDecoder(r).Decode(body); err != nil {
+		t.Fatal(err)
+	}
+}

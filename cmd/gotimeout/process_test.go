@@ -60,6 +60,12 @@ func process(t *testing.T, args []string, env ...string) running {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(env, asProgram+"=1")
 	cmd.WaitDelay = 10 * time.Second
+	return serving(t, cmd)
+}
+
+// serving starts a command and returns when it serves.
+func serving(t *testing.T, cmd *exec.Cmd) running {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

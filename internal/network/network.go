@@ -28,7 +28,8 @@ type Network struct {
 
 // medium is what a network is made of: packets in a private one, or proxies.
 type medium interface {
-	// attach brings a server onto the network and returns where to dial it.
+	// attach brings a server onto the network and returns where to dial it, ""
+	// for where it is.
 	attach(name, network, addr string, outside bool) (dial string, err error)
 	// apply gives each backend its profile, and the probes'.
 	apply(probes badnet.Profile, backends map[string]badnet.Profile) error
@@ -71,8 +72,8 @@ func newNetwork(driver, why string, m medium) *Network {
 	return n
 }
 
-// Attach brings a backend onto the network and returns where to dial it. One
-// outside of this process's network is carried there.
+// Attach brings a backend onto the network and returns where to dial it, "" for
+// where it is. One outside of this process's network is carried there.
 func (n *Network) Attach(name, network, addr string, outside bool) (dial string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

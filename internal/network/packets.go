@@ -73,6 +73,9 @@ func (m *packets) attach(name, network, addr string, outside bool) (string, erro
 	}
 	port, err := portOf(dial)
 	m.ports[name] = port
+	if !outside {
+		dial = ""
+	}
 	return dial, err
 }
 

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// users runs a test as this user and, where that is root, as nobody; prefix is
+// what runs a command as that one.
+func users(t *testing.T, test func(t *testing.T, prefix []string)) {
+	t.Helper()
+	t.Run("as this user", func(t *testing.T) { test(t, nil) })
+	if os.Getuid() == 0 {
+		t.Run("as nobody", func(t *testing.T) { test(t, asNobody(t)) })
+	}
+}
+
+// asNobody runs a command as a user who may open /dev/net/tun, as on a stock
+// Debian; a container's is often root's alone.
+func asNobody(t *testing.T) []string {
+	t.Helper()
+	const script = `mknod "$0/tun" c 10 200 && chmod 666 "$0/tun" && mount --bind "$0/tun" /dev/net/tun &&
+		exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`
+	return []string{"unshare", "-m", "sh", "-c", script, openDir(t)}
+}
+
+// openDir is a directory that any user may look into.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lab")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// binary is this program in a place where any user may execute it.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(openDir(t), "gotimeout")
+	from, err := os.Open(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// command is this program in a process.
+func command(t *testing.T, prefix []string, args ...string) *exec.Cmd {
+	t.Helper()
+	line := append(append(append([]string{}, prefix...), binary(t)), args...)
+	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
+}
+
+// needPackets skips a test where there is no private network to be had, but not
+// in CI.
+func needPackets(t *testing.T) {
+	t.Helper()
+	cmd := command(t, nil, "network", "run", "none", "--", "true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%v: %s", err, out)
+		}
+		t.Skipf("no private network here: %s", out)
+	}
+}
+
+// lab is the program, serving in a process.
+func lab(t *testing.T, prefix []string, args ...string) (program, running) {
+	t.Helper()
+	cmd := serving(t, command(t, prefix, append([]string{"serve", "--addr=127.0.0.1:0"}, args...)...))
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return program{url: servingAt.FindStringSubmatch(cmd.log)[1]}, cmd
+}
+
+func (p program) change(t *testing.T, method, path, profile string) (status int, answer badnet.State) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(profile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	decode(t, resp.Body, &answer)
+	return resp.StatusCode, answer
+}
+
+// The first example of a network: the cache answers over it, later.
+func TestServeOnANetwork(t *testing.T) {
+	needPackets(t)
+	users(t, func(t *testing.T, prefix []string) {
+		p, cmd := lab(t, prefix, "--network=delay=300ms")
+		for timeout, want := range map[string]int{"200ms": http.StatusGatewayTimeout, "4s": http.StatusOK} {
+			status, v := p.complete(t, "/context-cancel?op=cache&timeout="+timeout)
+			if status != want {
+				t.Errorf("timeout=%s: %d, %s", timeout, status, describe(v))
+			}
+			// The dial is as late as the get is.
+			if status == http.StatusOK && *v.Answered < 1200 {
+				t.Errorf("answered after %v ms, want two round trips of 600", *v.Answered)
+			}
+			path, _ := v.Network.(map[string]any)
+			if path["profile"] != "delay=300ms" || path["round_trip_ms"] != 600. {
+				t.Errorf("the receipt has the network %v", v.Network)
+			}
+		}
+		if !strings.Contains(cmd.log, "round_trip_ms=600 measured_ms=6") {
+			t.Errorf("the log has no calibration: %s", cmd.log)
+		}
+	})
+}
+
+// A change is measured, holds for connections that are open, and for one
+// backend alone if so asked.
+func TestNetworkChangesLive(t *testing.T) {
+	needPackets(t)
+	p, _ := lab(t, nil, "--network=none")
+	status, s := p.change(t, "PUT", "/network?backend=db", "delay=100ms")
+	if status != http.StatusOK || s.Profile != "none" || s.Backends["db"].Profile != "delay=100ms" {
+		t.Fatalf("%d %+v", status, s)
+	}
+	if c := s.Backends["db"].Calibration; c == nil || c.RoundTripP50 == nil || *c.RoundTripP50 < 200 || *c.Dial < 200 {
+		t.Errorf("the calibration is %+v", c)
+	}
+	for op, slow := range map[string]bool{"db": true, "http": false, "cache": false} {
+		if _, v := p.complete(t, "/baseline?op="+op); (*v.Answered >= 200) != slow {
+			t.Errorf("op=%s took %v ms", op, *v.Answered)
+		}
+	}
+	if status, s = p.change(t, "PUT", "/network", "blackhole"); status != http.StatusOK || len(s.Backends) != 0 {
+		t.Errorf("%d %+v", status, s)
+	}
+	if status, v := p.complete(t, "/context-cancel?op=db&timeout=100ms"); status != http.StatusGatewayTimeout {
+		t.Errorf("through a black hole: %d, %s", status, describe(v))
+	}
+	if status, s = p.change(t, "DELETE", "/network", ""); status != http.StatusOK || s.Profile != "none" {
+		t.Errorf("%d %+v", status, s)
+	}
+	if _, v := p.complete(t, "/baseline?op=db"); *v.Answered >= 200 {
+		t.Errorf("after the reset it took %v ms", *v.Answered)
+	}
+	if status, _ := p.change(t, "PUT", "/network?backend=dbx", "3g"); status != http.StatusBadRequest {
+		t.Errorf("%d", status)
+	}
+}
+
+// The servers outside are reached by way of the process outside, over the bad
+// network, and what looks on at the database is not slowed.
+func TestNetworkToRealServers(t *testing.T) {
+	needReal(t)
+	needPackets(t)
+	users(t, func(t *testing.T, prefix []string) {
+		p, _ := lab(t, prefix, "--network=delay=50ms", "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
+		for _, path := range []string{"/baseline?op=cache", "/baseline?op=db", "/context-cancel?op=db&delay=300ms", "/errgroup?op=all&timeout=5s"} {
+			status, v := p.complete(t, path)
+			if status != http.StatusOK || *v.Answered < 200 {
+				t.Errorf("%s: %d, %s", path, status, describe(v))
+			}
+		}
+		// 300 ms of computing that nobody waits for: seen to end, and not a round
+		// trip later for each look.
+		status, v := p.complete(t, "/context-cancel?op=db&work=cpu&delay=300ms&timeout=500ms")
+		if status != http.StatusGatewayTimeout && status != http.StatusOK || v.BackendEnded == nil {
+			t.Errorf("%d, %s", status, describe(v))
+		}
+		status, _ = p.change(t, "PUT", "/network?backend=cache", "blackhole")
+		if status != http.StatusOK {
+			t.Errorf("%d", status)
+		}
+		if status, v := p.complete(t, "/io-timeout?op=cache&timeout=200ms"); status != http.StatusGatewayTimeout {
+			t.Errorf("through a black hole: %d, %s", status, describe(v))
+		}
+	})
+}
+
+// A real server that is down fails the op, and is named.
+func TestNetworkToAServerThatIsDown(t *testing.T) {
+	needPackets(t)
+	p, _ := lab(t, nil, "--network=none", "--cache-addr="+closedPort(t))
+	if status, v := p.complete(t, "/baseline?op=cache"); status != http.StatusBadGateway {
+		t.Errorf("%d, %s", status, describe(v))
+	}
+}
+
+// However one of the two processes ends, also in the middle of a change, the
+// other ends and the port is free.
+func TestNetworkKilled(t *testing.T) {
+	needPackets(t)
+	for _, victim := range []string{"outside", "inside"} {
+		t.Run(victim, func(t *testing.T) {
+			p, cmd := lab(t, nil, "--network=delay=10ms")
+			inside := child(t, cmd.Process.Pid)
+			go func() {
+				for range 20 {
+					resp, err := http.DefaultClient.Do(mustRequest("PUT", p.url+"/network", "delay=20ms"))
+					if err != nil {
+						return
+					}
+					resp.Body.Close()
+				}
+			}()
+			time.Sleep(50 * time.Millisecond)
+			pid := inside
+			if victim == "outside" {
+				pid = cmd.Process.Pid
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			deadline := time.Now().Add(20 * time.Second)
+			for alive(inside) {
+				if time.Now().After(deadline) {
+					t.Fatalf("the process inside, %d, is still there", inside)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if resp, err := http.Get(p.url + "/healthz"); err == nil {
+				resp.Body.Close()
+				t.Error("the port still listens")
+			}
+		})
+	}
+}
+
+func mustRequest(method, url, body string) *http.Request {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	return req
+}
+
+// child returns the only child of a process.
+func child(t *testing.T, pid int) int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var children []string
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		children = append(children, strings.Fields(string(text))...)
+	}
+	if len(children) != 1 {
+		t.Fatalf("process %d has the children %v", pid, children)
+	}
+	only, err := strconv.Atoi(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return only
+}
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// Where there are no namespaces, auto is proxies and says why; what was asked
+// for by name is refused with the remedy, and so is what a proxy can't do.
+func TestNetworkWithoutNamespaces(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can take the namespaces away")
+	}
+	// Nobody's, in a user namespace that allows no other.
+	prefix := []string{"unshare", "-U", "-r", "sh", "-c",
+		`echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"`, "sh"}
+	const remedy = "user.max_user_namespaces is 0): run it with sudo, or sudo sysctl user.max_user_namespaces=10000"
+
+	_, cmd := lab(t, prefix, "--network=delay=50ms")
+	if !strings.Contains(cmd.log, remedy) || !strings.Contains(cmd.log, "msg=network driver=proxy") {
+		t.Errorf("the log is %s", cmd.log)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"serve", "--network=3g", "--network-driver=tun"}, 1, remedy},
+		{[]string{"serve", "--network=loss=1%"}, 1, "can't lose packets"},
+		{[]string{"network", "run", "3g", "--", "true"}, 125, remedy},
+	} {
+		cmd := command(t, prefix, test.args...)
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != test.code || !strings.Contains(string(out), test.want) {
+			t.Errorf("%v: exit status %d: %s", test.args, cmd.ProcessState.ExitCode(), out)
+		}
+	}
+}
