@@ -26,6 +26,9 @@ func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
 	_, _ = page.WriteTo(w)
 }
 
+// Between describes the network to the backends, "" where nothing lies between.
+func (l *Lab) Between() string { return described(l.pathOf(l.Ops[0])) }
+
 // Delays says that an op can be slow.
 func (op Op) Delays() bool { return op.NoDelay == "" }
 

@@ -200,3 +200,10 @@ func TestNetworkInReceipts(t *testing.T) {
 		}
 	})
 }
+
+func TestNetworkOnThePage(t *testing.T) {
+	lab, _ := onNetwork(t)
+	if page := get(t, lab, "/").Body.String(); !strings.Contains(page, "network=&#34;delay=50ms&#34; driver=tun, round trip 100 ms, measured 100.2") {
+		t.Errorf("the page doesn't tell the network:\n%s", page)
+	}
+}

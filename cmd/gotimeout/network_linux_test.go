@@ -314,8 +314,8 @@ func TestNetworkWithoutNamespaces(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"serve", "--network=3g", "--network-driver=tun"}, 1, remedy},
-		{[]string{"serve", "--network=loss=1%"}, 1, "can't lose packets"},
+		{[]string{"serve", "--addr=127.0.0.1:0", "--network=3g", "--network-driver=tun"}, 1, remedy},
+		{[]string{"serve", "--addr=127.0.0.1:0", "--network=loss=1%"}, 1, "can't lose packets"},
 		{[]string{"network", "run", "3g", "--", "true"}, 125, remedy},
 	} {
 		cmd := command(t, prefix, test.args...)
