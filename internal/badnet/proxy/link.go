@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/stream"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/rs/zerolog"
+)
+
+// end is one of the two connections of a pair.
+type end struct {
+	*net.TCPConn
+	broken atomic.Bool // it was reset, and not closed
+	passed atomic.Bool // that it has ended is known at the other end
+}
+
+// breaks closes an end that can't be written to.
+func (e *end) breaks() {
+	e.broken.Store(true)
+	_ = e.SetLinger(0)
+	_ = e.Close()
+}
+
+// link carries what one end reads to the other, over the toxics.
+type link struct {
+	pair      *pair
+	direction stream.Direction
+	from, to  *end
+	toxics    *toxiproxy.ToxicLink
+
+	mu  sync.Mutex
+	way way
+	dry bool // what it still holds is of no use
+}
+
+func newLink(p *pair, n *network, direction stream.Direction, from, to *end) *link {
+	return &link{
+		pair: p, direction: direction, from: from, to: to, way: n.ways[direction],
+		toxics: toxiproxy.NewToxicLink(n.home, n.home.Toxics, direction, zerolog.Nop()),
+	}
+}
+
+func (l *link) start(n *network) {
+	l.toxics.Start(n.api, "", source{l, l.from}, sink{l})
+}
+
+// change puts the link on another network. It blocks for as long as the reader
+// at its end takes nothing.
+func (l *link) change(n *network) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dry || l.way.link == n.ways[l.direction].link {
+		return
+	}
+	l.put(n.ways[l.direction])
+}
+
+// drain lets all out at once that the link holds, and whatever may follow.
+func (l *link) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dry = true
+	l.put(way{latency: noop(l.way.latency), bandwidth: noop(l.way.bandwidth)})
+}
+
+func (l *link) put(w way) {
+	l.way = w
+	// First no rate at all: a latency that waits until the rate takes a chunk
+	// can't be changed.
+	l.toxics.UpdateToxic(noop(w.bandwidth))
+	l.toxics.UpdateToxic(w.latency)
+	l.toxics.UpdateToxic(w.bandwidth)
+}
+
+// noop returns a toxic that does nothing, in the place of another.
+func noop(w *toxics.ToxicWrapper) *toxics.ToxicWrapper {
+	return &toxics.ToxicWrapper{Toxic: new(toxics.NoopToxic), Toxicity: 1, Direction: w.Direction, Index: w.Index}
+}
+
+// source is where toxiproxy reads for a link.
+type source struct {
+	*link
+	io.Reader // unused: io.Copy prefers WriteTo
+}
+
+const chunk = 32 << 10
+
+// WriteTo ends with an empty chunk, which makes the end wait behind the data
+// and for the delay: without one toxiproxy passes it on at once.
+func (s source) WriteTo(w io.Writer) (sum int64, err error) {
+	for buf := make([]byte, chunk); ; {
+		n, err := s.from.Read(buf)
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				s.from.broken.Store(true)
+			}
+			_, _ = w.Write(nil)
+			return sum, nil
+		}
+		_, _ = w.Write(buf[:n]) // to a channel
+		sum += int64(n)
+	}
+}
+
+// sink is where toxiproxy writes for a link.
+type sink struct{ *link }
+
+// Write never fails: toxiproxy would stop to take what comes, and leave blocked
+// whatever brings it. The other end learns of it from the link that reads this
+// one, after that link's delay.
+func (s sink) Write(b []byte) (int, error) {
+	if s.to.broken.Load() {
+		return len(b), nil
+	}
+	if _, err := s.to.TCPConn.Write(b); err != nil {
+		s.to.breaks()
+		if s.to.passed.Load() {
+			s.pair.reset() // it had half closed, and now it has gone
+		} else {
+			go s.drain()
+		}
+	}
+	return len(b), nil
+}
+
+// Close passes on that the other end has ended, and how. It writes passed and
+// then reads broken, and Write the other way round: one sees the other.
+func (s sink) Close() error {
+	s.from.passed.Store(true)
+	if s.from.broken.Load() {
+		s.pair.reset()
+	} else {
+		_ = s.to.CloseWrite()
+	}
+	s.pair.ended()
+	return nil
+}
