@@ -18,6 +18,10 @@ import (
 // memcache.Client of its own, which one call at a time holds: that gives the
 // call a connection to cut, a Timeout to set without a race, and a count.
 type Cache struct {
+	// Via is the host:port to dial in the place of the memcached's. "" is that
+	// itself. Set it before the first call.
+	Via string
+
 	addr    string
 	maxIdle int
 
@@ -71,7 +75,7 @@ func (m *Cache) take() *cacheClient {
 	defer m.mu.Unlock()
 	n := len(m.idle)
 	if n == 0 {
-		client := &cacheClient{Client: memcache.NewFromSelector(server(m.addr))}
+		client := &cacheClient{Client: memcache.NewFromSelector(server(m.addr)), via: m.Via}
 		client.DialContext = client.dial
 		return client
 	}

@@ -24,6 +24,7 @@ func (s server) Each(each func(net.Addr) error) error { return each(s) }
 // cacheClient is a memcache.Client with one connection, held by one call.
 type cacheClient struct {
 	*memcache.Client
+	via    string
 	ctx    context.Context // of an aware call, which its dial obeys
 	call   *Call
 	expiry *time.Timer // while it is idle
@@ -65,7 +66,7 @@ func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.
 		defer cancel()
 		defer context.AfterFunc(client.ctx, cancel)()
 	}
-	cn, err := dial(ctx, client.call, network, addr)
+	cn, err := dial(ctx, client.call, network, place{addr, client.via})
 	if err != nil {
 		return nil, err
 	}

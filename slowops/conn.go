@@ -17,18 +17,34 @@ type conn struct {
 	holder   atomic.Pointer[Call]
 	closed   atomic.Bool
 	timedOut atomic.Bool // a read or a write ran into its deadline
+	place    place
+}
+
+// place is the address of a server, and where it is dialled instead, if it is.
+type place struct{ addr, via string }
+
+func (p place) Network() string { return "tcp" }
+func (p place) String() string  { return p.addr + " via " + p.via }
+
+// name puts the server's address into an error of net's, where it has only the
+// one that was dialled.
+func (p place) name(err error) error {
+	if e, ok := err.(*net.OpError); ok && p.via != "" {
+		e.Addr = p
+	}
+	return err
 }
 
 // dial connects for c, which holds the connection from then on.
-func dial(ctx context.Context, c *Call, network, addr string) (*conn, error) {
+func dial(ctx context.Context, c *Call, network string, p place) (*conn, error) {
 	call(c.Dialed)
 	// net/http detaches a dial from its request's end (https://go.dev/issue/59017).
 	dialer := net.Dialer{Timeout: cmp.Or(c.IOTimeout, c.Limit)}
-	nc, err := dialer.DialContext(ctx, network, addr)
+	nc, err := dialer.DialContext(ctx, network, cmp.Or(p.via, p.addr))
 	if err != nil {
-		return nil, err
+		return nil, p.name(err)
 	}
-	cn := &conn{Conn: nc}
+	cn := &conn{Conn: nc, place: p}
 	cn.holder.Store(c)
 	return cn, nil
 }
@@ -55,20 +71,19 @@ func (cn *conn) Close() error {
 
 func (cn *conn) Read(b []byte) (int, error) {
 	n, err := cn.Conn.Read(b)
-	cn.note(err)
-	return n, err
+	return n, cn.note(err)
 }
 
 func (cn *conn) Write(b []byte) (int, error) {
 	n, err := cn.Conn.Write(b)
-	cn.note(err)
-	return n, err
+	return n, cn.note(err)
 }
 
-func (cn *conn) note(err error) {
+func (cn *conn) note(err error) error {
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		cn.timedOut.Store(true)
 	}
+	return cn.place.name(err)
 }
 
 // SyscallConn lets go-sql-driver look whether an idle connection is still alive.

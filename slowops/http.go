@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 )
 
@@ -16,6 +17,11 @@ const runHeader = "Gotimeout-Run"
 
 // HTTP is the op http: GET {base}/delay/{seconds}, its body read to the end.
 type HTTP struct {
+	// Via is the host:port to dial in the place of base's, which still is who
+	// the request is for and whose certificate is checked. "" is base's own. Set
+	// it before the first call.
+	Via string
+
 	base      string
 	transport *http.Transport
 }
@@ -23,17 +29,25 @@ type HTTP struct {
 // NewHTTP returns an op on the httpbin at base, such as "http://127.0.0.1:8080".
 // maxConns bounds its connections; 0 is no bound. Close it after use.
 func NewHTTP(base string, maxConns int) *HTTP {
-	return &HTTP{
-		base: strings.TrimSuffix(base, "/"),
-		transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment, // never for loopback
-			DialContext:         dialHTTP,
-			MaxConnsPerHost:     maxConns,
-			MaxIdleConnsPerHost: noLimit, // net/http's default of 2 closes the others while they are needed
-			IdleConnTimeout:     idleTimeout,
-			DisableCompression:  true,
-		},
+	h := &HTTP{base: strings.TrimSuffix(base, "/")}
+	h.transport = &http.Transport{
+		Proxy:               h.proxy,
+		DialContext:         h.dial,
+		MaxConnsPerHost:     maxConns,
+		MaxIdleConnsPerHost: noLimit, // net/http's default of 2 closes the others while they are needed
+		IdleConnTimeout:     idleTimeout,
+		DisableCompression:  true,
 	}
+	return h
+}
+
+// proxy is the environment's, never for loopback. What is at Via is no such
+// proxy, and would not understand a request to one.
+func (h *HTTP) proxy(req *http.Request) (*url.URL, error) {
+	if h.Via != "" {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(req)
 }
 
 // Close closes the idle connections and the dials that nobody waits for.
@@ -79,11 +93,11 @@ func (h *HTTP) url(c Call) string {
 // callKey is the context key of the call for which the transport dials.
 type callKey struct{}
 
-// dialHTTP dials on a goroutine of the transport, in a context that keeps the
+// dial dials on a goroutine of the transport, in a context that keeps the
 // request's values but not its end.
-func dialHTTP(ctx context.Context, network, addr string) (net.Conn, error) {
+func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, _ := ctx.Value(callKey{}).(*Call)
-	cn, err := dial(ctx, c, network, addr)
+	cn, err := dial(ctx, c, network, place{addr, h.Via})
 	if err != nil {
 		return nil, err // not cn: a nil *conn is no nil net.Conn
 	}

@@ -14,6 +14,11 @@ import (
 // MySQL is the op db: SELECT 1 without a delay, else SELECT SLEEP or SELECT
 // BENCHMARK. Every query carries its run's tag in a comment.
 type MySQL struct {
+	// Via is the host:port to dial in the place of the DSN's, which still is
+	// whose certificate is checked. "" is the DSN's own. Set it before the
+	// first call.
+	Via string
+
 	pools       pools
 	speed       speed
 	calibrating chan struct{} // holds one that does
@@ -31,7 +36,7 @@ func (m *MySQL) Close() { m.pools.close() }
 
 // DB returns the pool of the calls without an IOTimeout.
 func (m *MySQL) DB() (*sql.DB, error) {
-	p, err := m.pools.take(0)
+	p, err := m.pools.take(m.Via, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +62,7 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
-	p, err := m.pools.take(c.IOTimeout)
+	p, err := m.pools.take(m.Via, c.IOTimeout)
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}

@@ -26,19 +26,25 @@ type fakeDB struct {
 
 func startFakeDB(t *testing.T) (*fakeDB, *slowops.MySQL) {
 	t.Helper()
-	users := server.NewInMemoryAuthenticationHandler(proto.AUTH_NATIVE_PASSWORD)
-	if err := users.AddUser("lab", ""); err != nil {
+	db := new(fakeDB)
+	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
+	addr := db.serve(t, protocol, proto.AUTH_NATIVE_PASSWORD, "")
+	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
+}
+
+// serve lets the user lab in, with that kind of password.
+func (db *fakeDB) serve(t *testing.T, protocol *server.Server, kind, password string) (addr string) {
+	t.Helper()
+	users := server.NewInMemoryAuthenticationHandler(kind)
+	if err := users.AddUser("lab", password); err != nil {
 		t.Fatal(err)
 	}
-	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
-	db := new(fakeDB)
-	addr := serve(t, func(nc net.Conn) {
+	return serve(t, func(nc net.Conn) {
 		c, err := protocol.NewCustomizedConn(nc, users, db)
 		for err == nil {
 			err = c.HandleCommand()
 		}
 	})
-	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
 }
 
 func (db *fakeDB) UseDB(string) error { return nil }

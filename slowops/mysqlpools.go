@@ -36,12 +36,12 @@ type pool struct {
 
 // take returns the pool of a timeout, making it if need be. The caller gives
 // it back.
-func (ps *pools) take(timeout time.Duration) (*pool, error) {
+func (ps *pools) take(via string, timeout time.Duration) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.open[timeout]
 	if p == nil {
-		db, err := openDB(ps.cfg, timeout, ps.maxConns)
+		db, err := openDB(ps.cfg, via, timeout, ps.maxConns)
 		if err != nil {
 			return nil, err
 		}
@@ -90,10 +90,16 @@ func (ps *pools) close() {
 	ps.open = nil
 }
 
-func openDB(cfg *mysql.Config, timeout time.Duration, maxConns int) (*sql.DB, error) {
+func openDB(cfg *mysql.Config, via string, timeout time.Duration, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.Logger = &mysql.NopLogger{} // what it would print is in the error
-	cfg.DialFunc = dialMySQL
+	at := place{cfg.Addr, via}
+	if via != "" {
+		cfg.Net = "tcp" // or the driver would think of a Unix socket, and send the password as it is
+	}
+	cfg.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialMySQL(ctx, network, at)
+	}
 	if timeout > 0 {
 		cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = timeout, timeout, timeout
 	}
@@ -123,12 +129,12 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &mysqlConn{driverConn: dc.(driverConn), held: held}, nil
 }
 
-func dialMySQL(ctx context.Context, network, addr string) (net.Conn, error) {
+func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) {
 	c, ok := ctx.Value(callKey{}).(*Call)
 	if !ok {
 		c = new(Call) // database/sql dials for whoever waits, or for DB's users
 	}
-	cn, err := dial(ctx, c, network, addr)
+	cn, err := dial(ctx, c, network, at)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,138 @@
+package slowops_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/slowops"
+)
+
+// elsewhere is a name that no resolver knows.
+const elsewhere = "backend.invalid"
+
+// certificate returns one of that name, and who trusts it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{elsewhere},
+		NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// The server is asked for by its name, in the header and in TLS.
+func TestHTTPVia(t *testing.T) {
+	cert, pool := certificate(t)
+	asked := make(chan string, 1)
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Host }))
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	web.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	web.StartTLS()
+	defer web.Close()
+	op := slowops.NewHTTP("https://"+elsewhere, 0)
+	defer op.Close()
+	op.Via = web.Listener.Addr().String()
+	op.Trust(pool)
+	if err := op.Do(t.Context(), slowops.Call{}); err != nil {
+		t.Fatal(err)
+	}
+	if host := <-asked; host != elsewhere {
+		t.Errorf("asked %s", host)
+	}
+	op = slowops.NewHTTP("https://other.invalid", 0)
+	defer op.Close()
+	op.Via = web.Listener.Addr().String()
+	op.Trust(pool)
+	if err := op.Do(t.Context(), slowops.Call{}); err == nil || !strings.Contains(err.Error(), "not other.invalid") {
+		t.Errorf("another's certificate: %v", err)
+	}
+}
+
+func TestCacheVia(t *testing.T) {
+	began := new(runs)
+	op := slowops.NewCache(elsewhere+":11211", 0)
+	defer op.Close()
+	op.Via = backend(t, backends.StartCache, began)
+	if err := op.Do(t.Context(), slowops.Call{Run: "via"}); err != nil || !began.has("via") {
+		t.Errorf("%v; began: %t", err, began.has("via"))
+	}
+}
+
+// Neither the network nor the name of the DSN is dialled.
+func TestMySQLVia(t *testing.T) {
+	for _, dsn := range []string{"lab@tcp(" + elsewhere + ":3306)/lab", "lab@unix(/run/" + elsewhere + ".sock)/lab"} {
+		began := new(runs)
+		op := newMySQL(t, dsn, 0)
+		op.Via = backend(t, backends.StartDB, began)
+		for _, timeout := range []time.Duration{0, patience} {
+			if err := op.Do(t.Context(), slowops.Call{Run: "via", IOTimeout: timeout}); err != nil || !began.has("via") {
+				t.Errorf("%s: %v; began: %t", dsn, err, began.has("via"))
+			}
+		}
+		db, err := op.DB()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.PingContext(t.Context()); err != nil {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
+// An error names the server, and where it was dialled.
+func TestViaErrors(t *testing.T) {
+	nobody := listen(t)
+	nobody.Close()
+	silent := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	for what, via := range map[string]string{"refused": nobody.Addr().String(), "silent": silent} {
+		web := slowops.NewHTTP("http://"+elsewhere, 0)
+		defer web.Close()
+		store := slowops.NewCache(elsewhere+":11211", 0)
+		defer store.Close()
+		base := newMySQL(t, "lab@tcp("+elsewhere+":3306)/lab", 0)
+		web.Via, store.Via, base.Via = via, via, via
+		for name, do := range map[string]func(context.Context, slowops.Call) error{"http": web.Do, "cache": store.Do, "db": base.Do} {
+			err := do(t.Context(), slowops.Call{IOTimeout: short})
+			if err == nil || isTimeout(err) != (what == "silent") {
+				t.Fatalf("%s %s: %v", what, name, err)
+			}
+			if name == "db" && what == "silent" {
+				continue // the driver has an error of its own
+			}
+			if !strings.Contains(err.Error(), elsewhere) {
+				t.Errorf("%s %s: %v", what, name, err)
+			}
+			if name != "http" && !strings.Contains(err.Error(), " via "+via) {
+				t.Errorf("%s %s: %v", what, name, err)
+			}
+		}
+	}
+}
