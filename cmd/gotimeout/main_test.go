@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/receipt"
 
@@ -154,6 +156,21 @@ func (p program) complete(t *testing.T, path string) (status int, v receipt.View
 		t.Fatal(err)
 	}
 	return status, v
+}
+
+func (p program) change(t *testing.T, method, path, profile string) (status int, answer badnet.State) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(profile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	decode(t, resp.Body, &answer)
+	return resp.StatusCode, answer
 }
 
 func decode(t *testing.T, r io.Reader, body any) {

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"gotimeout/internal/badnet"
 )
 
 // users runs a test as this user and, where that is root, as nobody; prefix is
@@ -104,21 +102,6 @@ func lab(t *testing.T, prefix []string, args ...string) (program, running) {
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return program{url: servingAt.FindStringSubmatch(cmd.log)[1]}, cmd
-}
-
-func (p program) change(t *testing.T, method, path, profile string) (status int, answer badnet.State) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, p.url+path, strings.NewReader(profile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	decode(t, resp.Body, &answer)
-	return resp.StatusCode, answer
 }
 
 // The first example of a network: the cache answers over it, later.

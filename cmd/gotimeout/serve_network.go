@@ -103,7 +103,7 @@ func hostPort(u *url.URL) string {
 // begin makes the network as bad as asked, and says how bad that is.
 func begin(ctx context.Context, n *network.Network, s settings, log *slog.Logger) error {
 	if err := n.Set(ctx, "", s.profile); err != nil {
-		return fmt.Errorf("the network can't be made (%s): %w", n.State().Why, err)
+		return fmt.Errorf("the network can't be made: %w (this driver, because %s)", err, n.State().Why)
 	}
 	state := n.State()
 	attrs := []any{"driver", state.Driver, "why", state.Why, "profile", state.Profile, "round_trip_ms", *state.RoundTrip}
