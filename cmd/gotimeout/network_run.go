@@ -46,7 +46,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 	}
 	profile, err := badnet.Parse(strings.Join(words, " "))
 	if err == nil && len(c.Command) == 0 {
-		err = errors.New("there is no command: write it after --, as in gotimeout network run 3g -- go test ./...")
+		err = errors.New("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
 	if err != nil {
 		return c.refuse(to, err)
