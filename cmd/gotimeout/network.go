@@ -11,6 +11,8 @@ import (
 // networkCmd joins the commands about bad networks, a file each.
 type networkCmd struct {
 	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
+	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: what was asked beside what it does."`
+	Drivers networkDriversCmd `cmd:"" help:"List the drivers, and which of them work here."`
 	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
 }
 

@@ -49,28 +49,23 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 		err = errors.New("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
 	if err != nil {
-		return c.refuse(to, err)
+		return refuse(to, err)
 	}
 	if private.Inside() {
 		return c.inside(ctx, to, profile)
 	}
 	status, err := private.Run(private.Outside{Processes: true})
 	if err != nil {
-		return c.refuse(to, err)
+		return refuse(to, err)
 	}
 	return exitStatus(status)
-}
-
-func (c *networkRunCmd) refuse(to streams, err error) error {
-	fmt.Fprintf(to.err, "gotimeout: %v\n", err)
-	return exitStatus(exitNoNetwork)
 }
 
 // inside runs the command in the private network.
 func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile) error {
 	process, err := private.Enter(true)
 	if err != nil {
-		return c.refuse(to, err)
+		return refuse(to, err)
 	}
 	loopback, err := network.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {

@@ -13,10 +13,11 @@ import (
 
 // shapers are the drivers of packets, in the order of auto.
 var shapers = []struct {
-	name string
-	open func(seed uint64) (badnet.Driver, error)
+	name  string
+	works string // why it is one, in a sentence for a table
+	open  func(seed uint64) (badnet.Driver, error)
 }{
-	{badnet.TUN, tun.Open},
+	{badnet.TUN, "our shaper of packets, on the TUN device of a private network", tun.Open},
 }
 
 // openPackets opens the driver of that name, or with auto the first that works

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/network"
+)
+
+type networkDriversCmd struct{}
+
+// Run tries the drivers and prints which work. kong calls it.
+func (networkDriversCmd) Run(to streams) error {
+	if private.Inside() {
+		if _, err := private.Enter(false); err != nil {
+			return refuse(to, err)
+		}
+		return printDrivers(to, network.TryDrivers())
+	}
+	status, err := private.Run(private.Outside{})
+	if err != nil {
+		return printDrivers(to, network.RefusedDrivers(err))
+	}
+	return exitStatus(status)
+}
+
+// printDrivers prints a line for each driver, and more where the reason is long.
+func printDrivers(to streams, all []network.Tried) error {
+	const line, indent, width = "%-6s  %-5s  %s\n", 15, 80
+	fmt.Fprintf(to.out, line, "driver", "works", "why")
+	for _, d := range all {
+		works := "no"
+		if d.Works {
+			works = "yes"
+		}
+		fmt.Fprintf(to.out, line, d.Name, works, wrap(d.Why, indent, width))
+	}
+	_, err := fmt.Fprintf(to.out, "\nauto takes %s\n", network.Choice(all))
+	return err
+}

@@ -1,0 +1,96 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// Check is a network measured: all that its profile asks for, beside what a
+// driver makes of it.
+type Check struct {
+	Driver, Why string
+	Profile     badnet.Profile
+	Figures     []Figure
+}
+
+// Outside says in a sentence what is not as asked, or nothing.
+func (c *Check) Outside() string {
+	var wrong []string
+	for _, f := range c.Figures {
+		if f.Verdict() == Outside {
+			wrong = append(wrong, f.wrong())
+		}
+	}
+	if len(wrong) == 0 {
+		return ""
+	}
+	return "the " + c.Driver + " driver did not do what was asked: " + strings.Join(wrong, "; ")
+}
+
+// measurement is what was counted, before anything is judged.
+type measurement struct {
+	dials, trips sample
+	up, down     way
+}
+
+// sample are the times of those that came back, sorted.
+type sample struct {
+	sent  int
+	times []time.Duration
+}
+
+// way is one direction.
+type way struct {
+	packets counts
+	rate    blast
+}
+
+// Check measures the loopback in all that its profile says. Nothing else may
+// use it meanwhile.
+func (l *Loopback) Check(ctx context.Context) (*Check, error) {
+	m, err := measurePackets(ctx, l.echo.addr(), l.Profile)
+	if err != nil {
+		return nil, err
+	}
+	return &Check{l.Driver, l.Why, l.Profile, judge(l.Profile, m)}, nil
+}
+
+func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measurement, err error) {
+	s := scheduleOf(p)
+	m.dials = dials(ctx, echo, s)
+	if m.trips, err = trips(ctx, "udp", echo, s); err != nil {
+		return m, err
+	}
+	for _, d := range []struct {
+		link badnet.Link
+		way  *way
+		up   bool
+	}{{p.Up, &m.up, true}, {p.Down, &m.down, false}} {
+		if d.way.packets, err = stream(ctx, d.link, d.up); err != nil {
+			return m, err
+		}
+		switch {
+		case d.link.Loss == 1:
+		case d.link.Rate > 0:
+			d.way.rate, err = blastPackets(ctx, d.link, d.up)
+		case back(p) > 0:
+			d.way.rate, err = throughput(ctx, p, d.up, func(addr string) (string, error) { return addr, nil })
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	if ctx.Err() != nil {
+		return m, errInterrupted
+	}
+	return m, nil
+}
+
+var errInterrupted = errors.New("the check was interrupted before all was measured: run it again")
+
+// back is the share of round trips that come back.
+func back(p badnet.Profile) float64 { return (1 - p.Up.Loss) * (1 - p.Down.Loss) }

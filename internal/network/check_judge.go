@@ -1,0 +1,146 @@
+package network
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// What a measurement may be off: a time by 1 ms and a fiftieth of what was
+// asked, a rate by that fiftieth, a share by half a percentage point. A sampling
+// error comes on top, of so many deviations that it isn't met by chance.
+const (
+	offMillis  = 1.
+	offShare   = 0.02
+	offPercent = 0.5
+	deviations = 3.5
+)
+
+// judge puts what was measured beside what the profile asks for.
+func judge(p badnet.Profile, m measurement) []Figure {
+	s := scheduleOf(p)
+	figures := []Figure{s.figure("dial", s.dial, m.dials, p)}
+	figures = append(figures, s.figure("round trip", s.trip, m.trips, p))
+	figures = append(figures, Figure{
+		What: "round trip p99", Unit: Millis, Measured: percentile(m.trips.times, 99), Note: forInformation,
+	})
+	if back(p) == 0 {
+		figures = figures[:2]
+	}
+	ways := []struct {
+		name string
+		link badnet.Link
+		way
+	}{{"up", p.Up, m.up}, {"down", p.Down, m.down}}
+	kinds := []func(badnet.Link, way) (Figure, bool){loss, duplicates, reordered, rate}
+	if p.Up.Delay != p.Down.Delay { // a round trip doesn't tell which is which
+		kinds = append([]func(badnet.Link, way) (Figure, bool){delay}, kinds...)
+	}
+	for _, of := range kinds {
+		for _, w := range ways {
+			if f, ok := of(w.link, w.way); ok {
+				f.Way = w.name
+				figures = append(figures, f)
+			}
+		}
+	}
+	return figures
+}
+
+// figure judges the median of times, or their mean where each differs.
+func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.Profile) Figure {
+	f := Figure{What: what, Unit: Millis, Measured: percentile(got.times, 50)}
+	if back(p) == 0 {
+		return f
+	}
+	f.Asked = millis(asked)
+	f.Within = offMillis + offShare**f.Asked
+	if s.vague && len(got.times) > 0 {
+		f.What, f.Measured = what+" (mean)", mean(got.times)
+		f.Within += deviations * s.deviation / math.Sqrt(float64(len(got.times)))
+	}
+	if f.Measured == nil && chance(p, got.sent) {
+		f.Note = "all were lost, as may be"
+	}
+	return f
+}
+
+// chance tells whether it may be that none of so many came back.
+func chance(p badnet.Profile, n int) bool {
+	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Limit+p.Down.Limit > 0
+}
+
+func mean(times []time.Duration) *float64 {
+	var sum time.Duration
+	for _, d := range times {
+		sum += d
+	}
+	return millis(sum / time.Duration(len(times)))
+}
+
+// delay is one way. Packets in a row wait for each other's jitter, and so tell
+// nothing of it.
+func delay(l badnet.Link, w way) (Figure, bool) {
+	only := badnet.Profile{Up: l}
+	s := scheduleOf(only)
+	slices.Sort(w.packets.delays)
+	asked := s.trip + lasts(tinyPacket, l.Rate) - lasts(probePacket, l.Rate)
+	return s.figure("delay", asked, sample{w.packets.sent, w.packets.delays}, only), l.Jitter == 0 && w.packets.sent > 0
+}
+
+func loss(l badnet.Link, w way) (Figure, bool) {
+	f := share("loss", l.Loss, w.packets.sent-w.packets.arrived, w.packets.sent, longer(l))
+	if w.packets.overflow > 0 {
+		f.Note = "this machine can't receive as fast"
+	}
+	return f, w.packets.sent > 0
+}
+
+// longer is by how much bursts widen the error of a share: the packets of one
+// are no samples of their own.
+func longer(l badnet.Link) float64 {
+	if l.Burst <= 1 || l.Loss == 1 {
+		return 1
+	}
+	leave := 1 / l.Burst
+	stay := 1 - leave - leave*l.Loss/(1-l.Loss)
+	return math.Sqrt((1 + stay) / (1 - stay))
+}
+
+func duplicates(l badnet.Link, w way) (Figure, bool) {
+	return share("duplicates", l.Duplicate, w.packets.copies, w.packets.arrived, 1), w.packets.arrived > 0
+}
+
+func reordered(l badnet.Link, w way) (Figure, bool) {
+	return share("reordered", l.Reorder, w.packets.overtook, w.packets.arrived, 1), w.packets.arrived > 0
+}
+
+func share(what string, asked float64, n, of int, wider float64) Figure {
+	percent, measured := 100*asked, 100*float64(n)/float64(max(of, 1))
+	within := offPercent
+	if asked > 0 {
+		within += 100 * deviations * wider * math.Sqrt(asked*(1-asked)/float64(max(of, 1)))
+	}
+	return Figure{What: what, Unit: Percent, Asked: &percent, Measured: &measured, Within: within}
+}
+
+func rate(l badnet.Link, w way) (Figure, bool) {
+	f := Figure{What: "rate", Unit: Bits, Note: w.rate.note}
+	if w.rate.bits > 0 {
+		f.Measured = &w.rate.bits
+	}
+	if l.Rate == 0 {
+		if f.What = "throughput"; f.Note == "" {
+			f.Note = forInformation
+		}
+		return f, f.Measured != nil
+	}
+	asked := float64(l.Rate)
+	f.Asked, f.Within = &asked, offShare*asked
+	if w.rate.between > 0 { // jitter moves both ends
+		f.Within += asked * float64(2*l.Jitter) / float64(w.rate.between)
+	}
+	return f, l.Loss < 1
+}

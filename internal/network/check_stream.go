@@ -1,0 +1,155 @@
+package network
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// counts are what became of the packets of one way, seen at its end.
+type counts struct {
+	sent     int
+	arrived  int // of them, once or twice
+	copies   int
+	overtook int             // arrived before one that was sent before them
+	delays   []time.Duration // of the first arrivals; both ends have the same clock
+	overflow int             // that arrived where this process had no room for them
+}
+
+// A stamp is a packet's number and when it was sent.
+const stampSize = 16
+
+// ends are two UDP sockets of this process. What the one sends to the other
+// goes one way.
+type ends struct{ from, to *net.UDPConn }
+
+// newEnds makes the ends of a way. The first packet between them goes up, which
+// is how a driver tells that way.
+func newEnds(up bool) (ends, error) {
+	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	client, err := net.ListenUDP("udp4", local)
+	if err != nil {
+		return ends{}, err
+	}
+	server, err := net.ListenUDP("udp4", local)
+	if err != nil {
+		client.Close()
+		return ends{}, err
+	}
+	_, _ = client.WriteTo([]byte{0}, server.LocalAddr())
+	e := ends{client, server}
+	if !up {
+		e = ends{server, client}
+	}
+	_ = e.to.SetReadBuffer(4 << 20) // or as much as the system gives
+	return e, nil
+}
+
+func (e ends) close() {
+	e.from.Close()
+	e.to.Close()
+}
+
+// send sends n packets of that size on the wire, evenly: none early, and the
+// late ones at once. It returns when it sent the last.
+func (e ends) send(ctx context.Context, began time.Time, n, size int, perSecond float64) time.Duration {
+	b := make([]byte, size-28)
+	to := e.to.LocalAddr().(*net.UDPAddr).AddrPort()
+	var sent time.Duration
+	for i := range n {
+		due := time.Duration(float64(i) / perSecond * float64(time.Second))
+		if ahead := due - time.Since(began); ahead > 0 && !pause(ctx, max(ahead, time.Millisecond)) {
+			break
+		}
+		sent = time.Since(began)
+		binary.BigEndian.PutUint64(b, uint64(i))
+		binary.BigEndian.PutUint64(b[8:], uint64(sent))
+		_, _ = e.from.WriteToUDPAddrPort(b, to) // one more that is lost
+	}
+	return sent
+}
+
+// sent says when the last was sent: nothing is waited for longer than that.
+func (e ends) sent(ctx context.Context, longest time.Duration) {
+	if ctx.Err() == nil {
+		_ = e.to.SetReadDeadline(time.Now().Add(longest))
+	}
+}
+
+// receive gives each stamp to took until that returns false, the longest time
+// has passed since the last was sent, or ctx is done.
+func (e ends) receive(ctx context.Context, took func(i int, sent time.Duration) bool) error {
+	defer context.AfterFunc(ctx, func() { _ = e.to.SetReadDeadline(time.Unix(1, 0)) })()
+	b := make([]byte, fullPacket)
+	for {
+		n, _, err := e.to.ReadFromUDPAddrPort(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			return err
+		case n < stampSize: // the first, which told the way
+			continue
+		}
+		if !took(int(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:]))) {
+			return nil
+		}
+	}
+}
+
+// stream counts packets. They leave at most at half of the rate, so that none
+// waits long for it.
+func stream(ctx context.Context, l badnet.Link, up bool) (counts, error) {
+	n, perSecond := 20_000, 20_000.
+	if l.Rate > 0 {
+		perSecond = min(perSecond, float64(l.Rate)/8/tinyPacket/2)
+		n = max(5, int(perSecond))
+	}
+	if l.Loss == 0 && l.Duplicate == 0 && l.Reorder == 0 || l.Loss == 1 {
+		n = max(5, min(n/2, 2000)) // there is nothing to sample
+	}
+	e, err := newEnds(up)
+	if err != nil {
+		return counts{}, err
+	}
+	defer e.close()
+	c := counts{sent: n}
+	before, began := overflows(), time.Now()
+	go func() {
+		e.send(ctx, began, n, tinyPacket, perSecond)
+		e.sent(ctx, l.Delay+10*l.Jitter+200*time.Millisecond)
+	}()
+	seen, order := make([]bool, n), make([]int, 0, n)
+	err = e.receive(ctx, func(i int, sent time.Duration) bool {
+		if i >= n {
+			return true
+		}
+		if seen[i] {
+			c.copies++
+			return true
+		}
+		seen[i] = true
+		order = append(order, i)
+		c.delays = append(c.delays, time.Since(began)-sent)
+		return len(order) < n || l.Duplicate > 0
+	})
+	c.arrived, c.overtook, c.overflow = len(order), overtakers(order), overflows()-before
+	return c, err
+}
+
+// overtakers counts those before which a lower number should have come.
+func overtakers(order []int) (n int) {
+	lowest := int(^uint(0) >> 1)
+	for i := len(order) - 1; i >= 0; i-- {
+		if lowest < order[i] {
+			n++
+		}
+		lowest = min(lowest, order[i])
+	}
+	return n
+}
