@@ -1,9 +1,10 @@
-.PHONY: help test race bench ci servers
+.PHONY: help test race bench bench-network ci servers
 
 help:
 	@echo "make test      go test ./..., nothing needed beside Go"
 	@echo "make race      the same under the race detector"
-	@echo "make bench     the benchmarks"
+	@echo "make bench     the benchmarks of the strategies"
+	@echo "make bench-network  those of the bad networks"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
 	@echo "make ci        everything that must hold before a change goes in"
 
@@ -15,6 +16,9 @@ race:
 
 bench:
 	scripts/bench
+
+bench-network:
+	scripts/bench-network
 
 ci:
 	.ci/run
