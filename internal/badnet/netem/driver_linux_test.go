@@ -1,0 +1,225 @@
+package netem_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// echo serves TCP on a port until the test ends, and sends back what comes.
+func echo(t *testing.T, address string) (at string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 100)
+				for {
+					n, err := c.Read(b)
+					if err != nil {
+						return
+					}
+					_, _ = c.Write(b[:n])
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// dial returns a connection and how long it took.
+func dial(t *testing.T, address string) (net.Conn, time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, time.Since(begin)
+}
+
+// roundTrip is a byte's way there and back, a few times.
+func roundTrip(t *testing.T, c net.Conn) time.Duration {
+	t.Helper()
+	return median(5, func() time.Duration {
+		begin := time.Now()
+		if _, err := c.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(begin)
+	})
+}
+
+func TestDelayIsOneWay(t *testing.T) {
+	n := open(t)
+	apply(t, n, "delay=50ms")
+	c, took := dial(t, echo(t, "127.0.0.1:0"))
+	within(t, "dial", took, 100*ms, 130*ms)
+	within(t, "round trip", roundTrip(t, c), 100*ms, 130*ms)
+	there, back := fly(t, "127.0.0.1", 0)
+	there.send(0, 100)
+	a, _ := there.receive(time.Second)
+	within(t, "UDP there", a.took(), 50*ms, 80*ms)
+	back.send(0, 100)
+	a, _ = back.receive(time.Second)
+	within(t, "UDP back", a.took(), 50*ms, 80*ms)
+}
+
+// A connection that is open has the new network at once, whether the qdiscs stay
+// or not.
+func TestApplyIsLive(t *testing.T) {
+	n := open(t)
+	c, _ := dial(t, echo(t, "127.0.0.1:0"))
+	for _, test := range []struct {
+		profile     string
+		least, most time.Duration
+	}{
+		{"delay=50ms", 100 * ms, 130 * ms},
+		{"delay=5ms", 10 * ms, 40 * ms},
+		{"delay=50ms rate=1gbit", 100 * ms, 130 * ms},
+		{"delay=20ms rate=1gbit", 40 * ms, 70 * ms},
+		{"delay=40ms duplicate=1%", 80 * ms, 110 * ms},
+		{"delay=50ms jitter=1ms,normal", 98 * ms, 130 * ms},
+		{"delay=20ms jitter=1ms", 38 * ms, 70 * ms},
+		{"none", 0, 20 * ms},
+	} {
+		apply(t, n, test.profile)
+		within(t, test.profile, roundTrip(t, c), test.least, test.most)
+	}
+}
+
+// What is under way where only figures change comes out.
+func TestApplyKeepsWhatIsUnderWay(t *testing.T) {
+	for _, profiles := range [][2]string{{"delay=100ms", "delay=1ms"}, {"delay=100ms rate=1gbit", "delay=1ms rate=1mbit"}} {
+		t.Run(profiles[0], func(t *testing.T) {
+			n := open(t)
+			apply(t, n, profiles[0])
+			f, _ := fly(t, "127.0.0.1", 0)
+			f.send(0, 100)
+			apply(t, n, profiles[1])
+			a, ok := f.receive(time.Second)
+			if !ok {
+				t.Fatal("it was dropped")
+			}
+			within(t, "it", a.took(), 100*ms, 150*ms)
+		})
+	}
+}
+
+func TestPortsHaveTheirOwn(t *testing.T) {
+	n := open(t)
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		t.Run(host, func(t *testing.T) {
+			plan := badnet.Plan{Ports: map[uint16]badnet.Profile{
+				5001: parse(t, "up.delay=30ms down.delay=60ms"),
+				5002: parse(t, "delay=20ms"),
+			}}
+			if err := n.Apply(plan); err != nil {
+				t.Fatal(err)
+			}
+			if l, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+				t.Skipf("no such loopback here: %v", err)
+			} else {
+				l.Close()
+			}
+			there, back := fly(t, host, 5001)
+			there.send(0, 100)
+			a, _ := there.receive(time.Second)
+			within(t, "up", a.took(), 30*ms, 55*ms)
+			back.send(0, 100)
+			a, _ = back.receive(time.Second)
+			within(t, "down", a.took(), 60*ms, 90*ms)
+
+			address := func(port string) string { return echo(t, net.JoinHostPort(host, port)) }
+			c, took := dial(t, address("5001"))
+			within(t, "dial", took, 90*ms, 120*ms)
+			within(t, "round trip", roundTrip(t, c), 90*ms, 120*ms)
+			c, took = dial(t, address("5002"))
+			within(t, "dial to the other", took, 40*ms, 70*ms)
+			within(t, "round trip to the other", roundTrip(t, c), 40*ms, 70*ms)
+			c, took = dial(t, address("0"))
+			within(t, "dial to a third", took, 0, 25*ms)
+			within(t, "round trip to a third", roundTrip(t, c), 0, 25*ms)
+
+			plan.All = parse(t, "delay=25ms rate=1gbit")
+			delete(plan.Ports, 5001)
+			if err := n.Apply(plan); err != nil {
+				t.Fatal(err)
+			}
+			within(t, "round trip to the third, as all", roundTrip(t, c), 50*ms, 80*ms)
+		})
+	}
+}
+
+// With any error the network is what it was.
+func TestApplyRefuses(t *testing.T) {
+	n := open(t)
+	c, _ := dial(t, echo(t, "127.0.0.1:0"))
+	ports := map[uint16]badnet.Profile{}
+	for port := range uint16(8) {
+		ports[port+1] = parse(t, "delay=1ms")
+	}
+	for want, plan := range map[string]badnet.Plan{
+		"which end of a connection is the server": {All: parse(t, "up.delay=1ms")},
+		"netem tells at most 7 ports apart":       {Ports: ports},
+		"vary a delay by more than 2.147483647s":  {All: parse(t, "delay=10s jitter=3s")},
+		"interrupt its bursts":                    {All: parse(t, "loss=1%,burst=3 duplicate=1%")},
+		"so much of both loss and duplicate":      {All: parse(t, "loss=50% duplicate=50%")},
+		"duplicates packets only where one netem": {All: parse(t, "duplicate=1% rate=1mbit")},
+	} {
+		for _, before := range []string{"delay=30ms", "delay=30ms rate=1gbit"} {
+			apply(t, n, before)
+			err := n.Apply(plan)
+			if err == nil && plan.All.Up.Duplicate > 0 && plan.All.Up.Rate > 0 {
+				t.Skip("this kernel's netem can, as those before 6.16 do")
+			}
+			if !errors.Is(err, badnet.ErrCannot) || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want an ErrCannot: %s", err, want)
+			}
+			within(t, "round trip after "+want, roundTrip(t, c), 60*ms, 90*ms)
+		}
+	}
+}
+
+// strays are packets of connections that the tests before have closed.
+const strays = 15
+
+// Whatever was applied in between, what has been counted stays.
+func TestTotalsGoOn(t *testing.T) {
+	n := open(t)
+	f, _ := fly(t, "127.0.0.1", 0)
+	want := 0.
+	for _, profile := range []string{"none", "loss=100%", "rate=1gbit", "rate=10mbit", "loss=50%,burst=3", "delay=1ms"} {
+		apply(t, n, profile)
+		for i := range 100 {
+			f.send(i, 100)
+		}
+		f.all(100 * ms)
+		want += 100
+		totals, err := n.Totals()
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "packets after "+profile, float64(totals.Packets), want, strays)
+		if profile == "loss=100%" {
+			near(t, "dropped", float64(totals.Dropped), 100, strays)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package netem_test
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"testing"
+	"time"
+)
+
+// flight is one direction: packets with a number, from a socket to another.
+type flight struct {
+	t        *testing.T
+	from, to *net.UDPConn
+	begun    time.Time
+}
+
+// arrival is a packet that came out.
+type arrival struct {
+	number   int
+	sent, at time.Duration
+}
+
+func (a arrival) took() time.Duration { return a.at - a.sent }
+
+// fly opens a flight to a port of the loopback, and one back. 0 is any port.
+func fly(t *testing.T, host string, port int) (there, back flight) {
+	t.Helper()
+	server := listen(t, host, port)
+	client := listen(t, host, 0)
+	begun := time.Now()
+	return flight{t, client, server, begun}, flight{t, server, client, begun}
+}
+
+func listen(t *testing.T, host string, port int) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(host), Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// send sends a packet of that many bytes, its headers among them.
+func (f flight) send(number, bytes int) {
+	f.t.Helper()
+	packet := make([]byte, max(bytes-28, 16))
+	binary.BigEndian.PutUint64(packet, uint64(number))
+	binary.BigEndian.PutUint64(packet[8:], uint64(time.Since(f.begun)))
+	if _, err := f.from.WriteTo(packet, f.to.LocalAddr()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// receive returns the next packet, or false if none comes in time.
+func (f flight) receive(patience time.Duration) (arrival, bool) {
+	f.t.Helper()
+	packet := make([]byte, 2000)
+	if err := f.to.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, _, err := f.to.ReadFrom(packet); err != nil {
+		return arrival{}, false
+	}
+	return arrival{
+		int(binary.BigEndian.Uint64(packet)),
+		time.Duration(binary.BigEndian.Uint64(packet[8:])), time.Since(f.begun),
+	}, true
+}
+
+// all receives what comes until nothing has come for that long.
+func (f flight) all(patience time.Duration) []arrival {
+	f.t.Helper()
+	var out []arrival
+	for {
+		a, ok := f.receive(patience)
+		if !ok {
+			return out
+		}
+		out = append(out, a)
+	}
+}
+
+// stream sends packets one after the other with a pause between them, and
+// returns those that came.
+func (f flight) stream(packets, bytes int, pause time.Duration) []arrival {
+	f.t.Helper()
+	arrivals := make(chan []arrival)
+	go func() { arrivals <- f.all(time.Second) }()
+	for i := range packets {
+		f.send(i, bytes)
+		if pause > 0 {
+			<-time.After(pause)
+		}
+	}
+	return <-arrivals
+}
+
+// counts sends many packets through a network without a delay, in groups that
+// fit into the receiver's socket, and returns how often each came.
+func (f flight) counts(packets int) []int {
+	f.t.Helper()
+	counts := make([]int, packets)
+	receive := func(patience time.Duration) {
+		for _, a := range f.all(patience) {
+			counts[a.number]++
+		}
+	}
+	for i := range packets {
+		f.send(i, 100)
+		if i%50 == 49 {
+			receive(time.Millisecond)
+		}
+	}
+	receive(100 * time.Millisecond)
+	return counts
+}
+
+// median of what a measurement gives when it is taken a few times.
+func median(times int, measure func() time.Duration) time.Duration {
+	var all []time.Duration
+	for range times {
+		all = append(all, measure())
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// within fails a test where a duration isn't at least the first and at most the
+// second.
+func within(t *testing.T, what string, got, least, most time.Duration) {
+	t.Helper()
+	if got < least || got > most {
+		t.Errorf("%s: %v, want %v to %v", what, got, least, most)
+	}
+}
+
+// near fails a test where a figure is further from what it should be than off.
+func near(t *testing.T, what string, got, want, off float64) {
+	t.Helper()
+	if got < want-off || got > want+off {
+		t.Errorf("%s: %.5g, want %.5g ±%.2g", what, got, want, off)
+	}
+}

@@ -1,0 +1,134 @@
+package netem
+
+import (
+	"math"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// Bounds of the kernel's netem.
+const (
+	maxJitter  = math.MaxInt32 * time.Nanosecond // it cuts what is above
+	fullPacket = 1500                            // bytes
+	unlimited  = 1_000_000                       // packets: 2 GB of the kernel's memory if all were full
+	// instant is a rate, in bit/s, at which 64 KiB take less than a nanosecond:
+	// the rate that keeps packets in order and costs no time.
+	instant = 1_000_000_000_000_000
+)
+
+// params is what netem is told, in its own meanings.
+type params struct {
+	limit        int // packets, those in the delay as well
+	delay        time.Duration
+	jitter       time.Duration
+	distribution badnet.Distribution
+	loss         float64 // each on its own; 0 with bursts
+	enter, leave float64 // a burst of losses; 0 without
+	duplicate    float64
+	reorder      float64
+	bits         int64 // per second; 0: no rate
+	overhead     int   // added to the bytes of a packet
+}
+
+// paramsOf says a Link in netem's meanings. header is how many bytes of the
+// link's own the kernel counts in each packet's length.
+func paramsOf(l badnet.Link, header int) (params, error) {
+	if l.Jitter > maxJitter {
+		return params{}, badnet.Cannot("netem can't vary a delay by more than %s, and jitter=%s is asked for: write less, or use the tun driver", maxJitter, l.Jitter)
+	}
+	p := params{
+		limit: unlimited, delay: l.Delay, jitter: l.Jitter, distribution: l.Distribution,
+		loss: l.Loss, duplicate: l.Duplicate, reorder: l.Reorder, bits: l.Rate,
+	}
+	if l.Jitter == 0 {
+		p.distribution = badnet.Uniform
+	}
+	switch {
+	case l.Rate > 0:
+		// netem's limit counts the packets in the delay as well, badnet's doesn't.
+		p.limit = limitOf(l) + inDelay(l)
+		p.overhead = -header
+	case l.Jitter > 0:
+		// Without a rate each packet comes out at its own time, so that jitter
+		// reorders. With one it comes out after the one before it.
+		p.bits = instant
+	}
+	err := p.lose(l)
+	return p, err
+}
+
+// lose sets the losses. netem decides on the copy before it decides on the loss:
+// of a packet that is to be lost and to be copied one remains, and of one that
+// isn't lost the copy may be. So both shares are raised until as many packets
+// are lost, and as many come twice, as asked for.
+func (p *params) lose(l badnet.Link) error {
+	switch {
+	case l.Loss == 1:
+		p.duplicate = 0 // copied, a packet would get through
+	case l.Burst > 1 && l.Duplicate > 0:
+		return badnet.Cannot("netem's copies interrupt its bursts of losses: leave out duplicate or burst, or use the tun driver")
+	case l.Burst > 1:
+		p.loss, p.leave = 0, 1/l.Burst
+		p.enter = p.leave * l.Loss / (1 - l.Loss)
+	case l.Loss > 0 && l.Duplicate > 0:
+		for range 1000 {
+			before := *p
+			p.duplicate = (1 - l.Loss) * l.Duplicate / square(1-p.loss)
+			p.loss = l.Loss / (1 - p.duplicate)
+			if p.duplicate >= 1 || p.loss >= 1 {
+				break
+			}
+			if p.loss-before.loss < 1e-12 && p.duplicate-before.duplicate < 1e-12 {
+				return nil
+			}
+		}
+		return badnet.Cannot("netem's copies take the place of lost packets, and it can't do so much of both loss and duplicate: write less of one, or use the tun driver")
+	}
+	return nil
+}
+
+// link is the inverse of paramsOf: the Link that netem was told.
+func (p params) link() badnet.Link {
+	l := badnet.Link{
+		Delay: p.delay, Jitter: p.jitter, Distribution: p.distribution,
+		Loss: p.loss, Rate: p.bits, Reorder: round(p.reorder), Duplicate: p.duplicate,
+	}
+	switch {
+	case p.leave > 0:
+		l.Burst = math.Round(1e3/p.leave) / 1e3
+		l.Loss = p.enter / (p.enter + p.leave)
+	case p.loss < 1:
+		l.Loss = p.loss * (1 - p.duplicate)
+		l.Duplicate = p.duplicate * square(1-p.loss) / (1 - l.Loss)
+	}
+	l.Loss, l.Duplicate = round(l.Loss), round(l.Duplicate)
+	if l.Rate >= instant {
+		l.Rate = 0
+	}
+	if l.Rate > 0 {
+		l.Limit = max(p.limit-inDelay(l), 1)
+		if l.Limit == badnet.DefaultLimit {
+			l.Limit = 0
+		}
+	}
+	return l
+}
+
+// round makes a share that was written in 32 bits the one that was asked for.
+func round(share float64) float64 { return math.Round(share*1e8) / 1e8 }
+
+func square(v float64) float64 { return v * v }
+
+func limitOf(l badnet.Link) int {
+	if l.Limit == 0 {
+		return badnet.DefaultLimit
+	}
+	return l.Limit
+}
+
+// inDelay is how many full packets the delay of a Link holds at its rate.
+func inDelay(l badnet.Link) int {
+	bytes := float64(l.Rate) / 8 * (l.Delay + l.Jitter).Seconds()
+	return int(min(math.Ceil(bytes/fullPacket), math.MaxInt32/2))
+}

@@ -1,0 +1,92 @@
+package netem
+
+import (
+	"math"
+	"testing"
+
+	"gotimeout/internal/badnet"
+)
+
+func TestTC(t *testing.T) {
+	for profile, want := range map[string]string{
+		"none":                               "netem limit 1000000",
+		"delay=1500us":                       "netem limit 1000000 delay 1500us",
+		"delay=2s":                           "netem limit 1000000 delay 2s",
+		"delay=1ms jitter=100ns":             "netem limit 1000000 delay 1ms 100ns rate 1000tbit",
+		"delay=9ms jitter=1ms,pareto":        "netem limit 1000000 delay 9ms 1ms distribution pareto rate 1000tbit",
+		"loss=0.1%":                          "netem limit 1000000 loss 0.1%",
+		"loss=5%,burst=2":                    "netem limit 1000000 loss gemodel 2.631578947% 50%",
+		"rate=1500kbit limit=9":              "netem limit 9 rate 1500kbit -14",
+		"rate=12mbit delay=1s":               "netem limit 2000 delay 1s rate 12mbit -14",
+		"delay=1ms reorder=3%":               "netem limit 1000000 delay 1ms reorder 3%",
+		"duplicate=100%":                     "netem limit 1000000 duplicate 100%",
+		"duplicate=20% loss=10%":             "netem limit 1000000 loss 12.98437881% duplicate 22.98437881%",
+		"loss=100% duplicate=5%":             "netem limit 1000000 loss 100%",
+		"delay=10ms jitter=1ms rate=1600bit": "netem limit 1001 delay 10ms 1ms rate 1600bit -14",
+	} {
+		p, err := paramsOf(asked(t, profile), 14)
+		if got := p.tc(); err != nil || got != want {
+			t.Errorf("%s: %s, %v\nwant %s", profile, got, err, want)
+		}
+	}
+}
+
+// On paper, by netem's own rules, as many are lost and come twice as asked for.
+func TestLossBesideCopies(t *testing.T) {
+	for _, l := range []badnet.Link{{Loss: 0.01, Duplicate: 0.01}, {Loss: 0.1, Duplicate: 0.2}, {Loss: 0.001, Duplicate: 0.9}, {Loss: 0.3, Duplicate: 0.05}} {
+		p, err := paramsOf(l, 0)
+		if err != nil {
+			t.Errorf("%+v: %v", l, err)
+		}
+		none := (1 - p.duplicate) * p.loss
+		two := p.duplicate * (1 - p.loss) * (1 - p.loss)
+		if math.Abs(none-l.Loss) > 1e-9 || math.Abs(two-(1-l.Loss)*l.Duplicate) > 1e-9 {
+			t.Errorf("%+v: %v lost, %v twice", l, none, two)
+		}
+	}
+}
+
+func TestTables(t *testing.T) {
+	for d, want := range map[badnet.Distribution]struct{ deviation, most float64 }{
+		badnet.Uniform: {1 / math.Sqrt(3), 1}, badnet.Normal: {1, 4}, badnet.Pareto: {1, 4},
+	} {
+		var sum, squares, most float64
+		entries := table(d)
+		for i, e := range entries {
+			v := float64(e) / tableScale
+			sum += v
+			squares += v * v
+			most = max(most, math.Abs(v))
+			if i > 0 && e < entries[i-1] {
+				t.Fatalf("%s: entry %d is below the one before", d, i)
+			}
+		}
+		n := float64(len(entries))
+		mean := sum / n
+		deviation := math.Sqrt(squares/n - mean*mean)
+		if math.Abs(mean) > 0.001 || math.Abs(deviation-want.deviation) > 0.002 || most > want.most {
+			t.Errorf("%s: mean %v, deviation %v, most %v", d, mean, deviation, most)
+		}
+	}
+}
+
+// What a Link becomes, and what becomes of that, is the Link.
+func TestLinkIsTheInverse(t *testing.T) {
+	for _, preset := range badnet.Presets() {
+		for _, want := range []badnet.Link{preset.Profile.Up, preset.Profile.Down} {
+			p, err := paramsOf(want, 14)
+			if got := p.link(); err != nil || got != want {
+				t.Errorf("%s: %+v, %v, want %+v", preset.Name, got, err, want)
+			}
+		}
+	}
+}
+
+func asked(t *testing.T, profile string) badnet.Link {
+	t.Helper()
+	p, err := badnet.Parse(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Up
+}
