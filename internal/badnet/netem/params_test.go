@@ -20,7 +20,7 @@ func TestTC(t *testing.T) {
 		"rate=12mbit delay=1s":               "netem limit 2000 delay 1s rate 12mbit -14",
 		"delay=1ms reorder=3%":               "netem limit 1000000 delay 1ms reorder 3%",
 		"duplicate=100%":                     "netem limit 1000000 duplicate 100%",
-		"duplicate=20% loss=10%":             "netem limit 1000000 loss 12.98437881% duplicate 22.98437881%",
+		"duplicate=20% loss=10%":             "netem limit 1000000 loss 13.13264847% duplicate 23.85389723%",
 		"loss=100% duplicate=5%":             "netem limit 1000000 loss 100%",
 		"delay=10ms jitter=1ms rate=1600bit": "netem limit 1001 delay 10ms 1ms rate 1600bit -14",
 	} {

@@ -1,0 +1,99 @@
+package netem
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// What tc of iproute2 6.1 sends for the same, on a machine of little endian: the
+// fixed part, and the attributes behind it.
+var sentByTC = map[string]string{
+	"delay=100ms": "84d7170040420f0000000000000000000000000000000000" +
+		"",
+	"loss=33.3%": "0000000040420f00ed7c3f55000000000000000000000000" +
+		"",
+	"loss=5%,burst=2": "0000000040420f0000000000000000000000000000000000" +
+		"1800058014000200afa1bc06000000800000000000000000",
+	"rate=1mbit limit=9": "000000000900000000000000000000000000000000000000" +
+		"1400060048e80100f2ffffff0000000000000000",
+	"rate=100gbit": "00000000e803000000000000000000000000000000000000" +
+		"0c00080000dd0ee90200000014000600fffffffff2ffffff0000000000000000",
+	"delay=64ms jitter=16ms": "40420f0040420f0000000000000000000000000090d00300" +
+		"0c00080000d098d4af71000014000600ffffffff000000000000000000000000",
+	"delay=1ms reorder=25% duplicate=1%": "093d000040420f000000000001000000295c8f0200000000" +
+		"0c0003000000004000000000",
+}
+
+func TestOptionsAreWhatTCSends(t *testing.T) {
+	if words(1)[0] != 1 {
+		t.Skip("the bytes are those of another kind of machine")
+	}
+	for profile, text := range sentByTC {
+		want, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := paramsOf(asked(t, profile), 14)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.options(false).Serialize()[unix.SizeofRtAttr:]
+		if !bytes.Equal(got[:optionsSize], want[:optionsSize]) {
+			t.Errorf("%s: the fixed part is\n%x, want\n%x", profile, got[:optionsSize], want[:optionsSize])
+		}
+		has, wants := attributes(t, got), attributes(t, want)
+		for kind, value := range wants {
+			if !bytes.Equal(has[kind], value) {
+				t.Errorf("%s: the attribute %#x is\n%x, want\n%x", profile, kind, has[kind], value)
+			}
+		}
+		// Ours says what tc leaves out, which the kernel would keep as it was.
+		for _, kind := range []uint16{attrLatency64, attrJitter64, nl.TCA_NETEM_RATE} {
+			delete(has, kind)
+			delete(wants, kind)
+		}
+		if len(has) != len(wants) {
+			t.Errorf("%s: the attributes are %x, want %x", profile, has, wants)
+		}
+	}
+}
+
+func attributes(t *testing.T, options []byte) map[uint16][]byte {
+	t.Helper()
+	list, err := nl.ParseRouteAttr(options[optionsSize:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[uint16][]byte{}
+	for _, a := range list {
+		out[a.Attr.Type] = a.Value
+	}
+	return out
+}
+
+// The kernel takes a whole table, and what it tells again is what it was told.
+func TestOptionsAreRead(t *testing.T) {
+	for _, profile := range []string{"delay=7ms jitter=3ms,normal", "loss=5%,burst=2", "rate=100gbit", "rate=8kbit", "blackhole", "delay=1ms reorder=3%"} {
+		want := asked(t, profile)
+		p, err := paramsOf(want, 14)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := p.options(true).Serialize()[unix.SizeofRtAttr:]
+		if table := attributes(t, data)[nl.TCA_NETEM_DELAY_DIST]; p.jitter > 0 != (len(table) == 2*tableSize) {
+			t.Errorf("%s: a table of %d bytes", profile, len(table))
+		}
+		read, err := paramsIn(data)
+		read.distribution = p.distribution
+		if got := read.link(); err != nil || got != want {
+			t.Errorf("%s: read as %+v, %v, want %+v", profile, got, err, want)
+		}
+	}
+	if _, err := paramsIn(make([]byte, 5)); err == nil {
+		t.Error("five bytes are read as options")
+	}
+}
