@@ -22,7 +22,18 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// golden compares with a file, and what a terminal shows must fit one.
 func golden(t *testing.T, name, got string) {
+	t.Helper()
+	goldenOf(t, name, got)
+	for _, line := range strings.Split(got, "\n") {
+		if len([]rune(line)) > 80 {
+			t.Errorf("%s: wider than 80 columns: %s", name, line)
+		}
+	}
+}
+
+func goldenOf(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
@@ -36,11 +47,6 @@ func golden(t *testing.T, name, got string) {
 	}
 	if got != string(want) {
 		t.Errorf("%s differs (go test -update writes it):\n%s", path, got)
-	}
-	for _, line := range strings.Split(got, "\n") {
-		if len([]rune(line)) > 80 {
-			t.Errorf("%s: wider than 80 columns: %s", path, line)
-		}
 	}
 }
 

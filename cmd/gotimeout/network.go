@@ -14,6 +14,9 @@ type networkCmd struct {
 	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: what was asked beside what it does."`
 	Drivers networkDriversCmd `cmd:"" help:"List the drivers, and which of them work here."`
 	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
+	Set     networkSetCmd     `cmd:"" help:"Make a real link of this machine bad, by the kernel's netem. Meant for the lab VM: everything else on it has that network too."`
+	Reset   networkResetCmd   `cmd:"" help:"Make a link good again that set has made bad."`
+	Show    networkShowCmd    `cmd:"" help:"Show what is on the links of this machine."`
 }
 
 type networkPresetsCmd struct{}

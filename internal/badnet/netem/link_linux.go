@@ -91,10 +91,18 @@ func (l *link) explain(kind string, err error) error {
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("the link %s is gone: write one of those that ip link shows", l.name)
 	case errors.Is(err, unix.ENOENT) && kind != "":
-		return fmt.Errorf("this kernel has no %s (modprobe %s, or --network-driver tun): %w", kind, module[kind], err)
+		return missing(kind)
 	}
 	return fmt.Errorf("cannot change the network of %s: %w", l.name, err)
 }
 
-// module is the kernel's module for a kind of qdisc or filter.
-var module = map[string]string{"netem": "sch_netem", "prio": "sch_prio", "bpf": "cls_bpf"}
+// missing is the kind of a qdisc or a filter that the kernel lacks.
+type missing string
+
+func (m missing) Error() string {
+	module := "sch_" + string(m)
+	if m == "bpf" {
+		module = "cls_bpf"
+	}
+	return fmt.Sprintf("this kernel has no %s (modprobe %s, or --network-driver tun)", string(m), module)
+}

@@ -58,7 +58,7 @@ func (l layout) root() uint32 {
 // lacking makes an ErrCannot of a module that the kernel lacks: without it one
 // netem for all packets still works.
 func lacking(err error) error {
-	if errors.Is(err, unix.ENOENT) {
+	if _, ok := errors.AsType[missing](err); ok {
 		return badnet.Cannot("netem can't tell directions and ports apart: %s", err)
 	}
 	return err

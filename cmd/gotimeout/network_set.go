@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/netem"
+)
+
+type networkSetCmd struct {
+	Profile profileArg    `arg:"" help:"A preset's name, or keys as in delay=100ms loss=1%."`
+	Dev     string        `required:"" placeholder:"LINK" help:"The link. On lo both directions are shaped, and share what the profile gives; on any other one, what leaves it."`
+	For     time.Duration `placeholder:"60s" help:"Wait so long, or for Ctrl-C, and make the link good again."`
+	DryRun  bool          `help:"Only print the tc commands."`
+	Yes     bool          `help:"Also if the default route leads through the link."`
+}
+
+// Run sets the link, and prints the tc commands that do the same. kong calls it.
+func (c networkSetCmd) Run(ctx context.Context, to streams) error {
+	link, err := c.link()
+	if err != nil {
+		return err
+	}
+	if c.For < 0 {
+		return fmt.Errorf("--for is %s: it must be over 0", c.For)
+	}
+	if !c.DryRun && !c.Yes {
+		if err := c.isNoWayOut(); err != nil {
+			return err
+		}
+	}
+	commands, err := netem.Set(c.Dev, link, c.DryRun)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "# %s: %s\n", c.Dev, withRoundTrip(link, isLoopback(c.Dev)))
+	for _, command := range commands {
+		fmt.Fprintln(to.out, command)
+	}
+	if link.Distribution != badnet.Uniform {
+		fmt.Fprintf(to.out, "# tc takes iproute2's table for %s; gotimeout has one of its own, with the\n# jitter as its deviation\n", link.Distribution)
+	}
+	if c.DryRun {
+		return nil
+	}
+	if c.For == 0 {
+		fmt.Fprintf(to.out, "# good again with: gotimeout network reset --dev %s\n", c.Dev)
+		return nil
+	}
+	fmt.Fprintf(to.out, "# for %s, or until Ctrl-C\n", c.For)
+	select {
+	case <-ctx.Done():
+	case <-time.After(c.For):
+	}
+	return reset(c.Dev, to)
+}
+
+// link is the profile's only Link.
+func (c networkSetCmd) link() (badnet.Link, error) {
+	p := c.Profile.profile
+	switch {
+	case p.Up == p.Down:
+		return p.Up, nil
+	case isLoopback(c.Dev):
+		return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and on %s netem can't tell which is which: write keys without up. and down., or a preset that has none", c.Dev)
+	}
+	return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev)
+}
+
+// isNoWayOut refuses a link whose loss could lock its user out.
+func (c networkSetCmd) isNoWayOut() error {
+	carries, err := netem.CarriesDefaultRoute(c.Dev)
+	if err == nil && carries {
+		err = fmt.Errorf("the default route leads through %s, and this may cut you off: take another link, or add --yes (and --for 60s)", c.Dev)
+	}
+	return err
+}
+
+type networkResetCmd struct {
+	Dev string `required:"" placeholder:"LINK" help:"The link."`
+}
+
+// Run makes the link good again. kong calls it.
+func (c networkResetCmd) Run(to streams) error { return reset(c.Dev, to) }
+
+func reset(dev string, to streams) error {
+	commands, err := netem.Reset(dev)
+	if err != nil {
+		return err
+	}
+	for _, command := range commands {
+		fmt.Fprintln(to.out, command)
+	}
+	if commands == nil {
+		fmt.Fprintf(to.out, "# %s has nothing of gotimeout's\n", dev)
+		return nil
+	}
+	fmt.Fprintf(to.out, "# %s is good again\n", dev)
+	return nil
+}
+
+func isLoopback(dev string) bool {
+	i, err := net.InterfaceByName(dev)
+	return err == nil && i.Flags&net.FlagLoopback != 0
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// networkRun runs a network command in this process, on the thread that the test
+// is locked to.
+func networkRun(ctx context.Context, words ...string) (code int, stdout, last string) {
+	var out, err bytes.Buffer
+	code = run(ctx, append([]string{"network"}, words...), &out, &err)
+	lines := strings.Split(strings.TrimSpace(err.String()), "\n")
+	return code, out.String(), lines[len(lines)-1]
+}
+
+// emptyNetwork gives the test a network namespace with nothing but a loopback.
+func emptyNetwork(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // for good: the thread ends with the test
+	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
+		needNetem(t, "no network namespace to break: "+err.Error())
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needNetem skips a test, or fails it where netem is required.
+func needNetem(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("GOTIMEOUT_NETEM") == "require" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+func TestNetworkSetDryRun(t *testing.T) {
+	var all strings.Builder
+	for _, words := range []string{
+		"delay=100ms loss=1%", "flaky-wifi", "blackhole", "loss=5%,burst=3 delay=20ms",
+		"delay=50ms jitter=10ms,pareto", "delay=10ms reorder=25% duplicate=0.1% rate=1mbit limit=20",
+	} {
+		args := append([]string{"set"}, strings.Fields(words)...)
+		code, stdout, last := networkRun(t.Context(), append(args, "--dev", "lo", "--dry-run")...)
+		if code != 0 {
+			t.Errorf("%s: exit code %d, %q", words, code, last)
+		}
+		_, quoted, _ := networkRun(t.Context(), "set", "--dry-run", "--dev=lo", words)
+		if quoted != stdout {
+			t.Errorf("%s: quoted it says %s", words, quoted)
+		}
+		all.WriteString("$ gotimeout network set " + words + " --dev lo --dry-run\n" + stdout)
+	}
+	goldenOf(t, "network-set.txt", all.String())
+}
+
+func TestNetworkSetRefuses(t *testing.T) {
+	for words, want := range map[string]string{
+		"set 3g --dev lo":                           "the profile's up and down differ, and on lo netem can't tell which is which: write keys without up. and down.",
+		"set 3g --dev nonesuch":                     "the profile's up and down differ, and netem shapes only what leaves nonesuch: write keys",
+		"set lossy --dev nonesuch":                  `there is no link "nonesuch" here: write one of those that ip link shows`,
+		"reset --dev nonesuch":                      `there is no link "nonesuch" here`,
+		"set lossy --dev lo --for=-1s":              "--for is -1s: it must be over 0",
+		"set delay=9s jitter=3s --dev lo":           "netem can't vary a delay by more than 2.147483647s, and jitter=3s is asked for",
+		"set delay=1 --dev lo":                      "delay=1: unreadable duration",
+		"set lossy --dev lo delay=1ms":              "unexpected argument delay=1ms",
+		"set lossy":                                 "missing flags: --dev=LINK",
+		"set loss=9%,burst=2 duplicate=9% --dev lo": "netem's copies interrupt its bursts of losses",
+	} {
+		args := strings.Fields(words)
+		if args[0] == "set" {
+			args = append(args, "--dry-run") // no test touches the machine's links
+		}
+		code, stdout, last := networkRun(t.Context(), args...)
+		if code == 0 || stdout != "" || !strings.Contains(last, want) {
+			t.Errorf("%s: exit code %d, %s%q, want %q", words, code, stdout, last, want)
+		}
+	}
+}
+
+func TestNetworkSetForAWhile(t *testing.T) {
+	emptyNetwork(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	code, stdout, last := networkRun(ctx, "set", "delay=100ms", "--dev", "lo", "--for", "60s")
+	if strings.Contains(last, "this kernel has no netem") {
+		needNetem(t, last)
+	}
+	const want = "# lo: delay=100ms, round trip +200ms\n" +
+		"tc qdisc add dev lo root handle 6770: netem limit 1000000 delay 100ms\n" +
+		"# for 1m0s, or until Ctrl-C\n" +
+		"tc qdisc del dev lo root\n# lo is good again\n"
+	if code != 0 || stdout != want || time.Since(begin) > 20*time.Second {
+		t.Errorf("exit code %d, %q after %v:\n%swant\n%s", code, last, time.Since(begin), stdout, want)
+	}
+	showsLo(t, "as it is")
+
+	begin = time.Now()
+	code, _, last = networkRun(t.Context(), "set", "lossy", "--dev", "lo", "--for", "200ms")
+	if took := time.Since(begin); code != 0 || took < 200*time.Millisecond {
+		t.Errorf("exit code %d, %q after %v", code, last, took)
+	}
+	showsLo(t, "as it is")
+}
+
+func TestNetworkSetAndReset(t *testing.T) {
+	emptyNetwork(t)
+	code, _, last := networkRun(t.Context(), "set", "delay=50ms jitter=1ms,normal", "--dev=lo")
+	if strings.Contains(last, "this kernel has no netem") {
+		needNetem(t, last)
+	}
+	if code != 0 {
+		t.Fatal(last)
+	}
+	showsLo(t, "delay=50ms jitter=1ms,normal, round trip +100ms; 0 packets, 0 of them dropped")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	begin := time.Now()
+	if c, err := net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	if took := time.Since(begin); took < 90*time.Millisecond || took > time.Second {
+		t.Errorf("a dial took %v", took)
+	}
+	code, stdout, last := networkRun(t.Context(), "reset", "--dev=lo")
+	if code != 0 || stdout != "tc qdisc del dev lo root\n# lo is good again\n" {
+		t.Errorf("reset: exit code %d, %q, %q", code, stdout, last)
+	}
+	code, stdout, last = networkRun(t.Context(), "reset", "--dev=lo")
+	if code != 0 || stdout != "# lo has nothing of gotimeout's\n" {
+		t.Errorf("a second reset: exit code %d, %q, %q", code, stdout, last)
+	}
+}
+
+func TestNetworkSetSparesTheWayOut(t *testing.T) {
+	emptyNetwork(t)
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}}); err != nil {
+		t.Fatal(err)
+	}
+	code, _, last := networkRun(t.Context(), "set", "lossy", "--dev=lo")
+	if code != 1 || !strings.Contains(last, "the default route leads through lo, and this may cut you off: take another link, or add --yes") {
+		t.Errorf("exit code %d, %q", code, last)
+	}
+	if code, _, last = networkRun(t.Context(), "set", "lossy", "--dev=lo", "--yes"); code != 0 && !strings.Contains(last, "this kernel has no netem") {
+		t.Errorf("with --yes: exit code %d, %q", code, last)
+	}
+}
+
+func showsLo(t *testing.T, want string) {
+	t.Helper()
+	_, stdout, last := networkRun(t.Context(), "show")
+	for line := range strings.Lines(stdout) {
+		if name, rest, _ := strings.Cut(strings.TrimSpace(line), " "); name == "lo" {
+			if strings.TrimSpace(rest) != want {
+				t.Errorf("lo: %q, want %q", rest, want)
+			}
+			return
+		}
+	}
+	t.Errorf("show says %q, %q", stdout, last)
+}
