@@ -101,7 +101,7 @@ func TestNetworkSetForAWhile(t *testing.T) {
 	if strings.Contains(last, "this kernel has no netem") {
 		needNetem(t, last)
 	}
-	const want = "# lo: delay=100ms, round trip +200ms\n" +
+	const want = "# lo: delay=100ms, round trip: +200ms\n" +
 		"tc qdisc add dev lo root handle 6770: netem limit 1000000 delay 100ms\n" +
 		"# for 1m0s, or until Ctrl-C\n" +
 		"tc qdisc del dev lo root\n# lo is good again\n"
@@ -127,7 +127,7 @@ func TestNetworkSetAndReset(t *testing.T) {
 	if code != 0 {
 		t.Fatal(last)
 	}
-	showsLo(t, "delay=50ms jitter=1ms,normal, round trip +100ms; 0 packets, 0 of them dropped")
+	showsLo(t, "delay=50ms jitter=1ms,normal, round trip: +100ms; 0 packets, 0 of them dropped")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

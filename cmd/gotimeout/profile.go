@@ -41,5 +41,5 @@ func onLink(l badnet.Link, loopback bool) badnet.Profile {
 // withRoundTrip writes what is on a link.
 func withRoundTrip(l badnet.Link, loopback bool) string {
 	both := badnet.Profile{Up: l, Down: l}
-	return fmt.Sprintf("%s, round trip %s", both, roundTrip(onLink(l, loopback)))
+	return fmt.Sprintf("%s, round trip: %s", both, roundTrip(onLink(l, loopback)))
 }

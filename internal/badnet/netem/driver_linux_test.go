@@ -168,6 +168,27 @@ func TestPortsHaveTheirOwn(t *testing.T) {
 	}
 }
 
+// The kernel keeps what it isn't told again.
+func TestApplyForgets(t *testing.T) {
+	n := open(t)
+	for _, profile := range []string{"delay=10ms jitter=10ms,normal rate=8kbit loss=20%,burst=2 reorder=50%", "delay=10ms"} {
+		plan := badnet.Plan{Ports: map[uint16]badnet.Profile{5003: parse(t, profile)}}
+		if err := n.Apply(plan); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, _ := fly(t, "127.0.0.1", 5003)
+	arrivals := f.stream(100, 100, 0)
+	near(t, "packets that came", float64(len(arrivals)), 100, 0)
+	for i, a := range arrivals {
+		if a.number != i {
+			t.Fatalf("packet %d came in the place of %d", a.number, i)
+		}
+	}
+	c, _ := dial(t, echo(t, "127.0.0.1:5003"))
+	within(t, "round trip", roundTrip(t, c), 20*ms, 45*ms)
+}
+
 // With any error the network is what it was.
 func TestApplyRefuses(t *testing.T) {
 	n := open(t)
