@@ -19,14 +19,17 @@ func TestRate(t *testing.T) {
 		t.Run(test.profile, func(t *testing.T) {
 			n := open(t)
 			apply(t, n, test.profile)
-			f, _ := fly(t, "127.0.0.1", 0)
+			// At best, for a busy machine is slower, and faster is none.
 			const packets = 400
-			arrivals := f.stream(packets, test.bytes, 0)
-			if len(arrivals) != packets {
-				t.Fatalf("%d packets came of %d", len(arrivals), packets)
-			}
-			took := arrivals[packets-1].at - arrivals[0].sent - parse(t, test.profile).Up.Delay
-			near(t, "Mbit/s", float64(8*test.bytes*packets)/1e6/took.Seconds(), test.want, 0.04*test.want)
+			took := best(func() time.Duration {
+				f, _ := fly(t, "127.0.0.1", 0)
+				arrivals := f.stream(packets, test.bytes, 0)
+				if len(arrivals) != packets {
+					t.Fatalf("%d packets came of %d", len(arrivals), packets)
+				}
+				return arrivals[packets-1].at - arrivals[0].sent - parse(t, test.profile).Up.Delay
+			})
+			near(t, "Mbit/s", float64(8*test.bytes*packets)/1e6/took.Seconds(), test.want, 0.03*test.want)
 		})
 	}
 }
