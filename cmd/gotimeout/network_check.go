@@ -90,7 +90,9 @@ func (c *networkCheckCmd) report(to streams, check *network.Check, err error) er
 		return err
 	}
 	if c.JSON {
-		err = json.NewEncoder(to.out).Encode(check)
+		lines := json.NewEncoder(to.out)
+		lines.SetIndent("", "  ")
+		err = lines.Encode(check)
 	} else {
 		err = printCheck(to.out, check)
 	}
@@ -105,7 +107,11 @@ func printCheck(to io.Writer, c *network.Check) error {
 	const width = 80
 	fmt.Fprintf(to, "profile     %s\n", wrap(c.Profile.String(), 12, width))
 	fmt.Fprintf(to, "driver      %s\n", wrap(c.Driver+", since "+c.Why, 12, width))
-	fmt.Fprintf(to, "round trip  %s, for a delay is one way\n\n", roundTrip(c.Profile))
+	fmt.Fprintf(to, "round trip  %s, for a delay is one way\n", roundTrip(c.Profile))
+	if c.Driver == badnet.Proxy {
+		fmt.Fprintln(to, "dial        +0s, for a proxy answers it by itself")
+	}
+	fmt.Fprintln(to)
 	lines := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(lines, "what\tasked\tmeasured\tverdict")
 	for _, f := range network.Merge(c.Figures) {

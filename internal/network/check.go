@@ -33,6 +33,7 @@ func (c *Check) Outside() string {
 
 // measurement is what was counted, before anything is judged.
 type measurement struct {
+	proxied      bool // there were bytes and no packets
 	dials, trips sample
 	up, down     way
 }
@@ -78,7 +79,7 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 		case d.link.Rate > 0:
 			d.way.rate, err = blastPackets(ctx, d.link, d.up)
 		case back(p) > 0:
-			d.way.rate, err = throughput(ctx, p, d.up, func(addr string) (string, error) { return addr, nil })
+			d.way.rate, err = overPackets(ctx, p, d.up)
 		}
 		if err != nil {
 			return m, err

@@ -21,7 +21,7 @@ const (
 // judge puts what was measured beside what the profile asks for.
 func judge(p badnet.Profile, m measurement) []Figure {
 	s := scheduleOf(p)
-	figures := []Figure{s.figure("dial", s.dial, m.dials, p)}
+	figures := []Figure{dialFigure(s, m, p)}
 	figures = append(figures, s.figure("round trip", s.trip, m.trips, p))
 	figures = append(figures, Figure{
 		What: "round trip p99", Unit: Millis, Measured: percentile(m.trips.times, 99), Note: forInformation,
@@ -47,6 +47,14 @@ func judge(p badnet.Profile, m measurement) []Figure {
 		}
 	}
 	return figures
+}
+
+// dialFigure judges the dials. A proxy answers them by itself, at once.
+func dialFigure(s schedule, m measurement, p badnet.Profile) Figure {
+	if !m.proxied {
+		return s.figure("dial", s.dial, m.dials, p)
+	}
+	return schedule{}.figure("dial", 0, m.dials, p)
 }
 
 // figure judges the median of times, or their mean where each differs.
@@ -92,8 +100,11 @@ func delay(l badnet.Link, w way) (Figure, bool) {
 
 func loss(l badnet.Link, w way) (Figure, bool) {
 	f := share("loss", l.Loss, w.packets.sent-w.packets.arrived, w.packets.sent, longer(l))
-	if w.packets.overflow > 0 {
-		f.Note = "this machine can't receive as fast"
+	switch {
+	case w.packets.overflow > 0:
+		f.Note = cannotReceive
+	case l.Rate > 0 && l.Limit > 0 && l.Limit < 100:
+		f.Note = "so short a queue drops some too"
 	}
 	return f, w.packets.sent > 0
 }
@@ -129,7 +140,8 @@ func share(what string, asked float64, n, of int, wider float64) Figure {
 func rate(l badnet.Link, w way) (Figure, bool) {
 	f := Figure{What: "rate", Unit: Bits, Note: w.rate.note}
 	if w.rate.bits > 0 {
-		f.Measured = &w.rate.bits
+		whole := math.Round(w.rate.bits)
+		f.Measured = &whole
 	}
 	if l.Rate == 0 {
 		if f.What = "throughput"; f.Note == "" {

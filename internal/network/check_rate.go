@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -27,22 +26,17 @@ const (
 
 // blastPackets sends more than the rate lets through, and measures what arrives.
 func blastPackets(ctx context.Context, l badnet.Link, up bool) (blast, error) {
-	asked := float64(l.Rate)
-	size := int(min(max(asked/8/20, tinyPacket), fullPacket)) // twenty in a second, if it must be
-	n := max(5, int(asked*blastFor.Seconds()/8/float64(size)))
-	offer := asked / 8 / float64(size) * surplus / (1 - l.Loss)
+	asked, loads := float64(l.Rate), loadFor(l)
 	e, err := newEnds(up)
 	if err != nil {
 		return blast{}, err
 	}
 	defer e.close()
 	before, began := overflows(), time.Now()
-	offered := make(chan float64, 1)
-	total := int(float64(n) * surplus / (1 - l.Loss))
+	offered := make(chan offer, 1)
 	go func() {
-		took := e.send(ctx, began, total, size, offer)
-		offered <- float64(total-1) * float64(size) * 8 / took.Seconds()
-		e.sent(ctx, l.Delay+10*l.Jitter+blastFor/2+lasts(8*size, l.Rate))
+		offered <- e.send(ctx, began, loads)
+		e.sent(ctx, latest(l)+blastFor/2+lasts(8*loads.size, l.Rate))
 	}()
 	var first, last time.Duration
 	arrived := 0
@@ -52,21 +46,44 @@ func blastPackets(ctx context.Context, l badnet.Link, up bool) (blast, error) {
 			first = last
 		}
 		arrived++
-		return i < total-1 || l.Duplicate > 0 // the last of all may be lost: then the deadline ends it
+		return i < loads.n-1 || l.Duplicate > 0 // it may be lost: then the deadline ends it
 	})
+	size := float64(loads.size) * 8
 	b := blast{between: last - first}
 	if arrived > 1 && b.between > 0 {
-		b.bits = float64(arrived-1) * float64(size) * 8 / b.between.Seconds()
+		b.bits = float64(arrived-1) * size / b.between.Seconds()
 	}
-	switch got := <-offered * (1 - l.Loss); {
+	o := <-offered
+	got := float64(o.sent) * size * (1 - l.Loss) / max(o.took.Seconds(), 1e-9)
+	switch {
 	case got < 1.05*asked:
-		b.note = "this machine offers no more than " + bits(got)
+		b.note = "only " + bits(got) + " were sent"
 	case overflows() > before:
-		b.note = "this machine can't receive as fast"
-	case l.Limit > 0 && lasts(l.Limit*size, l.Rate) < 5*time.Millisecond:
-		b.note = fmt.Sprintf("%d packets of queue run empty", l.Limit)
+		b.note = cannotReceive
+	case o.stall > max(lasts(loads.atOnce*loads.size, l.Rate), time.Millisecond):
+		b.note = "its queue ran empty"
 	}
 	return b, err
+}
+
+// cannotReceive is a note.
+const cannotReceive = "the receiver was too slow"
+
+// loadFor is the load for a rate. It fills half of the queue at once, which is
+// to be sent while this program waits for its processor.
+func loadFor(l badnet.Link) load {
+	bytes := float64(l.Rate) / 8
+	size := min(max(bytes/20, tinyPacket), fullPacket) // twenty in a second, if it must be
+	n := max(5, bytes*blastFor.Seconds()/size)
+	limit := badnet.DefaultLimit
+	if l.Limit > 0 {
+		limit = l.Limit
+	}
+	more := surplus / (1 - l.Loss)
+	return load{
+		n: int(n * more), size: int(size), atOnce: min(limit/2, int(n/4)), perSecond: bytes / size * more,
+		longest: 2*blastFor + lasts(10*int(size), l.Rate),
+	}
 }
 
 // overflows is how many UDP packets this network's sockets had no room for, as

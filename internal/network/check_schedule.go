@@ -23,6 +23,7 @@ type schedule struct {
 	dial, trip    time.Duration // asked: the delays, and what a rate takes for such packets
 	patience      time.Duration // after which none comes back any more
 	vague         bool          // each differs, so that the mean is judged
+	settle        time.Duration // until the goodbyes of the dials are through
 	deviation     float64       // of one from that, in milliseconds
 }
 
@@ -33,7 +34,7 @@ func scheduleOf(p badnet.Profile) schedule {
 		mean := l.Delay - time.Duration(l.Reorder*float64(l.Delay))
 		s.dial += mean + lasts(dialPacket, l.Rate)
 		s.trip += mean + lasts(probePacket, l.Rate)
-		s.patience += l.Delay + 10*l.Jitter + 2*lasts(dialPacket, l.Rate)
+		s.patience += latest(l) + 2*lasts(dialPacket, l.Rate)
 		s.gap = max(s.gap, apart(l), 2*lasts(dialPacket, l.Rate))
 		squares += variance(l)
 		s.vague = s.vague || l.Jitter > 0 || l.Reorder > 0
@@ -47,10 +48,11 @@ func scheduleOf(p badnet.Profile) schedule {
 	}
 	budget := time.Second
 	if s.vague {
-		budget *= 2
+		budget += budget / 2
 	}
 	s.probes = int(min(max(budget/s.gap, 5), 200))
 	s.dials = int(min(max(budget/4/s.gap, 3), 10))
+	s.settle = time.Duration(s.dials) * (lasts(2*dialPacket, p.Up.Rate) + lasts(2*dialPacket, p.Down.Rate))
 	return s
 }
 
@@ -61,6 +63,14 @@ func apart(l badnet.Link) time.Duration {
 		return 4 * l.Jitter
 	}
 	return 8 * l.Jitter
+}
+
+// latest is how long a packet takes at most, once it is sent.
+func latest(l badnet.Link) time.Duration {
+	if l.Distribution == badnet.Uniform {
+		return l.Delay + l.Jitter
+	}
+	return l.Delay + 10*l.Jitter
 }
 
 // variance is that of a delay in square milliseconds: a share of the packets has

@@ -55,23 +55,41 @@ func (e ends) close() {
 	e.to.Close()
 }
 
-// send sends n packets of that size on the wire, evenly: none early, and the
-// late ones at once. It returns when it sent the last.
-func (e ends) send(ctx context.Context, began time.Time, n, size int, perSecond float64) time.Duration {
-	b := make([]byte, size-28)
+// load is what is sent: n packets of that size on the wire, some at once and
+// then so many a second.
+type load struct {
+	n, size   int
+	atOnce    int
+	perSecond float64
+	longest   time.Duration // then it ends, whatever is left
+}
+
+// offer is what became of a load on this machine.
+type offer struct {
+	sent  int
+	took  time.Duration
+	stall time.Duration // the longest pause, which was not meant
+}
+
+// send sends a load: no packet early, and the late ones at once.
+func (e ends) send(ctx context.Context, began time.Time, l load) (o offer) {
+	b := make([]byte, l.size-28)
 	to := e.to.LocalAddr().(*net.UDPAddr).AddrPort()
-	var sent time.Duration
-	for i := range n {
-		due := time.Duration(float64(i) / perSecond * float64(time.Second))
-		if ahead := due - time.Since(began); ahead > 0 && !pause(ctx, max(ahead, time.Millisecond)) {
+	for i := range l.n {
+		due := time.Duration(float64(i-l.atOnce) / l.perSecond * float64(time.Second))
+		now := time.Since(began)
+		if due > now && !pause(ctx, max(due-now, time.Millisecond)) || now > l.longest {
 			break
 		}
-		sent = time.Since(began)
+		now = time.Since(began)
+		o.stall = max(o.stall, now-max(o.took, due))
+		o.took = now
 		binary.BigEndian.PutUint64(b, uint64(i))
-		binary.BigEndian.PutUint64(b[8:], uint64(sent))
+		binary.BigEndian.PutUint64(b[8:], uint64(now))
 		_, _ = e.from.WriteToUDPAddrPort(b, to) // one more that is lost
+		o.sent++
 	}
-	return sent
+	return o
 }
 
 // sent says when the last was sent: nothing is waited for longer than that.
@@ -121,8 +139,8 @@ func stream(ctx context.Context, l badnet.Link, up bool) (counts, error) {
 	c := counts{sent: n}
 	before, began := overflows(), time.Now()
 	go func() {
-		e.send(ctx, began, n, tinyPacket, perSecond)
-		e.sent(ctx, l.Delay+10*l.Jitter+200*time.Millisecond)
+		e.send(ctx, began, load{n: n, size: tinyPacket, perSecond: perSecond, longest: time.Minute})
+		e.sent(ctx, latest(l)+200*time.Millisecond+lasts(4*tinyPacket, l.Rate))
 	}()
 	seen, order := make([]bool, n), make([]int, 0, n)
 	err = e.receive(ctx, func(i int, sent time.Duration) bool {

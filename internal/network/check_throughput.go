@@ -10,23 +10,37 @@ import (
 	"gotimeout/internal/badnet"
 )
 
-// slow is a round trip with which TCP takes too long to get up to speed.
-const slow = 500 * time.Millisecond
+// transfer is one TCP connection with as much to carry as it can.
+type transfer struct {
+	up       bool
+	patience time.Duration // until the first bytes arrive
+	window   time.Duration // from then on
+	front    func(addr string) (string, error)
+}
 
-// throughput measures what one TCP connection gets through one way. The way to
-// the server is what front makes of its address.
-func throughput(ctx context.Context, p badnet.Profile, up bool, front func(addr string) (string, error)) (blast, error) {
-	if p.RoundTrip() > slow {
-		return blast{note: fmt.Sprintf("TCP takes long to speed up with a round trip of %s", p.RoundTrip())}, nil
+// overPackets measures TCP where each of its packets takes the delay: it needs
+// some round trips to get up to speed.
+func overPackets(ctx context.Context, p badnet.Profile, up bool) (blast, error) {
+	if p.RoundTrip() > 500*time.Millisecond {
+		return blast{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	return transfer{
+		up: up, patience: 3 * time.Second, window: 300*time.Millisecond + 4*p.RoundTrip(),
+		front: func(addr string) (string, error) { return addr, nil },
+	}.measure(ctx)
+}
+
+// measure measures what gets through. The way to the server is what front makes
+// of its address.
+func (t transfer) measure(ctx context.Context) (blast, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.patience+t.window)
 	defer cancel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return blast{}, err
 	}
 	defer l.Close()
-	addr, err := front(l.Addr().String())
+	addr, err := t.front(l.Addr().String())
 	if err != nil {
 		return blast{}, err
 	}
@@ -35,7 +49,7 @@ func throughput(ctx context.Context, p badnet.Profile, up bool, front func(addr 
 		return blast{note: "no connection came about"}, nil
 	}
 	from, to := client, server
-	if !up {
+	if !t.up {
 		from, to = server, client
 	}
 	var sender sync.WaitGroup
@@ -49,11 +63,8 @@ func throughput(ctx context.Context, p badnet.Profile, up bool, front func(addr 
 			}
 		}
 	})
-	window := 300*time.Millisecond + 4*p.RoundTrip()
-	if p.Up.Rate+p.Down.Rate > 0 { // a proxy's, in lumps
-		window = 1200 * time.Millisecond
-	}
-	return arrivals(to, window), nil
+	defer context.AfterFunc(ctx, func() { reset(to) })()
+	return t.arrivals(to), nil
 }
 
 // connect returns both ends of a connection to a listener by way of addr.
@@ -71,15 +82,15 @@ func connect(ctx context.Context, l net.Listener, addr string) (client, server n
 
 // arrivals measures the rate of what arrives, from the first bytes on and
 // without them.
-func arrivals(conn net.Conn, window time.Duration) blast {
+func (t transfer) arrivals(conn net.Conn) blast {
 	b := make([]byte, 1<<18)
-	_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(t.patience))
 	if _, err := conn.Read(b); err != nil {
-		return blast{note: "nothing came within 3 s"}
+		return blast{note: fmt.Sprintf("nothing came within %s", t.patience)}
 	}
 	first := time.Now()
 	last, bytes := first, 0
-	_ = conn.SetReadDeadline(first.Add(window))
+	_ = conn.SetReadDeadline(first.Add(t.window))
 	for {
 		n, err := conn.Read(b)
 		if err != nil {

@@ -38,6 +38,7 @@ func dials(ctx context.Context, addr string, s schedule) sample {
 	for _, conn := range opened {
 		reset(conn) // silently: a goodbye would be under way for another delay
 	}
+	pause(ctx, s.settle)
 	slices.Sort(times)
 	return sample{s.dials, times}
 }
