@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/netem"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/tun"
 )
@@ -17,6 +18,7 @@ var shapers = []struct {
 	works string // why it is one, in a sentence for a table
 	open  func(seed uint64) (badnet.Driver, error)
 }{
+	{badnet.Netem, "the kernel's, on the loopback of a private network", func(uint64) (badnet.Driver, error) { return netem.Open("lo") }},
 	{badnet.TUN, "our shaper of packets, on the TUN device of a private network", tun.Open},
 }
 
