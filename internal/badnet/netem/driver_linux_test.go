@@ -96,7 +96,7 @@ func TestApplyIsLive(t *testing.T) {
 		{"delay=50ms rate=1gbit", 100 * ms, 130 * ms},
 		{"delay=20ms rate=1gbit", 40 * ms, 70 * ms},
 		{"delay=40ms duplicate=1%", 80 * ms, 110 * ms},
-		{"delay=50ms jitter=1ms,normal", 98 * ms, 130 * ms},
+		{"delay=50ms jitter=1ms,normal", 90 * ms, 130 * ms},
 		{"delay=20ms jitter=1ms", 38 * ms, 70 * ms},
 		{"none", 0, 20 * ms},
 	} {
