@@ -70,15 +70,15 @@ func TestHalfCloseLeavesTheOtherHalf(t *testing.T) {
 // up later; also where the client had half closed before.
 func TestClientGoesInTheMiddleOfTheAnswer(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]func(*lab, *net.TCPConn){
-		"open":        func(*lab, *net.TCPConn) {},
-		"half closed": func(l *lab, c *net.TCPConn) { l.try(c.CloseWrite()) },
+	for name, before := range map[string]func(l *lab, client, server *net.TCPConn){
+		"open":        func(*lab, *net.TCPConn, *net.TCPConn) {},
+		"half closed": func(l *lab, c, s *net.TCPConn) { l.try(c.CloseWrite()); _ = outcome(s) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, "up.delay=200ms")
 			client, server := l.connect()
-			before(l, client)
+			before(l, client, server)
 			l.pass(server, client)
 			gone := time.Now()
 			l.try(client.SetLinger(0))

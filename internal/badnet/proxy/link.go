@@ -122,8 +122,6 @@ func (s sink) Write(b []byte) (int, error) {
 		s.to.breaks()
 		if s.to.passed.Load() {
 			s.pair.reset() // it had half closed, and now it has gone
-		} else {
-			go s.drain()
 		}
 	}
 	return len(b), nil
