@@ -69,6 +69,7 @@ func TestCommandHasNoCapabilities(t *testing.T) {
 	if os.Getuid() != 0 {
 		uid = os.Getuid()
 	}
+	needPrivate(t, uid)
 	status, stdout, stderr := run(t, program(t, uid, "command", "grep", "-E", "Cap(Inh|Prm|Eff|Amb)", "/proc/self/status"))
 	if status != 0 || strings.Count(stdout, "0000000000000000") != 4 {
 		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
@@ -76,6 +77,7 @@ func TestCommandHasNoCapabilities(t *testing.T) {
 }
 
 func TestCommandNotThere(t *testing.T) {
+	needPrivate(t, os.Getuid())
 	for name, want := range map[string]int{"no-such-command": 127, "/etc/passwd": 126} {
 		status, _, stderr := run(t, program(t, os.Getuid(), "command", name))
 		if status != want || !strings.Contains(stderr, name) {
@@ -104,6 +106,7 @@ func line(t *testing.T, cmd *exec.Cmd) string {
 // A signal to the outside reaches the command, and what that makes of it comes
 // back as the exit status.
 func TestSignalsReachTheCommand(t *testing.T) {
+	needPrivate(t, os.Getuid())
 	for name, sig := range map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1} {
 		cmd := program(t, os.Getuid(), "command", "sh", "-c", "trap 'exit 42' "+name+"; echo ready; while :; do sleep 0.05; done")
 		line(t, cmd)

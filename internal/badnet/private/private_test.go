@@ -95,6 +95,7 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestRefuse(t *testing.T) {
+	needPrivate(t, os.Getuid())
 	status, _, stderr := run(t, program(t, os.Getuid(), "refuse"))
 	if status != 1 || strings.TrimSpace(stderr) != "there is no driver" {
 		t.Errorf("exit status %d: %s", status, stderr)
