@@ -1,7 +1,6 @@
 package network
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 )
@@ -62,11 +61,11 @@ func (f Figure) wrong() string {
 	if f.Way != "" {
 		name += " " + f.Way
 	}
-	text := fmt.Sprintf("%s is %s instead of %s", name, f.Unit.Format(f.Measured), f.Unit.Format(f.Asked))
-	if f.Asked != nil {
-		text += " ± " + f.Unit.Format(&f.Within)
+	text := name + ": " + f.Unit.Format(f.Measured) + " instead of "
+	if f.Asked == nil {
+		return text + "none"
 	}
-	return text
+	return text + f.Unit.Format(f.Asked) + " ± " + f.Unit.Format(&f.Within)
 }
 
 // Format writes a value with its unit.

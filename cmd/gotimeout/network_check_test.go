@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/network"
+)
+
+func madeUp(t *testing.T) *network.Check {
+	t.Helper()
+	p, err := badnet.Parse("delay=50ms jitter=5ms loss=5%,burst=2 up.rate=10gbit down.rate=2mbit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := func(f float64) *float64 { return &f }
+	return &network.Check{
+		Driver: badnet.TUN, Profile: p,
+		Why: "it works here; not so netem: this kernel has no netem (specified qdisc kind is unknown): sudo modprobe sch_netem",
+		Figures: []network.Figure{
+			{What: "dial (mean)", Unit: network.Millis, Asked: v(100), Measured: v(103.217), Within: 8.4},
+			{What: "round trip", Unit: network.Millis, Asked: v(100), Within: 3},
+			{What: "loss", Way: "up", Unit: network.Percent, Asked: v(5), Measured: v(5.25), Within: 1.4},
+			{What: "loss", Way: "down", Unit: network.Percent, Asked: v(5), Measured: v(8.1), Within: 1.4},
+			{What: "reordered", Way: "up", Unit: network.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
+			{What: "reordered", Way: "down", Unit: network.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
+			{What: "rate", Way: "up", Unit: network.Bits, Asked: v(1e10), Measured: v(1.888e9), Within: 2e8, Note: "only 2.33 Gbit/s were sent"},
+			{What: "rate", Way: "down", Unit: network.Bits, Asked: v(2e6), Measured: v(1.99e6), Within: 4e4},
+		},
+	}
+}
+
+func TestCheckTable(t *testing.T) {
+	var out bytes.Buffer
+	if err := printCheck(&out, madeUp(t)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "network-check.txt", out.String())
+}
+
+// Whoever reads the JSON finds the same, under names with units.
+func TestCheckJSON(t *testing.T) {
+	var out bytes.Buffer
+	c := networkCheckCmd{JSON: true}
+	err := c.report(streams{&out, &out}, madeUp(t), nil)
+	const outside = "the tun driver did not do what was asked: round trip: none came back instead of 100 ms ± 3 ms; loss down: 8.1% instead of 5% ± 1.4%"
+	if err == nil || err.Error() != outside {
+		t.Errorf("%v", err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"driver": "tun", "ok": false, "outside": outside,
+		"dial_asked_ms": 100., "dial_measured_ms": 103.217, "dial_within_ms": 8.4, "dial_verdict": "ok",
+		"round_trip_measured_ms": nil, "loss_down_measured_percent": 8.1, "loss_down_verdict": "outside",
+		"rate_up_measured_bit_s": 1.888e9, "rate_up_verdict": "not judged",
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v, want %v", name, v, want)
+		}
+	}
+}
+
+func TestDriversTable(t *testing.T) {
+	var out bytes.Buffer
+	refused := badnet.Cannot("this kernel allows no private networks to unprivileged programs (kernel.unprivileged_userns_clone is 0): run it with sudo")
+	if err := printDrivers(streams{out: &out}, network.RefusedDrivers(refused)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "network-drivers.txt", out.String())
+}
+
+func TestCheckRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"5g":                       `unknown network preset "5g"; there are`,
+		"delay=5":                  "delay=5: unreadable duration; write a number and its unit",
+		"delay=5ms 3g":             `"3g" has no value`,
+		"loss=1% --driver=proxy":   "the proxy driver can't lose packets (loss=1%), since a proxy sees none",
+		"delay=20ms --driver=what": `--driver must be one of "auto","netem","tun","proxy"`,
+		"":                         `expected "<profile> ..."`,
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"network", "check"}, strings.Fields(text)...), &stdout, &stderr)
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		usage := text == "" || strings.Contains(text, "what")
+		if want := map[bool]int{true: exitUsage, false: exitNoNetwork}[usage]; code != want {
+			t.Errorf("%s: exit code %d, want %d", text, code, want)
+		}
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, want) || stdout.Len() > 0 {
+			t.Errorf("%s: stdout %q, stderr %q", text, &stdout, last)
+		}
+	}
+}
+
+// A busy machine may be outside of 1 ms, but not far.
+func TestCheckMeasures(t *testing.T) {
+	out, code := programOutput(t, "network", "check", "delay=20ms", "--driver=tun", "--json")
+	if code == exitNoNetwork {
+		t.Skip("no private network with tun here")
+	}
+	var got struct {
+		Driver string
+		Dial   float64 `json:"dial_measured_ms"`
+		Trip   float64 `json:"round_trip_measured_ms"`
+		Up     float64 `json:"loss_up_measured_percent"`
+		Down   float64 `json:"loss_down_measured_percent"`
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("exit code %d, %q: %v", code, out, err)
+	}
+	for what, v := range map[string]float64{"dial": got.Dial, "round trip": got.Trip} {
+		if v < 40 || v > 60 {
+			t.Errorf("%s: %g ms, want 40", what, v)
+		}
+	}
+	if got.Driver != badnet.TUN || max(got.Up, got.Down) > 5 || code > 1 {
+		t.Errorf("exit code %d, %+v", code, got)
+	}
+}
+
+func TestDrivers(t *testing.T) {
+	out, code := programOutput(t, "network", "drivers")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != 0 || !strings.HasPrefix(lines[len(lines)-1], "auto takes ") {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	for _, name := range badnet.Drivers()[1:] {
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+" ") }) {
+			t.Errorf("no line for %s in %q", name, out)
+		}
+	}
+}
+
+// programOutput runs the program in a process, which a private network needs.
+func programOutput(t *testing.T, args ...string) (stdout string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	t.Logf("%s", &stderr)
+	return string(out), cmd.ProcessState.ExitCode()
+}

@@ -1,0 +1,119 @@
+package network
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+)
+
+// perfect is what a perfect driver would show of a profile.
+func perfect(p badnet.Profile) measurement {
+	s := scheduleOf(p)
+	times := func(d time.Duration, n int) sample {
+		if back(p) == 0 {
+			return sample{sent: n}
+		}
+		return sample{n, slices.Repeat([]time.Duration{d}, n)}
+	}
+	of := func(l badnet.Link) (w way) {
+		const n = 10_000
+		arrived := int(n * (1 - l.Loss))
+		w.packets = counts{
+			sent: n, arrived: arrived,
+			copies: int(float64(arrived) * l.Duplicate), overtook: int(float64(arrived) * l.Reorder),
+			delays: slices.Repeat([]time.Duration{l.Delay + lasts(tinyPacket, l.Rate)}, arrived),
+		}
+		w.rate = blast{bits: float64(l.Rate), between: blastFor}
+		return w
+	}
+	return measurement{dials: times(s.dial, s.dials), trips: times(s.trip, s.probes), up: of(p.Up), down: of(p.Down)}
+}
+
+func outside(p badnet.Profile, m measurement) (names []string) {
+	for _, f := range judge(p, m) {
+		if f.Verdict() == Outside {
+			names = append(names, strings.TrimSpace(f.What+" "+f.Way))
+		}
+	}
+	return names
+}
+
+func TestJudgeCheck(t *testing.T) {
+	parse := func(text string) badnet.Profile {
+		p, err := badnet.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for asked, others := range map[string]map[string]string{ // what is there instead, and what is outside then
+		"none":                {"none": "", "delay=1ms": "dial, round trip", "delay=400us": ""},
+		"delay=50ms":          {"delay=51ms": "", "delay=52ms": "dial, round trip", "delay=50ms loss=1%": "loss up, loss down", "blackhole": "dial, round trip, loss up, loss down"},
+		"up.delay=50ms":       {"up.delay=50ms": "", "down.delay=50ms": "delay up, delay down"},
+		"blackhole":           {"blackhole": "", "lossy": "dial, round trip, loss up, loss down"},
+		"loss=5%":             {"loss=5.8%": "", "loss=6.5%": "loss up, loss down", "up.loss=5%": "loss down"},
+		"loss=5%,burst=10":    {"loss=7%": "", "loss=10%": "loss up, loss down"},
+		"rate=10mbit":         {"rate=9.9mbit": "", "rate=9.7mbit": "rate up, rate down"},
+		"delay=20ms":          {"delay=20ms duplicate=1%": "duplicates up, duplicates down", "delay=20ms reorder=1%": "reordered up, reordered down"},
+		"delay=30ms loss=99%": {"delay=30ms loss=99%": ""},
+	} {
+		for there, want := range others {
+			if got := strings.Join(outside(parse(asked), perfect(parse(there))), ", "); got != want {
+				t.Errorf("asked %s, and there is %s: outside is %q, want %q", asked, there, got, want)
+			}
+		}
+	}
+	for _, preset := range badnet.Presets() {
+		if got := outside(preset.Profile, perfect(preset.Profile)); got != nil {
+			t.Errorf("%s: outside is %q", preset.Name, got)
+		}
+	}
+}
+
+// What a machine can't offer or take says nothing about the network.
+func TestJudgeCheckOfTheNetworkAlone(t *testing.T) {
+	l := badnet.Link{Rate: 1e12}
+	p := badnet.Profile{Up: l, Down: l}
+	m := perfect(p)
+	m.up.rate = blast{bits: 1e9, between: blastFor, note: "only 2 Gbit/s were sent"}
+	m.down.packets.arrived /= 2
+	m.down.packets.overflow = m.down.packets.arrived
+	if got := outside(p, m); got != nil {
+		t.Errorf("outside is %q", got)
+	}
+}
+
+func TestOvertakers(t *testing.T) {
+	for want, order := range [][]int{nil, {0, 2, 1, 3}, {2, 1, 0, 3}, {1, 0, 5, 2, 4, 3}} {
+		if got := overtakers(order); got != want {
+			t.Errorf("%v: %d overtook, want %d", order, got, want)
+		}
+	}
+}
+
+// A proxy can be measured anywhere.
+func TestCheckProxy(t *testing.T) {
+	p, err := badnet.Parse("delay=20ms up.rate=4mbit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check, err := CheckProxy(t.Context(), p, "a test asks for it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var what []string
+	for _, f := range check.Figures {
+		what = append(what, strings.TrimSpace(f.What+" "+f.Way))
+	}
+	const want = "dial, round trip, round trip p99, rate up, throughput down"
+	if got := strings.Join(what, ", "); got != want {
+		t.Errorf("measured %s, want %s", got, want)
+	}
+	trip := check.Figures[1]
+	if trip.Measured == nil || *trip.Measured < 39 || *trip.Measured > 200 {
+		t.Errorf("round trip: %s", trip.MeasuredText())
+	}
+}
