@@ -7,11 +7,48 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/netem"
 	"gotimeout/internal/badnet/tun"
 )
 
-// withNetem measures the kernel's driver, where there is one.
-func withNetem() error { return nil }
+// withNetem measures the kernel's driver, where there is one. It makes all
+// addresses of the loopback bad, so that toxiproxy isn't beside it.
+func withNetem() error {
+	d, err := netem.Open("lo")
+	if err != nil {
+		fmt.Printf("netem: %v\n\n", err)
+		return nil
+	}
+	fmt.Print("netem:\n\n")
+	header()
+	for _, delay := range []time.Duration{10, 50, 200} {
+		if err := apply(d, "delay="+(delay*time.Millisecond).String()); err != nil {
+			return err
+		}
+		if err := alone("netem", delay*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err := losses(d, "netem"); err != nil {
+		return err
+	}
+	fmt.Println()
+	return d.Close()
+}
+
+// alone measures the round trips of a driver with nothing beside it.
+func alone(name string, delay time.Duration) error {
+	l, err := echo("127.0.0.1")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	trips, _, err := pings(l.Addr().String(), 200, 4, max(4*delay, 200*time.Millisecond))
+	p50, p99 := off(trips, 2*delay)
+	row("delay="+delay.String()+", off p50, p99", name, ms(2*delay), ms(p50)+", "+ms(p99), "0.5 ms, 2 ms",
+		p50 <= 500*time.Microsecond && p99 <= 2*time.Millisecond)
+	return err
+}
 
 // withTUN measures the tun driver, and toxiproxy in turns with it.
 func withTUN() error {
