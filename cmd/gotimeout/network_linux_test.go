@@ -37,7 +37,7 @@ func users(t *testing.T, test func(t *testing.T, prefix []string)) {
 // Debian; a container's is often root's alone.
 func asNobody(t *testing.T) []string {
 	t.Helper()
-	const script = `mknod "$0/tun" c 10 200 && chmod 666 "$0/tun" && mount --bind "$0/tun" /dev/net/tun &&
+	const script = `{ [ -e "$0/tun" ] || mknod "$0/tun" c 10 200; } && chmod 666 "$0/tun" && mount --bind "$0/tun" /dev/net/tun &&
 		exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`
 	return []string{"unshare", "-m", "sh", "-c", script, openDir(t)}
 }
