@@ -50,13 +50,16 @@ func alone(name string, delay time.Duration) error {
 	return err
 }
 
+// rounds are as many as keep a pause of the machine in one of them.
+const rounds = 5
+
 // withTUN measures the tun driver, and toxiproxy in turns with it.
 func withTUN() error {
 	d, err := tun.Open(1)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("200 connections, each pings 64 bytes once in a period of two round trips, at least 200 ms; how far a round trip is off, median of 3 rounds in turns:\n\n")
+	fmt.Printf("200 connections, each pings 64 bytes once in a period of two round trips, at least 200 ms; how far a round trip is off, median of %d rounds in turns:\n\n", rounds)
 	header()
 	for _, delay := range []time.Duration{10, 50, 200} {
 		if err := delays(d, "tun", delay*time.Millisecond); err != nil {
@@ -113,8 +116,8 @@ func delays(d badnet.Driver, name string, delay time.Duration) error {
 	}
 	defer proxy.Stop()
 	var offP50, offP99 [2]time.Duration
-	var rounds [2][2][]time.Duration
-	for range 3 {
+	var all [2][2][]time.Duration
+	for range rounds {
 		for i, addr := range []string{bad.Addr().String(), proxy.Listen} {
 			period := max(2*asked, 200*time.Millisecond)
 			trips, _, err := pings(addr, 200, int(max(3, 2*time.Second/period)), period)
@@ -122,8 +125,8 @@ func delays(d badnet.Driver, name string, delay time.Duration) error {
 				return err
 			}
 			p50, p99 := off(trips, asked)
-			rounds[i][0], rounds[i][1] = append(rounds[i][0], p50), append(rounds[i][1], p99)
-			offP50[i], offP99[i] = median(rounds[i][0]), median(rounds[i][1])
+			all[i][0], all[i][1] = append(all[i][0], p50), append(all[i][1], p99)
+			offP50[i], offP99[i] = median(all[i][0]), median(all[i][1])
 		}
 	}
 	what, text := "delay="+delay.String(), ms(asked)
