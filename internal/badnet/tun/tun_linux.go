@@ -15,7 +15,8 @@ import (
 // TUN is the driver. It implements badnet.Driver.
 type TUN struct {
 	device int
-	wake   int // an eventfd: something is to be done
+	last   time.Time // when the loop read a packet
+	wake   int       // an eventfd: something is to be done
 
 	mu      sync.Mutex // for network, which the loop holds but while it waits
 	network *network
@@ -108,6 +109,9 @@ func (t *TUN) loop() {
 		if !ok {
 			return
 		}
+		if wait < 0 && time.Since(t.last) < linger {
+			continue
+		}
 		t.sleep(wait)
 	}
 }
@@ -164,7 +168,8 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 			t.network.dropped++
 			continue
 		}
-		if t.network.send(time.Now(), frame[:n], vnet) {
+		t.last = time.Now()
+		if t.network.send(t.last, frame[:n], vnet) {
 			t.write(frame[:n])
 		}
 	}
