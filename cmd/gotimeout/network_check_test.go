@@ -23,7 +23,7 @@ func madeUp(t *testing.T) *network.Check {
 	v := func(f float64) *float64 { return &f }
 	return &network.Check{
 		Driver: badnet.TUN, Profile: p,
-		Why: "it works here; not so netem: this kernel has no netem (specified qdisc kind is unknown): sudo modprobe sch_netem",
+		Why: "it works here, which can't be said of netem: this kernel has no netem (sudo modprobe sch_netem)",
 		Figures: []network.Figure{
 			{What: "dial (mean)", Unit: network.Millis, Asked: v(100), Measured: v(103.217), Within: 8.4},
 			{What: "round trip", Unit: network.Millis, Asked: v(100), Within: 3},

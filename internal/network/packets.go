@@ -49,7 +49,7 @@ func because(driver string, failed []error) string {
 	case len(failed) == 0:
 		return "it is the first choice, and works here"
 	}
-	return "it works here; not so " + sentence(errors.Join(failed...))
+	return "it works here, which can't be said of " + sentence(errors.Join(failed...))
 }
 
 // packets is the medium of a private network.

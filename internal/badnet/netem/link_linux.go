@@ -104,5 +104,5 @@ func (m missing) Error() string {
 	if m == "bpf" {
 		module = "cls_bpf"
 	}
-	return fmt.Sprintf("this kernel has no %s (modprobe %s, or --network-driver tun)", string(m), module)
+	return fmt.Sprintf("this kernel has no %s (sudo modprobe %s)", string(m), module)
 }
