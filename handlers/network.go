@@ -84,7 +84,8 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err == nil:
-		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", l.Network.State().Profile)
+		path := l.Network.State().Of(q["backend"])
+		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", path.Profile, "round_trip_ms", *path.RoundTrip)
 		l.network(w, r)
 	case errors.Is(err, badnet.ErrBackend):
 		badParameter(w, r, err)

@@ -1,6 +1,7 @@
 package badnet
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -10,10 +11,21 @@ const None = "none"
 
 // Preset is a Profile with a name.
 type Preset struct {
-	Name    string  `json:"name"`
-	Doc     string  `json:"doc"`    // one sentence
-	Source  string  `json:"source"` // of the figures
-	Profile Profile `json:"profile"`
+	Name    string
+	Doc     string // one sentence
+	Source  string // of the figures
+	Profile Profile
+}
+
+// MarshalJSON adds what the delays make of a round trip.
+func (p Preset) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name      string  `json:"name"`
+		Doc       string  `json:"doc"`
+		Source    string  `json:"source"`
+		Profile   Profile `json:"profile"`
+		RoundTrip float64 `json:"round_trip_ms"`
+	}{p.Name, p.Doc, p.Source, p.Profile, float64(p.Profile.RoundTrip()) / float64(time.Millisecond)})
 }
 
 const (
