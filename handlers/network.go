@@ -70,8 +70,7 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, r, err)
 		return
 	}
-	// A caller who has left leaves no change half made.
-	ctx := context.WithoutCancel(r.Context())
+	ctx := r.Context()
 	if r.Method == http.MethodDelete {
 		err = l.Network.Reset(ctx, q["backend"])
 	} else {
@@ -87,6 +86,7 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 		path := l.Network.State().Of(q["backend"])
 		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", path.Profile, "round_trip_ms", *path.RoundTrip)
 		l.network(w, r)
+	case ctx.Err() != nil: // nobody is there for an answer, and the network is what it was
 	case errors.Is(err, badnet.ErrBackend):
 		badParameter(w, r, err)
 	case errors.Is(err, badnet.ErrCannot):

@@ -67,7 +67,7 @@ func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
 func (c *networkCheckCmd) inside(ctx context.Context, to streams, profile badnet.Profile) error {
 	process, err := private.Enter(false)
 	if err != nil {
-		return refuse(to, err)
+		return exitStatus(exitNoNetwork) // the outside tells
 	}
 	loopback, err := network.OpenLoopback(c.Driver, profile, 1)
 	if err != nil {

@@ -12,7 +12,7 @@ type networkDriversCmd struct{}
 func (networkDriversCmd) Run(to streams) error {
 	if private.Inside() {
 		if _, err := private.Enter(false); err != nil {
-			return refuse(to, err)
+			return exitStatus(exitNoNetwork) // the outside tells
 		}
 		return printDrivers(to, network.TryDrivers())
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gotimeout/internal/receipt"
 )
 
 // users runs a test as this user and, where that is root, as nobody; prefix is
@@ -204,6 +208,105 @@ func TestNetworkToAServerThatIsDown(t *testing.T) {
 	}
 }
 
+// ends ends a lab by a signal, and sees that it ends well.
+func ends(t *testing.T, cmd running) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// Whoever ends a service signals all of its processes: one signal is one, the
+// request in flight is finished, and new ones find no port.
+func TestNetworkGrace(t *testing.T) {
+	needPackets(t, nil)
+	p, cmd := lab(t, nil, "--network=none")
+	inside := child(t, cmd.Process.Pid)
+	answered := make(chan int, 1)
+	go func() {
+		resp, err := http.Get(p.url + "/baseline?delay=2s")
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	p.await(t, "in flight", func(c receipt.Counts) bool { return c.InFlight == 1 })
+	for _, pid := range []int{inside, cmd.Process.Pid} {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://")); err == nil; conn, err = net.Dial("tcp", strings.TrimPrefix(p.url, "http://")) {
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the port still listens")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("the request in flight was answered %d", status)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// Who stops it while it measures is told of no failure.
+func TestNetworkStoppedEarly(t *testing.T) {
+	needPackets(t, nil)
+	cmd := command(t, nil, "serve", "--addr=127.0.0.1:0", "--network=delay=400ms")
+	var log lockedBuffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(log.String(), "name=db") && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || strings.Contains(log.String(), "did not take") {
+		t.Errorf("%v: %s", err, &log)
+	}
+}
+
+// What the user ignores, as by nohup, the command ignores too.
+func TestNetworkRunKeepsIgnoredSignals(t *testing.T) {
+	needPackets(t, nil)
+	prefix := []string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}
+	out, err := command(t, prefix, "network", "run", "none", "--", "sh", "-c", "kill -HUP $$; echo survived").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "survived") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestNetworkRunRefuses(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"3g", "--sed", "5", "--", "true"}, "unknown flag --sed: there are --driver and --seed"},
+		{[]string{"5g", "--", "true"}, "unknown network preset"},
+		{[]string{"delay=1ms", "los=1%", "--", "true"}, "(what stands before -- is the profile)"},
+		{[]string{"3g", "--"}, "there is no command: write it after --"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"network", "run"}, test.args...), &stdout, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), test.want) {
+			t.Errorf("%v: exit code %d: %s", test.args, code, &stderr)
+		}
+	}
+}
+
 // However one of the two processes ends, also in the middle of a change, the
 // other ends and the port is free.
 func TestNetworkKilled(t *testing.T) {
@@ -295,6 +398,7 @@ func TestNetworkWithoutNamespaces(t *testing.T) {
 	const remedy = "user.max_user_namespaces is 0): run it with sudo, or sudo sysctl user.max_user_namespaces=10000"
 
 	_, cmd := lab(t, prefix, "--network=delay=50ms")
+	defer ends(t, cmd)
 	if !strings.Contains(cmd.log, remedy) || !strings.Contains(cmd.log, "msg=network driver=proxy") {
 		t.Errorf("the log is %s", cmd.log)
 	}

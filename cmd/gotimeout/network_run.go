@@ -27,10 +27,11 @@ own network is neither touched nor reachable from in there, nor is ::1. Whatever
 the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
-  gotimeout network run delay=50ms -- sh -c 'memcached & sleep 1; my-benchmark'
+  gotimeout network run delay=50ms -- sh -c 'memcached & sleep 1; benchmark'
 
 The exit status is the command's, or 125 where there is no such network here. A
-summary comes at the end, on stderr.`
+summary comes at the end, on stderr. Of the files that you have open, the command
+gets all but number 3.`
 }
 
 // exitNoNetwork is the exit status where the command was not run, as that of
@@ -44,12 +45,13 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 	if i := slices.Index(c.Command, "--"); i >= 0 {
 		words, c.Command = append(words, c.Command[:i]...), c.Command[i+1:]
 	}
-	profile, err := badnet.Parse(strings.Join(words, " "))
+	profile, err := profileBefore(words)
 	if err == nil && len(c.Command) == 0 {
 		err = errors.New("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
 	if err != nil {
-		return refuse(to, err)
+		fmt.Fprintf(to.err, "gotimeout: %v\n", err)
+		return exitStatus(exitUsage)
 	}
 	if private.Inside() {
 		return c.inside(ctx, to, profile)
@@ -61,11 +63,25 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 	return exitStatus(status)
 }
 
+// profileBefore reads the words before the command.
+func profileBefore(words []string) (badnet.Profile, error) {
+	for _, word := range words {
+		if strings.HasPrefix(word, "-") {
+			return badnet.Profile{}, fmt.Errorf("unknown flag %s: there are --driver and --seed", word)
+		}
+	}
+	profile, err := badnet.Parse(strings.Join(words, " "))
+	if err != nil && len(words) > 1 {
+		err = fmt.Errorf("%w (what stands before -- is the profile)", err)
+	}
+	return profile, err
+}
+
 // inside runs the command in the private network.
 func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile) error {
 	process, err := private.Enter(true)
 	if err != nil {
-		return refuse(to, err)
+		return exitStatus(exitNoNetwork) // the outside tells
 	}
 	loopback, err := network.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {

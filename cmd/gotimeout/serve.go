@@ -46,6 +46,9 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	defer listener.Close()
+	if process != nil {
+		ctx = signalled(ctx, process)
+	}
 	network, err := openNetwork(settings, listener, process, log)
 	if err != nil {
 		return err
@@ -64,7 +67,10 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		Backends: bench.health, Token: os.Getenv("GOTIMEOUT_TOKEN"), Log: log,
 	}
 	if network != nil {
-		if err := begin(ctx, network, settings, log); err != nil {
+		if err := begin(ctx, network, settings, log); ctx.Err() != nil {
+			log.Info("stopped before it served")
+			return nil
+		} else if err != nil {
 			return err
 		}
 		lab.Network = network

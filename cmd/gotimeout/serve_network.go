@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"syscall"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
@@ -30,7 +31,7 @@ func listen(addr string) (net.Listener, *private.Process, error) {
 	}
 	process, err := private.Enter(false)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, exitStatus(exitFailure) // the outside tells
 	}
 	defer process.Files[0].Close()
 	l, err := net.FileListener(process.Files[0])
@@ -52,11 +53,14 @@ func openNetwork(s settings, listener net.Listener, process *private.Process, lo
 		if err != nil {
 			return nil, errors.Join(process.Refuse(err.Error()), exitStatus(exitFailure))
 		}
-		return n, nil
+		return n, process.Ready()
 	}
 	status, err := inside(s, listener)
 	var refused *private.RefusedError
 	switch {
+	case err == nil && status > 128:
+		log.Error("the process in the private network was killed", "signal", status-128)
+		return nil, exitStatus(status)
 	case err == nil:
 		return nil, exitStatus(status)
 	case !errors.As(err, &refused):
@@ -68,14 +72,45 @@ func openNetwork(s settings, listener net.Listener, process *private.Process, lo
 	return network.Proxies("no private network can be had here: " + err.Error())
 }
 
-// inside runs this program in a private network.
+// inside runs this program in a private network. The listener is that one's
+// alone when it serves; where it can't be had, it is still this one's.
 func inside(s settings, listener net.Listener) (status int, err error) {
-	file, err := listener.(*net.TCPListener).File()
+	tcp := listener.(*net.TCPListener)
+	file, err := tcp.File()
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
-	return private.Run(private.Outside{Files: []*os.File{file}, Servers: s.servers()})
+	status, err = private.Run(private.Outside{
+		Files: []*os.File{file}, Servers: s.servers(),
+		Ready: func() { file.Close(); tcp.Close() },
+	})
+	if err != nil {
+		return 0, errors.Join(err, nonblocking(tcp))
+	}
+	return status, nil
+}
+
+// nonblocking undoes what handing a file to a process does to it: an Accept that
+// blocks couldn't be ended (https://go.dev/issue/24942).
+func nonblocking(l *net.TCPListener) error {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { _ = syscall.SetNonblock(int(fd), true) })
+}
+
+// signalled returns a context that is done when the outside is sent a signal. A
+// second one ends this process at once, as it would without a network.
+func signalled(ctx context.Context, process *private.Process) context.Context {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		<-process.Signals
+		cancel()
+		os.Exit(128 + int(<-process.Signals))
+	}()
+	return ctx
 }
 
 // servers are the real ones, which the inside is to reach.
@@ -102,7 +137,11 @@ func hostPort(u *url.URL) string {
 
 // begin makes the network as bad as asked, and says how bad that is.
 func begin(ctx context.Context, n *network.Network, s settings, log *slog.Logger) error {
-	if err := n.Set(ctx, "", s.profile); err != nil {
+	err := n.Set(ctx, "", s.profile)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("the network can't be made: %w (this driver, because %s)", err, n.State().Why)
 	}
 	state := n.State()

@@ -23,7 +23,7 @@ const (
 // shaped and else over TCP. Its error is that the driver did not take: probes
 // came back sooner than the profile lets them, or none that had to.
 func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string) (*badnet.Calibration, error) {
-	expect := expectations(p)
+	expect, whole := expectations(p), ctx
 	ctx, cancel := context.WithTimeout(ctx, min(budget, expect.all))
 	defer cancel()
 	c := &badnet.Calibration{Sent: expect.probes}
@@ -54,6 +54,9 @@ func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string
 			cancel() // what hasn't come now has been lost, the dial too
 		}
 		dialing.Wait()
+	}
+	if err := whole.Err(); err != nil {
+		return nil, err
 	}
 	c.Lost = c.Sent - len(trips)
 	c.RoundTripP50, c.RoundTripP99 = percentile(trips, 50), percentile(trips, 99)

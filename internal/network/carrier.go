@@ -43,7 +43,7 @@ func (c *carrier) close() {
 
 func (c *carrier) accept(ctx context.Context) {
 	for {
-		conn, err := c.listener.Accept()
+		conn, err := accept(c.listener)
 		if err != nil {
 			return
 		}

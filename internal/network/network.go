@@ -114,6 +114,9 @@ func (n *Network) Reset(ctx context.Context, backend string) error {
 func (n *Network) change(ctx context.Context, backend string, edit func(map[string]badnet.Profile) badnet.Profile, changed badnet.Profile) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err // who asked for it has left while others had their turn
+	}
 	if backend != "" && !slices.Contains(n.backends, backend) {
 		return fmt.Errorf("%w %q: use %s", badnet.ErrBackend, backend, strings.Join(n.backends, ", "))
 	}

@@ -1,9 +1,12 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,5 +151,35 @@ func TestProbesOfASlowLink(t *testing.T) {
 		if e.probes != want {
 			t.Errorf("%s: %d probes, %s apart; want %d", text, e.probes, e.gap, want)
 		}
+	}
+}
+
+// tired fails to accept a few times, as where too many files are open.
+type tired struct {
+	net.Listener
+	failures int
+}
+
+func (l *tired) Accept() (net.Conn, error) {
+	if l.failures--; l.failures >= 0 {
+		return nil, syscall.EMFILE
+	}
+	return nil, net.ErrClosed
+}
+
+func TestAcceptGoesOn(t *testing.T) {
+	l := &tired{failures: 3}
+	if _, err := accept(l); !errors.Is(err, net.ErrClosed) || l.failures != -1 {
+		t.Errorf("%v with %d failures to go", err, l.failures)
+	}
+}
+
+// Who leaves while others change the network has changed nothing.
+func TestCallersWhoLeft(t *testing.T) {
+	n, m := fake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Set(ctx, "", profile(t, "lossy")); !errors.Is(err, context.Canceled) || m.applied != "" {
+		t.Errorf("%v, and %s was applied", err, m.applied)
 	}
 }

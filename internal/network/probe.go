@@ -64,11 +64,23 @@ func (e *echo) serveUDP() {
 	}
 }
 
+// accept accepts, also after there were too many files open for a while. Its
+// error is that the listener is closed.
+func accept(l net.Listener) (net.Conn, error) {
+	for {
+		conn, err := l.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 func (e *echo) serveTCP() {
 	var conns sync.Map
 	defer conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	for {
-		conn, err := e.tcp.Accept()
+		conn, err := accept(e.tcp)
 		if err != nil {
 			return
 		}

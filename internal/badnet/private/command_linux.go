@@ -25,7 +25,7 @@ const (
 func (p *Process) Command(args []string) (status int, err error) {
 	// What the terminal sends is for the command, which it reaches too.
 	dropped := make(chan os.Signal, 1)
-	signal.Notify(dropped, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	notify(dropped, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(dropped)
 	path, err := exec.LookPath(args[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
@@ -63,8 +63,8 @@ func start(path string, args []string) (*os.Process, error) {
 	return os.StartProcess(path, args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 }
 
-// dropCapabilities keeps this thread's own from what it starts: those of root
-// are none of ours, and come from being root.
+// dropCapabilities keeps this thread's own from what it starts. A root's
+// commands have them by being root's.
 func dropCapabilities() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

@@ -1,6 +1,7 @@
 package private
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // Process is this process, inside of a private network.
 type Process struct {
 	Files   []*os.File            // that were handed in
-	Signals <-chan syscall.Signal // that the outside was sent, where this is the first of its processes
+	Signals <-chan syscall.Signal // that the outside was sent, and means for this process
 
 	socket socket
 
@@ -38,7 +39,9 @@ type dialed struct {
 func Inside() bool { return os.Getenv(insideEnv) != "" }
 
 // Enter brings the private network up that this process is inside of, and must
-// be called once. Processes is what Run was called with.
+// be called once. Processes is what Run was called with. SIGINT and SIGTERM come
+// by Signals from then on. Its error has been told to the outside, whose Run
+// returns it.
 func Enter(processes bool) (*Process, error) {
 	files, err := strconv.Atoi(os.Getenv(insideEnv))
 	if err != nil {
@@ -58,11 +61,18 @@ func Enter(processes bool) (*Process, error) {
 	for i := range files {
 		p.Files = append(p.Files, os.NewFile(uintptr(first+1+i), "handed in"))
 	}
+	// What comes here by itself comes to the outside too, which passes it on.
+	notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM)
 	go p.listen(signals)
 	if processes {
 		ownProc()
 	}
-	return p, up()
+	if err := up(); err != nil {
+		err = refusal(err)
+		_ = p.Refuse(err.Error())
+		return nil, err
+	}
+	return p, nil
 }
 
 // ownProc shows the processes inside, and no others, under /proc. A container
@@ -101,6 +111,10 @@ func Sysctl(name, value string) error {
 	return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
 }
 
+// Ready tells the outside that the work begins, and that nothing is to take its
+// place any more.
+func (p *Process) Ready() error { return p.socket.send(message{Ready: true}, nil) }
+
 // Refuse tells the outside that the private network is of no use, and why: its
 // Run returns that. This process must end then.
 func (p *Process) Refuse(reason string) error { return p.socket.send(message{Refused: reason}, nil) }
@@ -112,6 +126,9 @@ func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		return nil, err
 	}
 	if err := p.socket.send(message{ID: id, Dial: &Server{network, addr}}, nil); err != nil {
+		p.mu.Lock()
+		delete(p.waiting, id)
+		p.mu.Unlock()
 		return nil, err
 	}
 	select {
@@ -161,13 +178,15 @@ func (p *Process) listen(signals chan<- syscall.Signal) {
 		}
 		d := dialed{file: file}
 		if file == nil {
-			d.err = errors.New(m.Error)
+			d.err = errors.New(cmp.Or(m.Error, "the connection could not be handed over: too many open files"))
 		}
 		p.mu.Lock()
 		answer := p.waiting[m.ID]
 		delete(p.waiting, m.ID)
 		p.mu.Unlock()
-		answer <- d
+		if answer != nil {
+			answer <- d
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ const insideEnv = "GOTIMEOUT_INSIDE"
 // Outside is what the process outside gives the one inside.
 type Outside struct {
 	Files     []*os.File // handed in, in their order
+	Ready     func()     // is called when the inside has begun its work: nothing takes its place any more
 	Servers   []Server   // that the inside may be connected to
 	Processes bool       // for a command: the inside is the first of processes of its own, which end with it
 }
@@ -49,8 +50,11 @@ func Run(o Outside) (status int, err error) {
 	defer ours.close()
 	cmd := command(o, theirs)
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
+	notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(signals)
+	if o.Processes {
+		defer keepTerminal()()
+	}
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -58,15 +62,18 @@ func Run(o Outside) (status int, err error) {
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	go pass(signals, ended, func(s syscall.Signal) {
-		if o.Processes {
-			_ = ours.send(message{Signal: int(s)}, nil)
-		} else {
-			_ = cmd.Process.Signal(s) // it may have ended
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case s := <-signals:
+				o.pass(s.(syscall.Signal), ours, cmd.Process)
+			}
 		}
-	})
+	}()
 
-	refused := ours.answer(o.Servers) // until the child has closed its end
+	refused := ours.answer(o) // until the child has closed its end
 	err = cmd.Wait()
 	if refused != "" {
 		return 0, &RefusedError{refused}
@@ -113,18 +120,42 @@ func privileged() bool {
 	return data[0].Effective&need == need
 }
 
-// pass passes signals on, but for those that the terminal has sent to the child
-// too, which is in the same process group: it would take them for two.
-func pass(signals <-chan os.Signal, ended <-chan struct{}, on func(syscall.Signal)) {
-	for {
-		select {
-		case <-ended:
-			return
-		case s := <-signals:
-			if (s == unix.SIGINT || s == unix.SIGQUIT) && foreground() {
-				continue
+// notify is signal.Notify for those signals that this process doesn't ignore,
+// as nohup makes it do: what it starts ignores them too.
+func notify(to chan<- os.Signal, signals ...os.Signal) {
+	for _, s := range signals {
+		if !signal.Ignored(s) {
+			signal.Notify(to, s)
+		}
+	}
+}
+
+// pass passes a signal on. The socket carries those that others may have sent to
+// the inside as well, as a terminal does and whoever ends a whole group: it
+// would take them for two. A command gets the terminal's by itself.
+func (o Outside) pass(s syscall.Signal, inside socket, child *os.Process) {
+	keys := s == unix.SIGINT || s == unix.SIGQUIT
+	switch {
+	case o.Processes && keys && foreground():
+	case o.Processes, s == unix.SIGINT, s == unix.SIGTERM:
+		_ = inside.send(message{Signal: int(s)}, nil)
+	default:
+		_ = child.Signal(s) // it may have ended
+	}
+}
+
+// keepTerminal returns what gives the terminal back to this process group, if it
+// has it now: a shell inside can't, for whom the group has no number.
+func keepTerminal() (restore func()) {
+	if !foreground() {
+		return func() {}
+	}
+	return func() {
+		signal.Ignore(unix.SIGTTOU) // which it would be sent for that
+		for fd := range 3 {
+			if unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, unix.Getpgrp()) == nil {
+				return
 			}
-			on(s.(syscall.Signal))
 		}
 	}
 }

@@ -33,6 +33,9 @@ func explain(err error, sysctl func(name string) string) string {
 			}
 		}
 		return "this system has too many namespaces already (the user.max_*_namespaces): end some, or raise the bounds with sudo sysctl"
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
+		return "this system lets no settings of a network be written (/proc/sys is read-only), as in most containers: " +
+			"run it outside of the container, or give that --privileged"
 	case errors.Is(err, unix.EPERM) && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return "AppArmor allows no private networks to unprivileged programs (kernel.apparmor_restrict_unprivileged_userns is 1): " +
 			"run it with sudo, or install the profile scripts/apparmor/gotimeout, or sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"

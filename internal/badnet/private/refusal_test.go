@@ -26,8 +26,9 @@ func TestExplain(t *testing.T) {
 			[]string{"AppArmor", "scripts/apparmor/gotimeout", "sudo"}},
 		"Debian's old setting": {unix.EPERM, map[string]string{"kernel/unprivileged_userns_clone": "0"},
 			[]string{"kernel.unprivileged_userns_clone=1"}},
-		"a container": {unix.EPERM, nil, []string{"seccomp", "--security-opt"}},
-		"no support":  {unix.EINVAL, nil, []string{"CONFIG_USER_NS"}},
+		"a container":         {unix.EPERM, nil, []string{"seccomp", "--security-opt"}},
+		"a container's /proc": {unix.EROFS, nil, []string{"/proc/sys", "--privileged"}},
+		"no support":          {unix.EINVAL, nil, []string{"CONFIG_USER_NS"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := explain(&os.PathError{Op: "fork/exec", Path: "/proc/self/exe", Err: test.err}, func(name string) string { return test.sysctls[name] })

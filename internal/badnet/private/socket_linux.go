@@ -14,6 +14,7 @@ import (
 
 // message is what the two processes say to each other, one in a packet.
 type message struct {
+	Ready   bool    `json:"ready,omitempty"`   // the inside has begun its work
 	Refused string  `json:"refused,omitempty"` // the inside gives up, and why
 	Dial    *Server `json:"dial,omitempty"`    // the inside wants a connection
 	ID      uint64  `json:"id,omitempty"`      // of the Dial, and of its answer
@@ -65,6 +66,8 @@ func (s socket) send(m message, file *os.File) error {
 	if file != nil {
 		rights = unix.UnixRights(int(file.Fd()))
 	}
+	// The other end takes what it is sent, unless somebody has stopped it.
+	_ = s.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
 	_, _, err = s.conn.WriteMsgUnix(text, rights, nil)
 	return err
 }
@@ -90,7 +93,7 @@ const dialTimeout = 30 * time.Second
 
 // answer answers the inside's messages until it closes its end, and returns
 // why it gave up, if it did.
-func (s socket) answer(servers []Server) (refused string) {
+func (s socket) answer(o Outside) (refused string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var dials sync.WaitGroup
 	defer dials.Wait()
@@ -102,7 +105,9 @@ func (s socket) answer(servers []Server) (refused string) {
 			return refused
 		case m.Refused != "":
 			refused = m.Refused
-		case m.Dial != nil && slices.Contains(servers, *m.Dial):
+		case m.Ready && o.Ready != nil:
+			o.Ready()
+		case m.Dial != nil && slices.Contains(o.Servers, *m.Dial):
 			dials.Go(func() { s.dial(ctx, m.ID, *m.Dial) })
 		case m.Dial != nil:
 			_ = s.send(message{ID: m.ID, Error: "not one of the servers that were named"}, nil)

@@ -41,6 +41,7 @@ func Open(seed uint64) (badnet.Driver, error) {
 	}
 	if err != nil {
 		unix.Close(device)
+		unix.Close(t.wake)
 		return nil, fmt.Errorf("the tun driver: %w", err)
 	}
 	go t.loop()
