@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"syscall"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
@@ -86,19 +85,20 @@ func inside(s settings, listener net.Listener) (status int, err error) {
 		Ready: func() { file.Close(); tcp.Close() },
 	})
 	if err != nil {
-		return 0, errors.Join(err, nonblocking(tcp))
+		return 0, errors.Join(err, nonblocking(file))
 	}
 	return status, nil
 }
 
-// nonblocking undoes what handing a file to a process does to it: an Accept that
-// blocks couldn't be ended (https://go.dev/issue/24942).
-func nonblocking(l *net.TCPListener) error {
-	raw, err := l.SyscallConn()
+// nonblocking undoes what handing a file to a process does to it and to whoever
+// shares it: an Accept that blocks couldn't be ended (https://go.dev/issue/24942).
+// A listener that is made of it makes it non-blocking again.
+func nonblocking(file *os.File) error {
+	l, err := net.FileListener(file)
 	if err != nil {
 		return err
 	}
-	return raw.Control(func(fd uintptr) { _ = syscall.SetNonblock(int(fd), true) })
+	return l.Close()
 }
 
 // signalled returns a context that is done when the outside is sent a signal. A
