@@ -73,7 +73,7 @@ func (c *networkCheckCmd) inside(ctx context.Context, to streams, profile badnet
 	if err != nil {
 		return errors.Join(process.Refuse(oneLine(err)), exitStatus(exitNoNetwork))
 	}
-	check, err := loopback.Check(ctx)
+	check, err := loopback.Check(signalled(ctx, process))
 	return c.report(to, check, err)
 }
 
