@@ -24,8 +24,9 @@ func main() {
 
 // The exit codes beside 0.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // by a signal, as a shell's
 )
 
 type cli struct {

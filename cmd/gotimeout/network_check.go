@@ -73,7 +73,11 @@ func (c *networkCheckCmd) inside(ctx context.Context, to streams, profile badnet
 	if err != nil {
 		return errors.Join(process.Refuse(oneLine(err)), exitStatus(exitNoNetwork))
 	}
-	check, err := loopback.Check(signalled(ctx, process))
+	ctx = signalled(ctx, process)
+	check, err := loopback.Check(ctx)
+	if ctx.Err() != nil {
+		return exitStatus(exitInterrupted)
+	}
 	return c.report(to, check, err)
 }
 

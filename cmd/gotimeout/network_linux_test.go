@@ -418,3 +418,20 @@ func TestNetworkWithoutNamespaces(t *testing.T) {
 		}
 	}
 }
+
+// A signal to the process outside ends what goes on inside.
+func TestNetworkCheckInterrupted(t *testing.T) {
+	needPackets(t, nil)
+	cmd := command(t, nil, "network", "check", "delay=10s")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // it takes a minute
+	began := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted || time.Since(began) > 20*time.Second {
+		t.Errorf("%s after %s", cmd.ProcessState, time.Since(began))
+	}
+}
