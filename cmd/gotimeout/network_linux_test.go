@@ -263,7 +263,7 @@ func TestNetworkStoppedEarly(t *testing.T) {
 	needPackets(t, nil)
 	cmd := command(t, nil, "serve", "--addr=127.0.0.1:0", "--network=delay=400ms")
 	var log lockedBuffer
-	cmd.Stderr = &log
+	cmd.Stderr = io.MultiWriter(&log) // which writes, and so locks
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
