@@ -51,7 +51,7 @@ func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
 				return
 			}
 			rc.Wait(ctx)
-			rows[i] = rc.View()
+			rows[i] = l.resolved(rc)
 		})
 	}
 	all.Wait()

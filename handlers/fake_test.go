@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -28,10 +29,10 @@ func fakeOps(l *receipt.Ledger) []handlers.Op {
 		return func(context.Context) error { panic("boom") }
 	}
 	return []handlers.Op{
-		{Name: "http", Doc: "Waits.", Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true, Parts: parts(slow)},
-		{Name: "cache", Doc: "Is never slow.", NoDelay: cacheNoDelay, Parts: parts(slow)},
-		{Name: "db", Doc: "Waits, or computes.", Works: []string{"sleep", "cpu"}, Reports: 1, Seen: true, Busy: computes, Parts: parts(slow)},
-		{Name: "all", Doc: "Three <at> once.", Works: []string{"sleep", "cpu"}, Backends: []string{"aware", "deaf"},
+		{Name: "http", Doc: "Waits.", Dials: true, Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true, Parts: parts(slow)},
+		{Name: "cache", Doc: "Is never slow.", Dials: true, NoDelay: cacheNoDelay, Parts: parts(slow)},
+		{Name: "db", Doc: "Waits, or computes.", Dials: true, Works: []string{"sleep", "cpu"}, Reports: 1, Seen: true, Busy: computes, Parts: parts(slow)},
+		{Name: "all", Doc: "Three <at> once.", Dials: true, Works: []string{"sleep", "cpu"}, Backends: []string{"aware", "deaf"},
 			Reports: 3, Seen: true, Parts: parts(slow, slow, slow)},
 		{Name: "fails", Doc: "Fails.", Parts: parts(fails)},
 		{Name: "panics", Doc: "Panics.", Parts: parts(panics)},
@@ -47,7 +48,7 @@ func parts(parts ...func(handlers.Call) strategies.Op) []func(handlers.Call) str
 func slowOp(l *receipt.Ledger, c handlers.Call) strategies.Op {
 	return func(ctx context.Context) error {
 		c.Dialed()
-		defer c.Closed()
+		defer c.Closed("fin_by_us", netip.AddrPort{}, netip.AddrPort{})
 		rc := l.Get(c.Run)
 		rc.BackendBegan()
 		if c.DeafBackend {

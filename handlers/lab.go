@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"gotimeout/internal/receipt"
@@ -22,6 +23,7 @@ type Lab struct {
 	MaxTimeout time.Duration
 	Backends   func(ctx context.Context) []Backend // asks each backend how it is
 	Network    Network                             // nil: nothing lies between
+	Kernel     Kernel                              // nil: it doesn\'t show its sockets
 	Token      string                              // lets others than this machine change the network; "" lets nobody
 	Log        *slog.Logger
 }
@@ -34,6 +36,7 @@ type Op struct {
 	Works    []string // what work= may be, the default first; nil where there is no choice
 	Backends []string // what backend= may be, the default first; nil where there is no choice
 
+	Dials   bool            // it uses connections
 	Reports int             // how many backends report when they began and stopped
 	Seen    bool            // all its backends report
 	Busy    func(Call) bool // whether a call computes in this process; nil is never
@@ -47,14 +50,15 @@ type Op struct {
 
 // Call is one call of an op.
 type Call struct {
-	Delay                  time.Duration
-	Deaf                   bool // the op ignores its context
-	DeafBackend            bool // the backend ignores the client's disconnect
-	Work                   string
-	Run                    string        // the receipt's ID, by which a backend reports
-	IOTimeout              time.Duration // for the client's own timeouts, where over 0
-	Limit                  time.Duration // ends even a deaf call; far beyond every timeout
-	Dialed, Reused, Closed func()        // tell the receipt of connections
+	Delay                time.Duration
+	Deaf                 bool // the op ignores its context
+	DeafBackend          bool // the backend ignores the client's disconnect
+	Work                 string
+	Run                  string        // the receipt's ID, by which a backend reports
+	IOTimeout            time.Duration // for the client's own timeouts, where over 0
+	Limit                time.Duration // ends even a deaf call; far beyond every timeout
+	Dialed, Reused, Kept func()        // tell the receipt of connections
+	Closed               func(how string, local, remote netip.AddrPort)
 }
 
 // Longest bounds every run and every wait for one. Work that computes may take
@@ -76,6 +80,7 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/receipts", l.lastReceipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/backends", l.backends)
+	r.Get("/sockets", l.sockets)
 	r.Get("/network", l.network)
 	r.Put("/network", l.changeNetwork)
 	r.Delete("/network", l.changeNetwork)

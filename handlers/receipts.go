@@ -29,7 +29,7 @@ func (l *Lab) lastReceipts(w http.ResponseWriter, r *http.Request) {
 	}
 	views := []receipt.View{}
 	for _, rc := range l.Ledger.Last(limit) {
-		views = append(views, rc.View())
+		views = append(views, l.resolved(rc))
 	}
 	writeJSON(w, r, http.StatusOK, map[string]any{"receipts": views})
 }
@@ -56,5 +56,13 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	rc.Wait(ctx)
-	writeJSON(w, r, http.StatusOK, rc.View())
+	writeJSON(w, r, http.StatusOK, l.resolved(rc))
+}
+
+// resolved is a receipt with the ends of its connections as they turned out.
+func (l *Lab) resolved(rc *receipt.Receipt) receipt.View {
+	if l.Kernel != nil {
+		rc.Resolve(l.Kernel.Known)
+	}
+	return rc.View()
 }

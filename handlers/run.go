@@ -51,7 +51,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		return nil, err
 	}
 	call.Run = rc.ID()
-	call.Dialed, call.Reused, call.Closed = rc.ConnDialed, rc.ConnReused, rc.ConnClosed
+	call.Dialed, call.Reused, call.Kept, call.Closed = rc.ConnDialed, rc.ConnReused, rc.ConnKept, rc.ConnClosed
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
 	defer cancel()
 	ops := prepared(ctx, rc, p.op, call)

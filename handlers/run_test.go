@@ -92,7 +92,7 @@ func checkCell(t *testing.T, lab *handlers.Lab, name, family, ctx string, want c
 	if !v.Complete || *v.Ended != want.ended || *v.BackendEnded != want.backend || v.Goroutines != want.left {
 		t.Errorf("complete %t, ended %v, backend %v, %d left; want %+v", v.Complete, *v.Ended, *v.BackendEnded, v.Goroutines, want)
 	}
-	if v.Connections != (receipt.Connections{Dialed: 1, Closed: 1}) {
+	if v.Connections != (receipt.Connections{Dialed: 1, Closed: 1, FINByUs: 1}) {
 		t.Errorf("connections %+v, want those the op told of", v.Connections)
 	}
 }

@@ -3,6 +3,7 @@ package slowops_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,7 @@ func burst(t *testing.T, s subject, told *hooks, n int) {
 			c := s.call(fmt.Sprint("burst-", i), short)
 			c.Dialed = func() { told.dialed.Add(1); arrive() }
 			c.Reused = func() { told.reused.Add(1); arrive() }
-			c.Closed = func() { told.closed.Add(1) }
+			c.Closed = func(string, netip.AddrPort, netip.AddrPort) { told.closed.Add(1) }
 			if err := s.do(t.Context(), c); err != nil {
 				t.Error(err)
 			}
@@ -96,7 +97,7 @@ func TestHooksMayCall(t *testing.T) {
 
 			var closed atomic.Bool
 			last := s.call("closes", long)
-			last.Closed = func() { // perhaps after the test: without t
+			last.Closed = func(string, netip.AddrPort, netip.AddrPort) { // perhaps after the test: without t
 				_ = s.do(context.Background(), slowops.Call{Work: s.work})
 				closed.Store(true)
 			}

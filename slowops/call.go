@@ -2,6 +2,7 @@ package slowops
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"time"
 )
@@ -24,11 +25,13 @@ type Call struct {
 	// or it would be taken for the strategy's.
 	Limit time.Duration
 
-	// Dialed, Reused and Closed, where they are set, are called when the call
-	// dials a connection, takes one from the pool, or when the connection that
-	// it holds is closed. Closed may come from any goroutine, and also after
-	// the call has returned.
-	Dialed, Reused, Closed func()
+	// Dialed, Reused, Kept and Closed, where they are set, are called when the
+	// call dials a connection, takes one from the pool, gives one back, or when
+	// the connection that it holds is closed: how is one of the Ends, "" where the system doesn't
+	// tell. Closed may come from any goroutine, and also after the call has
+	// returned.
+	Dialed, Reused, Kept func()
+	Closed               func(how string, local, remote netip.AddrPort)
 }
 
 // context returns the context that the call is to honour.

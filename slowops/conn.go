@@ -56,14 +56,18 @@ const idleTimeout = time.Second
 
 // hold makes c the call that is told, release ends that unless another call
 // has taken the connection in the meantime.
-func (cn *conn) hold(c *Call)    { cn.holder.Store(c) }
-func (cn *conn) release(c *Call) { cn.holder.CompareAndSwap(c, nil) }
+func (cn *conn) hold(c *Call) { cn.holder.Store(c) }
+func (cn *conn) release(c *Call) {
+	if cn.holder.CompareAndSwap(c, nil) && !cn.closed.Load() {
+		call(c.Kept)
+	}
+}
 
 // Close closes the connection and tells its holder, once.
 func (cn *conn) Close() error {
 	if cn.closed.CompareAndSwap(false, true) {
-		if c := cn.holder.Load(); c != nil {
-			call(c.Closed)
+		if c := cn.holder.Load(); c != nil && c.Closed != nil {
+			c.Closed(end(cn.Conn))
 		}
 	}
 	return cn.Conn.Close()

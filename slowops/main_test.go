@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,7 @@ type hooks struct{ dialed, reused, closed atomic.Int32 }
 func (h *hooks) on(c slowops.Call) slowops.Call {
 	c.Dialed = func() { h.dialed.Add(1) }
 	c.Reused = func() { h.reused.Add(1) }
-	c.Closed = func() { h.closed.Add(1) }
+	c.Closed = func(string, netip.AddrPort, netip.AddrPort) { h.closed.Add(1) }
 	return c
 }
 

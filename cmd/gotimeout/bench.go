@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type bench struct {
 // part is one backend and the op on it.
 type part struct {
 	name, addr string
+	dialled    string           // which is addr, or what carries to it
 	server     *backends.Server // nil for a real one
 	do         func(context.Context, slowops.Call) error
 }
@@ -89,13 +91,13 @@ func (b *bench) tell(run string, what func(*receipt.Receipt)) {
 // attach brings a part on the network, and returns where to dial it, "" for
 // where it is.
 func (b *bench) attach(p *part, network, addr string) (dial string, err error) {
-	if b.network == nil {
-		return "", nil
+	if b.network != nil {
+		dial, err = b.network.Attach(p.name, network, addr, p.server == nil)
+		if err != nil {
+			return "", fmt.Errorf("the %s backend can't be brought on the network: %w", p.name, err)
+		}
 	}
-	dial, err = b.network.Attach(p.name, network, addr, p.server == nil)
-	if err != nil {
-		return "", fmt.Errorf("the %s backend can't be brought on the network: %w", p.name, err)
-	}
+	p.dialled = cmp.Or(dial, addr)
 	return dial, nil
 }
 

@@ -18,19 +18,19 @@ func (b *bench) ops() []handlers.Op {
 	ops := []handlers.Op{
 		{
 			Name: "http", Doc: "GET /delay/{seconds} of an httpbin.",
-			Backends: deafOnlyEmbedded(http),
-			Reports:  one(http.server != nil), Seen: http.server != nil,
+			Dials: true, Backends: deafOnlyEmbedded(http),
+			Reports: one(http.server != nil), Seen: http.server != nil,
 			Parts: []partFunc{calls(http.do)},
 		},
 		{
 			Name: "cache", Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
-			NoDelay: noDelay(cache),
+			Dials: true, NoDelay: noDelay(cache),
 			Reports: one(cache.server != nil), Seen: cache.server != nil,
 			Parts: []partFunc{calls(cache.do)},
 		},
 		{
 			Name: "db", Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
-			Works:   []string{slowops.WorkSleep, slowops.WorkCPU},
+			Dials: true, Works: []string{slowops.WorkSleep, slowops.WorkCPU},
 			Reports: one(dbReports), Seen: dbReports, Busy: dbBusy, Prepare: b.prepare,
 			Parts: []partFunc{calls(db.do)},
 		},
@@ -54,7 +54,7 @@ func calls(do func(context.Context, slowops.Call) error) partFunc {
 
 // all is three ops at once. A cache that can't be slow is fast in it.
 func all(three []handlers.Op, cache *part) handlers.Op {
-	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Seen: true}
+	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Dials: true, Seen: true}
 	for _, of := range three {
 		parts := of.Parts
 		if of.NoDelay != "" {

@@ -64,7 +64,7 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	lab := &handlers.Lab{
 		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
-		Backends: bench.health, Token: os.Getenv("GOTIMEOUT_TOKEN"), Log: log,
+		Backends: bench.health, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"), Log: log,
 	}
 	if network != nil {
 		if err := begin(ctx, network, settings, log); ctx.Err() != nil {

@@ -2,6 +2,7 @@ package receipt_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -136,7 +137,8 @@ func TestViewJSON(t *testing.T) {
 		r.ConnDialed()
 		r.ConnReused()
 		r.ConnReused()
-		r.ConnClosed()
+		r.ConnKept()
+		r.ConnClosed("fin_by_us", netip.AddrPort{}, netip.AddrPort{})
 		r.Answered(receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: "no answer within 1h0m0s"})
 		time.Sleep(work - hour)
 		r.BackendEnded()
@@ -144,12 +146,12 @@ func TestViewJSON(t *testing.T) {
 			`"ctx":"aware","work":"cpu","backend":"deaf","network":null,"delay":"5h0m0s","timeout":"1h0m0s","started":"2000-01-01T00:00:00Z",`+
 			`"status":"timed_out","error":{"code":"timed_out","message":"no answer within 1h0m0s"},`+
 			`"answered_ms":3600000,"overshoot_ms":0,"ended_ms":3600000,"straggle_ms":0,"backend_ended_ms":18000000,"waste_ms":14400000,`+
-			`"goroutines_left":0,"connections":{"dialed":1,"reused":2,"closed":1}}`)
+			`"goroutines_left":0,"connections":{"dialed":1,"reused":2,"kept":1,"closed":1,"fin_by_us":1,"fin_by_peer":0,"rst":0,"unknown":0}}`)
 
 		checkJSON(t, open(t, l, receipt.Run{Name: "baseline", Ops: 1}).View(), `{"id":"lab-2","complete":false,"name":"baseline",`+
 			`"family":"","slow":"","ctx":"","network":null,"delay":"0s","timeout":"0s","started":"2000-01-01T05:00:00Z","status":null,`+
 			`"answered_ms":null,"overshoot_ms":null,"ended_ms":null,"straggle_ms":null,"backend_ended_ms":null,"waste_ms":null,`+
-			`"goroutines_left":0,"connections":{"dialed":0,"reused":0,"closed":0}}`)
+			`"goroutines_left":0,"connections":{"dialed":0,"reused":0,"kept":0,"closed":0,"fin_by_us":0,"fin_by_peer":0,"rst":0,"unknown":0}}`)
 	})
 }
 

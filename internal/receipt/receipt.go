@@ -51,10 +51,11 @@ type Receipt struct {
 	start  time.Time
 	open   bool // not complete; the ledger's, under its lock
 
-	dialed, reused, closed atomic.Int32
+	dialed, reused, kept atomic.Int32
 
 	mu       sync.Mutex
-	status   Status // "" until the answer
+	closed   []closing // connections, in their order
+	status   Status    // "" until the answer
 	err      *Error
 	answered time.Duration
 	ended    time.Duration
@@ -139,11 +140,10 @@ func (r *Receipt) backendGone(unseen bool) {
 	r.settle()
 }
 
-// The run dialled a connection, took one from a pool, or the one it held was
-// closed.
+// The run dialled a connection, took one from a pool, or gave one back.
 func (r *Receipt) ConnDialed() { r.dialed.Add(1) }
 func (r *Receipt) ConnReused() { r.reused.Add(1) }
-func (r *Receipt) ConnClosed() { r.closed.Add(1) }
+func (r *Receipt) ConnKept()   { r.kept.Add(1) }
 
 // settleTime is how long a receipt waits for a backend to begin after the op
 // has given up: what a request needs that is on its way over loopback.

@@ -33,13 +33,6 @@ type View struct {
 	Connections  Connections `json:"connections"`
 }
 
-// Connections counts what a run did with connections.
-type Connections struct {
-	Dialed int32 `json:"dialed"`
-	Reused int32 `json:"reused"`
-	Closed int32 `json:"closed"`
-}
-
 // View returns the receipt as it stands.
 func (r *Receipt) View() View {
 	r.mu.Lock()
@@ -52,7 +45,7 @@ func (r *Receipt) View() View {
 		Delay:   r.run.Delay.String(), Timeout: r.run.Timeout.String(),
 		Started: r.start.UTC().Format(time.RFC3339Nano),
 		Error:   r.err, Goroutines: r.left,
-		Connections: Connections{r.dialed.Load(), r.reused.Load(), r.closed.Load()},
+		Connections: r.connections(),
 	}
 	answered := r.status != ""
 	if answered {

@@ -36,14 +36,7 @@ func Each(states States, f func(Socket)) error {
 }
 
 func dump(fd int, family byte, states States, f func(Socket)) error {
-	request := make([]byte, headerSize+requestSize)
-	binary.NativeEndian.PutUint32(request[0:], uint32(len(request)))
-	binary.NativeEndian.PutUint16(request[4:], sockDiagByFamily)
-	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	body := request[headerSize:]
-	body[0], body[1] = family, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(body[4:], uint32(states))
-	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(fd, request(family, states, unix.NLM_F_REQUEST|unix.NLM_F_DUMP), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
 	for buf := make([]byte, 256<<10); ; {
@@ -59,6 +52,17 @@ func dump(fd int, family byte, states States, f func(Socket)) error {
 			return err
 		}
 	}
+}
+
+// request makes a struct inet_diag_req_v2 with its header.
+func request(family byte, states States, flags uint16) []byte {
+	b := make([]byte, headerSize+requestSize)
+	binary.NativeEndian.PutUint32(b[0:], uint32(len(b)))
+	binary.NativeEndian.PutUint16(b[4:], sockDiagByFamily)
+	binary.NativeEndian.PutUint16(b[6:], flags)
+	b[headerSize], b[headerSize+1] = family, unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[headerSize+4:], uint32(states))
+	return b
 }
 
 // each reads a packet of messages, and tells whether it was the last.

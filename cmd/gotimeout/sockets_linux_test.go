@@ -1,0 +1,53 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"gotimeout/handlers"
+)
+
+// Each strategy leaves its own kind of socket behind: what is kept is there for
+// the next; what a cancel cuts ends by a RST where the server answers all the
+// same, and by a FIN, in TIME-WAIT, where it leaves too.
+func TestHowConnectionsEnd(t *testing.T) {
+	p := start(t)
+	_, v := p.complete(t, "/baseline?op=cache&delay=0")
+	if c := v.Connections; c.Kept != 1 || c.Closed != 0 {
+		t.Errorf("baseline: %+v, want one that is kept", c)
+	}
+	_, v = p.complete(t, "/context-cancel?op=cache&delay=300ms&timeout=50ms")
+	if c := v.Connections; c.Kept != 0 || c.FINByUs != 1 {
+		t.Errorf("context-cancel: %+v, want one that ended by a FIN of ours", c)
+	}
+	for _, path := range []string{
+		"/context-cancel?op=http&backend=deaf&delay=300ms&timeout=50ms",
+		"/io-timeout?op=db&work=cpu&delay=300ms&timeout=50ms",
+	} {
+		status, v := p.complete(t, path)
+		// The backend has stopped: a moment later its answer is here.
+		deadline := time.Now().Add(10 * time.Second)
+		for v.Connections.RST == 0 && time.Now().Before(deadline) {
+			time.Sleep(10 * time.Millisecond)
+			p.get(t, "/receipts/"+v.ID, &v)
+		}
+		if c := v.Connections; status != 504 || c.Kept != 0 || c.Closed != 1 || c.RST != 1 {
+			t.Errorf("%s: %d, %+v, want one that was reset", path, status, c)
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		var got struct{ Sockets *handlers.Sockets }
+		p.get(t, "/sockets?op=cache", &got)
+		if got.Sockets == nil || len(got.Sockets.Backends) != 1 {
+			t.Fatalf("%+v", got)
+		}
+		if got.Sockets.Backends[0].Client["TIME-WAIT"] > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing in TIME-WAIT: %+v", got.Sockets)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package slowops
+
+import "net"
+
+func ending(*net.TCPConn) string { return endNone }
