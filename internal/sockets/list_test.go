@@ -71,18 +71,6 @@ func state(t *testing.T, conn net.Conn) sockets.State {
 	return got
 }
 
-// With 20,000 sockets in TIME-WAIT, as in the bar of 20 ms for all of them.
-func BenchmarkEach(b *testing.B) {
-	n := 0
-	for b.Loop() {
-		n = 0
-		if err := sockets.Each(sockets.All, func(sockets.Socket) { n++ }); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(n), "sockets")
-}
-
 func addr(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 
 func TestCount(t *testing.T) {
