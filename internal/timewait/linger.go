@@ -1,0 +1,105 @@
+package timewait
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"gotimeout/internal/sockets"
+)
+
+// lingerBytes fit into the buffer of the end that sends, and not into that of
+// the end that receives.
+const lingerBytes, lingerBuffer = 64 << 10, 4 << 10
+
+// linger closes with bytes under way, as usual and with SO_LINGER 0.
+func linger(ctx context.Context, l *lab) error {
+	for _, c := range []struct {
+		did, expected, why string
+		reset              bool
+	}{
+		{"the client sends 64 KiB to a slow reader and closes", "all bytes arrive, then EOF; the client's end in TIME-WAIT",
+			"Close returns at once, and the kernel delivers what is in its buffer before the FIN: the TIME-WAIT is what it costs.", false},
+		{"the same with SO_LINGER 0", "bytes are lost, connection reset by peer; no TIME-WAIT",
+			"A close with SO_LINGER 0 throws away what isn't delivered and sends an RST: no TIME-WAIT, and the reader can't tell a finished client from a crashed one.", true},
+	} {
+		s, err := send(ctx, c.reset)
+		if err != nil {
+			return err
+		}
+		s.Did, s.Expected, s.Why = c.did, c.expected, c.why
+		l.step(s)
+	}
+	return nil
+}
+
+// arrived is what a reader got of a connection.
+type arrived struct {
+	bytes int64
+	err   error
+}
+
+// send sends to a server that reads only when the client has closed.
+func send(ctx context.Context, reset bool) (s Step, err error) {
+	closed, got := make(chan struct{}), make(chan arrived, 1)
+	srv, err := serve(ctx, "127.0.0.1", receiveBuffer(lingerBuffer), func(conn *net.TCPConn) {
+		<-closed
+		n, err := io.Copy(io.Discard, conn)
+		got <- arrived{n, err}
+	})
+	if err != nil {
+		return s, err
+	}
+	defer srv.close()
+	before, err := sockets.Count()
+	if err == nil {
+		err = sendAndClose(ctx, srv.addr, reset)
+	}
+	close(closed)
+	if err != nil {
+		return s, err
+	}
+	a := <-got
+	if a.err != nil && !errors.Is(a.err, syscall.ECONNRESET) {
+		return s, a.err
+	}
+	e, err := settled(ctx, srv.port, false)
+	if err != nil {
+		return s, err
+	}
+	after, err := sockets.Count()
+	left, resets := count(e.client, sockets.TimeWait), int(after.Sub(before).Resets)
+	s.Figures = Figures{ClientTimeWait: &left, Resets: &resets}
+	end := "then EOF"
+	if a.err != nil {
+		end = "then " + syscall.ECONNRESET.Error()
+	}
+	s.Saw = fmt.Sprintf("%d of %d bytes arrived, %s; %d TIME-WAIT, %d RST", a.bytes, lingerBytes, end, left, resets)
+	if reset {
+		s.OK = a.bytes < lingerBytes && a.err != nil && left == 0 && resets > 0
+	} else {
+		s.OK = a.bytes == lingerBytes && a.err == nil && left == 1 && resets == 0
+	}
+	return s, err
+}
+
+func sendAndClose(ctx context.Context, addr string, reset bool) error {
+	conn, err := dial(ctx, net.Dialer{}, addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteBuffer(4 * lingerBytes); err != nil {
+		return err
+	}
+	if _, err := conn.Write(make([]byte, lingerBytes)); err != nil {
+		return err
+	}
+	if reset {
+		return conn.SetLinger(0)
+	}
+	return nil
+}
