@@ -72,7 +72,7 @@ func (l *lab) try(ctx context.Context, w way) (s Step, err error) {
 	if err != nil {
 		return s, err
 	}
-	e, err := settled(ctx, srv.port, true)
+	e, err := pooled(ctx, srv.port)
 	if err != nil {
 		return s, err
 	}
@@ -86,7 +86,7 @@ func (l *lab) try(ctx context.Context, w way) (s Step, err error) {
 	// Nothing of it is left to be counted in the next one.
 	done()
 	srv.close()
-	_, err = settled(ctx, srv.port, false)
+	_, err = settled(ctx, srv.port)
 	return s, err
 }
 

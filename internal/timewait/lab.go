@@ -105,45 +105,6 @@ func listen(ctx context.Context, ip string, c control) (net.Listener, error) {
 	return nil, errors.New("no port is free of earlier connections")
 }
 
-// ends are what the kernel has of a server's connections.
-type ends struct{ client, server []sockets.Socket }
-
-func look(port uint16) (e ends, err error) {
-	err = sockets.Each(sockets.All&^sockets.In(sockets.Listen), func(s sockets.Socket) {
-		switch port {
-		case s.Remote.Port():
-			e.client = append(e.client, s)
-		case s.Local.Port():
-			e.server = append(e.server, s)
-		}
-	})
-	return e, err
-}
-
-func count(in []sockets.Socket, state sockets.State) (n int) {
-	for _, s := range in {
-		if s.State == state {
-			n++
-		}
-	}
-	return n
-}
-
-// settled waits until all connections of a port are done, and returns what is
-// left of them. A client may still have some in its pool, idle.
-func settled(ctx context.Context, port uint16, idle bool) (e ends, err error) {
-	return e, until(ctx, patience, func() (bool, error) {
-		if e, err = look(port); err != nil {
-			return false, err
-		}
-		moving := len(e.client) + len(e.server) - count(e.client, sockets.TimeWait) - count(e.server, sockets.TimeWait)
-		if idle {
-			moving -= count(e.client, sockets.Established) + count(e.server, sockets.Established)
-		}
-		return moving == 0, nil
-	})
-}
-
 // command is what a person would type to see the sockets of a port.
 func command(port uint16) string {
 	return fmt.Sprintf("ss -tan '( sport = :%d or dport = :%[1]d )'", port)

@@ -66,7 +66,7 @@ func send(ctx context.Context, reset bool) (s Step, err error) {
 	if a.err != nil && !errors.Is(a.err, syscall.ECONNRESET) {
 		return s, a.err
 	}
-	e, err := settled(ctx, srv.port, false)
+	e, err := settled(ctx, srv.port)
 	if err != nil {
 		return s, err
 	}

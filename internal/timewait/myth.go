@@ -100,7 +100,7 @@ func cancelAll(ctx context.Context, handler http.HandlerFunc) (s Step, err error
 		return s, err
 	}
 	leave()
-	e, err := settled(ctx, srv.port, false)
+	e, err := settled(ctx, srv.port)
 	if err != nil {
 		return s, err
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"syscall"
-	"time"
 
 	"gotimeout/internal/sockets"
 )
@@ -19,7 +18,6 @@ const (
 	wide        = 200
 	portSetting = "ip_local_port_range"
 	reuse       = "tcp_tw_reuse"
-	twOld       = 1500 * time.Millisecond
 )
 
 // otherAddress is one that is this machine's and yet no loopback's (RFC 5737).
@@ -136,7 +134,7 @@ func fill(ctx context.Context, d net.Dialer, to *server, most int) (f filled, er
 		}
 		conn.Close()
 	}
-	e, err := settled(ctx, to.port, false)
+	e, err := settled(ctx, to.port)
 	f.timeWait = count(e.client, sockets.TimeWait)
 	return f, err
 }

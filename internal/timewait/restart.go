@@ -55,7 +55,7 @@ func again(ctx context.Context, before, after control) (s Step, err error) {
 	if err != nil {
 		return s, err
 	}
-	e, err := settled(ctx, first.port, false)
+	e, err := settled(ctx, first.port)
 	if err != nil {
 		return s, err
 	}

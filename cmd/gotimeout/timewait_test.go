@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/timewait"
+)
+
+// madeUpSteps have one of each kind.
+func madeUpSteps() map[string][]timewait.Step {
+	n := func(n int) *int { return &n }
+	return map[string][]timewait.Step{
+		"who": {{
+			Experiment: "who", Did: "a server says hello; the client closes first", OK: true,
+			Saw:     "client 127.0.0.1:40000 TIME-WAIT, server 127.0.0.1:8000 gone",
+			Why:     "The end that closes first keeps the TIME-WAIT: its last ACK may be lost, and then it must be there to send it again.",
+			Command: "ss -tan '( sport = :8000 or dport = :8000 )'",
+		}, {
+			Experiment: "who", Did: "both close at once", Expected: "both ends in TIME-WAIT",
+			Saw: "client 127.0.0.1:40001 CLOSING, server 127.0.0.1:8000 gone", Why: "The FINs cross.",
+		}},
+		"churn": {{
+			Experiment: "churn", Did: "2 idle connections, the default", OK: true, Saw: "160 opened", Why: "The client closes all connections but two.",
+			Figures: timewait.Figures{Requests: n(200), Opened: n(160), Ideal: n(10), ClientTimeWait: n(158), ServerTimeWait: n(0), Resets: n(0), TWReuse: n(0)},
+		}, {
+			Experiment: "churn", Did: "enough idle connections", Expected: "no TIME-WAIT, no RST", Saw: "11 opened", Why: "Each worker finds its connection again.",
+			Figures: timewait.Figures{Requests: n(200), Opened: n(11), Ideal: n(10), ClientTimeWait: n(0), ServerTimeWait: n(0), Resets: n(1), TWReuse: n(0)},
+		}},
+	}
+}
+
+func printMadeUp(to io.Writer, asJSON bool) error {
+	p := stepPrinter{to: to, json: asJSON}
+	for _, e := range timewait.All() {
+		steps := madeUpSteps()[e.Name]
+		if len(steps) == 0 {
+			continue
+		}
+		p.begin(e)
+		for _, s := range steps {
+			p.step(s)
+		}
+	}
+	return p.verdict()
+}
+
+const otherwise = "the kernel did otherwise than expected in 2 of 4 steps: who: both close at once; churn: enough idle connections"
+
+func TestTimewaitLayout(t *testing.T) {
+	var out bytes.Buffer
+	if err := printMadeUp(&out, false); err == nil || err.Error() != otherwise {
+		t.Errorf("%v", err)
+	}
+	golden(t, "timewait.txt", out.String())
+}
+
+func TestTimewaitJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := printMadeUp(&out, true); err == nil || err.Error() != otherwise {
+		t.Errorf("%v", err)
+	}
+	help := timewaitCmd{}.Help()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("%d lines, want 4: %s", len(lines), &out)
+	}
+	for _, line := range lines {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		for name, v := range record {
+			switch v.(type) {
+			case nil, bool, float64, string:
+			default:
+				t.Errorf("%s is not flat: %v", name, v)
+			}
+			if !strings.Contains(help, name) {
+				t.Errorf("the help doesn't name %s", name)
+			}
+		}
+	}
+}
+
+func TestTimewaitRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"--only what":      `--only must be one of "who","how-long","churn","ports","restart","linger","myth" but got "what"`,
+		"--only who,what":  `but got "what"`,
+		"--slow":           "unknown flag --slow",
+		"who":              "unexpected argument who",
+		"--only":           "--only: missing value",
+		"--fast=sometimes": "--fast: bool value must be true, 1, yes, false, 0 or no",
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"timewait"}, strings.Fields(args)...), &stdout, &stderr)
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		if last := lines[len(lines)-1]; code != exitUsage || stdout.Len() > 0 || !strings.Contains(last, want) {
+			t.Errorf("%s: exit code %d, %q", args, code, last)
+		}
+	}
+}
+
+// The flag names every experiment.
+func TestTimewaitOnly(t *testing.T) {
+	for _, e := range timewait.All() {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), []string{"timewait", "--only", e.Name, "--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), e.Name) {
+			t.Errorf("%s: exit code %d: %s", e.Name, code, &stderr)
+		}
+	}
+}
+
+func TestTimewait(t *testing.T) {
+	out, code := programOutput(t, "timewait", "--fast", "--only", "restart,who", "--only=linger")
+	if code == exitNoNetwork {
+		t.Skip("no private network here")
+	}
+	at := -1
+	for _, want := range []string{"WHO: ", "RESTART: ", "LINGER: ", "Steps that came out as expected: 8 of 8."} {
+		i := strings.Index(out, want)
+		if i <= at {
+			t.Errorf("%q is not where it should be: %d after %d", want, i, at)
+		}
+		at = i
+	}
+	if code != 0 || strings.Contains(out, "CHURN") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	for _, line := range strings.Split(out, "\n") {
+		if len([]rune(line)) > 80 {
+			t.Errorf("wider than 80 columns: %s", line)
+		}
+	}
+}

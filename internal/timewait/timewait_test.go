@@ -1,0 +1,138 @@
+//go:build linux
+
+package timewait
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet/private"
+
+	"go.uber.org/goleak"
+)
+
+// refused says why there is no private network for the experiments, if so.
+var refused error
+
+// TestMain runs the tests in a private network, where there is one.
+func TestMain(m *testing.M) {
+	if !private.Inside() {
+		status, err := private.Run(private.Outside{})
+		if err == nil {
+			os.Exit(status)
+		}
+		refused = err
+		os.Exit(m.Run())
+	}
+	_, refused = private.Enter(false)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
+
+// made makes an experiment, the short way, and returns its steps.
+func made(t *testing.T, name string) []Step {
+	t.Helper()
+	if refused != nil {
+		t.Skip(refused)
+	}
+	i := slices.IndexFunc(All(), func(e Experiment) bool { return e.Name == name })
+	var steps []Step
+	if err := All()[i].Run(t.Context(), true, func(s Step) { steps = append(steps, s) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range steps {
+		if !s.OK {
+			t.Errorf("%s: saw %q, want %q", s.Did, s.Saw, s.Expected)
+		}
+		for _, text := range []string{s.Experiment, s.Did, s.Saw, s.Expected, s.Why} {
+			if text == "" {
+				t.Errorf("a text is missing: %+v", s)
+			}
+		}
+		if !strings.HasSuffix(s.Why, ".") {
+			t.Errorf("%q is no sentence", s.Why)
+		}
+	}
+	return steps
+}
+
+// saws are what the steps of an experiment must have seen, as far as it is the
+// same each time.
+func saws(t *testing.T, name string, want ...string) {
+	t.Helper()
+	steps := made(t, name)
+	if len(steps) != len(want) {
+		t.Fatalf("%d steps, want %d", len(steps), len(want))
+	}
+	for i, s := range steps {
+		for _, part := range strings.Split(want[i], "|") {
+			if !strings.Contains(s.Saw, part) {
+				t.Errorf("%s: %q does not say %q", s.Did, s.Saw, part)
+			}
+		}
+	}
+}
+
+func TestWho(t *testing.T) {
+	saws(t, "who", "client 127.0.0.1:| TIME-WAIT, server 127.0.0.1:| gone", " gone, server | TIME-WAIT", " TIME-WAIT, server | TIME-WAIT")
+}
+
+func TestHowLong(t *testing.T) { saws(t, "how-long", "still there after 3.") }
+
+func TestPorts(t *testing.T) {
+	const none, taken = "cannot assign requested address", "address already in use"
+	saws(t, "ports", "50 connections, then|"+none+"|50 in TIME-WAIT", "500 answered", "150 connections, then|"+none,
+		"50 connections, then|"+none, "50 connections, then|"+none,
+		none+", "+none+"; 0 TIME-WAITs", "connected, connected; ", "connected, "+none+"; ",
+		"there is none", "50 connections, then|"+taken+"|to a new server: 0 connections, then|"+none)
+}
+
+func TestRestart(t *testing.T) {
+	const taken = "address already in use"
+	saws(t, "restart", taken, "it listens", taken)
+}
+
+func TestLinger(t *testing.T) {
+	saws(t, "linger", "65536 of 65536 bytes arrived, then EOF; 1 TIME-WAIT, 0 RST", "connection reset by peer; 0 TIME-WAIT")
+}
+
+func TestMyth(t *testing.T) { saws(t, "myth", " RST", " RST", " TIME-WAIT at the client") }
+
+// An experiment leaves the settings as they were, and ends at once when asked.
+func TestInterrupted(t *testing.T) {
+	if refused != nil {
+		t.Skip(refused)
+	}
+	before := settings(t)
+	for _, e := range All() {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		began := time.Now()
+		err := e.Run(ctx, false, func(Step) {})
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s went on for %s", e.Name, took)
+		}
+		if after := settings(t); after != before {
+			t.Errorf("%s: the settings are %s, were %s", e.Name, after, before)
+		}
+	}
+}
+
+func settings(t *testing.T) (all string) {
+	t.Helper()
+	for _, name := range []string{portSetting, reuse, "tcp_fin_timeout"} {
+		text, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += name + "=" + strings.TrimSpace(string(text)) + " "
+	}
+	return all
+}
