@@ -3,7 +3,9 @@ package slowops
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -47,11 +49,12 @@ func (m *Cache) Close() {
 // noTimeout is gomemcache's timeout raised out of the way: its default is 500 ms.
 const noTimeout = 24 * time.Hour
 
-// Do calls. A miss is an answer like any other; another key's value is an error.
+// Do calls. A miss is an answer like any other; another key's value is an
+// error; one that has a name is a *Failure.
 func (m *Cache) Do(ctx context.Context, c Call) error {
 	client := m.take()
 	client.hold(&c)
-	client.Timeout = cmp.Or(c.IOTimeout, c.Limit, noTimeout)
+	client.Timeout = cmp.Or(c.ReadTimeout, c.IOTimeout, c.Limit, noTimeout)
 	stop := func() bool { return true }
 	if !c.Deaf {
 		client.ctx = ctx
@@ -64,9 +67,22 @@ func (m *Cache) Do(ctx context.Context, c Call) error {
 		return fmt.Errorf("memcached get: %w: %w", ctx.Err(), err)
 	}
 	if err != nil {
-		return fmt.Errorf("memcached get: %w", err)
+		return named(timeoutOf(&c, fmt.Errorf("memcached get: %w", err)))
 	}
 	return nil
+}
+
+// timeoutOf tells gomemcache's two timeouts apart.
+func timeoutOf(c *Call, err error) error {
+	dial, io := cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)
+	var connect *memcache.ConnectTimeoutError
+	switch {
+	case errors.As(err, &connect) && dial > 0:
+		return &Failure{code: connectTimeout, within: dial, err: err}
+	case connect == nil && io > 0 && errors.Is(err, os.ErrDeadlineExceeded):
+		return &Failure{code: readTimeout, within: io, err: err}
+	}
+	return err
 }
 
 // take returns the client used last, or a new one without a connection yet.

@@ -58,15 +58,17 @@ func (client *cacheClient) get(key string) error {
 	return err
 }
 
-// dial is called by gomemcache with a context of its own, which ends at Timeout.
+// dial is called by gomemcache with a context of its own, which ends at Timeout:
+// the call says what bounds a dial.
 func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx = context.WithoutCancel(ctx)
 	if client.ctx != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(client.ctx, cancel)()
 	}
-	cn, err := dial(ctx, client.call, network, place{addr, client.via})
+	cn, err := dialPhases(ctx, client.call, "cache", network, place{addr, client.via})
 	if err != nil {
 		return nil, err
 	}

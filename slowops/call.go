@@ -20,6 +20,17 @@ type Call struct {
 	// timeout, readTimeout and writeTimeout.
 	IOTimeout time.Duration
 
+	// The timeouts of phases, each where it is over 0. ConnectTimeout bounds a
+	// dial with the look-up of its name, TLSTimeout the TLS handshake,
+	// HeaderTimeout the wait from the request written to the last header, and
+	// ReadTimeout the wait between two reads. The cache and the database have
+	// the first and the last; there IOTimeout bounds each dial, read and write
+	// that has no timeout of its own, as their drivers have no total one.
+	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
+
+	// Target, of http, is one of HTTP.Targets in the place of the httpbin.
+	Target string
+
 	// Limit, where it is over 0, ends even a deaf call, so that none waits for
 	// ever for a server that says nothing. It must be far beyond every timeout,
 	// or it would be taken for the strategy's.
@@ -27,11 +38,29 @@ type Call struct {
 
 	// Dialed, Reused, Kept and Closed, where they are set, are called when the
 	// call dials a connection, takes one from the pool, gives one back, or when
-	// the connection that it holds is closed: how is one of the Ends, "" where the system doesn't
-	// tell. Closed may come from any goroutine, and also after the call has
-	// returned.
+	// the connection that it holds is closed: how is one of the Ends, "" where
+	// the system doesn't tell. Closed may come from any goroutine, and also
+	// after the call has returned.
 	Dialed, Reused, Kept func()
 	Closed               func(how string, local, remote netip.AddrPort)
+
+	// Phase, where it is set, is called when a phase of the call of op begins,
+	// and what it returns when that ends: with what it failed of, or nil. A
+	// phase that goes on after a pause ends again, and the last time counts.
+	// Both may come from any goroutine, and also after the call has returned.
+	Phase func(op, name string) (end func(error))
+
+	// Outlived, where it is set, is called for each dial that goes on when the
+	// call returns, with what would end it.
+	Outlived func(remedy string)
+}
+
+// phase begins a phase of the call.
+func (c *Call) phase(op, name string) (end func(error)) {
+	if c.Phase == nil {
+		return func(error) {}
+	}
+	return c.Phase(op, name)
 }
 
 // context returns the context that the call is to honour.

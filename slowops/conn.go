@@ -14,10 +14,21 @@ import (
 // conn is a connection that tells the call that holds it when it is closed.
 type conn struct {
 	net.Conn
-	holder   atomic.Pointer[Call]
-	closed   atomic.Bool
-	timedOut atomic.Bool // a read or a write ran into its deadline
-	place    place
+	holder atomic.Pointer[Call]
+	closed atomic.Bool
+	failed atomic.Pointer[error] // the first error of a read or a write
+	place  place
+
+	op     string       // whose reads and writes are phases; "" where something else tells of them
+	last   phase        // the reader's and writer's, who is one goroutine where op is set
+	silent atomic.Int64 // how long a read may take; 0 is no bound
+}
+
+// phase is what a call last did with the connection.
+type phase struct {
+	of   *Call
+	name string
+	end  func(error)
 }
 
 // place is the address of a server, and where it is dialled instead, if it is.
@@ -39,7 +50,7 @@ func (p place) name(err error) error {
 func dial(ctx context.Context, c *Call, network string, p place) (*conn, error) {
 	call(c.Dialed)
 	// net/http detaches a dial from its request's end (https://go.dev/issue/59017).
-	dialer := net.Dialer{Timeout: cmp.Or(c.IOTimeout, c.Limit)}
+	dialer := net.Dialer{Timeout: cmp.Or(c.ConnectTimeout, c.IOTimeout, c.Limit)}
 	nc, err := dialer.DialContext(ctx, network, cmp.Or(p.via, p.addr))
 	if err != nil {
 		return nil, p.name(err)
@@ -47,6 +58,18 @@ func dial(ctx context.Context, c *Call, network string, p place) (*conn, error) 
 	cn := &conn{Conn: nc, place: p}
 	cn.holder.Store(c)
 	return cn, nil
+}
+
+// dialPhases is dial for an op whose driver tells nothing of what it does: the
+// dial, the reads and the writes are its phases.
+func dialPhases(ctx context.Context, c *Call, op, network string, p place) (*conn, error) {
+	end := c.phase(op, "dial")
+	cn, err := dial(ctx, c, network, p)
+	end(err)
+	if err == nil {
+		cn.op = op
+	}
+	return cn, err
 }
 
 // idleTimeout closes idle connections. A burst uses as many as it needs again
@@ -73,21 +96,59 @@ func (cn *conn) Close() error {
 	return cn.Conn.Close()
 }
 
+// bound ends the read that goes on, and every later one, after d.
+func (cn *conn) bound(d time.Duration) {
+	cn.silent.Store(int64(d))
+	_ = cn.SetReadDeadline(time.Now().Add(d))
+}
+
 func (cn *conn) Read(b []byte) (int, error) {
+	silent := time.Duration(cn.silent.Load())
+	if silent > 0 {
+		_ = cn.SetReadDeadline(time.Now().Add(silent))
+	}
+	end := cn.phase("read")
 	n, err := cn.Conn.Read(b)
-	return n, cn.note(err)
+	end(err)
+	if err = cn.note(err); silent > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &Failure{code: readTimeout, within: silent, err: err}
+	}
+	return n, err
 }
 
 func (cn *conn) Write(b []byte) (int, error) {
+	end := cn.phase("write")
 	n, err := cn.Conn.Write(b)
+	end(err)
 	return n, cn.note(err)
 }
 
+// phase begins a phase, or goes on with the last one where it is of that name:
+// an answer may take several reads.
+func (cn *conn) phase(name string) (end func(error)) {
+	c := cn.holder.Load()
+	if cn.op == "" || c == nil {
+		return func(error) {}
+	}
+	if cn.last.of != c || cn.last.name != name {
+		cn.last = phase{c, name, c.phase(cn.op, name)}
+	}
+	return cn.last.end
+}
+
 func (cn *conn) note(err error) error {
-	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		cn.timedOut.Store(true)
+	if err != nil {
+		cn.failed.CompareAndSwap(nil, &err)
 	}
 	return cn.place.name(err)
+}
+
+// why returns the first error of a read or a write, which the drivers hide.
+func (cn *conn) why() error {
+	if err := cn.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // SyscallConn lets go-sql-driver look whether an idle connection is still alive.

@@ -3,13 +3,15 @@ package slowops
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 )
 
 // runHeader carries the run's tag to a backend that looks for it.
@@ -22,23 +24,58 @@ type HTTP struct {
 	// it before the first call.
 	Via string
 
+	// Targets are servers with a fault of their own, by name, each as base is,
+	// and Roots is whom those with TLS are trusted by. Set them before the first
+	// call.
+	Targets map[string]string
+	Roots   *x509.CertPool
+
 	base      string
+	maxConns  int
 	transport *http.Transport
+	targets   func() *http.Transport // made when Roots is set
 }
 
 // NewHTTP returns an op on the httpbin at base, such as "http://127.0.0.1:8080".
 // maxConns bounds its connections; 0 is no bound. Close it after use.
 func NewHTTP(base string, maxConns int) *HTTP {
-	h := &HTTP{base: strings.TrimSuffix(base, "/")}
-	h.transport = &http.Transport{
+	h := &HTTP{base: strings.TrimSuffix(base, "/"), maxConns: maxConns}
+	h.transport = h.newTransport(false)
+	h.targets = sync.OnceValue(func() *http.Transport { return h.newTransport(true) })
+	return h
+}
+
+func (h *HTTP) newTransport(target bool) *http.Transport {
+	t := &http.Transport{
 		Proxy:               h.proxy,
 		DialContext:         h.dial,
-		MaxConnsPerHost:     maxConns,
+		MaxConnsPerHost:     h.maxConns,
 		MaxIdleConnsPerHost: noLimit, // net/http's default of 2 closes the others while they are needed
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 	}
-	return h
+	if target {
+		t.TLSClientConfig = &tls.Config{RootCAs: h.Roots}
+		t.ForceAttemptHTTP2 = true // net/http leaves it out where it doesn't dial itself
+	}
+	return t
+}
+
+// transportOf returns the transport of a call, and what to call after it. One
+// with timeouts of its phases has its own: there, and nowhere else, are
+// TLSHandshakeTimeout and ResponseHeaderTimeout, a connection out of a pool has
+// no connect and no TLS to bound, and one that others use can't be cut for one
+// that reads too slowly.
+func (h *HTTP) transportOf(c *Call) (t *http.Transport, done func()) {
+	switch {
+	case c.ConnectTimeout > 0 || c.TLSTimeout > 0 || c.HeaderTimeout > 0 || c.ReadTimeout > 0:
+		t = h.newTransport(c.Target != "")
+		t.TLSHandshakeTimeout, t.ResponseHeaderTimeout = c.TLSTimeout, c.HeaderTimeout
+		return t, t.CloseIdleConnections
+	case c.Target != "":
+		return h.targets(), func() {}
+	}
+	return h.transport, func() {}
 }
 
 // proxy is the environment's, never for loopback. What is at Via is no such
@@ -51,24 +88,41 @@ func (h *HTTP) proxy(req *http.Request) (*url.URL, error) {
 }
 
 // Close closes the idle connections and the dials that nobody waits for.
-func (h *HTTP) Close() { h.transport.CloseIdleConnections() }
+func (h *HTTP) Close() {
+	h.transport.CloseIdleConnections()
+	h.targets().CloseIdleConnections()
+}
 
-// Do calls. An answer other than 200 is an error.
+// Do calls. An answer other than 200 is an error; one that has a name is a
+// *Failure.
 func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
-	ctx = traced(context.WithValue(ctx, callKey{}, &c), &c)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url(c), nil)
+	t := newTrace(&c)
+	err := h.do(ctx, t)
+	t.leave(err)
+	if err != nil && ctx.Err() == nil {
+		return t.named(err)
+	}
+	return err
+}
+
+func (h *HTTP) do(ctx context.Context, t *trace) error {
+	req, err := http.NewRequestWithContext(t.context(ctx), http.MethodGet, h.url(t.call), nil)
 	if err != nil {
 		return fmt.Errorf("http get: %w", err)
 	}
-	req.Header.Set(runHeader, c.Run)
-	client := http.Client{Transport: h.transport, Timeout: c.IOTimeout, CheckRedirect: dontFollow}
+	req.Header.Set(runHeader, t.call.Run)
+	transport, done := h.transportOf(t.call)
+	defer done()
+	client := http.Client{Transport: transport, Timeout: t.call.IOTimeout, CheckRedirect: dontFollow}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("http: %w", err)
 	}
 	defer resp.Body.Close()
+	t.end("headers", nil)
+	t.begin("body", "body")
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return fmt.Errorf("http get %s: body: %w", req.URL.Redacted(), err)
 	}
@@ -82,47 +136,34 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 // request, on a connection that the call's hooks would take for the first one's.
 func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func (h *HTTP) url(c Call) string {
-	path := "/delay/"
+func (h *HTTP) url(c *Call) string {
+	path, base := "/delay/", h.base
+	if c.Target != "" {
+		base = h.Targets[c.Target]
+	}
 	if c.DeafBackend {
 		path = "/deaf/delay/"
 	}
-	return h.base + path + seconds(c.Delay)
+	return base + path + seconds(c.Delay)
 }
-
-// callKey is the context key of the call for which the transport dials.
-type callKey struct{}
 
 // dial dials on a goroutine of the transport, in a context that keeps the
 // request's values but not its end.
 func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, _ := ctx.Value(callKey{}).(*Call)
-	cn, err := dial(ctx, c, network, place{addr, h.Via})
+	t, _ := ctx.Value(traceKey{}).(*trace)
+	defer t.dialed()()
+	at, start := place{addr, h.Via}, time.Now()
+	if t.call.Target != "" {
+		at.via = ""
+	}
+	cn, err := dial(ctx, t.call, network, at)
+	if limit := t.call.ConnectTimeout; limit > 0 && time.Since(start) >= limit && isTimeout(err) {
+		return nil, &Failure{code: connectTimeout, within: limit, err: err}
+	}
 	if err != nil {
 		return nil, err // not cn: a nil *conn is no nil net.Conn
 	}
 	return cn, nil
-}
-
-// traced tells c of the connection that the transport gives it, which it holds
-// until the transport has it back in the pool.
-func traced(ctx context.Context, c *Call) context.Context {
-	var held *conn
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			if info.Reused {
-				call(c.Reused)
-			}
-			if held = ours(info.Conn); held != nil {
-				held.hold(c)
-			}
-		},
-		PutIdleConn: func(err error) {
-			if err == nil && held != nil {
-				held.release(c)
-			}
-		},
-	})
 }
 
 func ours(nc net.Conn) *conn {

@@ -36,7 +36,7 @@ func (m *MySQL) Close() { m.pools.close() }
 
 // DB returns the pool of the calls without an IOTimeout.
 func (m *MySQL) DB() (*sql.DB, error) {
-	p, err := m.pools.take(m.Via, 0)
+	p, err := m.pools.take(m.Via, bounds{})
 	if err != nil {
 		return nil, err
 	}
@@ -54,15 +54,24 @@ var ErrNotSent = errors.New("mysql connect")
 
 // Do calls. An error of the server matches *mysql.MySQLError; a driver's own
 // timeout matches os.ErrDeadlineExceeded, which the driver reports as
-// mysql.ErrInvalidConn alone. Work of WorkCPU needs Calibrate first.
+// mysql.ErrInvalidConn alone; one that has a name is a *Failure. Work of
+// WorkCPU needs Calibrate first.
 func (m *MySQL) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
+	err := m.do(ctx, c)
+	if err != nil && ctx.Err() == nil {
+		return named(err)
+	}
+	return err
+}
+
+func (m *MySQL) do(ctx context.Context, c Call) error {
 	query, rounds, err := m.query(c)
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
-	p, err := m.pools.take(m.Via, c.IOTimeout)
+	p, err := m.pools.take(m.Via, boundsOf(&c))
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
@@ -81,7 +90,7 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 
 	start, result := time.Now(), 0
 	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
-		return fmt.Errorf("mysql query: %w", named(err, held))
+		return fmt.Errorf("mysql query: %w", unhidden(err, held, p.bounds.io))
 	}
 	m.speed.learn(rounds, time.Since(start))
 	return wrong(c, result)
@@ -97,10 +106,15 @@ func cutBy(ctx context.Context, err error) error {
 	return err
 }
 
-// named adds to the driver's ErrInvalidConn that it was a timeout, if it was.
-func named(err error, held *conn) error {
-	if errors.Is(err, mysql.ErrInvalidConn) && held != nil && held.timedOut.Load() {
-		return fmt.Errorf("%w: %w", err, os.ErrDeadlineExceeded)
+// unhidden adds to the driver's ErrInvalidConn what it was: a timeout of io, or
+// what else the connection failed of.
+func unhidden(err error, held *conn, io time.Duration) error {
+	if !errors.Is(err, mysql.ErrInvalidConn) || held == nil || held.why() == nil {
+		return err
+	}
+	err = fmt.Errorf("%w: %w", err, held.why())
+	if io > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Failure{code: readTimeout, within: io, err: err}
 	}
 	return err
 }

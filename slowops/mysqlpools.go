@@ -1,6 +1,7 @@
 package slowops
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -14,42 +15,49 @@ import (
 // noLimit of idle connections: 0 would be none.
 const noLimit = 1 << 20
 
-// maxPools bounds the pools that are kept for different IOTimeouts.
+// maxPools bounds the pools that are kept for different timeouts.
 const maxPools = 8
 
-// pools keeps a pool of connections for each IOTimeout, because the driver
-// takes its timeouts from the DSN alone.
+// bounds are the DSN's timeout, and its readTimeout and writeTimeout.
+type bounds struct{ dial, io time.Duration }
+
+func boundsOf(c *Call) bounds {
+	return bounds{cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)}
+}
+
+// pools keeps a pool of connections for each bounds, because the driver takes
+// its timeouts from the DSN alone.
 type pools struct {
 	cfg      *mysql.Config
 	maxConns int
 
 	mu   sync.Mutex
-	open map[time.Duration]*pool
+	open map[bounds]*pool
 }
 
 type pool struct {
-	db      *sql.DB
-	timeout time.Duration
-	users   int
-	used    time.Time
+	db     *sql.DB
+	bounds bounds
+	users  int
+	used   time.Time
 }
 
-// take returns the pool of a timeout, making it if need be. The caller gives
+// take returns the pool of some bounds, making it if need be. The caller gives
 // it back.
-func (ps *pools) take(via string, timeout time.Duration) (*pool, error) {
+func (ps *pools) take(via string, b bounds) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := ps.open[timeout]
+	p := ps.open[b]
 	if p == nil {
-		db, err := openDB(ps.cfg, via, timeout, ps.maxConns)
+		db, err := openDB(ps.cfg, via, b, ps.maxConns)
 		if err != nil {
 			return nil, err
 		}
 		if ps.open == nil {
-			ps.open = map[time.Duration]*pool{}
+			ps.open = map[bounds]*pool{}
 		}
-		p = &pool{db: db, timeout: timeout}
-		ps.open[timeout] = p
+		p = &pool{db: db, bounds: b}
+		ps.open[b] = p
 	}
 	p.users++
 	p.used = time.Now()
@@ -69,14 +77,14 @@ func (ps *pools) evict() {
 	for len(ps.open) > maxPools {
 		var oldest *pool
 		for _, p := range ps.open {
-			if p.timeout > 0 && p.users == 0 && (oldest == nil || p.used.Before(oldest.used)) {
+			if p.bounds != (bounds{}) && p.users == 0 && (oldest == nil || p.used.Before(oldest.used)) {
 				oldest = p
 			}
 		}
 		if oldest == nil {
 			return
 		}
-		delete(ps.open, oldest.timeout)
+		delete(ps.open, oldest.bounds)
 		oldest.db.Close()
 	}
 }
@@ -90,7 +98,7 @@ func (ps *pools) close() {
 	ps.open = nil
 }
 
-func openDB(cfg *mysql.Config, via string, timeout time.Duration, maxConns int) (*sql.DB, error) {
+func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.Logger = &mysql.NopLogger{} // what it would print is in the error
 	at := place{cfg.Addr, via}
@@ -100,14 +108,14 @@ func openDB(cfg *mysql.Config, via string, timeout time.Duration, maxConns int) 
 	cfg.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialMySQL(ctx, network, at)
 	}
-	if timeout > 0 {
-		cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = timeout, timeout, timeout
+	if b != (bounds{}) {
+		cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = b.dial, b.io, b.io
 	}
 	inner, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector{inner})
+	db := sql.OpenDB(connector{inner, b})
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(noLimit) // database/sql's default of 2 closes the others while they are needed
 	db.SetConnMaxIdleTime(idleTimeout)
@@ -115,7 +123,13 @@ func openDB(cfg *mysql.Config, via string, timeout time.Duration, maxConns int) 
 }
 
 // connector keeps the network connection beside the driver's, which hides it.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	bounds bounds
+}
+
+// callKey is the context key of the call for which database/sql dials.
+type callKey struct{}
 
 // slotKey is the context key of the place where dialMySQL leaves what it dialled.
 type slotKey struct{}
@@ -123,8 +137,11 @@ type slotKey struct{}
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	var held *conn
 	dc, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &held))
-	if err != nil {
-		return nil, named(err, held)
+	switch {
+	case err != nil && held == nil && c.bounds.dial > 0 && ctx.Err() == nil && isTimeout(err):
+		return nil, &Failure{code: connectTimeout, within: c.bounds.dial, err: err}
+	case err != nil:
+		return nil, unhidden(err, held, c.bounds.io)
 	}
 	return &mysqlConn{driverConn: dc.(driverConn), held: held}, nil
 }
@@ -134,7 +151,7 @@ func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) 
 	if !ok {
 		c = new(Call) // database/sql dials for whoever waits, or for DB's users
 	}
-	cn, err := dial(ctx, c, network, at)
+	cn, err := dialPhases(ctx, c, "db", network, at)
 	if err != nil {
 		return nil, err
 	}
