@@ -10,6 +10,9 @@
 // The servers fail as the real ones do, since that is what the lab is about. The HTTP server's /delay and the cache stop
 // when their client leaves; /deaf/delay and BENCHMARK never notice; SLEEP notices at its next look, 5 s apart.
 //
+// [StartTargets] starts HTTP servers beside them that have one fault each, from an address where nobody listens to a body of
+// which only half comes, for the timeouts of a call's phases.
+//
 // What the package refuses: to be reached from outside the machine, to check passwords, to store data worth keeping, and
 // to be a database. It knows the handful of statements that the lab sends and says so when it gets another one. Delays over
 // [Options].MaxDelay are refused in each protocol's own way. It logs nothing.
