@@ -20,6 +20,9 @@ const lateness = 5 * time.Second
 // of them goes on any more.
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	p, err := l.parse(r.URL.RawQuery)
+	if err == nil {
+		err = p.phases.allowed("") // all of them
+	}
 	if err != nil {
 		badParameter(w, r, err)
 		return
@@ -36,7 +39,7 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	writeTable(w, p, l.pathOf(p.op), rows)
+	writeTable(w, p, l.between(p), rows)
 }
 
 // runAll returns a row a strategy: its receipt, or one that says why there is none.

@@ -41,5 +41,12 @@ func (op Op) Choices() string {
 	if len(op.Backends) > 0 {
 		choices = append(choices, "backend="+strings.Join(op.Backends, "|"))
 	}
+	if len(op.Targets) > 0 {
+		names := make([]string, len(op.Targets))
+		for i, t := range op.Targets {
+			names[i] = t.Name
+		}
+		choices = append(choices, "target="+strings.Join(names, "|"))
+	}
 	return strings.Join(choices, " ")
 }

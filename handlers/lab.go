@@ -35,6 +35,12 @@ type Op struct {
 	NoDelay  string   // why a delay can't be asked for, "" where it can
 	Works    []string // what work= may be, the default first; nil where there is no choice
 	Backends []string // what backend= may be, the default first; nil where there is no choice
+	Targets  []Target // what target= may be; nil where there is no choice
+	TLS      bool     // the backend that no target takes the place of speaks TLS
+
+	// Lacks says of each timeout of a phase that the op's client has not, by
+	// its parameter, why.
+	Lacks map[string]string
 
 	Dials   bool            // it uses connections
 	Reports int             // how many backends report when they began and stopped
@@ -48,17 +54,30 @@ type Op struct {
 	Parts []func(Call) strategies.Op
 }
 
+// Target is a server with a fault of its own, in the place of a backend.
+type Target struct {
+	Name string
+	TLS  bool
+}
+
 // Call is one call of an op.
 type Call struct {
-	Delay                time.Duration
-	Deaf                 bool // the op ignores its context
-	DeafBackend          bool // the backend ignores the client's disconnect
-	Work                 string
-	Run                  string        // the receipt's ID, by which a backend reports
-	IOTimeout            time.Duration // for the client's own timeouts, where over 0
+	Delay       time.Duration
+	Deaf        bool // the op ignores its context
+	DeafBackend bool // the backend ignores the client's disconnect
+	Work        string
+	Run         string        // the receipt's ID, by which a backend reports
+	IOTimeout   time.Duration // for the client's own timeouts, where over 0
+
+	// For the client's timeouts of phases, where over 0.
+	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
+
+	Target               string        // "" is the backend itself
 	Limit                time.Duration // ends even a deaf call; far beyond every timeout
 	Dialed, Reused, Kept func()        // tell the receipt of connections
 	Closed               func(how string, local, remote netip.AddrPort)
+	Phase                func(op, name string) (end func(error))
+	Outlived             func(remedy string) // tells the receipt of a dial that outlived the call
 }
 
 // Longest bounds every run and every wait for one. Work that computes may take

@@ -129,6 +129,15 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	return &badnet.Path{Driver: s.Driver, Profile: profile}
 }
 
+// between returns what lies between a run and its backend. The targets lie
+// beside the network: their faults are their own.
+func (l *Lab) between(p params) *badnet.Path {
+	if p.target != "" {
+		return nil
+	}
+	return l.pathOf(p.op)
+}
+
 // described is a path in a line, "" for none.
 func described(p *badnet.Path) string {
 	if p == nil {

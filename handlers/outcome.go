@@ -19,35 +19,53 @@ var httpStatus = map[receipt.Status]int{
 	receipt.Refused:   http.StatusServiceUnavailable,
 }
 
-// outcome says how a run ended.
-func outcome(ctx context.Context, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
+// coded is an error that knows the code of its kind, as those of a call that had
+// timeouts of its own do.
+type coded interface {
+	error
+	Code() string
+	Timeout() bool
+}
+
+// outcome says how a run of a strategy of that family ended.
+func outcome(ctx context.Context, family strategies.Family, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
 	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
 		<-ctx.Done() // a socket's error may come a moment earlier
 	}
 	var panicked *strategies.PanicError
+	var kind coded
+	known := family == strategies.InsideClient && errors.As(err, &kind)
 	switch {
 	case err == nil:
 		return receipt.Completed, nil
+	case known && kind.Timeout() && errors.Is(err, strategies.ErrTimeout):
+		return receipt.TimedOut, &receipt.Error{Code: kind.Code(), Message: timedOut(timeout, err, kind)}
 	case errors.Is(err, strategies.ErrTimeout):
-		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err)}
+		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err, nil)}
 	case context.Cause(ctx) == errLongest:
 		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than its caps on delay and timeout leave room for: is the backend or the network so slow?"}
 	case ctx.Err() != nil:
 		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}
 	case errors.As(err, &panicked):
 		return receipt.Failed, &receipt.Error{Code: "op_panicked", Message: err.Error()}
+	case known && !kind.Timeout():
+		return receipt.Failed, &receipt.Error{Code: kind.Code(), Message: err.Error()}
 	default:
 		return receipt.Failed, &receipt.Error{Code: "op_failed", Message: err.Error()}
 	}
 }
 
-// timedOut is the sentence of a timeout, with what the op said of it.
-func timedOut(timeout time.Duration, err error) string {
-	sentence := "no answer within " + timeout.String()
-	if of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error()); of != "" {
-		sentence += of
+// totalTimeout is the code of the timeout that is the run's own.
+const totalTimeout = "total_timeout"
+
+// timedOut is the sentence of a timeout, with what the op said of it. One of a
+// phase has a sentence of its own.
+func timedOut(timeout time.Duration, err error, kind coded) string {
+	of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error())
+	if kind != nil && kind.Code() != totalTimeout {
+		return strings.TrimPrefix(of, ": ")
 	}
-	return sentence
+	return "no answer within " + timeout.String() + of
 }
 
 // refusals says for each error of the ledger what the caller can do.

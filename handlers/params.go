@@ -38,11 +38,14 @@ type params struct {
 	ctx     string // "aware" or "deaf"
 	work    string
 	backend string
+	target  string
+	phases  phases
 }
 
 // parse reads the query of a run. Its errors are sentences for the caller.
 func (l *Lab) parse(raw string) (p params, err error) {
-	q, err := query(raw, "op", "delay", "timeout", "ctx", "work", "backend")
+	q, err := query(raw, "op", "delay", "timeout", "ctx", "work", "backend", "target",
+		connectTimeout, tlsTimeout, headerTimeout, readTimeout)
 	if err != nil {
 		return p, err
 	}
@@ -59,12 +62,18 @@ func (l *Lab) parse(raw string) (p params, err error) {
 	if p.backend, err = choice(q, "backend", of, p.op.Backends); err != nil {
 		return p, err
 	}
+	if p.target, err = target(q, &p); err != nil {
+		return p, err
+	}
 	if p.delay, err = l.delay(q, p.op); err != nil {
 		return p, err
 	}
 	p.timeout, err = duration(q, "timeout", l.DefaultTimeout(), l.MaxTimeout)
 	if err == nil && p.timeout == 0 {
 		err = fmt.Errorf("timeout=%s bounds nothing: it must be over 0", q["timeout"])
+	}
+	if err == nil {
+		p.phases, err = l.phases(q, p)
 	}
 	return p, err
 }

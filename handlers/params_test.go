@@ -102,11 +102,11 @@ func TestBadParameters(t *testing.T) {
 		noNumber  = " is no duration: write 250ms, 1.5s or plain seconds"
 	)
 	for query, want := range map[string]string{
-		"dely=5":          `there is no parameter "dely": use op, delay, timeout, ctx, work or backend`,
-		"wait=5":          `there is no parameter "wait": use op, delay, timeout, ctx, work or backend`,
-		"Op=http":         `there is no parameter "Op": use op, delay, timeout, ctx, work or backend`,
-		"=5":              `there is no parameter "": use op, delay, timeout, ctx, work or backend`,
-		long + "x=5":      `there is no parameter "` + long + `": use op, delay, timeout, ctx, work or backend`,
+		"dely=5":          `there is no parameter "dely": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		"wait=5":          `there is no parameter "wait": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		"Op=http":         `there is no parameter "Op": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		"=5":              `there is no parameter "": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		long + "x=5":      `there is no parameter "` + long + `": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
 		"op=http&op=http": "op is given 2 times: give it once",
 		"op=":             "op is empty: give it a value or leave it out",
 		"delay":           "delay is empty: give it a value or leave it out",

@@ -14,6 +14,9 @@ import (
 func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
+		if err == nil {
+			err = p.phases.allowed(s.Family)
+		}
 		if err != nil {
 			badParameter(w, r, err)
 			return
@@ -34,15 +37,16 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	call := Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
-		Limit: 2 * l.Longest(),
+		Target: p.target, Limit: 2 * l.Longest(),
 	}
 	if s.Family == strategies.InsideClient {
 		call.IOTimeout = p.timeout
+		p.phases.give(&call)
 	}
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Slow: p.op.Name,
-		Ctx: p.ctx, Work: p.work, Backend: p.backend,
-		Network: l.pathOf(p.op),
+		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Timeouts: p.phases.view(),
+		Network: l.between(p),
 		Delay:   p.delay, Timeout: p.timeout,
 		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
 		Busy: p.op.Busy != nil && p.op.Busy(call),
@@ -52,10 +56,11 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	call.Run = rc.ID()
 	call.Dialed, call.Reused, call.Kept, call.Closed = rc.ConnDialed, rc.ConnReused, rc.ConnKept, rc.ConnClosed
+	call.Phase, call.Outlived = rc.PhaseBegan, rc.DialOutlived
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
 	defer cancel()
 	ops := prepared(ctx, rc, p.op, call)
-	status, failure := outcome(ctx, p.timeout, l.safely(ctx, s, p, ops))
+	status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))
 	rc.Answered(status, failure)
 	return rc, nil
 }

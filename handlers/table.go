@@ -20,6 +20,9 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 	if p.backend != "" {
 		fmt.Fprintf(w, " backend=%s", p.backend)
 	}
+	if p.target != "" {
+		fmt.Fprintf(w, " target=%s", p.target)
+	}
 	fmt.Fprint(w, "\n")
 	if text := described(network); text != "" {
 		fmt.Fprint(w, wrapped(text))

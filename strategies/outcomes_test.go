@@ -21,6 +21,24 @@ func TestIOTimeoutNamesTheClientsError(t *testing.T) {
 	}
 }
 
+// phaseError is an error that names what it is of.
+type phaseError struct{ timeout bool }
+
+func (phaseError) Error() string   { return "no headers" }
+func (phaseError) Code() string    { return "header_timeout" }
+func (e phaseError) Timeout() bool { return e.timeout }
+
+// The timeout of a phase comes before the one in all, and is a timeout too.
+func TestIOTimeoutNamesThatOfAPhase(t *testing.T) {
+	for _, isTimeout := range []bool{true, false} {
+		op := func(context.Context) error { return phaseError{isTimeout} }
+		err := strategies.IOTimeout{}.Do(t.Context(), time.Hour, op)
+		if errors.Is(err, strategies.ErrTimeout) != isTimeout || !errors.Is(err, phaseError{isTimeout}) {
+			t.Errorf("Timeout() %t: got %v", isTimeout, err)
+		}
+	}
+}
+
 // net puts a context's deadline on its sockets, whose own error may come before
 // the context's: it is the same timeout.
 func TestContextCancelAndTheSocketsDeadline(t *testing.T) {

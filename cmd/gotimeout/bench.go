@@ -32,6 +32,7 @@ type bench struct {
 	ledger  *receipt.Ledger
 	network *network.Network // nil: nothing lies between
 	parts   []*part          // http, cache, db
+	targets *backends.Targets
 	db      *slowops.MySQL
 	list    *backends.ProcessList // nil with the embedded database
 	closes  []func()
@@ -43,6 +44,8 @@ type part struct {
 	dialled    string           // which is addr, or what carries to it
 	server     *backends.Server // nil for a real one
 	do         func(context.Context, slowops.Call) error
+	tls        bool
+	jobs       func() []backends.Job // of the servers that a run may ask for in its place
 }
 
 // openBench starts the embedded backends and makes the clients. It connects to
@@ -70,15 +73,19 @@ func openBench(s settings, net *network.Network) (b *bench, err error) {
 
 // start starts an embedded backend whose reports go to the receipts.
 func (b *bench) start(s settings, start func(backends.Options) (*backends.Server, error)) (*backends.Server, error) {
-	server, err := start(backends.Options{
-		MaxDelay: s.maxDelay,
-		Began:    func(run string) { b.tell(run, (*receipt.Receipt).BackendBegan) },
-		Ended:    func(run string) { b.tell(run, (*receipt.Receipt).BackendEnded) },
-	})
+	server, err := start(b.options(s))
 	if err == nil {
 		b.closes = append(b.closes, func() { _ = server.Close() })
 	}
 	return server, err
+}
+
+func (b *bench) options(s settings) backends.Options {
+	return backends.Options{
+		MaxDelay: s.maxDelay,
+		Began:    func(run string) { b.tell(run, (*receipt.Receipt).BackendBegan) },
+		Ended:    func(run string) { b.tell(run, (*receipt.Receipt).BackendEnded) },
+	}
 }
 
 // tell tells the receipt of a run, if it is still kept.
@@ -118,8 +125,13 @@ func (b *bench) openHTTP(s settings) error {
 	if err != nil {
 		return err
 	}
+	if b.targets, err = backends.StartTargets(b.options(s)); err != nil {
+		return err
+	}
+	b.closes = append(b.closes, func() { _ = b.targets.Close() })
 	op := slowops.NewHTTP(base.String(), 0)
-	op.Via = via
+	op.Via, op.Targets, op.Roots = via, b.targets.URLs, b.targets.Roots
+	p.tls, p.jobs = base.Scheme == "https", b.targets.Working
 	p.do, b.parts, b.closes = op.Do, append(b.parts, p), append(b.closes, op.Close)
 	return nil
 }
@@ -247,15 +259,23 @@ func (p *part) health(ctx context.Context) handlers.Backend {
 		h.Ready, h.Error = false, sentence(err)
 	}
 	if p.server != nil {
-		h.Working = []handlers.Job{}
-		for _, j := range p.server.Working() {
-			if j.Run == healthRun {
-				continue
-			}
-			h.Working = append(h.Working, handlers.Job{Receipt: j.Run, Work: strings.TrimSpace(j.Work), Began: j.Began})
-		}
+		h.Working = p.working()
 	}
 	return h
+}
+
+func (p *part) working() []handlers.Job {
+	jobs := p.server.Working()
+	if p.jobs != nil {
+		jobs = append(jobs, p.jobs()...)
+	}
+	working := []handlers.Job{}
+	for _, j := range jobs {
+		if j.Run != healthRun {
+			working = append(working, handlers.Job{Receipt: j.Run, Work: strings.TrimSpace(j.Work), Began: j.Began})
+		}
+	}
+	return working
 }
 
 func sentence(err error) string {

@@ -19,23 +19,26 @@ func (b *bench) ops() []handlers.Op {
 		{
 			Name: "http", Doc: "GET /delay/{seconds} of an httpbin.",
 			Dials: true, Backends: deafOnlyEmbedded(http),
+			Targets: b.httpTargets(), TLS: http.tls,
 			Reports: one(http.server != nil), Seen: http.server != nil,
 			Parts: []partFunc{calls(http.do)},
 		},
 		{
 			Name: "cache", Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
-			Dials: true, NoDelay: noDelay(cache),
+			Dials: true, NoDelay: noDelay(cache), Lacks: cacheLacks,
 			Reports: one(cache.server != nil), Seen: cache.server != nil,
 			Parts: []partFunc{calls(cache.do)},
 		},
 		{
 			Name: "db", Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
 			Dials: true, Works: []string{slowops.WorkSleep, slowops.WorkCPU},
+			Lacks:   dbLacks,
 			Reports: one(dbReports), Seen: dbReports, Busy: dbBusy, Prepare: b.prepare,
 			Parts: []partFunc{calls(db.do)},
 		},
 		{
 			Name: "cpu", Doc: "A computation in this process, which never yields.",
+			Lacks: lacksAll("a computation has no I/O that a client could bound"),
 			Busy:  func(c handlers.Call) bool { return c.Delay > 0 },
 			Parts: []partFunc{calls(slowops.CPU{}.Do)},
 		},
@@ -54,7 +57,8 @@ func calls(do func(context.Context, slowops.Call) error) partFunc {
 
 // all is three ops at once. A cache that can't be slow is fast in it.
 func all(three []handlers.Op, cache *part) handlers.Op {
-	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Dials: true, Seen: true}
+	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Dials: true, Seen: true,
+		Lacks: lacksAll("its clients don't have the same ones: ask for op=http, cache or db")}
 	for _, of := range three {
 		parts := of.Parts
 		if of.NoDelay != "" {

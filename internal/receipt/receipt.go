@@ -15,9 +15,12 @@ type Run struct {
 	Ctx     string        // aware or deaf
 	Work    string        // of the op, where it has a choice
 	Backend string        // aware or deaf, where it has a choice
+	Target  string        // a server with a fault in the place of the backend, or ""
 	Network any           // the way to the backend, as the JSON shows it; it must not change
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
+
+	Timeouts map[string]string // those of phases, by parameter
 
 	Ops      int  // how many ops the strategy runs
 	Backends int  // how many backends report that they began and stopped
@@ -55,7 +58,10 @@ type Receipt struct {
 
 	mu       sync.Mutex
 	closed   []closing // connections, in their order
-	status   Status    // "" until the answer
+	phases   []phase
+	outlived int    // dials that went on when their call had returned
+	remedy   string // against them
+	status   Status // "" until the answer
 	err      *Error
 	answered time.Duration
 	ended    time.Duration

@@ -8,22 +8,26 @@ import (
 // View is a receipt as it stands, in the words of the JSON. Times are in
 // milliseconds from the start of the run; nil is not known, or not yet.
 type View struct {
-	ID       string   `json:"id"`
-	Complete bool     `json:"complete"` // nothing of the run goes on any more
-	Name     string   `json:"name"`
-	Family   string   `json:"family"`
-	Slow     string   `json:"slow"`
-	Ctx      string   `json:"ctx"`
-	Work     string   `json:"work,omitempty"`
-	Backend  string   `json:"backend,omitempty"`
-	Network  any      `json:"network"` // the way to the backend
-	Delay    string   `json:"delay"`
-	Timeout  string   `json:"timeout"`
-	Started  string   `json:"started"`
-	Status   *Status  `json:"status"` // nil until the answer
-	Error    *Error   `json:"error,omitempty"`
-	Answered *float64 `json:"answered_ms"`
-	// Overshoot is answered less timeout, of a run that timed out.
+	ID       string `json:"id"`
+	Complete bool   `json:"complete"` // nothing of the run goes on any more
+	Name     string `json:"name"`
+	Family   string `json:"family"`
+	Slow     string `json:"slow"`
+	Ctx      string `json:"ctx"`
+	Work     string `json:"work,omitempty"`
+	Backend  string `json:"backend,omitempty"`
+	Target   string `json:"target,omitempty"`
+	Network  any    `json:"network"` // the way to the backend
+	Delay    string `json:"delay"`
+	Timeout  string `json:"timeout"`
+	Started  string `json:"started"`
+	// Timeouts are those of phases, by their parameters.
+	Timeouts map[string]string `json:"timeouts,omitempty"`
+	Status   *Status           `json:"status"` // nil until the answer
+	Error    *Error            `json:"error,omitempty"`
+	Answered *float64          `json:"answered_ms"`
+	// Overshoot is answered less timeout, of a run that timed out, unless the
+	// timeout of a phase came before.
 	Overshoot    *float64    `json:"overshoot_ms"`
 	Ended        *float64    `json:"ended_ms"`
 	Straggle     *float64    `json:"straggle_ms"`
@@ -31,6 +35,10 @@ type View struct {
 	Waste        *float64    `json:"waste_ms"`
 	Goroutines   int         `json:"goroutines_left"` // of the op, at the answer
 	Connections  Connections `json:"connections"`
+	Phases       []Phase     `json:"phases,omitempty"`
+	// OutlivedDials went on when their call had returned; Remedy ends them.
+	OutlivedDials int    `json:"outlived_dials,omitempty"`
+	Remedy        string `json:"remedy,omitempty"`
 }
 
 // View returns the receipt as it stands.
@@ -40,19 +48,20 @@ func (r *Receipt) View() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Slow: r.run.Slow,
-		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend,
-		Network: r.run.Network,
-		Delay:   r.run.Delay.String(), Timeout: r.run.Timeout.String(),
+		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
+		Network: r.run.Network, Timeouts: r.run.Timeouts,
+		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
 		Started: r.start.UTC().Format(time.RFC3339Nano),
 		Error:   r.err, Goroutines: r.left,
 		Connections: r.connections(),
+		Phases:      r.viewPhases(), OutlivedDials: r.outlived, Remedy: r.remedy,
 	}
 	answered := r.status != ""
 	if answered {
 		status := r.status // a copy: the receipt goes on without the lock
 		v.Status, v.Answered = &status, ms(r.answered)
 	}
-	if r.status == TimedOut {
+	if r.status == TimedOut && (r.answered >= r.run.Timeout || len(r.run.Timeouts) == 0) {
 		v.Overshoot = ms(r.answered - r.run.Timeout)
 	}
 	if r.pending == 0 {

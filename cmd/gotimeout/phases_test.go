@@ -1,0 +1,128 @@
+package main
+
+import (
+	_ "embed"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/internal/receipt"
+)
+
+// The table says for each target × timeout which code comes, or that the run
+// completes or is refused. Each timeout is given alone beside a longer one in
+// all, and the last column is that one alone.
+//
+//go:embed testdata/phases.txt
+var phasesText string
+
+// The timeouts of the table: far apart, and far from the pace of a drip.
+const (
+	phaseTimeout = 300 * time.Millisecond
+	totalTimeout = 1200 * time.Millisecond
+)
+
+// askedPhase is a cell of the table and what became of it.
+type askedPhase struct {
+	target, timeout, want string
+	status                int
+	view                  receipt.View
+	err                   error
+}
+
+func (a *askedPhase) path() string {
+	path := "/io-timeout?target=" + a.target + "&delay=8s"
+	if a.want == "completed" {
+		path = "/io-timeout?target=" + a.target + "&delay=0"
+	}
+	if a.timeout != "timeout" {
+		path += "&" + a.timeout + "=" + phaseTimeout.String()
+	}
+	return path + "&timeout=" + totalTimeout.String()
+}
+
+func TestPhases(t *testing.T) {
+	p := start(t)
+	cells := phaseCells(t)
+	var all sync.WaitGroup
+	for _, a := range cells {
+		all.Go(func() { a.status, a.view, a.err = p.finish(a.path()) })
+	}
+	all.Wait()
+	for _, a := range cells {
+		t.Run(a.target+"/"+a.timeout, a.check)
+	}
+}
+
+// phaseCells reads the table, and sees that it has a row for each target.
+func phaseCells(t *testing.T) (cells []*askedPhase) {
+	t.Helper()
+	targets, err := backends.StartTargets(backends.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer targets.Close()
+	lines := strings.Split(strings.TrimSpace(phasesText), "\n")
+	columns := strings.Fields(lines[0])[1:]
+	rows := map[string]bool{}
+	for _, line := range lines[1:] {
+		f := strings.Fields(line)
+		if len(f) != len(columns)+1 {
+			t.Fatalf("a row of %d columns: %s", len(f), line)
+		}
+		if f[0] != "blackhole" && targets.URLs[f[0]] == "" {
+			t.Errorf("there is no target %s", f[0])
+		}
+		for i, timeout := range columns {
+			if targets.URLs[f[0]] != "" {
+				cells = append(cells, &askedPhase{target: f[0], timeout: timeout, want: f[i+1]})
+			}
+		}
+		rows[f[0]] = true
+	}
+	for name := range targets.URLs {
+		if !rows[name] {
+			t.Errorf("the table has no row for the target %s", name)
+		}
+	}
+	return cells
+}
+
+func (a *askedPhase) check(t *testing.T) {
+	v := a.view
+	switch {
+	case a.err != nil:
+		t.Fatal(a.err)
+	case a.want == "refused":
+		if a.status != http.StatusBadRequest {
+			t.Errorf("status %d: %s", a.status, describe(v))
+		}
+		return
+	case a.want == "completed":
+		if a.status != http.StatusOK {
+			t.Errorf("status %d: %s", a.status, describe(v))
+		}
+		return
+	case v.Error == nil || v.Error.Code != a.want:
+		t.Fatalf("want %s: %d, %s", a.want, a.status, describe(v))
+	}
+	status, least, most := http.StatusBadGateway, time.Duration(0), totalTimeout
+	switch {
+	case a.want == "total_timeout":
+		status, least, most = http.StatusGatewayTimeout, totalTimeout, time.Minute
+	case strings.HasSuffix(a.want, "_timeout"):
+		status, least = http.StatusGatewayTimeout, phaseTimeout
+	}
+	if took := time.Duration(*v.Answered * 1e6); a.status != status || took < least || took > most {
+		t.Errorf("status %d, want %d: %s", a.status, status, describe(v))
+	}
+	if a.want != "total_timeout" && v.Overshoot != nil {
+		t.Errorf("overshoot %v, though it was not that timeout", *v.Overshoot)
+	}
+	if len(v.Phases) == 0 || v.Target != a.target || v.Network != nil {
+		t.Errorf("the receipt: %+v", v)
+	}
+}

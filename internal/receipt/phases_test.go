@@ -1,0 +1,117 @@
+package receipt_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/receipt"
+)
+
+// timeline is the phases of a view in a line: name, when it began, how long it
+// took or that it goes on, and that it failed.
+func timeline(v receipt.View) string {
+	var words []string
+	for _, p := range v.Phases {
+		took := "…"
+		if p.Took != nil {
+			took = fmt.Sprint(*p.Took)
+		}
+		word := fmt.Sprintf("%s%s@%v+%s", p.Op, p.Name, *p.At, took)
+		if p.Failed {
+			word += "!"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestPhases(t *testing.T) {
+	bubble(t, func(t *testing.T, l *receipt.Ledger) {
+		r := open(t, l, receipt.Run{Timeout: hour, Ops: 1})
+		time.Sleep(hour)
+		r.Start() // what came before is no part of the run
+		connected := r.PhaseBegan("http", "connect")
+		time.Sleep(time.Millisecond)
+		connected(nil)
+		read := r.PhaseBegan("http", "read")
+		time.Sleep(time.Millisecond)
+		read(nil)
+		time.Sleep(time.Millisecond)
+		read(errors.New("reset")) // it went on: the last time counts
+		late := r.PhaseBegan("http", "tls")
+		if got := timeline(r.View()); got != "connect@0+1 read@1+2! tls@3+…" {
+			t.Errorf("got %s", got)
+		}
+		opEnds(r)
+		r.Answered(receipt.Completed, nil)
+		before := r.View()
+		time.Sleep(time.Millisecond)
+		late(nil) // the receipt is complete
+		if got := timeline(r.View()); got != "connect@0+1 read@1+2! tls@3+1" {
+			t.Errorf("later: %s", got)
+		}
+		if got := timeline(before); got != "connect@0+1 read@1+2! tls@3+…" {
+			t.Errorf("the view before changed: %s", got)
+		}
+	})
+}
+
+// Of a run of several ops it is said whose a phase is.
+func TestPhasesOfSeveral(t *testing.T) {
+	bubble(t, func(t *testing.T, l *receipt.Ledger) {
+		r := open(t, l, receipt.Run{Ops: 2})
+		r.PhaseBegan("db ", "dial")(nil)
+		r.PhaseBegan("cache ", "dial")
+		if got := timeline(r.View()); got != "db dial@0+0 cache dial@0+…" {
+			t.Errorf("got %s", got)
+		}
+		opEnds(r)
+		opEnds(r)
+		r.Answered(receipt.Completed, nil)
+	})
+}
+
+func TestPhasesInJSON(t *testing.T) {
+	bubble(t, func(t *testing.T, l *receipt.Ledger) {
+		r := open(t, l, receipt.Run{Name: "io-timeout", Target: "stall", Timeouts: map[string]string{"read_timeout": "1s"}, Timeout: hour, Ops: 1})
+		r.PhaseBegan("http", "connect")(nil)
+		r.PhaseBegan("http", "body")
+		r.DialOutlived("set a timeout")
+		time.Sleep(time.Second)
+		opEnds(r)
+		r.Answered(receipt.TimedOut, &receipt.Error{Code: "read_timeout"})
+		checkJSON(t, r.View(), `{"id":"lab-1","complete":true,"name":"io-timeout","family":"","slow":"","ctx":"","target":"stall","network":null,`+
+			`"delay":"0s","timeout":"1h0m0s","started":"2000-01-01T00:00:00Z","timeouts":{"read_timeout":"1s"},`+
+			`"status":"timed_out","error":{"code":"read_timeout","message":""},"answered_ms":1000,"overshoot_ms":null,"ended_ms":1000,"straggle_ms":0,`+
+			`"backend_ended_ms":null,"waste_ms":null,"goroutines_left":0,"connections":{"dialed":0,"reused":0,"closed":0},`+
+			`"phases":[{"name":"connect","at_ms":0,"took_ms":0},{"name":"body","at_ms":0,"took_ms":null}],`+
+			`"outlived_dials":1,"remedy":"set a timeout"}`)
+	})
+}
+
+// Hooks of net/http's come from anywhere and at any time.
+func TestPhasesFromAnywhere(t *testing.T) {
+	bubble(t, func(t *testing.T, l *receipt.Ledger) {
+		r := open(t, l, receipt.Run{Ops: 1})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 50 {
+					r.PhaseBegan("http", "dns")(nil)
+					r.DialOutlived("")
+					_ = r.View()
+				}
+			})
+		}
+		opEnds(r)
+		r.Answered(receipt.Completed, nil)
+		all.Wait()
+		if v := r.View(); len(v.Phases) != 400 || v.OutlivedDials != 400 {
+			t.Errorf("%d phases, %d dials", len(v.Phases), v.OutlivedDials)
+		}
+	})
+}
