@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -90,4 +91,47 @@ func TestIOTimeoutEndsTheDialToo(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	unleaked(t, known) // long before dialTimeout
+}
+
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	for name, do := range at(t, fullListener(t)) {
+		t.Run(name, func(t *testing.T) {
+			// Given alone, beside a shorter one between reads, and beside a longer one in all.
+			for _, c := range []slowops.Call{
+				{ConnectTimeout: short},
+				{ConnectTimeout: short, ReadTimeout: short / 10, IOTimeout: patience},
+				{ConnectTimeout: short, Deaf: true, IOTimeout: patience},
+			} {
+				told := new(phases)
+				took, err := timed(t.Context(), do, told.on(c))
+				if code(err) != "connect_timeout" || took < short || took > patience {
+					t.Errorf("%+v: %s after %s", c, code(err), took)
+				}
+				if got := told.String(); got != name+" dial!" && got != "http connect!" {
+					t.Errorf("phases %s", got)
+				}
+				if len(told.outlived) > 0 {
+					t.Errorf("a dial with a timeout outlived its call")
+				}
+			}
+		})
+	}
+}
+
+// A dial that nobody waits for is told of with its remedy, which then works.
+func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
+	http := slowops.NewHTTP("http://"+fullListener(t), 0)
+	told := new(phases)
+	ctx, cancel := context.WithTimeout(t.Context(), short)
+	defer cancel()
+	if err := http.Do(ctx, told.on(slowops.Call{})); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	told.want(t, "http connect…")
+	if len(told.outlived) != 1 || !strings.Contains(told.outlived[0], "CloseIdleConnections") {
+		t.Errorf("told %q", told.outlived)
+	}
+	http.Close() // closes idle connections
+	eventually(t, "the dial ended", func() bool { return told.String() == "http connect!" })
 }

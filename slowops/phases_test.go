@@ -1,0 +1,239 @@
+package slowops_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/slowops"
+)
+
+// phases is what a call told of its phases, in the order in which they began.
+type phases struct {
+	mu       sync.Mutex
+	names    []string
+	ends     map[int]error
+	outlived []string
+}
+
+// on returns c with its hooks set to tell.
+func (p *phases) on(c slowops.Call) slowops.Call {
+	c.Phase = func(op, name string) func(error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		i := len(p.names)
+		p.names = append(p.names, op+" "+name)
+		return func(err error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.ends == nil {
+				p.ends = map[int]error{}
+			}
+			p.ends[i] = err
+		}
+	}
+	c.Outlived = func(remedy string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.outlived = append(p.outlived, remedy)
+	}
+	return c
+}
+
+// String is the names in a line, with ! after one that failed and … after one
+// that goes on.
+func (p *phases) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var words []string
+	for i, name := range p.names {
+		err, ended := p.ends[i]
+		switch {
+		case !ended:
+			name += "…"
+		case err != nil:
+			name += "!"
+		}
+		words = append(words, name)
+	}
+	return strings.Join(words, ", ")
+}
+
+func (p *phases) want(t *testing.T, want string) {
+	t.Helper()
+	if got := p.String(); got != want {
+		t.Errorf("phases\n%s, want\n%s", got, want)
+	}
+}
+
+// targets returns the op http with the targets.
+func targets(t testing.TB) *slowops.HTTP {
+	t.Helper()
+	servers, err := backends.StartTargets(backends.Options{MaxDelay: long})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := servers.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	op := slowops.NewHTTP(servers.URLs["ok"], 0)
+	op.Targets, op.Roots = servers.URLs, servers.Roots
+	t.Cleanup(op.Close)
+	return op
+}
+
+// code is the code of an error, and whether it says that it is a timeout.
+func code(err error) string {
+	var f *slowops.Failure
+	if !errors.As(err, &f) {
+		return fmt.Sprintf("none: %v", err)
+	}
+	if f.Timeout() != strings.HasSuffix(f.Code(), "_timeout") {
+		return "a " + f.Code() + " that doesn't know whether it is a timeout"
+	}
+	return f.Code()
+}
+
+func TestPhasesOfEachOp(t *testing.T) {
+	for name, want := range map[string]struct{ first, next string }{
+		"http":     {"http connect, http request, http first_byte, http headers, http body", "http request, http first_byte, http headers, http body"},
+		"cache":    {"cache dial, cache write, cache read", "cache write, cache read"},
+		"db sleep": {"db dial, db read, db write, db read, db write, db read", "db write, db read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := pooled(t, 0)[name]
+			for _, want := range []string{want.first, want.next} {
+				told := new(phases)
+				if err := s.do(t.Context(), told.on(s.call("phases", 0))); err != nil {
+					t.Fatal(err)
+				}
+				told.want(t, want)
+			}
+		})
+	}
+}
+
+func TestPhasesOfTargets(t *testing.T) {
+	op := targets(t)
+	for target, want := range map[string]string{
+		"ok-h2":      "http connect, http tls, http request, http first_byte, http headers, http body",
+		"silent":     "http connect, http request, http first_byte!",
+		"stall":      "http connect, http request, http first_byte, http headers, http body!",
+		"stall-h2":   "http connect, http tls, http request, http first_byte, http headers, http body!",
+		"slow-tls":   "http connect, http tls!",
+		"refused":    "http connect!",
+		"half-close": "http connect, http request, http first_byte, http headers, http body!",
+	} {
+		t.Run(target, func(t *testing.T) {
+			t.Parallel()
+			told := new(phases)
+			// Of its own Transport, so that no connection is reused.
+			_ = op.Do(t.Context(), told.on(slowops.Call{Target: target, TLSTimeout: 2 * short, ReadTimeout: 4 * short, IOTimeout: patience}))
+			told.want(t, want)
+		})
+	}
+}
+
+// A name is looked up, and that may be what fails.
+func TestPhasesOfANameAndDNSError(t *testing.T) {
+	server := httptest.NewServer(nil)
+	defer server.Close()
+	op := slowops.NewHTTP(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), 0)
+	defer op.Close()
+	told := new(phases)
+	_ = op.Do(t.Context(), told.on(slowops.Call{}))
+	if got := told.String(); !strings.HasPrefix(got, "http dns, http connect") {
+		t.Errorf("phases %s", got)
+	}
+	nowhere := slowops.NewHTTP("http://nowhere.invalid.", 0)
+	defer nowhere.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	switch err := nowhere.Do(ctx, slowops.Call{}); {
+	case ctx.Err() != nil:
+		t.Skipf("the resolver here takes longer than %s", patience)
+	case code(err) != "dns_error":
+		t.Errorf("got %s", code(err))
+	}
+}
+
+// The drivers of the cache and the database have a timeout for the dial and
+// one for each read.
+func TestTimeoutsOfTheDrivers(t *testing.T) {
+	t.Parallel()
+	for name, s := range pooled(t, 0) {
+		t.Run(name, func(t *testing.T) {
+			for _, ctx := range []bool{false, true} {
+				c := s.call("read", long)
+				c.ReadTimeout, c.IOTimeout, c.Deaf = short, patience, ctx
+				took, err := timed(t.Context(), s.do, c)
+				if code(err) != "read_timeout" || !errors.Is(err, os.ErrDeadlineExceeded) || took < short || took > patience {
+					t.Errorf("deaf %t: %s after %s", ctx, code(err), took)
+				}
+			}
+		})
+	}
+}
+
+// What the strategies end is no failure of the call's own.
+func TestNoCodeForTheStrategysTimeout(t *testing.T) {
+	op := targets(t)
+	for _, target := range []string{"silent", "stall", "slow-tls", "silent-h2"} {
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		err := op.Do(ctx, slowops.Call{Target: target})
+		cancel()
+		var f *slowops.Failure
+		if errors.As(err, &f) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
+// A read timeout is between two reads: it never comes on a drip, whose bytes
+// are a fraction of it apart, and doesn't last over to the next call.
+func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
+	op := targets(t)
+	for _, target := range []string{"drip", "drip-h2"} {
+		took, err := timed(t.Context(), op.Do, slowops.Call{Target: target, Delay: 8 * short, ReadTimeout: 4 * short})
+		if err != nil || took < 8*short {
+			t.Errorf("%s: %v after %s", target, err, took)
+		}
+		if err := op.Do(t.Context(), slowops.Call{Target: target, Delay: short}); err != nil {
+			t.Errorf("%s: the next: %v", target, err)
+		}
+	}
+}
+
+// The hooks must bear that they are called when the call has long returned.
+func TestPhasesAfterTheCall(t *testing.T) {
+	op := targets(t)
+	told := make([]phases, 20)
+	var all sync.WaitGroup
+	for i := range told {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond/4)
+			defer cancel()
+			target := []string{"ok-h2", "slow-tls", "ok", "silent"}[i%4]
+			_ = op.Do(ctx, told[i].on(slowops.Call{Target: target, Delay: short}))
+		})
+	}
+	all.Wait()
+	op.Close()
+	for i := range told {
+		eventually(t, "each phase ended", func() bool { return !strings.Contains(told[i].String(), "…") })
+	}
+	names := told[len(told)-1].String()
+	if !slices.Contains([]string{"http connect, http request, http first_byte!"}, names) {
+		t.Errorf("the last call's phases: %s", names)
+	}
+}
