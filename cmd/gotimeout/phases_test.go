@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -124,5 +125,68 @@ func (a *askedPhase) check(t *testing.T) {
 	}
 	if len(v.Phases) == 0 || v.Target != a.target || v.Network != nil {
 		t.Errorf("the receipt: %+v", v)
+	}
+}
+
+// The drivers of cache and db have a timeout for the dial and for each read,
+// and no total one: timeout bounds each of these.
+func TestPhasesOfDrivers(t *testing.T) {
+	p := start(t)
+	for query, want := range map[string]string{
+		"op=cache&delay=8s&read_timeout=200ms": "read_timeout",
+		"op=db&delay=8s&read_timeout=200ms":    "read_timeout",
+		"op=cache&delay=8s&timeout=200ms":      "read_timeout",
+		"op=db&delay=8s&timeout=200ms":         "read_timeout",
+		"op=cache&delay=0&connect_timeout=.2":  "",
+		"op=db&delay=0&connect_timeout=.2":     "",
+		"op=cache&tls_timeout=200ms":           "bad_parameter",
+		"op=cache&header_timeout=200ms":        "bad_parameter",
+		"op=db&tls_timeout=200ms":              "bad_parameter",
+		"op=db&header_timeout=200ms":           "bad_parameter",
+		"op=all&read_timeout=200ms":            "bad_parameter",
+		"op=cpu&read_timeout=200ms":            "bad_parameter",
+		"tls_timeout=200ms":                    "bad_parameter",
+	} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			var a struct{ Error *receipt.Error }
+			p.get(t, "/io-timeout?"+query, &a)
+			if got := a.Error; want == "" && got != nil || want != "" && (got == nil || got.Code != want) {
+				t.Errorf("got %+v, want %q", got, want)
+			}
+		})
+	}
+}
+
+// The receipts of the other strategies hold the phases too, also of a dial that
+// goes on when its request has ended.
+func TestPhasesOfOtherStrategies(t *testing.T) {
+	p := start(t)
+	_, v := p.complete(t, "/goroutine-abandon?target=ok&delay=600ms&timeout=200ms")
+	if n := len(v.Phases); n != 5 || v.Phases[n-1].Name != "body" || v.Phases[n-1].Took == nil || *v.Phases[n-1].At < 600 {
+		t.Errorf("phases of an abandoned call: %+v", v.Phases)
+	}
+	_, v = p.complete(t, "/context-cancel?op=all&delay=0&timeout=10s")
+	ops := map[string]int{}
+	for _, ph := range v.Phases {
+		ops[ph.Op]++
+	}
+	if ops["http"] != 5 || ops["cache"] != 3 || ops["db"] != 6 {
+		t.Errorf("phases of three ops: %v in %+v", ops, v.Phases)
+	}
+	_, v = p.complete(t, "/context-cancel?target=refused&delay=0")
+	if v.Error == nil || v.Error.Code != "op_failed" {
+		t.Errorf("another strategy's code: %+v", v.Error)
+	}
+	if runtime.GOOS != "linux" {
+		return // no blackhole
+	}
+	_, v = p.complete(t, "/context-cancel?target=blackhole&timeout=200ms")
+	if v.OutlivedDials != 1 || v.Remedy == "" || len(v.Phases) != 1 || v.Phases[0].Took != nil {
+		t.Errorf("a dial that outlives its request: %+v", v)
+	}
+	_, v = p.complete(t, "/io-timeout?target=blackhole&timeout=1s&connect_timeout=200ms")
+	if v.OutlivedDials != 0 || len(v.Phases) != 1 || v.Phases[0].Took == nil || !v.Phases[0].Failed {
+		t.Errorf("one with a timeout of its own: %+v", v)
 	}
 }
