@@ -34,9 +34,6 @@ The exit status is 0 where all is as expected, 1 where something is not, and 125
 where there is no private network here.`
 }
 
-// exitInterrupted is the exit status after a signal, as a shell's.
-const exitInterrupted = 130
-
 // Run makes the experiments. kong calls it.
 func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
 	if !private.Inside() {
@@ -46,11 +43,13 @@ func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
 		}
 		return exitStatus(status)
 	}
-	if _, err := private.Enter(false); err != nil {
-		return refuse(to, err)
+	process, err := private.Enter(false)
+	if err != nil {
+		return exitStatus(exitNoNetwork) // the outside tells
 	}
+	ctx = signalled(ctx, process)
 	p := stepPrinter{to: to.out, json: c.JSON}
-	err := c.experiments(ctx, &p)
+	err = c.experiments(ctx, &p)
 	if ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
 	}

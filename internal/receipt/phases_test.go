@@ -87,7 +87,7 @@ func TestPhasesInJSON(t *testing.T) {
 		checkJSON(t, r.View(), `{"id":"lab-1","complete":true,"name":"io-timeout","family":"","slow":"","ctx":"","target":"stall","network":null,`+
 			`"delay":"0s","timeout":"1h0m0s","started":"2000-01-01T00:00:00Z","timeouts":{"read_timeout":"1s"},`+
 			`"status":"timed_out","error":{"code":"read_timeout","message":""},"answered_ms":1000,"overshoot_ms":null,"ended_ms":1000,"straggle_ms":0,`+
-			`"backend_ended_ms":null,"waste_ms":null,"goroutines_left":0,"connections":{"dialed":0,"reused":0,"closed":0},`+
+			`"backend_ended_ms":null,"waste_ms":null,"goroutines_left":0,"connections":{"dialed":0,"reused":0,"kept":0,"closed":0,"fin_by_us":0,"fin_by_peer":0,"rst":0,"unknown":0},`+
 			`"phases":[{"name":"connect","at_ms":0,"took_ms":0},{"name":"body","at_ms":0,"took_ms":null}],`+
 			`"outlived_dials":1,"remedy":"set a timeout"}`)
 	})
