@@ -103,14 +103,15 @@ func (cn *conn) bound(d time.Duration) {
 }
 
 func (cn *conn) Read(b []byte) (int, error) {
-	silent := time.Duration(cn.silent.Load())
-	if silent > 0 {
+	if silent := time.Duration(cn.silent.Load()); silent > 0 {
 		_ = cn.SetReadDeadline(time.Now().Add(silent))
 	}
 	end := cn.phase("read")
 	n, err := cn.Conn.Read(b)
 	end(err)
-	if err = cn.note(err); silent > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+	err = cn.note(err)
+	// It may have been bound while it went on.
+	if silent := time.Duration(cn.silent.Load()); silent > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = &Failure{code: readTimeout, within: silent, err: err}
 	}
 	return n, err
