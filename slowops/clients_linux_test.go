@@ -1,0 +1,157 @@
+package slowops_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/slowops"
+)
+
+// The table says of each timeout of each client what it cuts: a target where
+// it is short and nothing else bounds the call. - is a call that went on.
+//
+//go:embed testdata/timeouts.txt
+var clientsText string
+
+// The figures of testdata/timeouts.py.
+const (
+	clientBound  = 400 * time.Millisecond
+	clientGoesOn = 1200 * time.Millisecond
+	clientDelay  = 2 * time.Second
+)
+
+// clientsTable returns the cells by "timeout\ttarget". A ? can't be asked.
+func clientsTable(t *testing.T, ofPython bool) map[string]string {
+	t.Helper()
+	cells := map[string]string{}
+	lines := strings.Split(strings.TrimSpace(clientsText), "\n")
+	targets := strings.Fields(lines[0])[1:]
+	for _, line := range lines[1:] {
+		name, rest := strings.TrimSpace(line[:32]), strings.Fields(line[32:])
+		if len(rest) != len(targets) {
+			t.Fatalf("a row of %d columns: %s", len(rest), line)
+		}
+		for i, what := range rest {
+			python := strings.HasPrefix(name, "http.client") || strings.HasPrefix(name, "urllib3") || strings.HasPrefix(name, "requests")
+			if python == ofPython && what != "?" {
+				cells[name+"\t"+targets[i]] = what
+			}
+		}
+	}
+	return cells
+}
+
+func compareCells(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for key, what := range want {
+		if got[key] != what {
+			t.Errorf("%s: %q, want %q", key, got[key], what)
+		}
+	}
+	for key := range got {
+		if _, ok := want[key]; !ok {
+			t.Errorf("the table has no cell for %s, which is %q", key, got[key])
+		}
+	}
+}
+
+var clientTargets = []string{"blackhole", "slow-tls", "silent", "slow-headers", "drip", "stall"}
+
+func TestTimeoutsOfPython(t *testing.T) {
+	t.Parallel()
+	if err := exec.Command("python3", "-c", "import requests, urllib3").Run(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("CI runs this against Python's clients, which are not here: %v", err)
+		}
+		t.Skip("no python3 with urllib3 and requests here (python3-urllib3, python3-requests)")
+	}
+	op := targets(t)
+	args := []string{"testdata/timeouts.py"}
+	for _, name := range clientTargets {
+		args = append(args, fmt.Sprintf("%s=%s/delay/%v", name, op.Targets[name], clientDelay.Seconds()))
+	}
+	cmd := exec.CommandContext(t.Context(), "python3", args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		at := strings.LastIndexByte(line, '\t')
+		got[line[:at]] = line[at+1:]
+	}
+	compareCells(t, got, clientsTable(t, true))
+}
+
+func TestTimeoutsOfGo(t *testing.T) {
+	t.Parallel()
+	op := targets(t)
+	got, mu, all := map[string]string{}, sync.Mutex{}, sync.WaitGroup{}
+	ask := func(name, target string, do doFunc, c slowops.Call) {
+		all.Go(func() {
+			what := cutOrNot(t.Context(), do, c)
+			mu.Lock()
+			defer mu.Unlock()
+			got[name+"\t"+target] = what
+		})
+	}
+	for name, c := range map[string]slowops.Call{
+		"net.Dialer.Timeout":              {ConnectTimeout: clientBound},
+		"Transport.TLSHandshakeTimeout":   {TLSTimeout: clientBound},
+		"Transport.ResponseHeaderTimeout": {HeaderTimeout: clientBound},
+		"net.Conn.SetReadDeadline":        {ReadTimeout: clientBound},
+		"http.Client.Timeout":             {IOTimeout: clientBound},
+	} {
+		for _, target := range clientTargets {
+			c.Target, c.Delay = target, clientDelay
+			ask(name, target, op.Do, c)
+		}
+	}
+	for target, addr := range map[string]string{
+		"blackhole": strings.TrimPrefix(op.Targets["blackhole"], "http://"),
+		"silent":    serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }),
+		"drip":      serve(t, dripV),
+	} {
+		ops := at(t, addr)
+		ask("gomemcache Timeout", target, ops["cache"], slowops.Call{IOTimeout: clientBound})
+		ask("go-sql-driver timeout", target, ops["db"], slowops.Call{ConnectTimeout: clientBound})
+		ask("go-sql-driver readTimeout", target, ops["db"], slowops.Call{ReadTimeout: clientBound})
+	}
+	all.Wait()
+	compareCells(t, got, clientsTable(t, false))
+}
+
+func cutOrNot(ctx context.Context, do doFunc, c slowops.Call) string {
+	ctx, cancel := context.WithTimeout(ctx, clientGoesOn)
+	defer cancel()
+	took, err := timed(ctx, do, c)
+	switch {
+	case ctx.Err() != nil || took > clientGoesOn-clientBound/4: // a socket's deadline may come before the context's
+		return "-"
+	case took < clientBound || !strings.HasSuffix(code(err), "_timeout"):
+		return fmt.Sprintf("%s after %s", code(err), took)
+	}
+	return "cut"
+}
+
+// dripV sends a byte now and then, and never what a client waits for: to
+// gomemcache a line that doesn't end, to go-sql-driver a packet that is long.
+func dripV(c net.Conn) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := c.Write([]byte{'V'}); err != nil {
+			return
+		}
+	}
+}
