@@ -115,6 +115,7 @@ func lab(t *testing.T, prefix []string, args ...string) (program, running) {
 
 // The first example of a network: the cache answers over it, later.
 func TestServeOnANetwork(t *testing.T) {
+	t.Parallel()
 	users(t, func(t *testing.T, prefix []string) {
 		p, cmd := lab(t, prefix, "--network=delay=300ms")
 		for timeout, want := range map[string]int{"200ms": http.StatusGatewayTimeout, "4s": http.StatusOK} {
@@ -140,6 +141,7 @@ func TestServeOnANetwork(t *testing.T) {
 // A change is measured, holds for connections that are open, and for one
 // backend alone if so asked.
 func TestNetworkChangesLive(t *testing.T) {
+	t.Parallel()
 	needPackets(t, nil)
 	p, _ := lab(t, nil, "--network=none")
 	status, s := p.change(t, "PUT", "/network?backend=db", "delay=100ms")
@@ -201,6 +203,7 @@ func TestNetworkToRealServers(t *testing.T) {
 
 // A real server that is down fails the op, and is named.
 func TestNetworkToAServerThatIsDown(t *testing.T) {
+	t.Parallel()
 	needPackets(t, nil)
 	p, _ := lab(t, nil, "--network=none", "--cache-addr="+closedPort(t))
 	if status, v := p.complete(t, "/baseline?op=cache"); status != http.StatusBadGateway {
@@ -222,6 +225,7 @@ func ends(t *testing.T, cmd running) {
 // Whoever ends a service signals all of its processes: one signal is one, the
 // request in flight is finished, and new ones find no port.
 func TestNetworkGrace(t *testing.T) {
+	t.Parallel()
 	needPackets(t, nil)
 	p, cmd := lab(t, nil, "--network=none")
 	inside := child(t, cmd.Process.Pid)

@@ -46,6 +46,7 @@ func (a *askedPhase) path() string {
 }
 
 func TestPhases(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	cells := phaseCells(t)
 	var all sync.WaitGroup
@@ -161,6 +162,7 @@ func TestPhasesOfDrivers(t *testing.T) {
 // The receipts of the other strategies hold the phases too, also of a dial that
 // goes on when its request has ended.
 func TestPhasesOfOtherStrategies(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	_, v := p.complete(t, "/goroutine-abandon?target=ok&delay=600ms&timeout=200ms")
 	if n := len(v.Phases); n != 5 || v.Phases[n-1].Name != "body" || v.Phases[n-1].Took == nil || *v.Phases[n-1].At < 600 {

@@ -8,6 +8,7 @@ import (
 // The proxy driver needs nothing of the system: it delays what is said, and not
 // the dial, and refuses what it can't do.
 func TestNetworkByProxy(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--network=delay=50ms", "--network-driver=proxy")
 	for _, op := range []string{"http", "cache", "db"} {
 		status, v := p.complete(t, "/context-cancel?timeout=4s&op="+op)

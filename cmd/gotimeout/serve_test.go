@@ -86,6 +86,7 @@ func closedPort(t *testing.T) string {
 
 // A signal lets the request in flight finish and refuses new ones.
 func TestGrace(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	answered := make(chan int, 1)
 	go func() {
@@ -126,6 +127,7 @@ func (p program) await(t *testing.T, what string, wanted func(receipt.Counts) bo
 
 // Past --max-abandoned the lab refuses runs until the work has ended.
 func TestMaxAbandoned(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--max-abandoned=2")
 	var first receipt.View
 	for range 2 {
@@ -149,6 +151,7 @@ func TestMaxAbandoned(t *testing.T) {
 
 // A cancelled call costs its connection, and the next one a new one.
 func TestConnectionsOfARun(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	for _, op := range []string{"http", "cache", "db"} {
 		p.complete(t, "/baseline?delay=0&op="+op)

@@ -11,6 +11,7 @@ import (
 // the next; what a cancel cuts ends by a RST where the server answers all the
 // same, and by a FIN, in TIME-WAIT, where it leaves too.
 func TestHowConnectionsEnd(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	_, v := p.complete(t, "/baseline?op=cache&delay=0")
 	if c := v.Connections; c.Kept != 1 || c.Closed != 0 {
