@@ -3,6 +3,7 @@ package slowops_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"net/netip"
 	"os"
@@ -16,7 +17,11 @@ import (
 	"gotimeout/slowops"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // they wait: more at once than there are processors
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	patience = 10 * time.Second // bounds what should happen soon

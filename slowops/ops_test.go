@@ -10,6 +10,7 @@ import (
 )
 
 func TestCompletes(t *testing.T) {
+	t.Parallel()
 	everywhere(t, allOps, realOps, func(t *testing.T, s subject) {
 		for _, delay := range []time.Duration{0, short} {
 			took, err := timed(t.Context(), s.do, s.call("completes", delay))
@@ -24,6 +25,7 @@ func TestCompletes(t *testing.T) {
 }
 
 func TestAwareReturnsEarly(t *testing.T) {
+	t.Parallel()
 	everywhere(t, slow(allOps), slow(realOps), func(t *testing.T, s subject) {
 		ctx, cancel := context.WithTimeout(t.Context(), short)
 		defer cancel()
@@ -64,6 +66,7 @@ func cancelledAtWork(t *testing.T, s subject, c slowops.Call) error {
 }
 
 func TestDeafReturnsLate(t *testing.T) {
+	t.Parallel()
 	everywhere(t, allOps, realOps, func(t *testing.T, s subject) {
 		before, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -84,6 +87,7 @@ func TestDeafReturnsLate(t *testing.T) {
 }
 
 func TestIOTimeout(t *testing.T) {
+	t.Parallel()
 	everywhere(t, slow(anyPooled), slow(realOps), func(t *testing.T, s subject) {
 		for _, deaf := range []bool{false, true} {
 			c := s.call("iotimeout", s.far())

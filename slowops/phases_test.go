@@ -186,6 +186,7 @@ func TestTimeoutsOfTheDrivers(t *testing.T) {
 
 // What the strategies end is no failure of the call's own.
 func TestNoCodeForTheStrategysTimeout(t *testing.T) {
+	t.Parallel()
 	op := targets(t)
 	for _, target := range []string{"silent", "stall", "slow-tls", "silent-h2"} {
 		ctx, cancel := context.WithTimeout(t.Context(), short)
@@ -201,6 +202,7 @@ func TestNoCodeForTheStrategysTimeout(t *testing.T) {
 // A read timeout is between two reads: it never comes on a drip, whose bytes
 // are a fraction of it apart, and doesn't last over to the next call.
 func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
+	t.Parallel()
 	op := targets(t)
 	for _, target := range []string{"drip", "drip-h2"} {
 		took, err := timed(t.Context(), op.Do, slowops.Call{Target: target, Delay: 8 * short, ReadTimeout: 4 * short})

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,6 +38,8 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN"} {
 		os.Unsetenv(name)
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // they wait: more at once than there are processors
 	goleak.VerifyTestMain(m)
 }
 
