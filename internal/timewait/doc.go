@@ -79,9 +79,12 @@ func (l *lab) step(s Step) {
 // Run runs the experiment, which calls did with each of its steps as soon as it
 // is done. Fast bounds what takes a minute to a few seconds, and loads to a few
 // hundred requests. An error is that the experiment could not be made, and not
-// that it came out other than expected.
+// that it came out other than expected; with ctx done it is ctx's.
 func (e Experiment) Run(ctx context.Context, fast bool, did func(Step)) error {
-	if err := e.run(ctx, &lab{fast, e.Name, did}); err != nil {
+	switch err := e.run(ctx, &lab{fast, e.Name, did}); {
+	case err != nil && ctx.Err() != nil: // whatever it has made of the step at hand
+		return context.Cause(ctx)
+	case err != nil:
 		return fmt.Errorf("%s: %w", e.Name, err)
 	}
 	return nil
