@@ -1,0 +1,213 @@
+package results
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// noise is by how much, in milliseconds, a time must exceed another to count.
+const noise = 5
+
+// cell is what has been recorded of a cell that has not ended.
+type cell struct {
+	Cell
+	requests, completed, timedOut, failed, refused int
+	falseTimeouts, late, wrong                     int
+	answered, overshoot, sentLate                  []float64 // a request each
+	probes                                         []float64
+	probeFailures                                  int
+
+	straggles, wastes   []float64 // a receipt each that knows
+	ranOn, timedOutSeen int       // of those that timed out
+	dialed, rsts        int
+	calls               []edge
+	slow                [3][]float64 // answered, ended, backend ended, of the longest delay
+
+	samples []Sample
+}
+
+// edge is when a call began, +1, or ended, -1.
+type edge struct {
+	at   float64
+	step int
+}
+
+func (c *cell) request(r Request) {
+	if r.Code == WrongAnswer {
+		c.wrong++
+	}
+	if r.Phase == Probe {
+		c.probes = append(c.probes, r.Answered)
+		if r.Status != "completed" {
+			c.probeFailures++
+		}
+		return
+	}
+	c.requests++
+	c.answered = append(c.answered, r.Answered)
+	c.sentLate = append(c.sentLate, r.Late)
+	switch r.Status {
+	case "completed":
+		c.completed++
+		if c.Floor {
+			c.overshoot = append(c.overshoot, r.Answered-r.Delay)
+		} else if r.Answered > c.Timeout+noise {
+			c.late++
+		}
+	case "timed_out":
+		c.timedOut++
+		c.overshoot = append(c.overshoot, r.Answered-c.Timeout)
+		if i := slices.Index(c.Delays, r.Delay); i >= 0 && i < len(c.Nominal) && c.Nominal[i] <= c.Timeout {
+			c.falseTimeouts++
+		}
+	case "refused":
+		c.refused++
+	default:
+		c.failed++
+	}
+}
+
+func (c *cell) receipt(r Receipt) {
+	if r.Phase == Probe {
+		return
+	}
+	c.dialed += r.Dialed
+	c.rsts += r.RST
+	if r.Ended != nil {
+		c.calls = append(c.calls, edge{r.Started, 1}, edge{r.Started + *r.Ended, -1})
+	}
+	if r.Straggle != nil {
+		c.straggles = append(c.straggles, *r.Straggle)
+	}
+	if r.Waste != nil {
+		c.wastes = append(c.wastes, *r.Waste)
+		if r.Status == "timed_out" {
+			c.timedOutSeen++
+			if *r.Waste > noise {
+				c.ranOn++
+			}
+		}
+	}
+	if r.Delay == slices.Max(c.Delays) {
+		for i, at := range []*float64{&r.Answered, r.Ended, r.BackendEnded} {
+			if at != nil {
+				c.slow[i] = append(c.slow[i], *at)
+			}
+		}
+	}
+}
+
+// figures are those of a cell that has ended.
+func (c *cell) figures(end End) (f Figures) {
+	slices.Sort(c.answered)
+	f.count(Requests, c.requests)
+	f.percentiles(c.answered, AnsweredP50, AnsweredP99, AnsweredMax)
+	slices.Sort(c.overshoot)
+	f.percentiles(c.overshoot, OvershootP50, OvershootP99, OvershootMax)
+	f.count(Completed, c.completed)
+	f.count(TimedOut, c.timedOut)
+	f.count(Failed, c.failed)
+	f.count(Refused, c.refused)
+	if len(c.Nominal) > 0 {
+		f.count(FalseTimeouts, c.falseTimeouts)
+	}
+	f.count(Late, c.late)
+	slices.Sort(c.straggles)
+	f.percentiles(c.straggles, -1, StraggleP99, -1)
+	if n := len(c.wastes); n > 0 {
+		f.set(WastePer1000, sum(c.wastes)/float64(n))
+	}
+	if c.timedOutSeen > 0 {
+		f.set(RanOnPercent, 100*float64(c.ranOn)/float64(c.timedOutSeen))
+	}
+	if end.Open == 0 {
+		f.set(DrainTime, end.Drained-end.Answered)
+	}
+	f.count(OpenReceipts, end.Open)
+	f.count(ConnectionsOpened, c.dialed)
+	f.count(ConnectionsIdeal, most(c.calls))
+	f.count(RSTs, c.rsts)
+	f.count(WrongAnswers, c.wrong)
+	if len(c.probes) > 0 {
+		slices.Sort(c.probes)
+		f.count(ProbeFailures, c.probeFailures)
+		f.percentiles(c.probes, ProbeP50, ProbeP99, -1)
+	}
+	slices.Sort(c.sentLate)
+	f.percentiles(c.sentLate, -1, SentLateP99, -1)
+	c.left(&f)
+	return f
+}
+
+// left sets the figures that come of samples.
+func (c *cell) left(f *Figures) {
+	before, answered, after := c.sample(Before), c.sample(Answered), c.sample(After)
+	if before != nil && answered != nil {
+		f.count(GoroutinesAnswered, answered.Goroutines-before.Goroutines)
+	}
+	if before != nil && after != nil {
+		f.count(GoroutinesLeft, after.Goroutines-before.Goroutines)
+		f.difference(ConnectionsLeft, after.Connections, before.Connections)
+		f.difference(TimeWait, after.TimeWait, before.TimeWait)
+	}
+	if began, drained := c.sample(Load), c.sample(Drained); began != nil && drained != nil && c.requests > 0 {
+		f.set(CPUPerRequest, 1000*(drained.CPU-began.CPU)/float64(c.requests))
+		f.set(AllocatedPerRequest, float64(drained.Allocated-began.Allocated)/float64(c.requests))
+	}
+}
+
+// sample is the first of a phase, or nil.
+func (c *cell) sample(phase string) *Sample {
+	i := slices.IndexFunc(c.samples, func(s Sample) bool { return s.Phase == phase })
+	if i < 0 {
+		return nil
+	}
+	return &c.samples[i]
+}
+
+func (f *Figures) set(place int, v float64) { f[place] = &v }
+func (f *Figures) count(place, n int)       { f.set(place, float64(n)) }
+
+func (f *Figures) difference(place int, after, before *int) {
+	if after != nil && before != nil {
+		f.count(place, max(0, *after-*before))
+	}
+}
+
+// percentiles sets those that have a place. sorted may be empty.
+func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
+	if len(sorted) == 0 {
+		return
+	}
+	for place, p := range map[int]float64{p50: 50, p99: 99, longest: 100} {
+		if place >= 0 {
+			f.set(place, Percentile(sorted, p))
+		}
+	}
+}
+
+// Percentile returns the smallest value that p percent of the values, which are
+// sorted, do not exceed.
+func Percentile(sorted []float64, p float64) float64 {
+	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
+	return sorted[max(1, rank)-1]
+}
+
+// most returns how many calls there were at once.
+func most(calls []edge) int {
+	slices.SortFunc(calls, func(a, b edge) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.step, b.step)) })
+	now, peak := 0, 0
+	for _, e := range calls {
+		now += e.step
+		peak = max(peak, now)
+	}
+	return peak
+}
+
+func sum(values []float64) (total float64) {
+	for _, v := range values {
+		total += v
+	}
+	return total
+}

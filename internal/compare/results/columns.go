@@ -1,0 +1,100 @@
+package results
+
+// Column is a figure of a row.
+type Column struct {
+	Name  string // as in JSON, CSV and expressions; ends in its unit, where it has one
+	Title string // as in tables for people
+	Unit  string // "" is a count
+	Doc   string // one sentence
+	// Less tells that less of it is better. Of those where it is not, none is.
+	Less bool
+}
+
+// columns are in the order of Figures. The names of their places follow.
+var columns = []Column{
+	{"requests", "requests", "", "Requests that were due during the load.", false},
+	{"answered_p50_ms", "answered p50", "ms", "Time from when a request was due to its answer, whatever the answer: median.", true},
+	{"answered_p99_ms", "answered p99", "ms", "The same: 99th percentile.", true},
+	{"answered_max_ms", "answered max", "ms", "The same: the longest.", true},
+	{"overshoot_p50_ms", "overshoot p50", "ms", "Answered less timeout, of requests that timed out: median. Of the floor, answered less delay.", true},
+	{"overshoot_p99_ms", "overshoot p99", "ms", "The same: 99th percentile.", true},
+	{"overshoot_max_ms", "overshoot max", "ms", "The same: the longest.", true},
+	{"completed", "completed", "", "Requests answered with the op's result, in time or late.", false},
+	{"timed_out", "timed out", "", "Requests answered with a timeout.", false},
+	{"failed", "failed", "", "Requests that failed of anything else, or had no answer.", true},
+	{"refused", "refused", "", "Requests that the lab did not run, to protect itself.", true},
+	{"false_timeouts", "false timeouts", "", "Requests that timed out though the same call, alone, takes less than the timeout.", true},
+	{"late", "late", "", "Requests that completed, but more than 5 ms after the timeout: the bound did not bind.", true},
+	{"straggle_p99_ms", "straggle p99", "ms", "How long work went on here after the answer: 99th percentile of all requests.", true},
+	{"waste_s_per_1000", "waste", "s/1000", "Seconds that backends worked after the answer, for nobody, per 1,000 requests.", true},
+	{"ran_on_percent", "ran on", "%", "Of the requests that timed out, those whose backend worked on for more than 5 ms.", true},
+	{"goroutines_answered", "goroutines at last answer", "", "Goroutines more than before the load, 20 ms after the last answer.", true},
+	{"goroutines_left", "goroutines left", "", "Goroutines more than before the load, when all had ended and idle connections were closed.", true},
+	{"drain_ms", "drain", "ms", "Time from the last answer until nothing went on any more.", true},
+	{"open_receipts", "open", "", "Receipts of which something still went on when the wait for it was over.", true},
+	{"connections_opened", "connections opened", "", "Connections dialled to the backends during the load.", true},
+	{"connections_ideal", "connections ideal", "", "The most calls at once: as many connections would do if each were used again.", false},
+	{"connections_left", "connections left", "", "Connections to the backends more than before the load, when idle ones were closed.", true},
+	{"rsts", "RSTs", "", "Connections to the backends that ended by a reset.", true},
+	{"time_wait", "TIME_WAIT", "", "Sockets in TIME-WAIT more than before, when all had ended; tcp_tw_reuse decides what becomes of them.", true},
+	{"wrong_answers", "wrong answers", "", "Calls of the load and of the probe that got the answer to another's question.", true},
+	{"probe_failures", "probe failures", "", "Clean calls after the load that did not complete.", true},
+	{"probe_p50_ms", "probe p50", "ms", "Time of a clean call after the load: median.", true},
+	{"probe_p99_ms", "probe p99", "ms", "The same: 99th percentile.", true},
+	{"cpu_us_per_request", "CPU", "µs/request", "Processor time of the lab, embedded backends included, per request of the load.", true},
+	{"allocated_bytes_per_request", "allocated", "B/request", "Bytes allocated by the lab, embedded backends included, per request of the load.", true},
+	{"sent_late_p99_ms", "sent late p99", "ms", "By how much requests were sent later than due: the load generator's own fault, 99th percentile.", true},
+}
+
+// The places of the columns.
+const (
+	Requests = iota
+	AnsweredP50
+	AnsweredP99
+	AnsweredMax
+	OvershootP50
+	OvershootP99
+	OvershootMax
+	Completed
+	TimedOut
+	Failed
+	Refused
+	FalseTimeouts
+	Late
+	StraggleP99
+	WastePer1000
+	RanOnPercent
+	GoroutinesAnswered
+	GoroutinesLeft
+	DrainTime
+	OpenReceipts
+	ConnectionsOpened
+	ConnectionsIdeal
+	ConnectionsLeft
+	RSTs
+	TimeWait
+	WrongAnswers
+	ProbeFailures
+	ProbeP50
+	ProbeP99
+	CPUPerRequest
+	AllocatedPerRequest
+	SentLateP99
+	columnCount
+)
+
+// Columns returns the columns, in their order.
+func Columns() []Column { return columns }
+
+// Figures has a figure a column; nil is not known.
+type Figures [columnCount]*float64
+
+// Lookup returns the place of the column of a name.
+func Lookup(name string) (place int, ok bool) {
+	for i, c := range columns {
+		if c.Name == name {
+			return i, true
+		}
+	}
+	return 0, false
+}

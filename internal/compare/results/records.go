@@ -1,0 +1,139 @@
+package results
+
+import (
+	"time"
+
+	"gotimeout/internal/machine"
+)
+
+// Format is the version of the records. A reader refuses another one.
+const Format = 1
+
+// The types of records, each a flat JSON object on a line of its own whose first
+// key is its type. Times are in milliseconds; null is not known.
+const (
+	TypeRun     = "run"
+	TypeCell    = "cell"
+	TypeRequest = "request"
+	TypeReceipt = "receipt"
+	TypeSample  = "sample"
+	TypeEnd     = "end"
+	TypeDone    = "done"
+)
+
+// Run is the first record: what was asked for, and where it ran.
+type Run struct {
+	Type     string            `json:"type"`
+	Format   int               `json:"format"`
+	Started  time.Time         `json:"started"`
+	Command  string            `json:"command"` // the command line
+	URL      string            `json:"url"`     // of the lab, "" for one that compare started
+	Rate     float64           `json:"rate"`    // requests a second
+	Duration float64           `json:"duration_ms"`
+	WarmUp   float64           `json:"warm_up_ms"`
+	Repeat   int               `json:"repeat"`
+	Probes   int               `json:"probes"` // clean calls after a cell's load
+	Machine  machine.Machine   `json:"machine"`
+	Lab      machine.Machine   `json:"lab"`
+	TCP      map[string]string `json:"tcp"` // the lab's kernel's settings
+}
+
+// Cell begins the run of one combination.
+type Cell struct {
+	Type      string    `json:"type"`
+	Cell      int       `json:"cell"` // its number in this file, from 1
+	Strategy  string    `json:"strategy"`
+	Op        string    `json:"op"`
+	Ctx       string    `json:"ctx"`
+	Network   string    `json:"network"` // the profile, "none" where nothing lies between
+	Driver    string    `json:"driver"`
+	RoundTrip *float64  `json:"round_trip_ms"` // measured through the network
+	Timeout   float64   `json:"timeout_ms"`
+	Delays    []float64 `json:"delays_ms"`  // which the requests take in turn
+	Nominal   []float64 `json:"nominal_ms"` // what a call of each takes when nothing else goes on
+	Repeat    int       `json:"repeat"`     // which one, from 1
+	Floor     bool      `json:"floor"`      // nothing times out: what the machine adds by itself
+	Started   time.Time `json:"started"`
+}
+
+// The phases of a cell.
+const (
+	Before   = "before"   // settled, cold
+	Load     = "load"     // from the first request
+	Answered = "answered" // the last request has its answer
+	Drain    = "drain"    // what was left behind goes on
+	Drained  = "drained"  // nothing goes on any more
+	Probe    = "probe"    // clean calls on the same pools
+	After    = "after"    // the idle connections are closed as well
+)
+
+// Request is one request as its sender saw it.
+type Request struct {
+	Type     string  `json:"type"`
+	Cell     int     `json:"cell"`
+	Phase    string  `json:"phase"`       // Load or Probe
+	At       float64 `json:"at_ms"`       // when it was due, from the begin of the load
+	Late     float64 `json:"late_ms"`     // by how much it was sent later
+	Answered float64 `json:"answered_ms"` // from when it was due
+	Delay    float64 `json:"delay_ms"`
+	Status   string  `json:"status"`  // completed, timed_out, failed or refused
+	Code     string  `json:"code"`    // of the error, "" without one
+	Receipt  string  `json:"receipt"` // its ID, "" where the lab gave none
+}
+
+// Receipt is a receipt of the lab as it stood at the end of the cell.
+type Receipt struct {
+	Type         string   `json:"type"`
+	Cell         int      `json:"cell"`
+	Phase        string   `json:"phase"`
+	ID           string   `json:"id"`
+	Complete     bool     `json:"complete"`
+	Status       string   `json:"status"`
+	Delay        float64  `json:"delay_ms"`
+	Started      float64  `json:"started_ms"` // from the begin of the load, by the lab's clock
+	Answered     float64  `json:"answered_ms"`
+	Overshoot    *float64 `json:"overshoot_ms"`
+	Ended        *float64 `json:"ended_ms"`
+	Straggle     *float64 `json:"straggle_ms"`
+	BackendEnded *float64 `json:"backend_ended_ms"`
+	Waste        *float64 `json:"waste_ms"`
+	Goroutines   int      `json:"goroutines_left"`
+	Dialed       int      `json:"dialed"`
+	Reused       int      `json:"reused"`
+	Kept         int      `json:"kept"`
+	Closed       int      `json:"closed"`
+	RST          int      `json:"rst"`
+}
+
+// Sample is how the lab was at a moment of a cell.
+type Sample struct {
+	Type        string  `json:"type"`
+	Cell        int     `json:"cell"`
+	Phase       string  `json:"phase"`
+	At          float64 `json:"at_ms"` // from the begin of the load; negative before
+	Goroutines  int     `json:"goroutines"`
+	InFlight    int     `json:"in_flight"`
+	Abandoned   int     `json:"abandoned"`
+	Connections *int    `json:"connections"` // established, to the backends
+	TimeWait    *int    `json:"time_wait"`   // to and of the backends
+	CPU         float64 `json:"cpu_ms"`      // of the lab, since it began
+	Allocated   uint64  `json:"allocated_bytes"`
+}
+
+// End ends a cell.
+type End struct {
+	Type        string  `json:"type"`
+	Cell        int     `json:"cell"`
+	Answered    float64 `json:"answered_ms"` // when the last request had its answer
+	Drained     float64 `json:"drained_ms"`  // when nothing went on any more
+	Open        int     `json:"open"`        // receipts still incomplete when the wait for them was over
+	Missing     int     `json:"missing"`     // receipts that the lab no longer had
+	Interrupted bool    `json:"interrupted"`
+	Error       string  `json:"error"` // why the cell could not be run, or ""
+}
+
+// Done is the last record of a comparison that came to its end.
+type Done struct {
+	Type        string `json:"type"`
+	Interrupted bool   `json:"interrupted"`
+}

@@ -1,0 +1,235 @@
+package results
+
+import (
+	"fmt"
+	"slices"
+)
+
+// WrongAnswer is the code of a call that got the answer to another's question.
+const WrongAnswer = "wrong_answer"
+
+// FloorName is the strategy of a floor: the baseline under calls that end in time.
+const FloorName = "floor"
+
+// Results are a comparison's.
+type Results struct {
+	Run         Run
+	Rows        []*Row // in the order of their first cells
+	Complete    bool   // the comparison came to its end
+	Interrupted bool   // by a signal
+}
+
+// Key is what tells a row from others.
+type Key struct {
+	Strategy string
+	Op       string
+	Ctx      string
+	Network  string
+	Timeout  float64 // in milliseconds
+}
+
+// Row is a strategy on an op, in one or several repeats.
+type Row struct {
+	Key
+	Floor     bool
+	Driver    string
+	RoundTrip *float64  // milliseconds, measured through the network
+	Delays    []float64 // milliseconds, as asked for
+	Nominal   []float64 // milliseconds, of a call of each delay alone
+	Figures   Figures   // the median of the repeats'
+	Repeats   []Figures
+	Answered  []float64 // of every request of the load, in milliseconds, sorted
+	Slow      Lane      // of the calls of the longest delay
+	Timeline  Timeline  // of the first repeat
+	Notes     []string  // sentences on what didn't go as planned
+}
+
+// Lane is the median of three times, in milliseconds; nil is not known.
+type Lane struct{ Answered, Ended, BackendEnded *float64 }
+
+// Timeline is how the lab was during a cell.
+type Timeline struct {
+	Samples  []Sample
+	Answered float64 // when the last request had its answer
+	Drained  float64 // when nothing went on any more
+}
+
+// Figure returns the figure of the column of a name, nil where it is not known.
+func (r *Row) Figure(name string) *float64 {
+	place, ok := Lookup(name)
+	if !ok {
+		panic("results: no column " + name)
+	}
+	return r.Figures[place]
+}
+
+// Group is the rows that differ in their strategies alone, and their floor.
+type Group struct {
+	Key   // without a strategy
+	Rows  []*Row
+	Floor *Row // nil where there is none
+}
+
+// Groups returns the rows in groups, without those of the floor.
+func (r *Results) Groups() (groups []*Group) {
+	for _, row := range r.Rows {
+		if row.Floor {
+			continue
+		}
+		key := row.Key
+		key.Strategy = ""
+		i := slices.IndexFunc(groups, func(g *Group) bool { return g.Key == key })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, &Group{Key: key, Floor: r.floor(row.Op)})
+		}
+		groups[i].Rows = append(groups[i].Rows, row)
+	}
+	return groups
+}
+
+func (r *Results) floor(op string) *Row {
+	for _, row := range r.Rows {
+		if row.Floor && row.Op == op {
+			return row
+		}
+	}
+	return nil
+}
+
+// Collector makes results of records as they come.
+type Collector struct {
+	results Results
+	cells   map[int]*cell
+}
+
+// NewCollector returns one without a record.
+func NewCollector() *Collector { return &Collector{cells: map[int]*cell{}} }
+
+// Results returns those of the cells that have ended.
+func (c *Collector) Results() *Results { return &c.results }
+
+// Add takes the next record. Its error is that of a file that was put together
+// by another hand.
+func (c *Collector) Add(record any) error {
+	number := 0
+	switch r := record.(type) {
+	case *Run:
+		c.results.Run = *r
+		return nil
+	case *Done:
+		c.results.Complete, c.results.Interrupted = !r.Interrupted, r.Interrupted
+		return nil
+	case *Cell:
+		if len(r.Delays) == 0 {
+			return fmt.Errorf("cell %d has no delays", r.Cell)
+		}
+		c.cells[r.Cell] = &cell{Cell: *r}
+		return nil
+	case *Request:
+		number = r.Cell
+	case *Receipt:
+		number = r.Cell
+	case *Sample:
+		number = r.Cell
+	case *End:
+		number = r.Cell
+	default:
+		return fmt.Errorf("%T is no record", record)
+	}
+	of := c.cells[number]
+	if of == nil {
+		return fmt.Errorf("a record is of cell %d, which has not begun or has ended", number)
+	}
+	switch r := record.(type) {
+	case *Request:
+		of.request(*r)
+	case *Receipt:
+		of.receipt(*r)
+	case *Sample:
+		of.samples = append(of.samples, *r)
+	case *End:
+		delete(c.cells, number)
+		c.end(of, *r)
+	}
+	return nil
+}
+
+// end adds a cell to its row.
+func (c *Collector) end(of *cell, end End) {
+	row := c.row(of)
+	row.note(end)
+	if of.requests == 0 {
+		return
+	}
+	row.Repeats = append(row.Repeats, of.figures(end))
+	row.Figures = medians(row.Repeats)
+	row.Answered = append(row.Answered, of.answered...)
+	slices.Sort(row.Answered)
+	if len(row.Repeats) == 1 {
+		row.Slow = Lane{median(of.slow[0]), median(of.slow[1]), median(of.slow[2])}
+		row.Timeline = Timeline{of.samples, end.Answered, end.Drained}
+	}
+}
+
+func (c *Collector) row(of *cell) *Row {
+	key := Key{of.Strategy, of.Op, of.Ctx, of.Network, of.Timeout}
+	for _, row := range c.results.Rows {
+		if row.Key == key && row.Floor == of.Floor {
+			return row
+		}
+	}
+	row := &Row{
+		Key: key, Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
+		Delays: of.Delays, Nominal: of.Nominal,
+	}
+	c.results.Rows = append(c.results.Rows, row)
+	return row
+}
+
+func (r *Row) note(end End) {
+	add := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
+	if end.Error != "" {
+		add("%s", end.Error)
+	}
+	if end.Interrupted {
+		add("interrupted: the figures are of what there was until then")
+	}
+	if end.Open > 0 {
+		add("%d runs still went on when the wait for them was over", end.Open)
+	}
+	if end.Missing > 0 {
+		add("%d receipts were no longer in the lab's ledger", end.Missing)
+	}
+}
+
+// medians returns the median of each column.
+func medians(repeats []Figures) (f Figures) {
+	if len(repeats) == 1 {
+		return repeats[0]
+	}
+	for place := range f {
+		var known []float64
+		for _, of := range repeats {
+			if of[place] != nil {
+				known = append(known, *of[place])
+			}
+		}
+		f[place] = median(known)
+	}
+	return f
+}
+
+// median returns that of values in any order, nil of none.
+func median(values []float64) *float64 {
+	if len(values) == 0 {
+		return nil
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	m := values[middle]
+	if len(values)%2 == 0 {
+		m = (values[middle-1] + m) / 2
+	}
+	return &m
+}
