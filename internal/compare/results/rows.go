@@ -63,6 +63,18 @@ func (r *Row) Figure(name string) *float64 {
 	return r.Figures[place]
 }
 
+// Row returns the row of a cell, nil where none has ended.
+func (r *Results) Row(of Cell) *Row {
+	for _, row := range r.Rows {
+		if row.Key == keyOf(of) && row.Floor == of.Floor {
+			return row
+		}
+	}
+	return nil
+}
+
+func keyOf(c Cell) Key { return Key{c.Strategy, c.Op, c.Ctx, c.Network, c.Timeout} }
+
 // Group is the rows that differ in their strategies alone, and their floor.
 type Group struct {
 	Key   // without a strategy
@@ -173,14 +185,11 @@ func (c *Collector) end(of *cell, end End) {
 }
 
 func (c *Collector) row(of *cell) *Row {
-	key := Key{of.Strategy, of.Op, of.Ctx, of.Network, of.Timeout}
-	for _, row := range c.results.Rows {
-		if row.Key == key && row.Floor == of.Floor {
-			return row
-		}
+	if row := c.results.Row(of.Cell); row != nil {
+		return row
 	}
 	row := &Row{
-		Key: key, Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
+		Key: keyOf(of.Cell), Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
 		Delays: of.Delays, Nominal: of.Nominal,
 	}
 	c.results.Rows = append(c.results.Rows, row)

@@ -1,0 +1,244 @@
+package compare
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"gotimeout/internal/compare/results"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// cellRun is a cell while it runs.
+type cellRun struct {
+	*runner
+	results.Cell
+	start  time.Time // when the first request that counts was due
+	answer time.Time // of the last
+
+	mu     sync.Mutex // over Record: samples are taken while answers come in
+	phases map[string]string
+	first  string // the receipt before the cell's
+	end    results.End
+}
+
+// run runs the cell. Its error is of a lab that is gone or a record that could
+// not be written.
+func (c *cellRun) run(ctx context.Context) error {
+	c.end = results.End{Type: results.TypeEnd, Cell: c.Cell.Cell}
+	c.phases = map[string]string{}
+	if err := c.Record(&c.Cell); err != nil {
+		return err
+	}
+	err := c.steps(ctx)
+	if err != nil {
+		c.end.Error = err.Error()
+	}
+	c.end.Interrupted = ctx.Err() != nil
+	if recorded := c.record(&c.end); err == nil {
+		err = recorded
+	}
+	return err
+}
+
+// steps are those of a cell, in their order. An interrupt cuts the load short and
+// leaves the probe out; what was left behind is waited for and recorded all the
+// same.
+func (c *cellRun) steps(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	c.start = time.Now().Add(warmUp) // until it is known better
+	if err := c.settle(whole); err != nil {
+		return err
+	}
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	if err := c.drain(whole); err != nil {
+		return err
+	}
+	if ctx.Err() == nil {
+		if err := c.probe(whole); err != nil {
+			return err
+		}
+	}
+	if err := c.receipts(whole); err != nil {
+		return err
+	}
+	return c.after(whole)
+}
+
+// settle waits until nothing of the cell before is left, and notes how the lab is.
+func (c *cellRun) settle(ctx context.Context) error {
+	now, err := c.sample(ctx, results.Before)
+	c.first = now.LastReceipt
+	return err
+}
+
+// load sends the requests, and samples all the while.
+func (c *cellRun) load(ctx context.Context) error {
+	interval := time.Second / time.Duration(c.Plan.Rate)
+	l := &load{
+		lab: c.Lab, delays: c.Delays, interval: interval,
+		warmUp:   int(warmUp / interval),
+		requests: int(c.Plan.Duration / interval),
+		longest:  longest,
+	}
+	strategy := c.Strategy
+	if c.Floor {
+		strategy = "baseline"
+	}
+	for _, delay := range c.Delays {
+		l.paths = append(l.paths, pathOf(strategy, c.Cell, delay))
+	}
+	var samples errgroup.Group
+	sampling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	began := func(start time.Time) {
+		c.start = start
+		samples.Go(func() error { return c.sampleUntil(sampling, results.Load) })
+	}
+	err := l.run(ctx, began, c.request)
+	stop()
+	err = cmp.Or(err, samples.Wait())
+	if c.answer.IsZero() || err != nil { // interrupted before the first
+		return err
+	}
+	c.end.Answered = ms(c.answer.Sub(c.start))
+	wait(context.WithoutCancel(ctx), connectionsClose)
+	_, err = c.sample(context.WithoutCancel(ctx), results.Answered)
+	return err
+}
+
+const (
+	// longest is how long an answer may take: more than any lab allows by its
+	// default caps.
+	longest = 2 * time.Minute
+	// connectionsClose is how long the lab takes to see that the connections of the
+	// load are closed, whose goroutines are none that a strategy left behind.
+	connectionsClose = 20 * time.Millisecond
+	// every is how often the lab is looked at.
+	every = 100 * time.Millisecond
+)
+
+// request records an answer.
+func (c *cellRun) request(r results.Request) error {
+	r.Cell = c.Cell.Cell
+	if r.Receipt != "" {
+		c.phases[r.Receipt] = r.Phase
+	}
+	if r.Phase == results.Load {
+		at := c.start.Add(span(r.At + r.Answered))
+		if at.After(c.answer) {
+			c.answer = at
+		}
+	}
+	return c.record(&r)
+}
+
+// drain waits until nothing goes on any more, or as long as work goes on at most.
+func (c *cellRun) drain(ctx context.Context) error {
+	bound := time.Now().Add(max(10*time.Second, 2*span(c.Timeout+slices.Max(c.Delays))+6*time.Second))
+	looked := time.Now()
+	for {
+		f, err := c.Lab.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		if f.Now.InFlight+f.Now.Abandoned == 0 || time.Now().After(bound) {
+			break
+		}
+		if time.Since(looked) >= every {
+			looked = time.Now()
+			if _, err := c.sample(ctx, results.Drain); err != nil {
+				return err
+			}
+		}
+		wait(ctx, every/10)
+	}
+	c.end.Drained = max(c.end.Answered, ms(time.Since(c.start)))
+	_, err := c.sample(ctx, results.Drained)
+	return err
+}
+
+// probe makes clean calls on the same pools, half of them at once and then the
+// others: whether the service still works.
+func (c *cellRun) probe(ctx context.Context) error {
+	path := pathOf("baseline", c.Cell, 0)
+	for range 2 {
+		l := &load{lab: c.Lab, delays: []float64{0}, paths: []string{path}, requests: probes / 2, workers: probes / 2, longest: longest}
+		err := l.run(ctx, func(time.Time) {}, func(r results.Request) error {
+			r.Phase = results.Probe
+			r.At = ms(time.Since(c.start))
+			return c.request(r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := c.sample(ctx, results.Probe)
+	return err
+}
+
+// receipts records those of the cell's requests.
+func (c *cellRun) receipts(ctx context.Context) error {
+	if c.answer.IsZero() {
+		return nil
+	}
+	found := 0
+	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt) error {
+		phase, ours := c.phases[r.ID]
+		if !ours {
+			return nil // of the warm-up
+		}
+		found++
+		if !r.Complete {
+			c.end.Open++
+		}
+		return c.record(c.recordOf(r, phase))
+	})
+	c.end.Missing = len(c.phases) - found
+	return err
+}
+
+func (c *cellRun) recordOf(r *receipt, phase string) *results.Receipt {
+	delay, _ := time.ParseDuration(r.Delay)
+	of := &results.Receipt{
+		Type: results.TypeReceipt, Cell: c.Cell.Cell, Phase: phase, ID: r.ID, Complete: r.Complete,
+		Delay: ms(delay), Started: ms(r.Started.Sub(c.start)),
+		Overshoot: r.Overshoot, Ended: r.Ended, Straggle: r.Straggle, BackendEnded: r.BackendEnded, Waste: r.Waste,
+		Goroutines: r.Goroutines,
+		Dialed:     r.Connections.Dialed, Reused: r.Connections.Reused, Kept: r.Connections.Kept,
+		Closed: r.Connections.Closed, RST: r.Connections.RST,
+	}
+	if r.Status != nil && r.Answered != nil {
+		of.Status, of.Answered = *r.Status, *r.Answered
+	}
+	return of
+}
+
+// after waits until the idle connections are closed, and notes what is left.
+func (c *cellRun) after(ctx context.Context) error {
+	wait(ctx, settled)
+	_, err := c.sample(ctx, results.After)
+	return err
+}
+
+func (c *cellRun) record(record any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.Record(record); err != nil {
+		return fmt.Errorf("the results can't be written: %w", err)
+	}
+	return nil
+}
+
+// wait waits, or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,42 @@
+package compare_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"gotimeout/internal/compare"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// labOf serves a lab for the test.
+func labOf(t *testing.T, serve http.HandlerFunc) *compare.Lab {
+	t.Helper()
+	server := httptest.NewServer(serve)
+	t.Cleanup(server.Close)
+	lab, err := compare.OpenLab(server.URL+"/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lab.Close)
+	return lab
+}
+
+// noop is a server that does nothing, in the words of a lab.
+func noop(tb testing.TB) *compare.Lab {
+	tb.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
+	}))
+	tb.Cleanup(server.Close)
+	lab, err := compare.OpenLab(server.URL, "")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(lab.Close)
+	return lab
+}

@@ -1,0 +1,79 @@
+package compare_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/compare"
+	"gotimeout/internal/compare/results"
+)
+
+var facts = compare.Facts{
+	Strategies: []string{"baseline", "context-cancel"},
+	Ops:        []compare.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
+	Caps:       compare.Caps{MaxDelay: "10s", MaxTimeout: "30s", Receipts: 10_000},
+}
+
+func plan(change func(*compare.Plan)) compare.Plan {
+	p := compare.Plan{
+		Strategies: []string{"context-cancel"}, Ops: []string{"http"}, Ctxs: []string{"aware"},
+		Timeouts: []time.Duration{time.Second}, Delays: []time.Duration{time.Second},
+		Rate: 100, Duration: time.Second, Repeat: 1,
+	}
+	change(&p)
+	return p
+}
+
+// What a lab can't run is refused in a sentence that says what to do.
+func TestPlanRefused(t *testing.T) {
+	for want, change := range map[string]func(*compare.Plan){
+		`no strategy "context-cancle": use baseline, context-cancel`:  func(p *compare.Plan) { p.Strategies = []string{"context-cancle"} },
+		`no op "htp": use http, cache`:                                func(p *compare.Plan) { p.Ops = []string{"http", "htp"} },
+		`no ctx "def": use aware, deaf`:                               func(p *compare.Plan) { p.Ctxs = []string{"def"} },
+		"has no slow command; leave it out with --ops":                func(p *compare.Plan) { p.Ops = []string{"cache"} },
+		"--delay 11s is over this lab's cap: use at most 10s":         func(p *compare.Plan) { p.Delays = []time.Duration{0, 11 * time.Second} },
+		"--timeout 31s is over this lab's cap: use at most 30s":       func(p *compare.Plan) { p.Timeouts = []time.Duration{31 * time.Second} },
+		"start it with --network none, or leave --network out":        func(p *compare.Plan) { p.Networks = []string{"3g"} },
+		"start it with --receipts 16040, or lower --rate or --durati": func(p *compare.Plan) { p.Rate = 10_000 },
+	} {
+		if err := plan(change).Check(facts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	for name, change := range map[string]func(*compare.Plan){
+		"as it is":                 func(*compare.Plan) {},
+		"a fast call of the cache": func(p *compare.Plan) { p.Ops, p.Delays = []string{"cache"}, []time.Duration{0} },
+	} {
+		if err := plan(change).Check(facts); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Each combination is a cell, those of a network together, the floors first.
+func TestPlanCells(t *testing.T) {
+	p := plan(func(p *compare.Plan) {
+		p.Strategies, p.Ops, p.Ctxs = []string{"a", "b"}, []string{"http", "db"}, []string{"aware", "deaf"}
+		p.Networks = []string{"none", "3g"}
+		p.Timeouts, p.Delays = []time.Duration{time.Second, 2 * time.Second}, []time.Duration{0, 5 * time.Second}
+	})
+	seen := map[results.Key]bool{}
+	network := ""
+	for i, c := range p.Cells() {
+		if floor := i < 2; c.Floor != floor {
+			t.Errorf("cell %d: floor %v", i, c.Floor)
+		}
+		if c.Floor && (c.Delays[0] != 1000 || len(c.Delays) != 1) {
+			t.Errorf("a floor of calls of %v ms", c.Delays)
+		}
+		seen[results.Key{Strategy: c.Strategy, Op: c.Op, Ctx: c.Ctx, Network: c.Network, Timeout: c.Timeout}] = true
+		if network == "3g" && c.Network != "3g" {
+			t.Errorf("cell %d is on %q again", i, c.Network)
+		}
+		network = c.Network
+	}
+	if want := 2 + 2*2*2*2*2; len(seen) != want {
+		t.Errorf("%d cells, want %d", len(seen), want)
+	}
+}

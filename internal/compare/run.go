@@ -1,0 +1,215 @@
+package compare
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"gotimeout/internal/compare/results"
+	"gotimeout/internal/machine"
+)
+
+// Comparison is a plan on a lab.
+type Comparison struct {
+	Lab     *Lab
+	Own     bool   // nobody else uses the lab, and it ends with the comparison
+	Command string // the command line, for the record
+	Plan    Plan
+
+	Record func(any) error // takes each record
+	Show   func(Progress)  // is told where it stands, if it is set
+}
+
+// Progress is where a comparison stands.
+type Progress struct {
+	Cell  results.Cell
+	Of    int    // cells in all
+	Phase string // of the cell
+	Left  time.Duration
+}
+
+// runner is a comparison while it runs.
+type runner struct {
+	*Comparison
+	facts   Facts
+	began   time.Time
+	done    int // cells
+	of      int
+	set     string // the network that was asked for last
+	network path   // as it stands
+	nominal map[string][]float64
+}
+
+// Run runs the plan. When ctx is done, the cell that runs is ended and recorded
+// with what there is; then Run returns nil like after the last one. Its errors
+// are of a plan that the lab can't run, or of a lab that is gone.
+func (c *Comparison) Run(ctx context.Context) error {
+	r := &runner{Comparison: c, began: time.Now(), nominal: map[string][]float64{}}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	if err := r.introduce(ctx); err != nil {
+		return err
+	}
+	cells := c.Plan.cells()
+	r.of = len(cells) * c.Plan.Repeat
+	for repeat := range c.Plan.Repeat {
+		for _, cell := range cells {
+			if ctx.Err() != nil {
+				break
+			}
+			cell.Cell, cell.Repeat = r.done+1, repeat+1
+			if err := r.cell(ctx, cell); err != nil {
+				return err
+			}
+			r.done++
+		}
+	}
+	return c.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
+}
+
+// check tells why the plan can't be run.
+func (r *runner) check(ctx context.Context) (err error) {
+	if r.facts, err = r.Lab.Facts(ctx); err != nil {
+		return err
+	}
+	if err := r.Plan.check(r.facts); err != nil {
+		return err
+	}
+	if now := r.facts.Now; now.InFlight+now.Abandoned > 0 {
+		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on: compare needs it for itself, wait until they have ended",
+			now.InFlight, now.Abandoned)
+	}
+	r.network, err = r.Lab.network(ctx, "")
+	return err
+}
+
+// introduce records what is run, and where.
+func (r *runner) introduce(ctx context.Context) error {
+	sockets, err := r.Lab.sockets(ctx)
+	if err != nil {
+		return err
+	}
+	run := results.Run{
+		Type: results.TypeRun, Format: results.Format, Started: r.began.UTC().Round(time.Millisecond),
+		Command: r.Command, URL: r.Lab.URL,
+		Rate: float64(r.Plan.Rate), Duration: ms(r.Plan.Duration), WarmUp: ms(warmUp),
+		Repeat: r.Plan.Repeat, Probes: probes,
+		Machine: machine.This(), Lab: r.facts.Machine,
+	}
+	if r.Own {
+		run.URL = ""
+	}
+	if sockets != nil {
+		run.TCP = sockets.Settings
+	}
+	return r.Record(&run)
+}
+
+// cell runs one cell and records it.
+func (r *runner) cell(ctx context.Context, c results.Cell) error {
+	if err := r.setNetwork(ctx, &c); err != nil {
+		return r.stopped(ctx, fmt.Errorf("network %s: %w", c.Network, err))
+	}
+	var err error
+	if c.Nominal, err = r.alone(ctx, c); err != nil {
+		return r.stopped(ctx, err)
+	}
+	c.Started = time.Now().UTC().Round(time.Millisecond)
+	return (&cellRun{runner: r, Cell: c}).run(ctx)
+}
+
+// stopped is err, unless it is only that the comparison is to end.
+func (r *runner) stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// setNetwork makes the network that of the cell, and notes what it is. The floor
+// is measured without one where the lab can make it good.
+func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
+	wanted := c.Network
+	if c.Floor && r.facts.Network && len(r.Plan.Networks) > 0 {
+		wanted = "none"
+	}
+	if wanted != "" && wanted != r.set {
+		r.show(*c, "network")
+		if r.network, err = r.Lab.network(ctx, wanted); err != nil {
+			return err
+		}
+		r.set = wanted
+	}
+	if c.Network == "" {
+		c.Network = r.network.Profile
+	}
+	c.Driver, c.RoundTrip = r.network.Driver, r.network.roundTrip()
+	return nil
+}
+
+// aloneCalls are made one after another, after a first that opens a connection.
+const aloneCalls = 5
+
+// alone returns what a call of each delay takes while nothing else goes on: the
+// median of some, in milliseconds. One that is longer than the timeout anyway is
+// not made, and its delay stands for it.
+func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
+	if c.Floor {
+		return nil, nil
+	}
+	r.show(c, "alone")
+	nominal := make([]float64, len(c.Delays))
+	for i, delay := range c.Delays {
+		key := fmt.Sprint(c.Op, " ", c.Ctx, " ", c.Network, " ", delay)
+		if _, known := r.nominal[key]; !known {
+			took, err := r.calls(ctx, c, delay)
+			if err != nil {
+				return nil, err
+			}
+			r.nominal[key] = []float64{took}
+		}
+		nominal[i] = r.nominal[key][0]
+	}
+	return nominal, nil
+}
+
+func (r *runner) calls(ctx context.Context, c results.Cell, delay float64) (float64, error) {
+	if delay >= c.Timeout {
+		return delay, nil
+	}
+	var took []float64
+	for range aloneCalls + 1 {
+		start := time.Now()
+		completed, err := r.Lab.run(ctx, pathOf("baseline", c, delay))
+		if err != nil {
+			return 0, err
+		}
+		if completed {
+			took = append(took, ms(time.Since(start)))
+		}
+	}
+	if len(took) < 2 {
+		return c.Timeout + 1, nil // it fails by itself, so that no timeout of it is false
+	}
+	took = took[1:]
+	slices.Sort(took)
+	return took[len(took)/2], nil
+}
+
+// pathOf is the path of a run of the cell.
+func pathOf(strategy string, c results.Cell, delay float64) string {
+	return fmt.Sprintf("/%s?op=%s&ctx=%s&delay=%s&timeout=%s", strategy, c.Op, c.Ctx, span(delay), span(c.Timeout))
+}
+
+func (r *runner) show(c results.Cell, phase string) {
+	if r.Show == nil {
+		return
+	}
+	left := r.Plan.Takes() - time.Since(r.began)
+	if r.done > 0 { // by now it is known how long a cell takes
+		left = time.Duration(float64(time.Since(r.began)) / float64(r.done) * float64(r.of-r.done))
+	}
+	r.Show(Progress{Cell: c, Of: r.of, Phase: phase, Left: max(0, left)})
+}
