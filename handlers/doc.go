@@ -1,6 +1,6 @@
 // Package handlers serves the lab over HTTP: one endpoint a strategy, the
-// receipts, the comparison of all strategies, the index page and the health of
-// the backends.
+// receipts, the comparison of all strategies, the index page, the health of the
+// backends, and what the lab itself is and uses.
 //
 // It parses what was asked, opens a receipt, lets the strategy run the op and
 // says how it went. It knows no client and no backend: the ops come as

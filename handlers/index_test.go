@@ -43,7 +43,7 @@ func TestIndexLinks(t *testing.T) {
 		for _, op := range lab.Ops {
 			want = append(want, "/compare?op="+op.Name)
 		}
-		want = append(want, "/receipts", "/backends", "/network")
+		want = append(want, "/receipts", "/backends", "/network", "/lab")
 		if !slices.Equal(got, want) || got[0] != "/baseline" {
 			t.Errorf("links\n%v, want\n%v", got, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
 
@@ -25,6 +26,8 @@ type Lab struct {
 	Network    Network                             // nil: nothing lies between
 	Kernel     Kernel                              // nil: it doesn\'t show its sockets
 	Token      string                              // lets others than this machine change the network; "" lets nobody
+	Machine    machine.Machine                     // that this runs on
+	Started    time.Time
 	Log        *slog.Logger
 }
 
@@ -98,6 +101,7 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/compare", l.compare)
 	r.Get("/receipts", l.lastReceipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
+	r.Get("/lab", l.facts)
 	r.Get("/backends", l.backends)
 	r.Get("/sockets", l.sockets)
 	r.Get("/network", l.network)

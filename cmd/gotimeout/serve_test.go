@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 )
 
@@ -168,5 +170,27 @@ func TestReadsTheSystemsReason(t *testing.T) {
 	err := errors.New("bare")
 	if reason(err) != err {
 		t.Error("an error without a system's one is not itself")
+	}
+}
+
+// The lab says of itself what it was started with.
+func TestLabFacts(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--max-timeout=7s")
+	_, v := p.complete(t, "/baseline?delay=0")
+	var lab struct {
+		Machine    machine.Machine
+		Started    time.Time
+		Strategies []string
+		Caps       struct {
+			MaxTimeout string `json:"max_timeout"`
+		}
+		Now struct {
+			LastReceipt string `json:"last_receipt"`
+		}
+	}
+	if status := p.get(t, "/lab", &lab); status != http.StatusOK || lab.Machine.Go != runtime.Version() ||
+		time.Since(lab.Started).Abs() > time.Minute || lab.Strategies[0] != "baseline" || lab.Caps.MaxTimeout != "7s" || lab.Now.LastReceipt != v.ID {
+		t.Errorf("%d %+v; the last receipt is %s", status, lab, v.ID)
 	}
 }

@@ -105,6 +105,19 @@ func (l *Ledger) Last(n int) []*Receipt {
 // Size is how many receipts the ledger holds at most.
 func (l *Ledger) Size() int { return len(l.ring) }
 
+// Limits returns what may go on at once.
+func (l *Ledger) Limits() Limits { return l.limits }
+
+// LastID returns the ID of the newest receipt, "" before the first.
+func (l *Ledger) LastID() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seq == 0 {
+		return ""
+	}
+	return l.ring[l.seq%uint64(len(l.ring))].id
+}
+
 // Counts returns what goes on now.
 func (l *Ledger) Counts() Counts {
 	l.mu.Lock()

@@ -62,8 +62,11 @@ func TestLast(t *testing.T) {
 				t.Errorf("after %d runs, the last %d are %q, want %q", runs, n, got, want)
 			}
 		}
-		if l.Size() != 3 {
-			t.Errorf("size %d, want 3", l.Size())
+		if l.Size() != 3 || l.Limits() != roomy {
+			t.Errorf("size %d, limits %+v; want 3, %+v", l.Size(), l.Limits(), roomy)
+		}
+		if newest := ids(l.Last(1)); l.LastID() != newest {
+			t.Errorf("after %d runs, the last is %q, want %q", runs, l.LastID(), newest)
 		}
 	}
 }
