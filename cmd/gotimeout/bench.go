@@ -20,9 +20,6 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// ledgerSize is how many receipts are kept.
-const ledgerSize = 10_000
-
 // lookEvery is the resolution with which the end of a query in a real database
 // is seen.
 const lookEvery = 10 * time.Millisecond
@@ -53,7 +50,7 @@ type part struct {
 // network, which may be nil.
 func openBench(s settings, net *network.Network) (b *bench, err error) {
 	lab := fmt.Sprintf("%06x", rand.Uint32()>>8)
-	b = &bench{ledger: receipt.NewLedger(lab, ledgerSize, s.limits), network: net}
+	b = &bench{ledger: receipt.NewLedger(lab, s.receipts, s.limits), network: net}
 	if net != nil {
 		b.closes = append(b.closes, func() { _ = net.Close() })
 	}

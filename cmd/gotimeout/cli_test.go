@@ -89,6 +89,9 @@ func TestRefusesSettings(t *testing.T) {
 		{[]string{"--max-timeout=2h"}, nil, 1, "--max-timeout is 2h0m0s: it must be"},
 		{[]string{"--max-in-flight=0"}, nil, 1, "--max-in-flight is 0: it must be at least 1"},
 		{[]string{"--max-abandoned=-1"}, nil, 1, "--max-abandoned is -1: it must be at least 1"},
+		{[]string{"--receipts=0"}, nil, 1, "--receipts is 0: it must be from 1 to 1000000"},
+		{[]string{"--receipts=1000001"}, nil, 1, "--receipts is 1000001: it must be from 1 to 1000000"},
+		{[]string{"--receipts=1e4"}, nil, 2, `--receipts: expected a valid 64 bit int but got "1e4"`},
 	} {
 		t.Run(strings.Join(append(test.args, test.env...), " "), func(t *testing.T) {
 			for _, v := range test.env {

@@ -29,6 +29,7 @@ type serveCmd struct {
 	MaxTimeout   time.Duration `default:"30s" help:"The longest timeout that a request may ask for."`
 	MaxInFlight  int           `default:"2048" help:"How many runs may be in flight; more are answered 503."`
 	MaxAbandoned int           `default:"8192" help:"How many answered runs may have left work behind; then runs are answered 503."`
+	Receipts     int           `default:"10000" help:"How many of the last receipts are kept, up to 1000000, in about 1 KB each."`
 }
 
 // grace is how long requests in flight may take to finish after a signal: the

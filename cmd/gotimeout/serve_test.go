@@ -176,7 +176,7 @@ func TestReadsTheSystemsReason(t *testing.T) {
 // The lab says of itself what it was started with.
 func TestLabFacts(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--max-timeout=7s")
+	p := start(t, "--max-timeout=7s", "--receipts=33")
 	_, v := p.complete(t, "/baseline?delay=0")
 	var lab struct {
 		Machine    machine.Machine
@@ -184,13 +184,14 @@ func TestLabFacts(t *testing.T) {
 		Strategies []string
 		Caps       struct {
 			MaxTimeout string `json:"max_timeout"`
+			Receipts   int
 		}
 		Now struct {
 			LastReceipt string `json:"last_receipt"`
 		}
 	}
 	if status := p.get(t, "/lab", &lab); status != http.StatusOK || lab.Machine.Go != runtime.Version() ||
-		time.Since(lab.Started).Abs() > time.Minute || lab.Strategies[0] != "baseline" || lab.Caps.MaxTimeout != "7s" || lab.Now.LastReceipt != v.ID {
+		time.Since(lab.Started).Abs() > time.Minute || lab.Strategies[0] != "baseline" || lab.Caps.MaxTimeout != "7s" || lab.Caps.Receipts != 33 || lab.Now.LastReceipt != v.ID {
 		t.Errorf("%d %+v; the last receipt is %s", status, lab, v.ID)
 	}
 }

@@ -24,6 +24,7 @@ type settings struct {
 	db        *mysql.Config // nil for the embedded one
 	maxDelay  time.Duration
 	limits    receipt.Limits
+	receipts  int // that are kept
 
 	network bool // was asked for
 	driver  string
@@ -58,7 +59,7 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 			return "", out, fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 		}
 	}
-	out.maxDelay, out.limits = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0))
+	out.maxDelay, out.limits, out.receipts = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0)), s.Receipts
 	if err := s.readNetwork(&out); err != nil {
 		return "", out, err
 	}
@@ -90,6 +91,9 @@ func (s *serveCmd) checkCaps() error {
 		if n < 1 {
 			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
 		}
+	}
+	if s.Receipts < 1 || s.Receipts > 1_000_000 {
+		return fmt.Errorf("--receipts is %d: it must be from 1 to 1000000", s.Receipts)
 	}
 	return nil
 }
