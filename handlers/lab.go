@@ -99,7 +99,7 @@ func (l *Lab) Routes() http.Handler {
 		r.Get("/"+s.Name, l.run(s))
 	}
 	r.Get("/compare", l.compare)
-	r.Get("/receipts", l.lastReceipts)
+	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/lab", l.facts)
 	r.Get("/backends", l.backends)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,9 +14,10 @@ import (
 
 const defaultLimit = 20
 
-// lastReceipts serves the newest receipts, the newest first.
-func (l *Lab) lastReceipts(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.RawQuery, "limit")
+// receipts serves the newest receipts, the newest first; with after= those that
+// came after that one, the oldest first.
+func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL.RawQuery, "after", "limit")
 	limit := defaultLimit
 	if text, given := q["limit"]; given {
 		limit, err = strconv.Atoi(text)
@@ -27,11 +29,30 @@ func (l *Lab) lastReceipts(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, r, err)
 		return
 	}
-	views := []receipt.View{}
-	for _, rc := range l.Ledger.Last(limit) {
-		views = append(views, l.resolved(rc))
+	found := l.Ledger.Last(limit)
+	if after, given := q["after"]; given {
+		found, err = l.Ledger.After(after, limit)
+		if errors.Is(err, receipt.ErrGone) {
+			refuse(w, r, http.StatusGone, "receipts_gone", fmt.Sprintf(
+				"the receipts right after %.40q are gone: the ledger holds the last %d (--receipts): ask sooner, or for those after a later one",
+				after, l.Ledger.Size()))
+			return
+		} else if err != nil {
+			l.noReceipt(w, r, after)
+			return
+		}
+	}
+	views := make([]receipt.View, len(found))
+	for i, rc := range found {
+		views[i] = l.resolved(rc)
 	}
 	writeJSON(w, r, http.StatusOK, map[string]any{"receipts": views})
+}
+
+// noReceipt answers for an ID that is none of a receipt.
+func (l *Lab) noReceipt(w http.ResponseWriter, r *http.Request, id string) {
+	refuse(w, r, http.StatusNotFound, "no_receipt", fmt.Sprintf(
+		"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts", id, l.Ledger.Size()))
 }
 
 // oneReceipt serves a receipt as it stands, or with wait= once it is complete.
@@ -48,9 +69,7 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	}
 	rc := l.Ledger.Get(chi.URLParam(r, "id"))
 	if rc == nil {
-		refuse(w, r, http.StatusNotFound, "no_receipt", fmt.Sprintf(
-			"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts",
-			chi.URLParam(r, "id"), l.Ledger.Size()))
+		l.noReceipt(w, r, chi.URLParam(r, "id"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)

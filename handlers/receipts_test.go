@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -33,6 +34,48 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
+// With after=, those that came after that one, the oldest first, as long as the
+// next one is held; a reader who asks again with the last ID misses none.
+func TestReceiptsAfter(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		for range 60 { // the ledger holds 50
+			get(t, lab, "/baseline?delay=0")
+		}
+		for query, want := range map[string]struct {
+			first string
+			n     int
+		}{
+			"after=lab-10":          {"lab-11", 20},
+			"after=lab-10&limit=50": {"lab-11", 50},
+			"after=lab-58&limit=50": {"lab-59", 2},
+			"after=lab-59&limit=1":  {"lab-60", 1},
+			"after=lab-60":          {"", 0},
+		} {
+			w := get(t, lab, "/receipts?"+query)
+			checkStatus(t, w, http.StatusOK)
+			got := read[receipts](t, w).Receipts
+			if got == nil || len(got) != want.n || want.n > 0 && got[0].ID != want.first {
+				t.Errorf("%s: %d receipts, want %d from %s: %+v", query, len(got), want.n, want.first, got)
+			}
+		}
+		last, i := "lab-10", 10
+		for range 8 {
+			for _, v := range read[receipts](t, get(t, lab, "/receipts?limit=7&after="+last)).Receipts {
+				i++
+				if last = v.ID; last != fmt.Sprint("lab-", i) {
+					t.Fatalf("%s in the place of %d", last, i)
+				}
+			}
+		}
+		if i != 60 {
+			t.Errorf("the last is %d, want 60", i)
+		}
+		w := get(t, lab, "/receipts?after=lab-9")
+		checkStatus(t, w, http.StatusGone)
+		checkRefused(t, w, "receipts_gone", `the receipts right after "lab-9" are gone: the ledger holds the last 50 (--receipts): ask sooner, or for those after a later one`)
+	})
+}
+
 // A run is in the list before its answer is there, without a status.
 func TestReceiptInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
@@ -59,7 +102,9 @@ func TestBadReceiptParameters(t *testing.T) {
 		"/receipts?limit=99999999999999999999": "limit=99999999999999999999" + limits,
 		"/receipts?limit=":                     "limit is empty: give it a value or leave it out",
 		"/receipts?limit=1&limit=1":            "limit" + once,
-		"/receipts?wait=1s":                    `there is no parameter "wait": use limit`,
+		"/receipts?wait=1s":                    `there is no parameter "wait": use after or limit`,
+		"/receipts?after=":                     "after is empty: give it a value or leave it out",
+		"/receipts?after=lab-1&limit=51":       "limit=51" + limits,
 		"/receipts?limit=%zz":                  `the query is malformed (invalid URL escape "%zz"): write name=value&name=value`,
 		"/receipts/lab-1?limit=1":              `there is no parameter "limit": use wait`,
 		"/receipts/lab-1?wait=1s&wait=1s":      "wait" + once,
@@ -80,7 +125,11 @@ func TestNoReceipt(t *testing.T) {
 	for _, id := range []string{"lab-1", "other-1", "x", "lab-", "-", "lab-99999999999999999999"} {
 		w := get(t, newLab(roomy), "/receipts/"+id+"?wait=1h")
 		checkStatus(t, w, http.StatusNotFound)
-		checkRefused(t, w, "no_receipt", `there is no receipt "`+id+`": the ledger holds the last 50 runs of this lab, see /receipts`)
+		const held = `": the ledger holds the last 50 runs of this lab, see /receipts`
+		checkRefused(t, w, "no_receipt", `there is no receipt "`+id+held)
+		w = get(t, newLab(roomy), "/receipts?after="+id)
+		checkStatus(t, w, http.StatusNotFound)
+		checkRefused(t, w, "no_receipt", `there is no receipt "`+id+held)
 	}
 }
 

@@ -15,6 +15,12 @@ var (
 	ErrBusy      = errors.New("too many runs that compute")
 )
 
+// The errors of After.
+var (
+	ErrUnknown = errors.New("no receipt of this ledger")
+	ErrGone    = errors.New("the receipts after that one are no longer kept")
+)
+
 // Limits bound what may go on at once.
 type Limits struct {
 	InFlight  int // runs without an answer
@@ -77,17 +83,23 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 // Get returns the receipt of an ID, or nil if it never was or is gone, which
 // one that is not complete never is: its backends report by ID.
 func (l *Ledger) Get(id string) *Receipt {
-	lab, number, _ := strings.Cut(id, "-")
-	seq, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || lab != l.lab {
-		return nil
-	}
+	seq := l.number(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r := l.ring[seq%uint64(len(l.ring))]; r != nil && r.id == id {
 		return r
 	}
 	return l.late[id]
+}
+
+// number returns the number of an ID, 0 of one that the ledger never gives.
+func (l *Ledger) number(id string) uint64 {
+	lab, digits, _ := strings.Cut(id, "-")
+	seq, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || lab != l.lab || digits[0] == '0' {
+		return 0
+	}
+	return seq
 }
 
 // Last returns the last n receipts, the newest first.
@@ -100,6 +112,27 @@ func (l *Ledger) Last(n int) []*Receipt {
 		last = append(last, l.ring[seq%size])
 	}
 	return last
+}
+
+// After returns the first n receipts after the one of an ID, the oldest first.
+// It returns ErrUnknown where that never was, and ErrGone where the first of
+// them is no longer kept: that one itself need not be.
+func (l *Ledger) After(id string, n int) ([]*Receipt, error) {
+	seq := l.number(id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := uint64(len(l.ring))
+	switch {
+	case seq == 0 || seq > l.seq:
+		return nil, ErrUnknown
+	case l.seq-seq > size:
+		return nil, ErrGone
+	}
+	after := make([]*Receipt, min(uint64(max(n, 0)), l.seq-seq))
+	for i := range after {
+		after[i] = l.ring[(seq+1+uint64(i))%size]
+	}
+	return after, nil
 }
 
 // Size is how many receipts the ledger holds at most.

@@ -71,6 +71,39 @@ func TestLast(t *testing.T) {
 	}
 }
 
+func TestAfter(t *testing.T) {
+	l := fill(t, 7) // of which 5, 6 and 7 are kept
+	for _, tc := range []struct {
+		id   string
+		n    int
+		want string
+		err  error
+	}{
+		{"lab-4", 3, "lab-5 lab-6 lab-7", nil}, // it is gone itself
+		{"lab-4", 1 << 40, "lab-5 lab-6 lab-7", nil},
+		{"lab-4", 1, "lab-5", nil},
+		{"lab-4", 0, "", nil},
+		{"lab-4", -1, "", nil},
+		{"lab-6", 2, "lab-7", nil},
+		{"lab-7", 2, "", nil},
+		{"lab-3", 1, "", receipt.ErrGone},
+		{"lab-1", 1, "", receipt.ErrGone},
+		{"lab-0", 1, "", receipt.ErrUnknown},
+		{"lab-8", 1, "", receipt.ErrUnknown},
+		{"lab-06", 1, "", receipt.ErrUnknown},
+		{"other-6", 1, "", receipt.ErrUnknown},
+		{"lab-18446744073709551615", 1, "", receipt.ErrUnknown},
+		{"lab-", 1, "", receipt.ErrUnknown},
+		{"6", 1, "", receipt.ErrUnknown},
+		{"", 1, "", receipt.ErrUnknown},
+	} {
+		got, err := l.After(tc.id, tc.n)
+		if ids(got) != tc.want || err != tc.err {
+			t.Errorf("%d after %q: %q and %v; want %q and %v", tc.n, tc.id, ids(got), err, tc.want, tc.err)
+		}
+	}
+}
+
 // A backend reports by ID, however late: a receipt that is open is found after
 // its place was taken, or its run would be counted for ever.
 func TestOpenOutlivesTheRing(t *testing.T) {
