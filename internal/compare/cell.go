@@ -156,7 +156,7 @@ func (c *cellRun) drain(ctx context.Context) error {
 				return err
 			}
 		}
-		wait(ctx, every/10)
+		wait(ctx, every/5)
 	}
 	c.end.Drained = max(c.end.Answered, ms(time.Since(c.start)))
 	_, err := c.sample(ctx, results.Drained)
@@ -191,9 +191,10 @@ func (c *cellRun) receipts(ctx context.Context) error {
 	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt) error {
 		phase, ours := c.phases[r.ID]
 		if !ours {
-			return nil // of the warm-up
+			phase = results.WarmUp
+		} else {
+			found++
 		}
-		found++
 		if !r.Complete {
 			c.end.Open++
 		}

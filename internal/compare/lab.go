@@ -166,13 +166,17 @@ func (l *Lab) network(ctx context.Context, profile string) (p path, err error) {
 	return p, l.do(ctx, http.MethodPut, "/network", strings.NewReader(profile), &p)
 }
 
-// run makes one run, and waits for its answer: true if it completed.
-func (l *Lab) run(ctx context.Context, path string) (completed bool, err error) {
+// run makes one run, whose error is what it did not complete of.
+func (l *Lab) run(ctx context.Context, path string) error {
 	var answer struct {
-		Completed bool `json:"completed"`
+		Completed bool
+		Error     *struct{ Message string }
 	}
-	err = l.get(ctx, path, &answer)
-	return answer.Completed, err
+	err := l.get(ctx, path, &answer)
+	if err == nil && !answer.Completed && answer.Error != nil {
+		return errors.New(answer.Error.Message)
+	}
+	return err
 }
 
 func (l *Lab) get(ctx context.Context, path string, body any) error {

@@ -73,10 +73,13 @@ func (c *cell) receipt(r Receipt) {
 		return
 	}
 	c.dialed += r.Dialed
-	c.rsts += r.RST
 	if r.Ended != nil {
 		c.calls = append(c.calls, edge{r.Started, 1}, edge{r.Started + *r.Ended, -1})
 	}
+	if r.Phase == WarmUp {
+		return
+	}
+	c.rsts += r.RST
 	if r.Straggle != nil {
 		c.straggles = append(c.straggles, *r.Straggle)
 	}

@@ -30,7 +30,7 @@ type Run struct {
 	URL      string            `json:"url"`     // of the lab, "" for one that compare started
 	Rate     float64           `json:"rate"`    // requests a second
 	Duration float64           `json:"duration_ms"`
-	WarmUp   float64           `json:"warm_up_ms"`
+	WarmUp   float64           `json:"warm_up_ms"` // of a cell, before its load
 	Repeat   int               `json:"repeat"`
 	Probes   int               `json:"probes"` // clean calls after a cell's load
 	Machine  machine.Machine   `json:"machine"`
@@ -59,7 +59,8 @@ type Cell struct {
 // The phases of a cell.
 const (
 	Before   = "before"   // settled, cold
-	Load     = "load"     // from the first request
+	WarmUp   = "warm_up"  // requests of which only the connections count
+	Load     = "load"     // from the first request that counts
 	Answered = "answered" // the last request has its answer
 	Drain    = "drain"    // what was left behind goes on
 	Drained  = "drained"  // nothing goes on any more
@@ -85,7 +86,7 @@ type Request struct {
 type Receipt struct {
 	Type         string   `json:"type"`
 	Cell         int      `json:"cell"`
-	Phase        string   `json:"phase"`
+	Phase        string   `json:"phase"` // WarmUp, Load or Probe
 	ID           string   `json:"id"`
 	Complete     bool     `json:"complete"`
 	Status       string   `json:"status"`
