@@ -20,7 +20,7 @@ var httpStatus = map[receipt.Status]int{
 }
 
 // coded is an error that knows the code of its kind, as those of a call that had
-// timeouts of its own do.
+// timeouts of its own do, and one that got a wrong answer.
 type coded interface {
 	error
 	Code() string
@@ -34,7 +34,7 @@ func outcome(ctx context.Context, family strategies.Family, timeout time.Duratio
 	}
 	var panicked *strategies.PanicError
 	var kind coded
-	known := family == strategies.InsideClient && errors.As(err, &kind)
+	known := errors.As(err, &kind) && (family == strategies.InsideClient || kind.Code() == wrongAnswer)
 	switch {
 	case err == nil:
 		return receipt.Completed, nil
@@ -55,8 +55,11 @@ func outcome(ctx context.Context, family strategies.Family, timeout time.Duratio
 	}
 }
 
-// totalTimeout is the code of the timeout that is the run's own.
-const totalTimeout = "total_timeout"
+// The codes of an op that mean something here.
+const (
+	totalTimeout = "total_timeout" // the timeout that is the run's own
+	wrongAnswer  = "wrong_answer"  // to another's question: what any strategy may have left in a pool
+)
 
 // timedOut is the sentence of a timeout, with what the op said of it. One of a
 // phase has a sentence of its own.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -37,6 +38,36 @@ func TestOpFails(t *testing.T) {
 		w := get(t, lab, path+"?op=fails")
 		checkStatus(t, w, http.StatusBadGateway)
 		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "op_failed", Message: "the backend said no"})
+	})
+}
+
+// An answer to another's question has its code under every strategy, unless it
+// came when the run had timed out.
+func TestWrongAnswer(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
+		lab.Ops[4].Parts = parts(func(c handlers.Call) strategies.Op {
+			return func(ctx context.Context) error {
+				select {
+				case <-time.After(c.Delay):
+				case <-ctx.Done():
+				}
+				return fmt.Errorf("get: %w", codedError{"wrong_answer", false})
+			}
+		})
+		w := get(t, lab, path+"?op=fails&delay=1h&timeout=2h")
+		checkStatus(t, w, http.StatusBadGateway)
+		checkError(t, view(t, lab, w), receipt.Failed, receipt.Error{Code: "wrong_answer", Message: "get: it said so"})
+
+		w = get(t, lab, path+"?op=fails&delay=2h&timeout=1h")
+		settle(t, lab)
+		switch v := view(t, lab, w); path {
+		case "/baseline", "/io-timeout": // which don't end this op
+			checkError(t, v, receipt.Failed, receipt.Error{Code: "wrong_answer", Message: "get: it said so"})
+		default:
+			if *v.Status != receipt.TimedOut || v.Error.Code != "timed_out" {
+				t.Errorf("status %s with %+v", *v.Status, v.Error)
+			}
+		}
 	})
 }
 

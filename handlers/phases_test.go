@@ -81,7 +81,8 @@ func (e codedError) Error() string { return "it said so" }
 func (e codedError) Code() string  { return e.code }
 func (e codedError) Timeout() bool { return e.timeout }
 
-// What the op calls its error is the code under io-timeout, and none elsewhere.
+// What the op calls its error is the code under io-timeout, and none elsewhere,
+// but for a wrong answer.
 func TestCodes(t *testing.T) {
 	for _, tc := range []struct {
 		path    string

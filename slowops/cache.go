@@ -50,7 +50,7 @@ func (m *Cache) Close() {
 const noTimeout = 24 * time.Hour
 
 // Do calls. A miss is an answer like any other; another key's value is an
-// error; one that has a name is a *Failure.
+// error; an error that has a name, as that has, is a *Failure.
 func (m *Cache) Do(ctx context.Context, c Call) error {
 	client := m.take()
 	client.hold(&c)

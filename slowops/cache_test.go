@@ -99,6 +99,28 @@ func TestCacheAnswers(t *testing.T) {
 	}
 }
 
+// Each question is answered with the answer to the one before, as on a connection
+// that was taken from a pool with an answer still on its way.
+func TestCacheWrongAnswer(t *testing.T) {
+	answers := make(chan string, 1)
+	answers <- item("delay/0s/before")
+	cache := fakeCache(t, func(key string) string {
+		answer := <-answers
+		answers <- item(key)
+		return answer
+	})
+	before := "before"
+	for _, c := range []slowops.Call{{Run: "aware"}, {Run: "deaf", Deaf: true}, {Run: "bounded", IOTimeout: patience, ReadTimeout: patience}} {
+		told := new(hooks)
+		err := cache.Do(t.Context(), told.on(c))
+		if code(err) != "wrong_answer" || !strings.Contains(err.Error(), "got \"delay/0s/"+before) {
+			t.Errorf("%s: %s: %v", c.Run, code(err), err)
+		}
+		told.want(t, 1, 0, 1) // nobody is to take it again
+		before = c.Run
+	}
+}
+
 // gomemcache's own timeout is 500 ms unless it is told otherwise.
 func TestCacheHasNoHiddenTimeout(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ func (client *cacheClient) get(key string) error {
 		return nil
 	case err == nil && item.Key != key:
 		client.conn.Close() // gomemcache would use it again
-		return fmt.Errorf("asked for %q, got %q: the connection is poisoned", key, item.Key)
+		return &Failure{code: wrongAnswer, err: fmt.Errorf("asked for %q, got %q: the connection is poisoned", key, item.Key)}
 	}
 	return err
 }

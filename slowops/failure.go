@@ -21,6 +21,7 @@ const (
 	connectionReset   = "connection_reset"
 	dnsError          = "dns_error"
 	unexpectedEOF     = "unexpected_eof"
+	wrongAnswer       = "wrong_answer"
 )
 
 // Failure is an error of a call, of a kind that has a name.
@@ -31,7 +32,8 @@ type Failure struct {
 }
 
 // Code names the kind: which of the call's timeouts it was, or
-// connection_refused, connection_reset, dns_error or unexpected_eof.
+// connection_refused, connection_reset, dns_error, unexpected_eof or, where the
+// answer was to another's question, wrong_answer.
 func (f *Failure) Code() string { return f.code }
 
 // Timeout tells whether it was one of the call's own timeouts.

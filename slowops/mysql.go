@@ -123,7 +123,7 @@ func unhidden(err error, held *conn, io time.Duration) error {
 func wrong(c Call, result int) error {
 	switch {
 	case c.Delay == 0 && result != 1:
-		return fmt.Errorf("mysql: SELECT 1 answered %d", result)
+		return &Failure{code: wrongAnswer, err: fmt.Errorf("mysql: SELECT 1 answered %d: the connection is poisoned", result)}
 	case c.Delay > 0 && result != 0:
 		return fmt.Errorf("mysql: %w", ErrCutShort)
 	}

@@ -17,16 +17,17 @@ import (
 	"gotimeout/slowops"
 )
 
-// fakeDB answers every query with 1, and keeps it.
+// fakeDB answers every query alike, and keeps it.
 type fakeDB struct {
 	server.EmptyHandler
+	answer  int
 	mu      sync.Mutex
 	queries []string
 }
 
-func startFakeDB(t *testing.T) (*fakeDB, *slowops.MySQL) {
+func startFakeDB(t *testing.T, answer int) (*fakeDB, *slowops.MySQL) {
 	t.Helper()
-	db := new(fakeDB)
+	db := &fakeDB{answer: answer}
 	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
 	addr := db.serve(t, protocol, proto.AUTH_NATIVE_PASSWORD, "")
 	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
@@ -53,12 +54,12 @@ func (db *fakeDB) HandleQuery(query string) (*proto.Result, error) {
 	db.mu.Lock()
 	db.queries = append(db.queries, query)
 	db.mu.Unlock()
-	table, err := proto.BuildSimpleTextResultset([]string{"x"}, [][]any{{1}})
+	table, err := proto.BuildSimpleTextResultset([]string{"x"}, [][]any{{db.answer}})
 	return proto.NewResult(table), err
 }
 
 func TestMySQLStatements(t *testing.T) {
-	fake, db := startFakeDB(t)
+	fake, db := startFakeDB(t, 1)
 	if err := db.Do(t.Context(), slowops.Call{Run: "a1"}); err != nil {
 		t.Error(err)
 	}
@@ -76,6 +77,14 @@ func TestMySQLStatements(t *testing.T) {
 	want := fmt.Sprint([]string{"SELECT /* gotimeout run=a1 */ 1", sleep, sleep})
 	if got := fmt.Sprint(fake.queries); got != want {
 		t.Errorf("asked %s\nwant  %s", got, want)
+	}
+}
+
+func TestMySQLWrongAnswer(t *testing.T) {
+	_, db := startFakeDB(t, 5)
+	err := db.Do(t.Context(), slowops.Call{})
+	if code(err) != "wrong_answer" || !strings.Contains(err.Error(), "SELECT 1 answered 5") {
+		t.Errorf("%s: %v", code(err), err)
 	}
 }
 

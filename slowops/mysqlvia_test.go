@@ -19,7 +19,7 @@ func TestMySQLViaTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}}
 	const kind = proto.AUTH_NATIVE_PASSWORD
-	addr := new(fakeDB).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
+	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
 	for host, want := range map[string]string{elsewhere: "", "other.invalid": "not other.invalid"} {
 		cfg, err := slowops.ParseDSN("lab@tcp(" + host + ":3306)/lab?tls=true")
 		if err != nil {
@@ -44,7 +44,7 @@ func TestMySQLViaHidesThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	const kind = proto.AUTH_CACHING_SHA2_PASSWORD
-	addr := new(fakeDB).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, key, nil), kind, secret)
+	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, key, nil), kind, secret)
 	said := make(chan string, 1)
 	op := newMySQL(t, "lab:"+secret+"@unix(/run/x.sock)/lab", 0)
 	op.Via = serve(t, func(c net.Conn) {
