@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+
+	"gotimeout/internal/machine"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -19,6 +23,16 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
 		}
 		golden(t, name+".txt", stdout.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	want := fmt.Sprintf("gotimeout %s (%s, %s/%s)\n", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q; want %q", args, code, &stdout, &stderr, want)
+		}
 	}
 }
 

@@ -11,7 +11,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
+
+	"gotimeout/internal/machine"
 
 	"github.com/alecthomas/kong"
 )
@@ -30,6 +33,8 @@ const (
 )
 
 type cli struct {
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
 	Network  networkCmd  `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
 	Timewait timewaitCmd `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
@@ -59,6 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	parser, err := kong.New(new(cli),
 		kong.Name("gotimeout"),
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
+		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }), // after --help
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
