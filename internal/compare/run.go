@@ -36,8 +36,8 @@ type runner struct {
 	began   time.Time
 	done    int // cells
 	of      int
-	set     string // the network that was asked for last
-	network path   // as it stands
+	set     string             // the network that was asked for last
+	network path               // as it stands
 	nominal map[string]float64 // of a call alone
 }
 
@@ -69,6 +69,10 @@ func (c *Comparison) Run(ctx context.Context) error {
 	return c.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
 }
 
+// firstAnswer is how long an op may take before it is taken for one that doesn't
+// work.
+const firstAnswer = 20 * time.Second
+
 // check tells why the plan can't be run.
 func (r *runner) check(ctx context.Context) (err error) {
 	if r.facts, err = r.Lab.Facts(ctx); err != nil {
@@ -83,7 +87,10 @@ func (r *runner) check(ctx context.Context) (err error) {
 	}
 	for _, op := range r.Plan.Ops { // a backend that is down would make a table of failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
-		if err := r.Lab.run(ctx, pathOf("baseline", c, 0)); err != nil {
+		within, cancel := context.WithTimeout(ctx, firstAnswer)
+		err := r.Lab.run(within, pathOf("baseline", c, 0))
+		cancel()
+		if err != nil {
 			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
 		}
 	}
@@ -160,8 +167,8 @@ func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
 const aloneCalls = 5
 
 // alone returns what a call of each delay takes while nothing else goes on: the
-// median of some, in milliseconds. One that is longer than the timeout anyway is
-// not made, and its delay stands for it.
+// median of some, in milliseconds. One whose delay is no less than the timeout is
+// not made: the delay stands for it.
 func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 	if c.Floor {
 		return nil, nil
@@ -183,15 +190,24 @@ func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 	return nominal, nil
 }
 
+// calls makes them. Where one doesn't complete, alone as it is, what was waited
+// for it stands for them.
 func (r *runner) calls(ctx context.Context, c results.Cell, delay float64) (float64, error) {
 	if delay >= c.Timeout {
 		return delay, nil
 	}
+	patience := span(2*c.Timeout) + time.Second
 	var took []float64
 	for range aloneCalls + 1 {
+		within, cancel := context.WithTimeout(ctx, patience)
 		start := time.Now()
-		if err := r.Lab.run(ctx, pathOf("baseline", c, delay)); err != nil {
-			return 0, fmt.Errorf("a call of %s of op %s, alone: %w", span(delay), c.Op, err)
+		err := r.Lab.run(within, pathOf("baseline", c, delay))
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case err != nil:
+			return ms(patience), nil
 		}
 		took = append(took, ms(time.Since(start)))
 	}

@@ -50,7 +50,7 @@ type Cell struct {
 	RoundTrip *float64  `json:"round_trip_ms"` // measured through the network
 	Timeout   float64   `json:"timeout_ms"`
 	Delays    []float64 `json:"delays_ms"`  // which the requests take in turn
-	Nominal   []float64 `json:"nominal_ms"` // what a call of each takes when nothing else goes on
+	Nominal   []float64 `json:"nominal_ms"` // what a call of each takes when nothing else goes on, at least
 	Repeat    int       `json:"repeat"`     // which one, from 1
 	Floor     bool      `json:"floor"`      // nothing times out: what the machine adds by itself
 	Started   time.Time `json:"started"`
