@@ -55,8 +55,8 @@ func (t *trace) begin(name, key string) {
 	t.open[key] = end
 }
 
-// end ends a phase, and tells whether it was going on.
-func (t *trace) end(key string, err error) bool {
+// end ends a phase, if it goes on.
+func (t *trace) end(key string, err error) {
 	t.mu.Lock()
 	end := t.open[key]
 	delete(t.open, key)
@@ -64,7 +64,24 @@ func (t *trace) end(key string, err error) bool {
 	if end != nil {
 		end(err)
 	}
-	return end != nil
+}
+
+// next ends a phase and begins the one after it, at once: the hooks of an
+// answer and of the request's end may come together. It tells whether the first
+// was going on.
+func (t *trace) next(phase, after string, err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	end := t.open[phase]
+	if end == nil {
+		return false
+	}
+	delete(t.open, phase)
+	end(err)
+	if err == nil {
+		t.open[after] = t.call.phase("http", after)
+	}
+	return true
 }
 
 func (t *trace) tlsStart() {
@@ -102,19 +119,17 @@ func (t *trace) bound() {
 
 // wroteRequest may come after the answer's first byte.
 func (t *trace) wroteRequest(info httptrace.WroteRequestInfo) {
-	if t.end("request", info.Err) && info.Err == nil {
+	if t.next("request", "first_byte", info.Err) && info.Err == nil {
 		t.bound()
 		t.mu.Lock()
 		t.wrote = true
 		t.mu.Unlock()
-		t.begin("first_byte", "first_byte")
 	}
 }
 
 func (t *trace) gotFirstByte() {
-	t.end("request", nil)
-	t.end("first_byte", nil)
-	t.begin("headers", "headers")
+	t.next("request", "first_byte", nil)
+	t.next("first_byte", "headers", nil)
 }
 
 func (t *trace) putIdle(err error) {
