@@ -19,6 +19,7 @@ type cellRun struct {
 	results.Cell
 	start  time.Time // when the first request that counts was due
 	answer time.Time // of the last
+	listed time.Time // when the lab's sockets were last
 
 	mu     sync.Mutex // over Record: samples are taken while answers come in
 	phases map[string]string

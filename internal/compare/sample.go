@@ -21,6 +21,10 @@ func (c *cellRun) sampleUntil(ctx context.Context, phase string) error {
 	}
 }
 
+// listEvery is how often the lab's sockets are listed during a cell: a look at
+// them costs its kernel milliseconds, which would count as those of requests.
+const listEvery = 500 * time.Millisecond
+
 // sample records how the lab is now.
 func (c *cellRun) sample(ctx context.Context, phase string) (Now, error) {
 	c.show(c.Cell, phase)
@@ -29,9 +33,12 @@ func (c *cellRun) sample(ctx context.Context, phase string) (Now, error) {
 	if err != nil {
 		return Now{}, err
 	}
-	sockets, err := c.Lab.sockets(ctx)
-	if err != nil {
-		return Now{}, err
+	var sockets *sockets
+	if during := phase == results.Load || phase == results.Drain; !during || at.Sub(c.listed) >= listEvery {
+		c.listed = at
+		if sockets, err = c.Lab.sockets(ctx); err != nil {
+			return Now{}, err
+		}
 	}
 	now := facts.Now
 	s := results.Sample{

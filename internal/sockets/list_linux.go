@@ -27,19 +27,20 @@ func Each(states States, f func(Socket)) error {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
 	defer unix.Close(fd)
+	buf := make([]byte, 32<<10) // the most that the kernel puts in an answer
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		if err := dump(fd, family, states, f); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := dump(fd, buf, family, states, f); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("sock_diag: %w", err)
 		}
 	}
 	return nil
 }
 
-func dump(fd int, family byte, states States, f func(Socket)) error {
+func dump(fd int, buf []byte, family byte, states States, f func(Socket)) error {
 	if err := unix.Sendto(fd, request(family, states, unix.NLM_F_REQUEST|unix.NLM_F_DUMP), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
-	for buf := make([]byte, 256<<10); ; {
+	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if errors.Is(err, unix.EINTR) {
 			continue

@@ -115,7 +115,7 @@ type Sample struct {
 	Goroutines  int     `json:"goroutines"`
 	InFlight    int     `json:"in_flight"`
 	Abandoned   int     `json:"abandoned"`
-	Connections *int    `json:"connections"` // established, to the backends
+	Connections *int    `json:"connections"` // established, to the backends; null where none looked
 	TimeWait    *int    `json:"time_wait"`   // to and of the backends
 	CPU         float64 `json:"cpu_ms"`      // of the lab, since it began
 	Allocated   uint64  `json:"allocated_bytes"`
