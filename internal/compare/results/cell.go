@@ -73,8 +73,9 @@ func (c *cell) receipt(r Receipt) {
 		return
 	}
 	c.dialed += r.Dialed
+	c.calls = append(c.calls, edge{r.Started, 1})
 	if r.Ended != nil {
-		c.calls = append(c.calls, edge{r.Started, 1}, edge{r.Started + *r.Ended, -1})
+		c.calls = append(c.calls, edge{r.Started + *r.Ended, -1})
 	}
 	if r.Phase == WarmUp {
 		return
@@ -128,9 +129,11 @@ func (c *cell) figures(end End) (f Figures) {
 		f.set(DrainTime, end.Drained-end.Answered)
 	}
 	f.count(OpenReceipts, end.Open)
-	f.count(ConnectionsOpened, c.dialed)
-	f.count(ConnectionsIdeal, most(c.calls))
-	f.count(RSTs, c.rsts)
+	if len(c.calls) > 0 {
+		f.count(ConnectionsOpened, c.dialed)
+		f.count(ConnectionsIdeal, most(c.calls))
+		f.count(RSTs, c.rsts)
+	}
 	f.count(WrongAnswers, c.wrong)
 	if len(c.probes) > 0 {
 		slices.Sort(c.probes)
@@ -147,10 +150,10 @@ func (c *cell) figures(end End) (f Figures) {
 func (c *cell) left(f *Figures) {
 	before, answered, after := c.sample(Before), c.sample(Answered), c.sample(After)
 	if before != nil && answered != nil {
-		f.count(GoroutinesAnswered, answered.Goroutines-before.Goroutines)
+		f.difference(GoroutinesAnswered, &answered.Goroutines, &before.Goroutines)
 	}
 	if before != nil && after != nil {
-		f.count(GoroutinesLeft, after.Goroutines-before.Goroutines)
+		f.difference(GoroutinesLeft, &after.Goroutines, &before.Goroutines)
 		f.difference(ConnectionsLeft, after.Connections, before.Connections)
 		f.difference(TimeWait, after.TimeWait, before.TimeWait)
 	}
@@ -183,7 +186,7 @@ func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
 	if len(sorted) == 0 {
 		return
 	}
-	for place, p := range map[int]float64{p50: 50, p99: 99, longest: 100} {
+	for p, place := range map[float64]int{50: p50, 99: p99, 100: longest} {
 		if place >= 0 {
 			f.set(place, Percentile(sorted, p))
 		}
@@ -193,7 +196,7 @@ func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
 // Percentile returns the smallest value that p percent of the values, which are
 // sorted, do not exceed.
 func Percentile(sorted []float64, p float64) float64 {
-	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
+	rank := int(math.Ceil(p * float64(len(sorted)) / 100))
 	return sorted[max(1, rank)-1]
 }
 

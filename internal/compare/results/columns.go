@@ -26,7 +26,7 @@ var columns = []Column{
 	{"false_timeouts", "false timeouts", "", "Requests that timed out though the same call, alone, takes less than the timeout.", true},
 	{"late", "late", "", "Requests that completed, but more than 5 ms after the timeout: the bound did not bind.", true},
 	{"straggle_p99_ms", "straggle p99", "ms", "How long work went on here after the answer: 99th percentile of all requests.", true},
-	{"waste_s_per_1000", "waste", "s/1000", "Seconds that backends worked after the answer, for nobody, per 1,000 requests.", true},
+	{"waste_s_per_1000", "waste", "s/1000", "Seconds that backends worked after the answer, for nobody, per 1,000 requests that were seen to reach one.", true},
 	{"ran_on_percent", "ran on", "%", "Of the requests that timed out, those whose backend worked on for more than 5 ms.", true},
 	{"goroutines_answered", "goroutines at last answer", "", "Goroutines more than before the load, 20 ms after the last answer.", true},
 	{"goroutines_left", "goroutines left", "", "Goroutines more than before the load, when all had ended and idle connections were closed.", true},

@@ -35,86 +35,101 @@ var ErrNoResults = errors.New("no results of gotimeout compare --out")
 // Read makes results of a file of records. It takes a file that ends in the
 // middle, as a comparison leaves it that was killed: its whole cells count.
 func Read(r io.Reader) (*Results, error) {
-	c := NewCollector()
+	const longest = 1 << 20 // far more than any record
 	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), 16<<20)
-	cut := false
-	for n := 1; lines.Scan(); n++ {
-		if cut {
-			return nil, fmt.Errorf("line %d can't be read: it is no JSON object of its own", n-1)
+	lines.Buffer(make([]byte, 64<<10), longest)
+	c, d, n := NewCollector(), decoder{}, 0
+	for lines.Scan() {
+		n++
+		record, err := d.decode(lines.Bytes())
+		if _, begins := record.(*Run); n == 1 && !begins {
+			return nil, fmt.Errorf("line 1 is no record of a run: these are %w", ErrNoResults)
 		}
-		record, err := decode(lines.Bytes())
-		switch {
-		case n == 1 && (err != nil || !isRun(record)):
-			return nil, fmt.Errorf("line 1 is no record of a run: %w", ErrNoResults)
-		case err != nil && errors.Is(err, errSyntax):
-			cut = true // the last line may be
-			continue
-		case err == nil:
+		if errors.Is(err, errCut) && !lines.Scan() {
+			break // the last line may be
+		}
+		if err == nil {
 			err = c.Add(record)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("line %d is longer than any record: these are %w", n+1, ErrNoResults)
+	case err != nil:
 		return nil, err
+	case c.results.Run.Format == 0:
+		return nil, fmt.Errorf("it is empty, or was cut in its first line: these are %w", ErrNoResults)
 	}
-	if c.results.Run.Format == 0 {
-		return nil, fmt.Errorf("it is empty: %w", ErrNoResults)
-	}
-	if f := c.results.Run.Format; f != Format {
-		return nil, fmt.Errorf("its records are of format %d, this gotimeout reads %d: use the one that wrote it", f, Format)
-	}
-	return &c.results, nil
+	return c.Results(), nil
 }
 
-func isRun(record any) bool { _, ok := record.(*Run); return ok }
+// decoder has a record of each type, which the next one of the type overwrites:
+// a file has a million.
+type decoder struct {
+	run     Run
+	cell    Cell
+	request Request
+	receipt Receipt
+	sample  Sample
+	end     End
+	done    Done
+}
 
-var errSyntax = errors.New("no JSON")
+var errCut = errors.New("it is no whole JSON object")
 
-// decode reads a line.
-func decode(line []byte) (any, error) {
-	record, err := recordOf(typeOf(line))
-	if err == nil {
-		if err = json.Unmarshal(line, record); err != nil {
-			return nil, fmt.Errorf("%w: %w", errSyntax, err)
-		}
-		return record, nil
+// decode reads a line. The record holds until the next.
+func (d *decoder) decode(line []byte) (any, error) {
+	record := d.record(line)
+	switch {
+	case record == nil && json.Valid(line):
+		return nil, fmt.Errorf("there is no type of record %.40q", typeOf(line))
+	case record == nil:
+		return nil, errCut
 	}
-	if !json.Valid(line) {
-		return nil, errSyntax
+	err := json.Unmarshal(line, record)
+	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		err = errCut
 	}
-	return nil, err
+	return record, err
+}
+
+// record is an empty one of a line's type, nil where there is none.
+func (d *decoder) record(line []byte) any {
+	switch string(typeOf(line)) {
+	case TypeRun:
+		d.run = Run{}
+		return &d.run
+	case TypeCell:
+		d.cell = Cell{}
+		return &d.cell
+	case TypeRequest:
+		d.request = Request{}
+		return &d.request
+	case TypeReceipt:
+		d.receipt = Receipt{}
+		return &d.receipt
+	case TypeSample:
+		d.sample = Sample{}
+		return &d.sample
+	case TypeEnd:
+		d.end = End{}
+		return &d.end
+	case TypeDone:
+		d.done = Done{}
+		return &d.done
+	}
+	return nil
 }
 
 // typeOf is the type of a record, which is its first key.
-func typeOf(line []byte) string {
-	const first = `{"type":"`
-	rest, ok := bytes.CutPrefix(line, []byte(first))
-	end := bytes.IndexByte(rest, '"')
-	if !ok || end < 0 {
-		return ""
+func typeOf(line []byte) []byte {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"type":"`))
+	kind, _, closed := bytes.Cut(rest, []byte(`"`))
+	if !ok || !closed {
+		return nil
 	}
-	return string(rest[:end])
-}
-
-func recordOf(kind string) (any, error) {
-	switch kind {
-	case TypeRun:
-		return new(Run), nil
-	case TypeCell:
-		return new(Cell), nil
-	case TypeRequest:
-		return new(Request), nil
-	case TypeReceipt:
-		return new(Receipt), nil
-	case TypeSample:
-		return new(Sample), nil
-	case TypeEnd:
-		return new(End), nil
-	case TypeDone:
-		return new(Done), nil
-	}
-	return nil, fmt.Errorf("there is no type of record %.40q", kind)
+	return kind
 }

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -121,20 +122,19 @@ func NewCollector() *Collector { return &Collector{cells: map[int]*cell{}} }
 // Results returns those of the cells that have ended.
 func (c *Collector) Results() *Results { return &c.results }
 
-// Add takes the next record. Its error is that of a file that was put together
-// by another hand.
+// Add takes the next record, and keeps no pointer to it. Its error is that of a
+// file that was put together by another hand.
 func (c *Collector) Add(record any) error {
 	number := 0
 	switch r := record.(type) {
 	case *Run:
-		c.results.Run = *r
-		return nil
+		return c.begin(*r)
 	case *Done:
 		c.results.Complete, c.results.Interrupted = !r.Interrupted, r.Interrupted
 		return nil
 	case *Cell:
-		if len(r.Delays) == 0 {
-			return fmt.Errorf("cell %d has no delays", r.Cell)
+		if len(r.Delays) == 0 || c.cells[r.Cell] != nil {
+			return fmt.Errorf("cell %d has no delays, or begins twice", r.Cell)
 		}
 		c.cells[r.Cell] = &cell{Cell: *r}
 		return nil
@@ -167,10 +167,21 @@ func (c *Collector) Add(record any) error {
 	return nil
 }
 
+func (c *Collector) begin(run Run) error {
+	switch {
+	case c.results.Run.Format != 0:
+		return errors.New("a second comparison begins here: a file holds one")
+	case run.Format != Format:
+		return fmt.Errorf("the records are of format %d, this gotimeout reads %d: use the one that wrote them", run.Format, Format)
+	}
+	c.results.Run = run
+	return nil
+}
+
 // end adds a cell to its row.
 func (c *Collector) end(of *cell, end End) {
 	row := c.row(of)
-	row.note(end)
+	row.note(of.Repeat, end)
 	if of.requests == 0 {
 		return
 	}
@@ -196,8 +207,14 @@ func (c *Collector) row(of *cell) *Row {
 	return row
 }
 
-func (r *Row) note(end End) {
-	add := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
+func (r *Row) note(repeat int, end End) {
+	add := func(format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if repeat > 1 {
+			text = fmt.Sprintf("repeat %d: %s", repeat, text)
+		}
+		r.Notes = append(r.Notes, text)
+	}
 	if end.Error != "" {
 		add("%s", end.Error)
 	}

@@ -1,0 +1,164 @@
+package results_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"gotimeout/internal/compare/results"
+)
+
+// Each column shows what was planted for it.
+func TestFigures(t *testing.T) {
+	want := map[string]float64{
+		"requests":        6,
+		"answered_p50_ms": 12, "answered_p99_ms": 1003, "answered_max_ms": 1003,
+		"overshoot_p50_ms": 0.5, "overshoot_p99_ms": 1, "overshoot_max_ms": 1,
+		"completed": 2, "timed_out": 2, "failed": 1, "refused": 1,
+		"false_timeouts": 1, "late": 1,
+		"straggle_p99_ms": 749.5, "waste_s_per_1000": 250, "ran_on_percent": 50,
+		"goroutines_answered": 7, "goroutines_left": 2,
+		"drain_ms": 500, "open_receipts": 1, // drain: see below
+		"connections_opened": 4, "connections_ideal": 3, "connections_left": 3,
+		"rsts": 1, "time_wait": 5, "wrong_answers": 2,
+		"probe_failures": 1, "probe_p50_ms": 12, "probe_p99_ms": 13,
+		"cpu_us_per_request": 5000, "allocated_bytes_per_request": 1000,
+		"sent_late_p99_ms": 6,
+	}
+	row := collect(t, planted()...).Rows[0]
+	if got := row.Figure("drain_ms"); got != nil {
+		t.Errorf("drain_ms is %v where something goes on", *got)
+	}
+	records := planted()
+	records[len(records)-2].(*results.End).Open = 0
+	drained := collect(t, records...).Rows[0]
+	row.Figures[results.DrainTime] = drained.Figures[results.DrainTime]
+	for _, c := range results.Columns() {
+		got, want := row.Figure(c.Name), want[c.Name]
+		if got == nil || *got != want || want == 0 {
+			t.Errorf("%s is %v, want %v", c.Name, text(got), want)
+		}
+	}
+}
+
+// The places of the columns are those of their names.
+func TestPlaces(t *testing.T) {
+	for name, place := range map[string]int{
+		"requests": results.Requests, "answered_max_ms": results.AnsweredMax, "overshoot_p99_ms": results.OvershootP99,
+		"refused": results.Refused, "late": results.Late, "ran_on_percent": results.RanOnPercent, "drain_ms": results.DrainTime,
+		"connections_left": results.ConnectionsLeft, "wrong_answers": results.WrongAnswers, "sent_late_p99_ms": results.SentLateP99,
+	} {
+		if got, ok := results.Lookup(name); !ok || got != place {
+			t.Errorf("%s is at %d, want %d", name, got, place)
+		}
+	}
+	if n := len(results.Columns()); n != len(results.Figures{}) {
+		t.Errorf("%d columns for %d figures", n, len(results.Figures{}))
+	}
+	if _, ok := results.Lookup("overshoot"); ok {
+		t.Error("overshoot is the name of no column")
+	}
+}
+
+// The percentiles are of all requests, the highest of them included.
+func TestPercentiles(t *testing.T) {
+	records := []any{aRun(), aCell(1)}
+	for i := 200; i > 0; i-- {
+		v := float64(i)
+		probe := aRequest(0, "completed", v, 0)
+		probe.Phase = results.Probe
+		receipt := aReceipt("timed_out", v)
+		receipt.Straggle = known(v)
+		records = append(records, aRequest(1000, "timed_out", 250+v, v), probe, receipt)
+	}
+	row := collect(t, append(records, anEnd())...).Rows[0]
+	for name, want := range map[string]float64{
+		"answered_p50_ms": 350, "answered_p99_ms": 448, "answered_max_ms": 450,
+		"overshoot_p50_ms": 100, "overshoot_p99_ms": 198, "overshoot_max_ms": 200,
+		"straggle_p99_ms": 198, "probe_p50_ms": 100, "probe_p99_ms": 198, "sent_late_p99_ms": 198,
+	} {
+		if got := row.Figure(name); got == nil || *got != want {
+			t.Errorf("%s is %v, want %v", name, text(got), want)
+		}
+	}
+	if len(row.Answered) != 200 || !slices.IsSorted(row.Answered) {
+		t.Errorf("%d answers, sorted: %v", len(row.Answered), slices.IsSorted(row.Answered))
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(i + 1)
+	}
+	for _, test := range []struct {
+		values  []float64
+		p, want float64
+	}{
+		{[]float64{7}, 0, 7}, {[]float64{7}, 50, 7}, {[]float64{7}, 100, 7},
+		{[]float64{1, 2}, 50, 1}, {[]float64{1, 2}, 51, 2},
+		{hundred, 1, 1}, {hundred, 50, 50}, {hundred, 99, 99}, {hundred, 99.1, 100}, {hundred, 100, 100},
+	} {
+		if got := results.Percentile(test.values, test.p); got != test.want {
+			t.Errorf("percentile %v of %d values is %v, want %v", test.p, len(test.values), got, test.want)
+		}
+	}
+}
+
+// What nobody saw is nil, and nothing else is.
+func TestUnknown(t *testing.T) {
+	cell := aCell(1)
+	cell.Nominal = nil
+	end := anEnd()
+	end.Open = 3
+	row := collect(t, aRun(), cell, aRequest(10, "completed", 12, 0), end).Rows[0]
+	unknown := []string{
+		"overshoot_p50_ms", "overshoot_p99_ms", "overshoot_max_ms", "false_timeouts", "straggle_p99_ms", "waste_s_per_1000",
+		"ran_on_percent", "goroutines_answered", "goroutines_left", "drain_ms", "connections_opened", "connections_ideal",
+		"connections_left", "rsts", "time_wait", "probe_failures", "probe_p50_ms", "probe_p99_ms",
+		"cpu_us_per_request", "allocated_bytes_per_request",
+	}
+	for _, c := range results.Columns() {
+		if got, want := row.Figure(c.Name), slices.Contains(unknown, c.Name); (got == nil) != want {
+			t.Errorf("%s is %v, unknown: %v", c.Name, text(got), want)
+		}
+	}
+	if s := row.Slow; s.Answered != nil || s.Ended != nil || s.BackendEnded != nil {
+		t.Errorf("%+v of the longest delay, of which there was no receipt", s)
+	}
+}
+
+// What there was before is not left behind.
+func TestLessThanBefore(t *testing.T) {
+	sample := func(phase string, n int) *results.Sample {
+		return &results.Sample{Type: results.TypeSample, Cell: 1, Phase: phase, Goroutines: n, Connections: count(n), TimeWait: count(n)}
+	}
+	row := collect(t, aRun(), aCell(1), sample(results.Before, 9), aRequest(10, "completed", 12, 0),
+		sample(results.Answered, 8), sample(results.After, 7), anEnd()).Rows[0]
+	for _, name := range []string{"goroutines_answered", "goroutines_left", "connections_left", "time_wait"} {
+		if got := row.Figure(name); got == nil || *got != 0 {
+			t.Errorf("%s is %v, want 0", name, text(got))
+		}
+	}
+}
+
+// A connection that one call gives back as another begins is enough for both.
+func TestConnectionsIdeal(t *testing.T) {
+	call := func(started, ended float64) *results.Receipt {
+		r := aReceipt("completed", started)
+		r.Ended = known(ended)
+		return r
+	}
+	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 12, 0),
+		call(20, 10), call(0, 10), call(10, 10), call(5, 10), anEnd()).Rows[0]
+	if got := row.Figure("connections_ideal"); got == nil || *got != 2 {
+		t.Errorf("%v, want 2", text(got))
+	}
+}
+
+func text(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
