@@ -128,6 +128,17 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// 5 ms more than the timeout, or of work for nobody, are the machine's own.
+func TestNoise(t *testing.T) {
+	within, beyond := aReceipt("timed_out", 0), aReceipt("timed_out", 0)
+	within.Waste, beyond.Waste = known(5), known(5.1)
+	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 255, 0), aRequest(10, "completed", 255.1, 0),
+		within, beyond, anEnd()).Rows[0]
+	if late, ranOn := text(row.Figure("late")), text(row.Figure("ran_on_percent")); late != 1 || ranOn != 50 {
+		t.Errorf("%v late, %v%% ran on; want 1 and 50", late, ranOn)
+	}
+}
+
 // What there was before is not left behind.
 func TestLessThanBefore(t *testing.T) {
 	sample := func(phase string, n int) *results.Sample {
@@ -150,7 +161,7 @@ func TestConnectionsIdeal(t *testing.T) {
 		return r
 	}
 	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 12, 0),
-		call(20, 10), call(0, 10), call(10, 10), call(5, 10), anEnd()).Rows[0]
+		call(20, 10), call(10, 10), call(0, 10), call(5, 10), anEnd()).Rows[0]
 	if got := row.Figure("connections_ideal"); got == nil || *got != 2 {
 		t.Errorf("%v, want 2", text(got))
 	}

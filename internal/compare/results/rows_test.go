@@ -95,7 +95,11 @@ func TestGroups(t *testing.T) {
 // Of the floor, whose calls end in time, overshoot is what the machine added,
 // and nothing is late.
 func TestFloor(t *testing.T) {
-	r := collect(t, append([]any{aRun()}, repeat(1, func(c *results.Cell) { c.Floor = true }, 400)...)...)
+	records := append([]any{aRun()}, repeat(1, func(c *results.Cell) { c.Floor = true }, 400)...)
+	r := collect(t, append(records, repeat(2, nil, 10)...)...)
+	if len(r.Rows) != 2 {
+		t.Fatalf("%d rows, want the floor and another", len(r.Rows))
+	}
 	row := r.Rows[0]
 	if got := row.Figure("overshoot_p50_ms"); got == nil || *got != 390 {
 		t.Errorf("overshoot %v, want 390", text(got))
