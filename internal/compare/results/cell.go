@@ -172,8 +172,13 @@ func (c *cell) sample(phase string) *Sample {
 	return &c.samples[i]
 }
 
-func (f *Figures) set(place int, v float64) { f[place] = &v }
-func (f *Figures) count(place, n int)       { f.set(place, float64(n)) }
+// set rounds to a thousandth: of a millisecond, it is what records have.
+func (f *Figures) set(place int, v float64) {
+	v = math.Round(v*1000) / 1000
+	f[place] = &v
+}
+
+func (f *Figures) count(place, n int) { f.set(place, float64(n)) }
 
 func (f *Figures) difference(place int, after, before *int) {
 	if after != nil && before != nil {

@@ -241,7 +241,9 @@ func medians(repeats []Figures) (f Figures) {
 				known = append(known, *of[place])
 			}
 		}
-		f[place] = median(known)
+		if m := median(known); m != nil {
+			f.set(place, *m)
+		}
 	}
 	return f
 }
