@@ -1,0 +1,159 @@
+package results
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Collector makes results of records as they come.
+type Collector struct {
+	results Results
+	cells   map[int]*cell
+}
+
+// NewCollector returns one without a record.
+func NewCollector() *Collector { return &Collector{cells: map[int]*cell{}} }
+
+// Results returns those of the cells that have ended.
+func (c *Collector) Results() *Results { return &c.results }
+
+// Add takes the next record, and keeps no pointer to it. Its error is that of a
+// file that was put together by another hand.
+func (c *Collector) Add(record any) error {
+	number := 0
+	switch r := record.(type) {
+	case *Run:
+		return c.begin(*r)
+	case *Done:
+		c.results.Complete, c.results.Interrupted = !r.Interrupted, r.Interrupted
+		return nil
+	case *Cell:
+		if len(r.Delays) == 0 || c.cells[r.Cell] != nil {
+			return fmt.Errorf("cell %d has no delays, or begins twice", r.Cell)
+		}
+		c.cells[r.Cell] = &cell{Cell: *r}
+		return nil
+	case *Request:
+		number = r.Cell
+	case *Receipt:
+		number = r.Cell
+	case *Sample:
+		number = r.Cell
+	case *End:
+		number = r.Cell
+	default:
+		return fmt.Errorf("%T is no record", record)
+	}
+	of := c.cells[number]
+	if of == nil {
+		return fmt.Errorf("a record is of cell %d, which has not begun or has ended", number)
+	}
+	switch r := record.(type) {
+	case *Request:
+		of.request(*r)
+	case *Receipt:
+		of.receipt(*r)
+	case *Sample:
+		of.samples = append(of.samples, *r)
+	case *End:
+		delete(c.cells, number)
+		c.end(of, *r)
+	}
+	return nil
+}
+
+func (c *Collector) begin(run Run) error {
+	switch {
+	case c.results.Run.Format != 0:
+		return errors.New("a second comparison begins here: a file holds one")
+	case run.Format != Format:
+		return fmt.Errorf("the records are of format %d, this gotimeout reads %d: use the one that wrote them", run.Format, Format)
+	}
+	c.results.Run = run
+	return nil
+}
+
+// end adds a cell to its row.
+func (c *Collector) end(of *cell, end End) {
+	row := c.row(of)
+	row.note(of.Repeat, end)
+	if of.requests == 0 {
+		return
+	}
+	row.Repeats = append(row.Repeats, of.figures(end))
+	row.Figures = medians(row.Repeats)
+	row.Answered = append(row.Answered, of.answered...)
+	slices.Sort(row.Answered)
+	if len(row.Repeats) == 1 {
+		row.Slow = Lane{median(of.slow[0]), median(of.slow[1]), median(of.slow[2])}
+		row.Timeline = Timeline{of.samples, end.Answered, end.Drained}
+	}
+}
+
+func (c *Collector) row(of *cell) *Row {
+	if row := c.results.Row(of.Cell); row != nil {
+		return row
+	}
+	row := &Row{
+		Key: keyOf(of.Cell), Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
+		Delays: of.Delays, Nominal: of.Nominal,
+	}
+	c.results.Rows = append(c.results.Rows, row)
+	return row
+}
+
+func (r *Row) note(repeat int, end End) {
+	add := func(format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if repeat > 1 {
+			text = fmt.Sprintf("repeat %d: %s", repeat, text)
+		}
+		r.Notes = append(r.Notes, text)
+	}
+	if end.Error != "" {
+		add("%s", end.Error)
+	}
+	if end.Interrupted {
+		add("interrupted: the figures are of what there was until then")
+	}
+	if end.Open > 0 {
+		add("%d runs still went on when the wait for them was over", end.Open)
+	}
+	if end.Missing > 0 {
+		add("%d receipts were no longer in the lab's ledger", end.Missing)
+	}
+}
+
+// medians returns the median of each column.
+func medians(repeats []Figures) (f Figures) {
+	if len(repeats) == 1 {
+		return repeats[0]
+	}
+	for place := range f {
+		var known []float64
+		for _, of := range repeats {
+			if of[place] != nil {
+				known = append(known, *of[place])
+			}
+		}
+		if m := median(known); m != nil {
+			f.set(place, *m)
+		}
+	}
+	return f
+}
+
+// median returns that of values in any order, nil of none.
+func median(values []float64) *float64 {
+	if len(values) == 0 {
+		return nil
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	m := values[middle]
+	if len(values)%2 == 0 {
+		m = (values[middle-1] + m) / 2
+	}
+	return &m
+}
