@@ -38,6 +38,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
 	Network  networkCmd  `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
 	Timewait timewaitCmd `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
+	Report   reportCmd   `cmd:"" help:"Show what a comparison recorded, and what differs between two."`
 }
 
 // streams are where a command writes: answers to out, all else to err.

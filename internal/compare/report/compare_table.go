@@ -37,7 +37,7 @@ func (c *comparison) table(w io.Writer) error {
 			b.WriteString(strings.TrimRight(text, " ") + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "\nUnchanged, and not shown: %d figures of %d rows.\n", unchanged, len(c.rows))
+	fmt.Fprintf(&b, "\nRows in both: %d. Figures that are unchanged, and not shown: %d.\n", len(c.rows), unchanged)
 	for _, text := range c.sentences() {
 		b.WriteString("\n" + wrapped(text, width))
 	}

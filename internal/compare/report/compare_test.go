@@ -205,7 +205,7 @@ func dealt(a, b []float64) float64 {
 
 func TestCompareWithItself(t *testing.T) {
 	got := text(t, small(t), against(small(t), report.FormatTable))
-	for _, want := range []string{"Unchanged, and not shown: 192 figures of 6 rows.\n", "Of the old one: The comparison was interrupted"} {
+	for _, want := range []string{"Rows in both: 6. Figures that are unchanged, and not shown: 192.\n", "Of the old one: The comparison was interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)
 		}

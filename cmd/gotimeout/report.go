@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"gotimeout/internal/compare/report"
+	"gotimeout/internal/compare/results"
+)
+
+type reportCmd struct {
+	Format string   `default:"table" enum:"table,markdown,json,csv" help:"How to show it: ${enum}."`
+	File   []string `arg:"" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
+}
+
+// Help is what the help says beyond the flags. kong calls it.
+func (reportCmd) Help() string {
+	return `It shows what a comparison recorded, and of two what changed beyond the noise.
+
+  gotimeout report results.jsonl
+  gotimeout report results.jsonl --format markdown >> README.md
+  gotimeout report old.jsonl new.jsonl
+
+Of two, a table has the figures that the Mann–Whitney U test on their repeats
+finds to differ, which needs 4 repeats in each (gotimeout compare --repeat 5);
+the other formats have all.
+
+csv has a line a row, json an object with the run and its rows: a key a column,
+null where nobody could see, and the same of each repeat.`
+}
+
+// Run shows the files. kong calls it.
+func (c *reportCmd) Run(to streams) error {
+	var all []*results.Results
+	for _, path := range c.File {
+		r, err := readResults(path)
+		if err != nil {
+			return err
+		}
+		all = append(all, r)
+	}
+	switch len(all) {
+	case 1:
+		return writeResults(to.out, all[0], c.Format)
+	case 2:
+		return report.Compare(to.out, all[0], all[1], c.Format)
+	}
+	return fmt.Errorf("%d files: report takes one, or two to compare", len(all))
+}
+
+// readResults reads a file, or the standard input.
+func readResults(path string) (*results.Results, error) {
+	file := os.Stdin
+	if path != "-" {
+		var err error
+		if file, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer file.Close()
+	}
+	r, err := results.Read(file)
+	if onPath := new(fs.PathError); err != nil && !errors.As(err, &onPath) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, err
+}
+
+// writeResults shows results in a format of report's.
+func writeResults(w io.Writer, r *results.Results, format string) error {
+	switch format {
+	case report.FormatTable:
+		return report.Table(w, r, 80)
+	case report.FormatMarkdown:
+		return report.Markdown(w, r)
+	case report.FormatJSON:
+		return report.JSON(w, r)
+	}
+	return report.CSV(w, r)
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/compare/results"
+)
+
+// recorded is a file of a comparison of one cell.
+func recorded(t *testing.T, strategy string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), strategy+".jsonl")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := results.NewWriter(f)
+	for _, record := range []any{
+		&results.Run{Type: results.TypeRun, Format: results.Format, Rate: 200},
+		&results.Cell{Type: results.TypeCell, Cell: 1, Strategy: strategy, Op: "db", Ctx: "aware", Network: "none", Timeout: 250, Delays: []float64{1000}},
+		&results.Request{Type: results.TypeRequest, Cell: 1, Phase: results.Load, Status: "timed_out", Answered: 251.5, Delay: 1000},
+		&results.End{Type: results.TypeEnd, Cell: 1},
+		&results.Done{Type: results.TypeDone},
+	} {
+		if err := w.Add(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Each format begins as its kind does.
+func TestReport(t *testing.T) {
+	one, two := recorded(t, "errgroup"), recorded(t, "context-cancel")
+	for _, test := range []struct {
+		args  []string
+		begin string
+		has   string
+	}{
+		{[]string{one}, "0001-01-01 00:00 UTC, gotimeout", "errgroup"},
+		{[]string{one, "--format=markdown"}, "0001-01-01", "| errgroup | 252 |"},
+		{[]string{one, "--format=json"}, "{\n", `"overshoot_p99_ms": 1.5,`},
+		{[]string{one, "--format=csv"}, "strategy,op,", "\nerrgroup,db,aware,none,250,"},
+		{[]string{one, one}, "old: 0001-01-01", "Rows in both: 1. Figures that are unchanged, and not shown: 32."},
+		{[]string{one, two, "--format=json"}, "{\n", `"old_only": [`},
+		{[]string{one, two}, "old: 0001-01-01", "The two have no row in common."},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
+		if got := stdout.String(); code != 0 || stderr.Len() > 0 || !strings.HasPrefix(got, test.begin) || !strings.Contains(got, test.has) {
+			t.Errorf("%q: exit code %d, stderr %q\n%s", test.args, code, &stderr, got)
+		}
+	}
+}
+
+func TestReportOfStandardInput(t *testing.T) {
+	file, err := os.Open(recorded(t, "errgroup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	stdin := os.Stdin
+	os.Stdin = file
+	defer func() { os.Stdin = stdin }()
+	var stdout bytes.Buffer
+	if code := run(t.Context(), []string{"report", "-"}, &stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "errgroup") {
+		t.Errorf("exit code %d\n%s", code, &stdout)
+	}
+}
+
+func TestReportRefuses(t *testing.T) {
+	dir, one := t.TempDir(), recorded(t, "errgroup")
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	missing, empty, other := filepath.Join(dir, "missing"), write("empty", ""), write("other", "BenchmarkX 1 2 ns/op\n")
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no such file": {[]string{missing}, 1, "open " + missing + ": "},
+		"empty":        {[]string{empty}, 1, empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
+		"not ours":     {[]string{other}, 1, other + ": line 1 is no record of a run: these are no results of gotimeout compare --out"},
+		"a directory":  {[]string{dir}, 1, "read " + dir + ": "},
+		"the second":   {[]string{one, empty}, 1, empty + ": it is empty"},
+		"three":        {[]string{one, one, one}, 1, "3 files: report takes one, or two to compare"},
+		"none":         {nil, 2, `expected "<file> ..."`},
+		"a format":     {[]string{one, "--format=xml"}, 2, `--format must be one of "table","markdown","json","csv"`},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		last := lines[len(lines)-1]
+		if code != test.code || stdout.Len() > 0 || !strings.HasPrefix(last, "gotimeout: "+test.want) || test.code == 1 && len(lines) > 1 {
+			t.Errorf("%s: exit code %d, %q; want %d, %q", name, code, lines, test.code, test.want)
+		}
+	}
+}
+
+func TestReportHelp(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"report", "--help"}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+		t.Errorf("exit code %d, stderr %q", code, &stderr)
+	}
+	golden(t, "help-report.txt", stdout.String())
+}
