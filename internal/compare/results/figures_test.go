@@ -153,6 +153,22 @@ func TestLessThanBefore(t *testing.T) {
 	}
 }
 
+// Of a warm-up, the connections count alone.
+func TestWarmUp(t *testing.T) {
+	warm, load := aReceipt("timed_out", -100), aReceipt("timed_out", 0)
+	warm.Phase, warm.Dialed, warm.RST = results.WarmUp, 3, 7
+	warm.Ended, warm.Straggle, warm.Waste = known(150), known(1000), known(1000)
+	load.Ended, load.Straggle, load.Waste = known(10), known(1), known(1)
+	row := collect(t, aRun(), aCell(1), aRequest(10, "timed_out", 251, 0), warm, load, anEnd()).Rows[0]
+	for name, want := range map[string]float64{
+		"connections_opened": 3, "connections_ideal": 2, "rsts": 0, "straggle_p99_ms": 1, "waste_s_per_1000": 1, "ran_on_percent": 0,
+	} {
+		if got := row.Figure(name); got == nil || *got != want {
+			t.Errorf("%s is %v, want %v", name, text(got), want)
+		}
+	}
+}
+
 // A connection that one call gives back as another begins is enough for both.
 func TestConnectionsIdeal(t *testing.T) {
 	call := func(started, ended float64) *results.Receipt {
