@@ -12,7 +12,7 @@ import (
 )
 
 type reportCmd struct {
-	Format string   `default:"table" enum:"table,markdown,json,csv" help:"How to show it: ${enum}."`
+	Format string   `default:"table" enum:"table,markdown,json,csv,html" help:"How to show it: ${enum}."`
 	File   []string `arg:"" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
 }
 
@@ -21,12 +21,12 @@ func (reportCmd) Help() string {
 	return `It shows what a comparison recorded, and of two what changed beyond the noise.
 
   gotimeout report results.jsonl
-  gotimeout report results.jsonl --format markdown >> README.md
+  gotimeout report results.jsonl --format html > page.html
   gotimeout report old.jsonl new.jsonl
 
 Of two, a table has the figures that the Mann–Whitney U test on their repeats
 finds to differ, which needs 4 repeats in each (gotimeout compare --repeat 5);
-the other formats have all.
+the other formats have all. html shows one.
 
 csv has a line a row, json an object with the run and its rows: a key a column,
 null where nobody could see, and the same of each repeat.`
@@ -77,6 +77,8 @@ func writeResults(w io.Writer, r *results.Results, format string) error {
 		return report.Markdown(w, r)
 	case report.FormatJSON:
 		return report.JSON(w, r)
+	case report.FormatCSV:
+		return report.CSV(w, r)
 	}
-	return report.CSV(w, r)
+	return report.HTML(w, r)
 }

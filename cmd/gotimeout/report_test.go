@@ -52,6 +52,7 @@ func TestReport(t *testing.T) {
 		{[]string{one, "--format=markdown"}, "0001-01-01", "| errgroup | 252 |"},
 		{[]string{one, "--format=json"}, "{\n", `"overshoot_p99_ms": 1.5,`},
 		{[]string{one, "--format=csv"}, "strategy,op,", "\nerrgroup,db,aware,none,250,"},
+		{[]string{one, "--format=html"}, "<!DOCTYPE html>", ""},
 		{[]string{one, one}, "old: 0001-01-01", "Rows in both: 1. Figures that are unchanged, and not shown: 32."},
 		{[]string{one, two, "--format=json"}, "{\n", `"old_only": [`},
 		{[]string{one, two}, "old: 0001-01-01", "The two have no row in common."},
@@ -94,14 +95,15 @@ func TestReportRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		"no such file": {[]string{missing}, 1, "open " + missing + ": "},
-		"empty":        {[]string{empty}, 1, empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
-		"not ours":     {[]string{other}, 1, other + ": line 1 is no record of a run: these are no results of gotimeout compare --out"},
-		"a directory":  {[]string{dir}, 1, "read " + dir + ": "},
-		"the second":   {[]string{one, empty}, 1, empty + ": it is empty"},
-		"three":        {[]string{one, one, one}, 1, "3 files: report takes one, or two to compare"},
-		"none":         {nil, 2, `expected "<file> ..."`},
-		"a format":     {[]string{one, "--format=xml"}, 2, `--format must be one of "table","markdown","json","csv"`},
+		"no such file":  {[]string{missing}, 1, "open " + missing + ": "},
+		"empty":         {[]string{empty}, 1, empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
+		"not ours":      {[]string{other}, 1, other + ": line 1 is no record of a run: these are no results of gotimeout compare --out"},
+		"a directory":   {[]string{dir}, 1, "read " + dir + ": "},
+		"the second":    {[]string{one, empty}, 1, empty + ": it is empty"},
+		"three":         {[]string{one, one, one}, 1, "3 files: report takes one, or two to compare"},
+		"two as a page": {[]string{one, one, "--format=html"}, 1, "two comparisons are shown as table, markdown, json or csv, not as html"},
+		"none":          {nil, 2, `expected "<file> ..."`},
+		"a format":      {[]string{one, "--format=xml"}, 2, `--format must be one of "table","markdown","json","csv","html"`},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
