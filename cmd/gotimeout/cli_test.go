@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}} {
+	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}, "help-compare": {"compare", "--help"}} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
@@ -105,6 +105,18 @@ func TestRefusesSettings(t *testing.T) {
 		{[]string{"--max-abandoned=-1"}, nil, 1, "--max-abandoned is -1: it must be at least 1"},
 		{[]string{"--receipts=0"}, nil, 1, "--receipts is 0: it must be from 1 to 1000000"},
 		{[]string{"--receipts=1000001"}, nil, 1, "--receipts is 1000001: it must be from 1 to 1000000"},
+		{[]string{"compare", "--timeout=0"}, nil, 1, "--timeout is 0, which bounds nothing: it must be over 0"},
+		{[]string{"compare", "--timeout=soon"}, nil, 2, `--timeout: "soon" is no duration: write 250ms, 1.5s or plain seconds`},
+		{[]string{"compare", "--delay=1s,-1s"}, nil, 2, `"-1s" is no duration`},
+		{[]string{"compare", "--rate=0"}, nil, 1, "--rate is 0: use 1 to 100000 requests a second"},
+		{[]string{"compare", "--duration=1ms"}, nil, 1, "--duration is 1ms: use 100ms to 1h"},
+		{[]string{"compare", "--rate=1", "--duration=200ms"}, nil, 1, "is no request at all: raise one of them"},
+		{[]string{"compare", "--repeat=101"}, nil, 1, "--repeat is 101: use 1 to 100"},
+		{[]string{"compare", "--ctx=def"}, nil, 2, `--ctx must be one of "aware","deaf" but got "def"`},
+		{[]string{"compare", "--network=5g"}, nil, 1, `--network: unknown network preset "5g"`},
+		{[]string{"compare", "--url=localhost:8000"}, nil, 1, `--url: "localhost:8000" is no URL of a lab: write http://host:port`},
+		{[]string{"compare", "--url=http://" + closedPort(t)}, nil, 1, "the lab doesn't answer: "},
+		{[]string{"compare", "--strategie=x"}, nil, 2, "unknown flag --strategie, did you mean"},
 		{[]string{"--receipts=1e4"}, nil, 2, `--receipts: expected a valid 64 bit int but got "1e4"`},
 	} {
 		t.Run(strings.Join(append(test.args, test.env...), " "), func(t *testing.T) {
@@ -119,7 +131,7 @@ func TestRefusesSettings(t *testing.T) {
 			if code != test.code || !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, test.want) {
 				t.Errorf("exit code %d, %q; want %d, %q", code, last, test.code, test.want)
 			}
-			if usage := lines[0] == "Usage: gotimeout serve [flags]"; usage != (test.code == 2) || !usage && len(lines) > 1 {
+			if usage := strings.HasPrefix(lines[0], "Usage: gotimeout "); usage != (test.code == 2) || !usage && len(lines) > 1 {
 				t.Errorf("usage printed: %v; %q", usage, lines)
 			}
 			if strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {

@@ -36,6 +36,7 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Compare  compareCmd  `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
 	Network  networkCmd  `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
 	Timewait timewaitCmd `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
 	Report   reportCmd   `cmd:"" help:"Show what a comparison recorded, and what differs between two."`

@@ -31,8 +31,13 @@ var real struct{ cacheAddr, dbDSN string }
 // program itself, for the tests that need a process.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || private.Inside() {
-		os.Unsetenv(asProgram)
+		if len(os.Args) < 2 || os.Args[1] != "compare" { // which starts the program once more
+			os.Unsetenv(asProgram)
+		}
 		main()
+	}
+	if os.Getenv(asFaultyLab) != "" {
+		serveFaulty()
 	}
 	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
 	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN"} {
@@ -180,5 +185,17 @@ func decode(t *testing.T, r io.Reader, body any) {
 	t.Helper()
 	if err := json.NewDecoder(r).Decode(body); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// eventually waits for something that happens soon.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); !happened(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("it never came true that %s", what)
+		}
 	}
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/strategies"
+
+	"github.com/bradfitz/gomemcache/memcache"
+)
+
+// asFaultyLab makes the test binary a lab with planted faults.
+const asFaultyLab = "GOTIMEOUT_TEST_AS_FAULTY_LAB"
+
+// serveFaulty serves the lab with a strategy and an op for each kind of fault.
+func serveFaulty() {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var bench *bench
+	var s serveCmd
+	s.MaxDelay, s.MaxTimeout, s.MaxInFlight, s.MaxAbandoned, s.Receipts = time.Minute, time.Minute, 1000, 1000, 10_000
+	_, settings, unread := s.read("")
+	if err == nil && unread == nil {
+		bench, err = openBench(settings, nil)
+	}
+	if err := errors.Join(err, unread); err != nil {
+		panic(err)
+	}
+	lab := &handlers.Lab{
+		Strategies: []strategies.Strategy{
+			{Name: "baseline", Do: strategies.Baseline{}.Do},
+			{Name: "context-cancel", Do: strategies.ContextCancel{}.Do},
+			{Name: "leaky", Do: leaky},
+			{Name: "tardy", Do: tardy},
+			{Name: "io-timeout", Family: strategies.InsideClient, Do: strategies.IOTimeout{}.Do},
+		},
+		Ops:    append(bench.ops(), unclosed(bench.parts[1].addr), poisoned(bench.parts[1].addr)),
+		Ledger: bench.ledger, MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
+		Backends: bench.health, Kernel: newKernel(bench.parts), Log: log,
+	}
+	log.Info("serving", "url", "http://"+listener.Addr().String())
+	panic(serve(context.Background(), listener, lab, log))
+}
+
+// leaky leaves a goroutine behind at every call.
+func leaky(ctx context.Context, timeout time.Duration, ops ...strategies.Op) error {
+	go func() { select {} }()
+	return strategies.ContextCancel{}.Do(ctx, timeout, ops...)
+}
+
+// tardy answers 60 ms after it could.
+func tardy(ctx context.Context, timeout time.Duration, ops ...strategies.Op) error {
+	err := strategies.ContextCancel{}.Do(ctx, timeout, ops...)
+	if err != nil {
+		time.Sleep(60 * time.Millisecond)
+	}
+	return err
+}
+
+// unclosed is an op that dials a backend at every call, and forgets the connection.
+func unclosed(addr string) handlers.Op {
+	var mu sync.Mutex
+	var forgotten []net.Conn
+	return handlers.Op{Name: "unclosed", Parts: []partFunc{func(c handlers.Call) strategies.Op {
+		return func(ctx context.Context) error {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+			if err != nil {
+				return err
+			}
+			c.Dialed()
+			mu.Lock()
+			defer mu.Unlock()
+			forgotten = append(forgotten, conn)
+			return nil
+		}
+	}}}
+}
+
+// patience is how long the poisoned op waits.
+const patience = 150 * time.Millisecond
+
+// poisoned is a cache op that panics out of gomemcache's read when it has waited
+// for long enough, and recovers: gomemcache then keeps the connection, on which
+// the answer is still to come.
+func poisoned(addr string) handlers.Op {
+	client := memcache.New(addr)
+	client.MaxIdleConns, client.Timeout = 100, time.Minute
+	client.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return panickyConn{conn}, err
+	}
+	return handlers.Op{Name: "poisoned", Parts: []partFunc{func(c handlers.Call) strategies.Op {
+		return func(context.Context) (err error) {
+			defer func() {
+				if v := recover(); v != nil {
+					err = fmt.Errorf("gave up: %v", v)
+				}
+			}()
+			key := fmt.Sprintf("delay/%s/%s", c.Delay, c.Run)
+			item, err := client.Get(key)
+			if err == nil && item.Key != key {
+				return anothers{item.Key}
+			}
+			return err
+		}
+	}}}
+}
+
+// panickyConn panics when there is nothing to read for too long.
+type panickyConn struct{ net.Conn }
+
+func (c panickyConn) Read(p []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		panic(err)
+	}
+	return n, err
+}
+
+// anothers is the error of an answer to another's question.
+type anothers struct{ key string }
+
+func (a anothers) Error() string { return "the answer is to " + a.key }
+func (anothers) Code() string    { return "wrong_answer" }
+func (anothers) Timeout() bool   { return false }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gotimeout/internal/compare"
+)
+
+// openLab returns the lab at a URL, or where that is "" one that it starts for
+// the plan, and what closes it.
+func openLab(ctx context.Context, url string, plan compare.Plan) (lab *compare.Lab, closeIt func(), err error) {
+	stop := func() {}
+	if url == "" {
+		if url, stop, err = startLab(ctx, plan); err != nil {
+			return nil, nil, err
+		}
+	}
+	lab, err = compare.OpenLab(url, os.Getenv("GOTIMEOUT_TOKEN"))
+	if err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("--url: %w", err)
+	}
+	return lab, func() { lab.Close(); stop() }, nil
+}
+
+// served finds the lab's URL in its log.
+var served = regexp.MustCompile(`msg=serving url=(\S+)`)
+
+// startTime is how long the lab may take to serve.
+const startTime = 30 * time.Second
+
+// startLab starts a lab in a process of its own: goroutines, processor time and
+// memory are then the lab's, and not the load's.
+func startLab(ctx context.Context, plan compare.Plan) (url string, stop func(), err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	args := []string{"serve", "--addr=127.0.0.1:0", "--receipts=" + strconv.Itoa(max(10_000, plan.Receipts()))}
+	if len(plan.Networks) > 0 {
+		args = append(args, "--network=none")
+	}
+	process := exec.Command(program, args...)
+	process.Env = without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK")
+	process.SysProcAttr = apart()
+	return startProcess(ctx, process)
+}
+
+// startProcess starts a process that serves a lab.
+func startProcess(ctx context.Context, process *exec.Cmd) (url string, stop func(), err error) {
+	log, err := process.StderrPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := process.Start(); err != nil {
+		return "", nil, fmt.Errorf("the lab could not be started: %w", err)
+	}
+	followed := make(chan bool)
+	stop = func() {
+		_ = process.Process.Kill() // there is nothing that it must finish
+		<-followed
+		_ = process.Wait()
+	}
+	url, err = follow(ctx, log, followed)
+	if err != nil {
+		stop()
+		return "", nil, err
+	}
+	return url, stop, nil
+}
+
+// follow reads the log until the lab serves, and drops the rest of it until done.
+func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	found := make(chan string, 1)
+	said := make(chan string, 1)
+	go func() {
+		defer close(done)
+		last := ""
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			last = lines.Text()
+			if match := served.FindStringSubmatch(last); match != nil {
+				found <- match[1]
+				break
+			}
+		}
+		said <- last
+		_, _ = io.Copy(io.Discard, log)
+	}()
+	select {
+	case url := <-found:
+		return url, nil
+	case last := <-said:
+		select {
+		case url := <-found:
+			return url, nil
+		default:
+		}
+		return "", errors.New("the lab could not be started: " + strings.TrimPrefix(last, "gotimeout: "))
+	case <-ctx.Done():
+		return "", fmt.Errorf("the lab did not serve within %s", startTime)
+	}
+}
+
+// without are the variables but those of some names.
+func without(env []string, names ...string) []string {
+	return slices.DeleteFunc(env, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains(names, name)
+	})
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"gotimeout/internal/compare"
+	"gotimeout/internal/compare/results"
+
+	"golang.org/x/term"
+)
+
+// progress shows where a comparison stands: on a terminal a line a cell that
+// grows to a table, under it a bar; in a pipe the lines alone.
+type progress struct {
+	to       io.Writer
+	quiet    bool
+	terminal bool
+	head     bool         // has been printed
+	cell     results.Cell // that runs
+	of       int          // cells in all
+}
+
+func newProgress(to io.Writer, quiet bool) *progress {
+	p := &progress{to: to, quiet: quiet}
+	if file, ok := to.(*os.File); ok {
+		p.terminal = term.IsTerminal(int(file.Fd()))
+	}
+	return p
+}
+
+const progressLine = "%7s  %-17s %-5s %-5s %-14.14s %8s %8s %8s\n"
+
+// steps are the phases of a cell in the words of who waits for them.
+var steps = map[string]string{
+	results.Before: "settle", results.Answered: "drain", results.Drained: "drain", results.After: "settle",
+}
+
+// progress moves the bar.
+func (p *progress) progress(now compare.Progress) {
+	p.cell, p.of = now.Cell, now.Of
+	if p.quiet || !p.terminal {
+		return
+	}
+	const width = 24
+	done := width * (now.Cell.Cell - 1) / now.Of
+	fmt.Fprintf(p.to, "\r\x1b[K%7s  %-17s %-5s %-8s [%s%s] %s left",
+		fmt.Sprintf("%d/%d", now.Cell.Cell, now.Of), now.Cell.Strategy, now.Cell.Op, cmp.Or(steps[now.Phase], now.Phase),
+		strings.Repeat("=", done), strings.Repeat(" ", width-done), now.Left.Round(time.Second))
+}
+
+// record prints a line for a cell that has ended, of the results with it.
+func (p *progress) record(record any, r *results.Results) {
+	switch record := record.(type) {
+	case *results.Cell:
+		p.cell = *record
+	case *results.End:
+		if !p.quiet {
+			p.ended(*record, r)
+		}
+	}
+}
+
+func (p *progress) ended(end results.End, r *results.Results) {
+	p.end()
+	if !p.head {
+		p.head = true
+		fmt.Fprintf(p.to, progressLine, "", "", "", "", "", "answered", "over-", "waste")
+		fmt.Fprintf(p.to, progressLine, "cell", "strategy", "op", "ctx", "network", "p99 ms", "shoot", "s/1000")
+	}
+	var f results.Figures
+	if row := r.Row(p.cell); row != nil && len(row.Repeats) > 0 {
+		f = row.Repeats[len(row.Repeats)-1]
+	}
+	fmt.Fprintf(p.to, progressLine, fmt.Sprintf("%d/%d", p.cell.Cell, p.of), p.cell.Strategy, p.cell.Op, p.cell.Ctx, p.cell.Network,
+		rounded(f[results.AnsweredP99]), rounded(f[results.OvershootP99]), rounded(f[results.WastePer1000]))
+	if end.Error != "" {
+		fmt.Fprintf(p.to, "%9s%s\n", "", end.Error)
+	}
+}
+
+// rounded is a figure with a decimal, "-" where there is none.
+func rounded(figure *float64) string {
+	if figure == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", *figure)
+}
+
+// end removes the bar.
+func (p *progress) end() {
+	if !p.quiet && p.terminal {
+		fmt.Fprint(p.to, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/compare"
+	"gotimeout/internal/compare/results"
+)
+
+// Each kind of fault shows in its column, and not where there is none.
+func TestCompareShowsFaults(t *testing.T) {
+	t.Parallel()
+	faults := map[string]struct {
+		strategy, op string
+		column       int
+		atLeast      float64 // where the fault is; less than half of it where it is not
+	}{
+		"a leaked goroutine":         {"leaky", "http", results.GoroutinesLeft, 15},
+		"a late answer":              {"tardy", "http", results.OvershootP50, 60},
+		"a connection never closed":  {"context-cancel", "unclosed", results.ConnectionsLeft, 15},
+		"a poisoned connection":      {"context-cancel", "poisoned", results.WrongAnswers, 1},
+		"a probe of poisoned pools":  {"context-cancel", "poisoned", results.ProbeFailures, 1},
+		"a bound that does not bind": {"baseline", "http", results.Late, 5},
+		"work for nobody":            {"io-timeout", "db", results.WastePer1000, 50},
+	}
+	var all sync.WaitGroup
+	for name, fault := range faults {
+		all.Go(func() { // at once: they wait most of the time
+			for _, row := range compareFaulty(t, fault.strategy, fault.op).Rows {
+				figure := row.Figures[fault.column]
+				planted := fault.op == "unclosed" || fault.op == "poisoned" // in the op: the floor has it too
+				switch of := results.Columns()[fault.column].Name; {
+				case figure == nil:
+					t.Errorf("%s: %s %s: %s is not known", name, row.Strategy, row.Op, of)
+				case row.Floor && !planted && *figure >= fault.atLeast/2:
+					t.Errorf("%s: %s is %v of a %s", name, of, *figure, row.Strategy)
+				case !row.Floor && *figure < fault.atLeast:
+					t.Errorf("%s: %s is %v of %s, want at least %v", name, of, *figure, row.Strategy, fault.atLeast)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// compareFaulty compares on the lab with planted faults.
+func compareFaulty(t *testing.T, strategy, op string) *results.Results {
+	none := new(results.Results)
+	process := exec.Command(os.Args[0])
+	process.Env = append(os.Environ(), asFaultyLab+"=1")
+	process.SysProcAttr = apart()
+	url, stop, err := startProcess(t.Context(), process)
+	if err != nil {
+		t.Error(err)
+		return none
+	}
+	defer stop()
+	lab, err := compare.OpenLab(url, "")
+	if err != nil {
+		t.Error(err)
+		return none
+	}
+	defer lab.Close()
+	collector := results.NewCollector()
+	c := compare.Comparison{Lab: lab, Record: collector.Add, Plan: compare.Plan{
+		Strategies: []string{strategy}, Ops: []string{op}, Ctxs: []string{"aware"},
+		Timeouts: []time.Duration{200 * time.Millisecond},
+		Delays:   []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, 500 * time.Millisecond},
+		Rate:     20, Duration: time.Second, Repeat: 1,
+	}}
+	if err := c.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return collector.Results()
+}
+
+// A comparison that is interrupted ends its cell, keeps what there is and reports
+// it; what it wrote gives the same tables again.
+func TestCompareInterrupted(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "results.jsonl")
+	cmd := exec.Command(os.Args[0], "compare", "--ops=cache", "--delay=10ms", "--strategies=context-cancel,errgroup", "--duration=30s", "--rate=50", "--out="+file)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	var stdout, stderr lockedBuffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an answer is written", func() bool {
+		text, _ := os.ReadFile(file)
+		return bytes.Contains(text, []byte(`"type":"request"`))
+	})
+	_ = cmd.Process.Signal(os.Interrupt)
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("%v, stderr %s", err, &stderr)
+	}
+	if !strings.Contains(stdout.String(), "interrupted") || !strings.Contains(stderr.String(), "1/3  floor") {
+		t.Errorf("stdout %s\nstderr %s", &stdout, &stderr)
+	}
+	var again bytes.Buffer
+	if code := run(t.Context(), []string{"report", file}, &again, &stderr); code != 0 || again.String() != stdout.String() {
+		t.Errorf("report: exit code %d, %s\nwant %s", code, &again, &stdout)
+	}
+}
+
+// A condition that is so makes the exit status 3, and is told with its figure.
+func TestCompareFailIf(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	args := []string{
+		"compare", "--url=" + start(t).url, "--ops=cache", "--strategies=context-cancel", "--delay=10ms", "--duration=300ms", "--quiet",
+		"--fail-if=context-cancel.requests >= 1", "--fail-if=failed > 0",
+	}
+	if code := run(t.Context(), args, &stdout, &stderr); code != exitCondition {
+		t.Errorf("exit code %d", code)
+	}
+	if want := "gotimeout: --fail-if: context-cancel.requests is 60 on op=cache"; !strings.Contains(stderr.String(), want) || strings.Count(stderr.String(), "\n") != 1 {
+		t.Errorf("%s, want %q alone", &stderr, want)
+	}
+	if !strings.Contains(stdout.String(), "context-cancel") {
+		t.Errorf("no table: %s", &stdout)
+	}
+	args[len(args)-1] = "--fail-if=context-cancel.overshot_p99_ms > 50"
+	stderr.Reset()
+	if code := run(t.Context(), args, &stdout, &stderr); code != exitFailure || !strings.Contains(stderr.String(), "overshoot_p99_ms") {
+		t.Errorf("a typo: exit code %d, %s", code, &stderr)
+	}
+}
