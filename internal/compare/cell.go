@@ -52,7 +52,7 @@ func (c *cellRun) run(ctx context.Context) error {
 func (c *cellRun) steps(ctx context.Context) error {
 	whole := context.WithoutCancel(ctx)
 	c.start = time.Now().Add(warmUp) // until it is known better
-	if err := c.settle(whole); err != nil {
+	if err := c.before(whole); err != nil {
 		return err
 	}
 	if err := c.load(ctx); err != nil {
@@ -72,8 +72,8 @@ func (c *cellRun) steps(ctx context.Context) error {
 	return c.after(whole)
 }
 
-// settle waits until nothing of the cell before is left, and notes how the lab is.
-func (c *cellRun) settle(ctx context.Context) error {
+// before notes how the lab is.
+func (c *cellRun) before(ctx context.Context) error {
 	now, err := c.sample(ctx, results.Before)
 	c.first = now.LastReceipt
 	return err
@@ -223,7 +223,9 @@ func (c *cellRun) recordOf(r *receipt, phase string) *results.Receipt {
 
 // after waits until the idle connections are closed, and notes what is left.
 func (c *cellRun) after(ctx context.Context) error {
-	wait(ctx, settled)
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
 	_, err := c.sample(ctx, results.After)
 	return err
 }

@@ -26,7 +26,7 @@ type Plan struct {
 const (
 	warmUp  = 500 * time.Millisecond
 	probes  = 40
-	settled = 1300 * time.Millisecond // until idle connections are closed: a second, and some
+	settled = 1100 * time.Millisecond // until idle connections are closed
 )
 
 // cells are the plan's, each of them once, in the order of a repeat: the floors

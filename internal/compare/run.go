@@ -94,9 +94,30 @@ func (r *runner) check(ctx context.Context) (err error) {
 			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
 		}
 	}
-	wait(ctx, settled)
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
 	r.network, err = r.Lab.network(ctx, "")
 	return err
+}
+
+// settleTime bounds the wait for idle connections to be closed: a second, and
+// database/sql looks once a second for those whose second is over.
+const settleTime = 2500 * time.Millisecond
+
+// settle waits until idle connections are closed: until the lab has no more
+// goroutines than it began with, and one or two for those who ask it.
+func (r *runner) settle(ctx context.Context) error {
+	for end := time.Now().Add(settleTime); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
+		f, err := r.Lab.Facts(ctx)
+		if err != nil {
+			return r.stopped(ctx, err)
+		}
+		if f.Now.Goroutines <= r.facts.Now.Goroutines+2 {
+			break
+		}
+	}
+	return nil
 }
 
 // introduce records what is run, and where.
@@ -183,7 +204,9 @@ func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 				return nil, err
 			}
 			r.nominal[key] = took
-			wait(ctx, settled)
+			if err := r.settle(ctx); err != nil {
+				return nil, err
+			}
 		}
 		nominal[i] = r.nominal[key]
 	}
