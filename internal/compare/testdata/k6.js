@@ -1,0 +1,136 @@
+// The load of a comparison by gotimeout compare, for k6:
+//
+//   k6 run compare.js
+//   k6 run -e URL=http://lab:8000 compare.js
+//
+// k6 sees what a caller sees. What goes on after the answer is in the receipts
+// that the lab keeps, GET /receipts.
+import http from 'k6/http';
+import exec from 'k6/execution';
+import { Counter, Trend } from 'k6/metrics';
+
+const lab = __ENV.URL || "http://127.0.0.1:8000";
+
+// The cells, one after another. Requests take the delays in turn.
+const cells = [
+  {"strategy":"floor","op":"http","ctx":"aware","timeout_ms":250,"delays_ms":[250]},
+  {"strategy":"floor","op":"db","ctx":"aware","timeout_ms":250,"delays_ms":[250]},
+  {"strategy":"baseline","op":"http","ctx":"aware","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"context-cancel","op":"http","ctx":"aware","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"baseline","op":"http","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"context-cancel","op":"http","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"baseline","op":"db","ctx":"aware","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"context-cancel","op":"db","ctx":"aware","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"baseline","op":"db","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,1000]},
+  {"strategy":"context-cancel","op":"db","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,1000]},
+];
+const rate = 100; // requests a second, whatever becomes of those before
+const warmUp = 50; // requests of which nothing is kept
+const requests = 100; // beside those
+const longest = 2000; // ms that an answer may take; then the next cell begins
+
+// By a condition of --fail-if that is not so.
+const limits = {
+  "overshoot_ms{strategy:context-cancel,op:http,ctx:aware}": ["p(99)<=50"],
+  "timed_out{strategy:context-cancel,op:http,ctx:aware}": ["count>0"],
+  "overshoot_ms{strategy:context-cancel,op:http,ctx:deaf}": ["p(99)<=50"],
+  "timed_out{strategy:context-cancel,op:http,ctx:deaf}": ["count>0"],
+  "overshoot_ms{strategy:context-cancel,op:db,ctx:aware}": ["p(99)<=50"],
+  "timed_out{strategy:context-cancel,op:db,ctx:aware}": ["count>0"],
+  "overshoot_ms{strategy:context-cancel,op:db,ctx:deaf}": ["p(99)<=50"],
+  "timed_out{strategy:context-cancel,op:db,ctx:deaf}": ["count>0"],
+  "failed{strategy:context-cancel,op:http,ctx:aware}": ["count<=0"],
+  "failed{strategy:context-cancel,op:http,ctx:deaf}": ["count<=0"],
+  "failed{strategy:context-cancel,op:db,ctx:aware}": ["count<=0"],
+  "failed{strategy:context-cancel,op:db,ctx:deaf}": ["count<=0"],
+};
+
+const answered = new Trend('answered_ms', true); // from when a request was sent: k6 can't tell when it was due
+const overshoot = new Trend('overshoot_ms', true); // of those that timed out; of the floor, answered less delay
+const outcomes = {
+  completed: new Counter('completed'),
+  timed_out: new Counter('timed_out'),
+  failed: new Counter('failed'),
+  refused: new Counter('refused'),
+};
+const outcomeOf = { 200: 'completed', 503: 'refused', 504: 'timed_out' };
+const figures = ['answered_ms', 'overshoot_ms', ...Object.keys(outcomes)];
+
+const of = (metric, cell) => `${metric}{strategy:${cell.strategy},op:${cell.op},ctx:${cell.ctx}}`;
+const load = Math.ceil((1000 * (warmUp + requests)) / rate); // ms of a cell
+
+http.setResponseCallback(http.expectedStatuses(200, 504)); // a timeout is what was asked for
+
+export const options = {
+  discardResponseBodies: true,
+  summaryTrendStats: ['count', 'p(50)', 'p(99)', 'max'],
+  scenarios: Object.fromEntries(cells.map((cell, i) => [
+    `${i + 1}-${cell.strategy}-${cell.op}-${cell.ctx}`,
+    {
+      executor: 'constant-arrival-rate',
+      rate,
+      duration: `${load}ms`,
+      startTime: `${i * (load + longest)}ms`,
+      gracefulStop: `${longest}ms`,
+      preAllocatedVUs: 200, // k6 drops a request for which no VU is ready
+      maxVUs: 200,
+      env: { CELL: `${i}` },
+      tags: { strategy: cell.strategy, op: cell.op, ctx: cell.ctx },
+    },
+  ])),
+  thresholds: {
+    dropped_iterations: ['count==0'], // or it was another load
+    // k6 tells the cells apart only where there is a threshold, be it none.
+    ...Object.fromEntries(cells.flatMap((cell) => figures.map((metric) => [of(metric, cell), []]))),
+    ...limits,
+  },
+};
+
+export default function () {
+  const n = exec.scenario.iterationInTest;
+  if (n >= warmUp + requests) {
+    return; // k6 begins one more now and then
+  }
+  const cell = cells[__ENV.CELL];
+  const floor = cell.strategy === "floor";
+  const delay = cell.delays_ms[n % cell.delays_ms.length];
+  const strategy = floor ? 'baseline' : cell.strategy;
+  const url = `${lab}/${strategy}?op=${cell.op}&ctx=${cell.ctx}&delay=${delay}ms&timeout=${cell.timeout_ms}ms`;
+  const answer = http.get(url, { timeout: longest });
+  if (answer.status === 400 || answer.status === 404) {
+    exec.test.abort(`the lab can't do this, and ${url} says why`);
+  }
+  if (n < warmUp) {
+    return;
+  }
+  const took = answer.timings.blocked + answer.timings.duration;
+  const outcome = outcomeOf[answer.status] || 'failed';
+  answered.add(took);
+  outcomes[outcome].add(1);
+  if (floor && outcome === 'completed') {
+    overshoot.add(took - delay);
+  } else if (outcome === 'timed_out') {
+    overshoot.add(took - cell.timeout_ms);
+  }
+}
+
+// A row a cell, in the words of compare. What crossed a limit k6 says beside it.
+export function handleSummary({ metrics }) {
+  const row = (cell) => {
+    const time = (metric) => ['p(50)', 'p(99)', 'max'].map((value) => {
+      const { values } = metrics[of(metric, cell)];
+      return (values.count > 0 ? values[value].toFixed(1) : '-').padStart(8);
+    });
+    const count = (metric) => `${metrics[of(metric, cell)].values.count}`.padStart(10);
+    return [
+      cell.strategy.padEnd(18), cell.op.padEnd(6), cell.ctx.padEnd(6),
+      ...time('answered_ms'), ...time('overshoot_ms'), ...Object.keys(outcomes).map(count), '\n',
+    ].join('');
+  };
+  return {
+    stdout: `
+                                      answered ms             overshoot ms
+strategy          op    ctx        p50     p99     max     p50     p99     max completed timed out    failed   refused
+${cells.map(row).join('')}`,
+  };
+}
