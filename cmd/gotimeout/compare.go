@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/compare"
 	"gotimeout/internal/compare/report"
 	"gotimeout/internal/compare/results"
+	"gotimeout/strategies"
 )
 
 type compareCmd struct {
@@ -29,15 +27,7 @@ type compareCmd struct {
 	HTML   string   `placeholder:"FILE" help:"Where a report with pictures goes, as one file."`
 	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if it is so, as 'context-cancel.overshoot_p99_ms > 50'; without a strategy it is about all of them. Give it several times for several."`
 	Quiet  bool     `help:"Say nothing before the tables."`
-}
-
-// loadFlags say what load a comparison makes.
-type loadFlags struct {
-	Timeout  span          `default:"250ms" help:"The bound."`
-	Delay    []span        `default:"10ms,10ms,10ms,1s" help:"How long the work takes: the requests take these in turn."`
-	Rate     int           `default:"200" help:"Requests a second, whatever becomes of those before."`
-	Duration time.Duration `default:"2s" help:"How long the load of each cell lasts."`
-	Repeat   int           `default:"1" help:"How often all of it is run; 5 times tell a change from noise."`
+	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the same comparison as a script for k6, with a threshold for each --fail-if."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -50,6 +40,7 @@ floor is the baseline under calls that end in time: what the machine adds.
   gotimeout compare
   gotimeout compare --ops db --network 3g --network none --html page.html
   gotimeout compare --fail-if 'probe_failures > 0' --out results.jsonl
+  gotimeout compare --ops http --emit k6 > compare.js && k6 run compare.js
 
 The exit status is 0, 1 where it could not be run, 3 where a --fail-if is so, and
 130 after Ctrl-C, which ends the cell and reports what is there.`
@@ -63,6 +54,9 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 	plan, err := c.plan()
 	if err != nil {
 		return err
+	}
+	if c.Emit != "" {
+		return c.emit(to.out, plan)
 	}
 	lab, closeLab, err := openLab(ctx, c.URL, plan)
 	if err != nil {
@@ -112,6 +106,24 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 	return judge(to, conditions, r)
 }
 
+// emit prints the plan as a script for k6.
+func (c *compareCmd) emit(w io.Writer, plan compare.Plan) error {
+	if len(plan.Strategies) == 0 {
+		for _, s := range strategies.All() {
+			plan.Strategies = append(plan.Strategies, s.Name)
+		}
+	}
+	conditions, err := parseConditions(c.FailIf, plan.Strategies)
+	if err != nil {
+		return err
+	}
+	var thresholds []compare.Threshold
+	for _, of := range conditions {
+		thresholds = append(thresholds, compare.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
+	}
+	return plan.K6(w, cmp.Or(c.URL, "http://127.0.0.1:8000"), thresholds)
+}
+
 // plan reads the flags.
 func (c *compareCmd) plan() (compare.Plan, error) {
 	p := compare.Plan{
@@ -128,30 +140,6 @@ func (c *compareCmd) plan() (compare.Plan, error) {
 		}
 	}
 	return p, c.loadFlags.check()
-}
-
-// The most that compare sends, and for how long: it is for a machine with a lab on it.
-const (
-	maxRate   = 100_000
-	maxRepeat = 100
-)
-
-func (l loadFlags) check() error {
-	switch {
-	case l.Timeout == 0:
-		return errors.New("--timeout is 0, which bounds nothing: it must be over 0")
-	case len(l.Delay) == 0:
-		return errors.New("--delay is empty: give it a duration, as 1s, or several, as 10ms,1s")
-	case l.Rate < 1 || l.Rate > maxRate:
-		return fmt.Errorf("--rate is %d: use 1 to %d requests a second", l.Rate, maxRate)
-	case l.Duration < 100*time.Millisecond || l.Duration > time.Hour:
-		return fmt.Errorf("--duration is %s: use 100ms to 1h", l.Duration)
-	case float64(l.Rate)*l.Duration.Seconds() < 1:
-		return fmt.Errorf("--rate %d for --duration %s is no request at all: raise one of them", l.Rate, l.Duration)
-	case l.Repeat < 1 || l.Repeat > maxRepeat:
-		return fmt.Errorf("--repeat is %d: use 1 to %d", l.Repeat, maxRepeat)
-	}
-	return nil
 }
 
 // judge tells which conditions are so.
@@ -178,85 +166,4 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 		all = append(all, condition)
 	}
 	return all, nil
-}
-
-// commandLine is what was typed, as a shell reads it.
-func commandLine() string {
-	words := []string{"gotimeout"}
-	for _, word := range os.Args[1:] {
-		if strings.ContainsAny(word, " '\"$*;&|<>()\\") {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words = append(words, word)
-	}
-	return strings.Join(words, " ")
-}
-
-// span is a duration as the lab's parameters take it: Go's, or plain seconds.
-type span time.Duration
-
-func (s span) String() string { return time.Duration(s).String() }
-
-// UnmarshalText reads it. kong calls it.
-func (s *span) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
-	if seconds, number := strconv.ParseFloat(string(text), 64); number == nil && seconds < 3600*24 {
-		d, err = time.Duration(seconds*float64(time.Second)), nil
-	}
-	if err != nil || d < 0 {
-		return fmt.Errorf("%q is no duration: write 250ms, 1.5s or plain seconds", text)
-	}
-	*s = span(d)
-	return nil
-}
-
-// keeper keeps the records: in memory for the tables, and in a file.
-type keeper struct {
-	collector *results.Collector
-	file      *os.File // nil where none is asked for
-	writer    *results.Writer
-	html      *os.File // nil where none is asked for
-}
-
-// openKeeper opens the files now, before anything is run in vain.
-func openKeeper(out, html string) (k *keeper, err error) {
-	k = &keeper{collector: results.NewCollector(), writer: results.NewWriter(io.Discard)}
-	if out != "" {
-		if k.file, err = os.Create(out); err != nil {
-			return nil, fmt.Errorf("--out: %w", err)
-		}
-		k.writer = results.NewWriter(k.file)
-	}
-	if html != "" {
-		if k.html, err = os.Create(html); err != nil {
-			return nil, fmt.Errorf("--html: %w", err)
-		}
-	}
-	return k, nil
-}
-
-// record writes out what there is with every sample, some times a second: a kill
-// costs no more.
-func (k *keeper) record(record any) error {
-	err := cmp.Or(k.collector.Add(record), k.writer.Add(record))
-	if _, ok := record.(*results.Sample); ok {
-		err = cmp.Or(err, k.writer.Flush())
-	}
-	return err
-}
-
-func (k *keeper) close() error {
-	err := k.writer.Flush()
-	if k.file != nil {
-		err = cmp.Or(err, k.file.Close())
-	}
-	return err
-}
-
-// page writes the report with pictures.
-func (k *keeper) page(r *results.Results) error {
-	if k.html == nil {
-		return nil
-	}
-	return cmp.Or(report.HTML(k.html, r), k.html.Close())
 }
