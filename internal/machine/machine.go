@@ -11,7 +11,7 @@ type Machine struct {
 	OS         string            `json:"os"`         // GOOS/GOARCH
 	Kernel     string            `json:"kernel"`     // its release, as uname -r prints it
 	CPU        string            `json:"cpu"`        // the model's name
-	Processors int               `json:"processors"` // that Go uses
+	Processors int               `json:"processors"`
 	Go         string            `json:"go"`
 	Version    string            `json:"version"` // of gotimeout
 	Modules    map[string]string `json:"modules"` // the versions of what it depends on
@@ -23,7 +23,7 @@ func This() Machine {
 		OS:         runtime.GOOS + "/" + runtime.GOARCH,
 		Kernel:     kernel(),
 		CPU:        model(),
-		Processors: runtime.GOMAXPROCS(0),
+		Processors: runtime.NumCPU(),
 		Go:         runtime.Version(),
 		Version:    Version(),
 		Modules:    map[string]string{},

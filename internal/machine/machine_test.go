@@ -11,7 +11,7 @@ import (
 
 func TestThis(t *testing.T) {
 	m := machine.This()
-	if m.Go != runtime.Version() || m.Processors != runtime.GOMAXPROCS(0) || !strings.HasPrefix(m.OS, runtime.GOOS) {
+	if m.Go != runtime.Version() || m.Processors != runtime.NumCPU() || !strings.HasPrefix(m.OS, runtime.GOOS) {
 		t.Errorf("%+v", m)
 	}
 	if runtime.GOOS == "linux" && m.Kernel == "" {
