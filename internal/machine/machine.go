@@ -8,9 +8,9 @@ import (
 
 // Machine is what a process runs on and is made of.
 type Machine struct {
-	OS         string            `json:"os"`         // GOOS/GOARCH
-	Kernel     string            `json:"kernel"`     // its release, as uname -r prints it
-	CPU        string            `json:"cpu"`        // the model's name
+	OS         string            `json:"os"`     // GOOS/GOARCH
+	Kernel     string            `json:"kernel"` // its release, as uname -r prints it
+	CPU        string            `json:"cpu"`    // the model's name
 	Processors int               `json:"processors"`
 	Go         string            `json:"go"`
 	Version    string            `json:"version"` // of gotimeout
