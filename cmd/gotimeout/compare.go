@@ -1,18 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/compare"
 	"gotimeout/internal/compare/report"
 	"gotimeout/internal/compare/results"
-	"gotimeout/strategies"
 )
 
 type compareCmd struct {
@@ -104,24 +101,6 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 		return exitStatus(exitInterrupted)
 	}
 	return judge(to, conditions, r)
-}
-
-// emit prints the plan as a script for k6.
-func (c *compareCmd) emit(w io.Writer, plan compare.Plan) error {
-	if len(plan.Strategies) == 0 {
-		for _, s := range strategies.All() {
-			plan.Strategies = append(plan.Strategies, s.Name)
-		}
-	}
-	conditions, err := parseConditions(c.FailIf, plan.Strategies)
-	if err != nil {
-		return err
-	}
-	var thresholds []compare.Threshold
-	for _, of := range conditions {
-		thresholds = append(thresholds, compare.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
-	}
-	return plan.K6(w, cmp.Or(c.URL, "http://127.0.0.1:8000"), thresholds)
 }
 
 // plan reads the flags.

@@ -114,6 +114,7 @@ func start(t *testing.T, args ...string) program {
 	select {
 	case p.url = <-url:
 	case code := <-exit:
+		exit <- code // for stop
 		t.Fatalf("the program ended with %d: %s", code, p.log)
 	case <-time.After(30 * time.Second):
 		t.Fatalf("the program does not serve: %s", p.log)

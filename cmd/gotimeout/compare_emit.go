@@ -1,0 +1,42 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"gotimeout/internal/compare"
+	"gotimeout/strategies"
+)
+
+// emit prints the plan as a script for k6. It asks no lab: the strategies are
+// this program's, and the script finds out whether a lab has the rest.
+func (c *compareCmd) emit(w io.Writer, plan compare.Plan) error {
+	if c.Out != "" || c.HTML != "" {
+		return errors.New("--emit runs nothing, and has no results: leave --out and --html out")
+	}
+	var all []string
+	for _, s := range strategies.All() {
+		all = append(all, s.Name)
+	}
+	if len(plan.Strategies) == 0 {
+		plan.Strategies = all
+	}
+	for _, name := range plan.Strategies {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("there is no strategy %.40q: use %s", name, strings.Join(all, ", "))
+		}
+	}
+	conditions, err := parseConditions(c.FailIf, plan.Strategies)
+	if err != nil {
+		return err
+	}
+	var thresholds []compare.Threshold
+	for _, of := range conditions {
+		thresholds = append(thresholds, compare.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
+	}
+	return plan.K6(w, cmp.Or(c.URL, "http://127.0.0.1:8000"), thresholds)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/receipt"
+)
+
+func emitted(t *testing.T, args ...string) (script, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), append([]string{"compare", "--emit=k6"}, args...), &out, &err)
+	return out.String(), err.String(), code
+}
+
+// Without a lab: the script has the matrix of the flags, and all strategies if
+// they say nothing.
+func TestCompareEmits(t *testing.T) {
+	script, stderr, code := emitted(t, "--ops=http,db", "--ctx=aware,deaf", "--rate=50", "--fail-if=failed > 0")
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	for _, want := range []string{
+		`__ENV.URL || "http://127.0.0.1:8000"`,
+		`{"strategy":"io-timeout","op":"db","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,10,1000]}`,
+		"const rate = 50;",
+		`"failed{strategy:io-timeout,op:db,ctx:deaf}": ["count<=0"],`,
+	} {
+		if !strings.Contains(script, want) {
+			t.Errorf("no %s in\n%s", want, script)
+		}
+	}
+}
+
+func TestCompareEmitRefuses(t *testing.T) {
+	for want, args := range map[string][]string{
+		"leave --out and --html out":                     {"--out=x"},
+		`there is no strategy "errgrup": use baseline, `: {"--strategies=errgrup"},
+		"k6 doesn't see drain_ms: write a ":              {"--fail-if=drain_ms > 1"},
+		"a k6 script sets one network":                   {"--network=3g", "--network=4g"},
+		`"lab:80" is no URL of a lab: write http`:        {"--url=lab:80"},
+	} {
+		script, stderr, code := emitted(t, args...)
+		if code != 1 || script != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit code %d, %q; want %q", args, code, stderr, want)
+		}
+	}
+	if _, err := os.Stat("x"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("--out made its file: %v", err)
+	}
+}
+
+// summary is what k6 exports: the figures of a metric, or of those of it that
+// have tags.
+type summary struct {
+	Metrics map[string]struct{ Count int }
+}
+
+func (s summary) count(metric, strategy string) int {
+	return s.Metrics[metric+"{strategy:"+strategy+",op:http,ctx:aware}"].Count
+}
+
+// The real k6 makes the load of the plan, and its exit status is that of the
+// conditions.
+func TestK6(t *testing.T) {
+	t.Parallel()
+	needK6(t)
+	const warmUp, requests = 20, 20
+	for name, test := range map[string]struct {
+		failIf string
+		code   int
+	}{
+		"nothing is so":     {"context-cancel.answered_max_ms > 1200", 0},
+		"a condition is so": {"context-cancel.timed_out > 0", 99},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := start(t)
+			code, got := runK6(t, "--url="+lab.url, "--strategies=context-cancel", "--ops=http",
+				"--timeout=150ms", "--delay=0,0,0,300ms", "--rate=40", "--duration=500ms", "--fail-if="+test.failIf)
+			if code != test.code {
+				t.Errorf("k6 exits with %d, want %d", code, test.code)
+			}
+			seen := map[string]int{}
+			for _, outcome := range []string{"completed", "timed_out", "failed", "refused"} {
+				seen[outcome] = got.count(outcome, "context-cancel")
+			}
+			if n := seen["completed"] + seen["timed_out"] + seen["failed"] + seen["refused"]; n != requests || seen["timed_out"] < requests/4 {
+				t.Errorf("%v, which are not the %d requests of which a quarter is slow", seen, requests)
+			}
+			if n := got.count("completed", "floor"); n != requests {
+				t.Errorf("%d of the floor completed, want %d", n, requests)
+			}
+			var last struct{ Receipts []receipt.View }
+			lab.get(t, "/receipts?limit=1000", &last)
+			kept := map[string]int{}
+			for _, r := range last.Receipts {
+				kept[r.Name]++
+				kept[r.Name+" "+string(*r.Status)]++
+			}
+			if kept["baseline"] != warmUp+requests || kept["context-cancel"] != warmUp+requests {
+				t.Errorf("receipts: %v, want %d of each", kept, warmUp+requests)
+			}
+			for outcome, n := range seen { // those of the warm-up are the lab's alone
+				if of := kept["context-cancel "+outcome]; n > of || of > n+warmUp {
+					t.Errorf("%d %s for k6, %d for the lab", n, outcome, of)
+				}
+			}
+		})
+	}
+}
+
+// The network is set before the load, and there is none where it can't be.
+func TestK6Network(t *testing.T) {
+	t.Parallel()
+	needK6(t)
+	flags := []string{"--network=delay=30ms", "--strategies=context-cancel", "--ops=http", "--delay=0", "--timeout=50ms", "--rate=20", "--duration=500ms"}
+
+	lab := start(t, "--network=none", "--network-driver=proxy")
+	code, got := runK6(t, append(flags, "--url="+lab.url, "--fail-if=timed_out < 10")...)
+	if n := got.count("timed_out", "context-cancel"); code != 0 || n != 10 {
+		t.Errorf("k6 exits with %d, and %d of 10 requests timed out on a round trip over the timeout", code, n)
+	}
+	const aborted = 108
+	if code, got := runK6(t, append(flags, "--url="+start(t).url)...); code != aborted || got.count("completed", "context-cancel") > 0 {
+		t.Errorf("a lab without a network: k6 exits with %d, want %d; %+v", code, aborted, got)
+	}
+}
+
+func needK6(t *testing.T) {
+	t.Helper()
+	if os.Getenv("K6") == "" {
+		t.Skip("K6 names no k6: go install go.k6.io/k6@v1.4.0, and set K6 to its path")
+	}
+}
+
+// runK6 runs what is emitted.
+func runK6(t *testing.T, args ...string) (code int, s summary) {
+	t.Helper()
+	script, stderr, code := emitted(t, args...)
+	if code != 0 {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	dir := t.TempDir()
+	file, export := filepath.Join(dir, "compare.js"), filepath.Join(dir, "summary.json")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), os.Getenv("K6"), "run", "--quiet", "--no-usage-report", "--address=", "--summary-export", export, file)
+	out, err := process.CombinedOutput()
+	t.Logf("%s", out)
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(export)
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return process.ProcessState.ExitCode(), s
+}
