@@ -15,9 +15,11 @@ type cell struct {
 	requests, completed, timedOut, failed, refused int
 	falseTimeouts, late, wrong                     int
 	answered, overshoot, sentLate                  []float64 // a request each
+	held                                           float64   // milliseconds, by timeouts
 	probes                                         []float64
 	probeFailures                                  int
 
+	took                []run     // that completed
 	straggles, wastes   []float64 // a receipt each that knows
 	ranOn, timedOutSeen int       // of those that timed out
 	dialed, rsts        int
@@ -25,6 +27,24 @@ type cell struct {
 	slow                [3][]float64 // answered, ended, backend ended, of the longest delay
 
 	samples []Sample
+}
+
+// run is when one began, and how long it took.
+type run struct{ at, took float64 }
+
+// quarters returns the medians of the first and of the last quarter of runs.
+func quarters(runs []run) (first, last *float64) {
+	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.at, b.at) })
+	n := len(runs) / 4
+	return median(took(runs[:n])), median(took(runs[len(runs)-n:]))
+}
+
+func took(runs []run) []float64 {
+	all := make([]float64, len(runs))
+	for i, r := range runs {
+		all[i] = r.took
+	}
+	return all
 }
 
 // edge is when a call began, +1, or ended, -1.
@@ -57,6 +77,7 @@ func (c *cell) request(r Request) {
 		}
 	case "timed_out":
 		c.timedOut++
+		c.held += r.Answered
 		c.overshoot = append(c.overshoot, r.Answered-c.Timeout)
 		if i := slices.Index(c.Delays, r.Delay); i >= 0 && i < len(c.Nominal) && c.Nominal[i] <= c.Timeout {
 			c.falseTimeouts++
@@ -81,6 +102,9 @@ func (c *cell) receipt(r Receipt) {
 		return
 	}
 	c.rsts += r.RST
+	if r.Status == "completed" {
+		c.took = append(c.took, run{r.Started, r.Answered})
+	}
 	if r.Straggle != nil {
 		c.straggles = append(c.straggles, *r.Straggle)
 	}

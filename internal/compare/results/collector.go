@@ -85,9 +85,13 @@ func (c *Collector) end(of *cell, end End) {
 	row.Figures = medians(row.Repeats)
 	row.Answered = append(row.Answered, of.answered...)
 	slices.Sort(row.Answered)
+	row.Took = append(row.Took, took(of.took)...)
+	slices.Sort(row.Took)
+	row.Held += of.held
 	if len(row.Repeats) == 1 {
 		row.Slow = Lane{median(of.slow[0]), median(of.slow[1]), median(of.slow[2])}
 		row.Timeline = Timeline{of.samples, end.Answered, end.Drained}
+		row.TookFirst, row.TookLast = quarters(of.took)
 	}
 }
 

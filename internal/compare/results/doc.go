@@ -7,5 +7,7 @@
 // are one list, Columns, from which every table, expression and picture takes
 // its names, units and sentences. A figure that nobody could see is nil, never 0.
 //
+// A Recommendation of a timeout is made of the same rows.
+//
 // The package runs nothing and draws nothing.
 package results

@@ -36,6 +36,10 @@ type Row struct {
 	Figures   Figures   // the median of the repeats'
 	Repeats   []Figures
 	Answered  []float64 // of every request of the load, in milliseconds, sorted
+	Took      []float64 // of every run that completed, by the lab's own clock, sorted
+	TookFirst *float64  // the median of those of the first quarter of the first repeat
+	TookLast  *float64  // of the last quarter
+	Held      float64   // milliseconds, of all requests that timed out until their answer
 	Slow      Lane      // of the calls of the longest delay
 	Timeline  Timeline  // of the first repeat
 	Notes     []string  // sentences on what didn't go as planned

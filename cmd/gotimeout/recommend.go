@@ -1,0 +1,102 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gotimeout/internal/compare"
+	"gotimeout/internal/compare/report"
+	"gotimeout/internal/compare/results"
+)
+
+type recommendCmd struct {
+	FalseTimeouts share    `default:"1%" help:"The share of calls that may be cut though they would have completed."`
+	Op            string   `default:"http" help:"The op."`
+	Ctx           string   `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context: aware or deaf."`
+	Network       string   `placeholder:"PROFILE" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
+	Delay         []span   `default:"50ms" help:"How long the work takes: the requests take these in turn. All of it is to complete, so that every timeout is false."`
+	Strategies    []string `placeholder:"NAME" help:"The strategies to try, all if you say nothing."`
+	Rate          int      `default:"200" help:"Requests a second, whatever becomes of those before."`
+	Requests      int      `placeholder:"N" help:"How many requests the timeout is told from; as many as its interval needs, at least 1000, if you say nothing."`
+	URL           string   `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it recommend starts one, which takes its backends from the environment as serve does."`
+
+	Out   string `placeholder:"FILE" help:"Where the raw results go, as JSON lines, which gotimeout report reads."`
+	HTML  string `placeholder:"FILE" help:"Where the same goes with pictures, as one file."`
+	Quiet bool   `help:"Say nothing before the answer."`
+}
+
+// Help is what the help says beyond the flags. kong calls it.
+func (recommendCmd) Help() string {
+	return `It measures how long calls take without a timeout, under an open load on the
+network. The timeout that cuts no more than the share of them is the
+recommendation; its 95% interval is one whatever the distribution, if the calls
+don't depend on each other. Then it puts each strategy under the same load at
+timeouts around that one: a strategy whose cuts slow the calls that follow, as
+one that closes the connection, cuts more than the share.
+
+  gotimeout recommend --network 3g
+  gotimeout recommend --op db --delay 10ms,200ms --false-timeouts 0.1%
+
+The exit status is 0, 1 where it could not be run, and 130 after Ctrl-C, which
+reports what is there.`
+}
+
+// Run finds a timeout. kong calls it.
+func (c *recommendCmd) Run(ctx context.Context, to streams) error {
+	plan, err := c.plan()
+	if err != nil {
+		return err
+	}
+	lab, closeLab, err := openLab(ctx, c.URL, plan)
+	if err != nil {
+		return err
+	}
+	defer closeLab()
+	if len(plan.Strategies) == 0 {
+		facts, err := lab.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		plan.Strategies = slices.DeleteFunc(facts.Strategies, func(name string) bool { return name == results.SampleName })
+	}
+	keep, err := openKeeper(c.Out, c.HTML)
+	if err != nil {
+		return err
+	}
+	show := newProgress(to.err, c.Quiet)
+	c.announce(to, plan)
+	r := keep.collector.Results()
+	err = (&compare.Comparison{
+		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan, Record: keep.record, Show: show.progress,
+	}).Recommend(ctx, float64(c.FalseTimeouts), r)
+	show.end()
+	err = cmp.Or(err, keep.close())
+	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
+		err = errors.Join(err, report.Recommendation(to.out, rec), keep.recommendation(rec))
+	}
+	if err == nil && ctx.Err() != nil {
+		return exitStatus(exitInterrupted)
+	}
+	return err
+}
+
+// announce says how long it takes, before it begins.
+func (c *recommendCmd) announce(to streams, plan compare.Plan) {
+	if c.Quiet {
+		return
+	}
+	fmt.Fprintf(to.err, "%d calls without a timeout take %s, and with the sweep it takes about %s.\n",
+		c.Requests, plan.Duration.Round(time.Second/10), plan.TakesSweep(float64(c.FalseTimeouts)).Round(time.Second))
+}
+
+// recommendation writes the page with pictures.
+func (k *keeper) recommendation(rec *results.Recommendation) error {
+	if k.html == nil {
+		return nil
+	}
+	return cmp.Or(report.RecommendationHTML(k.html, rec), k.html.Close())
+}
