@@ -51,7 +51,7 @@ func (c *cellRun) run(ctx context.Context) error {
 // same.
 func (c *cellRun) steps(ctx context.Context) error {
 	whole := context.WithoutCancel(ctx)
-	c.start = time.Now().Add(warmUp) // until it is known better
+	c.start = time.Now().Add(c.Plan.warmUp()) // until it is known better
 	if err := c.before(whole); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *cellRun) load(ctx context.Context) error {
 	interval := time.Second / time.Duration(c.Plan.Rate)
 	l := &load{
 		lab: c.Lab, delays: c.Delays, interval: interval,
-		warmUp:   int(warmUp / interval),
+		warmUp:   int(c.Plan.warmUp() / interval),
 		requests: int(c.Plan.Duration / interval),
 		longest:  longest,
 	}

@@ -24,5 +24,8 @@ func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requ
 // Check tells what of the plan a lab can't run.
 func (p Plan) Check(f Facts) error { return p.check(f) }
 
+// At is the part of a sweep at a timeout.
+func (p Plan) At(timeout float64, rec *results.Recommendation) Plan { return p.at(timeout, rec) }
+
 // Cells are the plan's.
 func (p Plan) Cells() []results.Cell { return p.cells() }

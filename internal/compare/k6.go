@@ -31,7 +31,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	interval := time.Second / time.Duration(p.Rate)
 	script := k6Script{
 		URL: lab.URL, Cells: p.k6Cells(), Floor: results.FloorName,
-		Rate: p.Rate, WarmUp: int(warmUp / interval), Requests: int(p.Duration / interval),
+		Rate: p.Rate, WarmUp: int(p.warmUp() / interval), Requests: int(p.Duration / interval),
 	}
 	if err := p.checkK6(script); err != nil {
 		return err

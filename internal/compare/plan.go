@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,20 +19,24 @@ type Plan struct {
 	Timeouts   []time.Duration // of each cell; several are cells of their own
 	Delays     []time.Duration // which the requests take in turn
 	Rate       int             // requests a second
+	WarmUp     time.Duration   // before the load, with the same requests; half a second if it is 0
 	Duration   time.Duration   // of the load of a cell
 	Repeat     int
 }
 
-// How long the parts of a cell take, beside its load.
+func (p Plan) warmUp() time.Duration { return cmp.Or(p.WarmUp, 500*time.Millisecond) }
+
+// What else a cell is made of: the clean calls, and how long it waits.
 const (
-	warmUp  = 500 * time.Millisecond
 	probes  = 40
 	settled = 1100 * time.Millisecond // until idle connections are closed
 )
 
 // cells are the plan's, each of them once, in the order of a repeat: the floors
-// first. Those of the same network come together, as a change takes a while.
-func (p Plan) cells() (all []results.Cell) {
+// first.
+func (p Plan) cells() []results.Cell { return append(p.floors(), p.matrix()...) }
+
+func (p Plan) floors() (all []results.Cell) {
 	inTime := min(slices.Min(p.Timeouts), slices.Max(p.Delays))
 	for _, op := range p.Ops {
 		all = append(all, p.cell(results.Cell{
@@ -39,6 +44,12 @@ func (p Plan) cells() (all []results.Cell) {
 			Timeout: ms(slices.Max(p.Timeouts)), Delays: []float64{ms(inTime)},
 		}))
 	}
+	return all
+}
+
+// matrix has the cells beside the floors. Those of the same network come
+// together, as a change takes a while.
+func (p Plan) matrix() (all []results.Cell) {
 	networks := p.Networks
 	if len(networks) == 0 {
 		networks = []string{""}
@@ -72,14 +83,18 @@ func (p Plan) cell(c results.Cell) results.Cell {
 
 // Takes estimates how long the plan takes.
 func (p Plan) Takes() time.Duration {
-	cells := p.cells()
-	one := p.Duration + warmUp + settled + slices.Max(p.Delays) + 200*time.Millisecond
-	return time.Duration(p.Repeat) * (time.Duration(len(cells))*one + time.Duration(len(p.Networks))*time.Second)
+	return p.take(len(p.cells()))
+}
+
+// take estimates how long so many cells take.
+func (p Plan) take(cells int) time.Duration {
+	one := p.Duration + p.warmUp() + settled + slices.Max(p.Delays) + 200*time.Millisecond
+	return time.Duration(p.Repeat) * (time.Duration(cells)*one + time.Duration(len(p.Networks))*time.Second)
 }
 
 // requests are those of a cell, its warm-up included.
 func (p Plan) requests() int {
-	return int((p.Duration+warmUp).Seconds()*float64(p.Rate)) + probes
+	return int((p.Duration+p.warmUp()).Seconds()*float64(p.Rate)) + probes
 }
 
 // Receipts is how many receipts a lab must keep for the plan.

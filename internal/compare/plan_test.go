@@ -77,3 +77,22 @@ func TestPlanCells(t *testing.T) {
 		t.Errorf("%d cells, want %d", len(seen), want)
 	}
 }
+
+// A sweep has as many requests as the sample at the recommended timeout, and
+// elsewhere as many as tell what is to be expected there.
+func TestPlanSweep(t *testing.T) {
+	p := plan(func(p *compare.Plan) { p.Duration = time.Minute }) // 6,000 requests
+	for _, test := range []struct {
+		target, timeout float64
+		want            time.Duration
+	}{
+		{0.01, 100, 4 * time.Second}, {0.01, 200, time.Minute}, {0.01, 400, 4 * time.Second},
+		{0.001, 100, 4 * time.Second}, {0.001, 200, time.Minute}, {0.001, 400, 36880 * time.Millisecond},
+		{0.0001, 400, time.Minute},
+	} {
+		of := p.At(test.timeout, &results.Recommendation{Target: test.target, Timeout: 200})
+		if of.Duration != test.want || len(of.Timeouts) != 1 || of.Timeouts[0] != time.Duration(test.timeout)*time.Millisecond {
+			t.Errorf("%v at %v: %s at %v, want %s", test.target, test.timeout, of.Duration, of.Timeouts, test.want)
+		}
+	}
+}

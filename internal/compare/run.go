@@ -34,7 +34,8 @@ type runner struct {
 	*Comparison
 	facts   Facts
 	began   time.Time
-	done    int // cells
+	takes   time.Duration // all of it, as it is estimated
+	done    int           // cells
 	of      int
 	set     string             // the network that was asked for last
 	network path               // as it stands
@@ -45,28 +46,46 @@ type runner struct {
 // with what there is; then Run returns nil like after the last one. Its errors
 // are of a plan that the lab can't run, or of a lab that is gone.
 func (c *Comparison) Run(ctx context.Context) error {
-	r := &runner{Comparison: c, began: time.Now(), nominal: map[string]float64{}}
-	if err := r.check(ctx); err != nil {
-		return err
-	}
-	if err := r.introduce(ctx); err != nil {
+	r, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
 	cells := c.Plan.cells()
 	r.of = len(cells) * c.Plan.Repeat
 	for repeat := range c.Plan.Repeat {
-		for _, cell := range cells {
-			if ctx.Err() != nil {
-				break
-			}
-			cell.Cell, cell.Repeat = r.done+1, repeat+1
-			if err := r.cell(ctx, cell); err != nil {
-				return err
-			}
-			r.done++
+		if err := r.cells(ctx, cells, repeat+1); err != nil {
+			return err
 		}
 	}
-	return c.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
+	return r.end(ctx)
+}
+
+// begin checks the plan, and records what is run.
+func (c *Comparison) begin(ctx context.Context) (*runner, error) {
+	r := &runner{Comparison: c, began: time.Now(), takes: c.Plan.Takes(), nominal: map[string]float64{}}
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.introduce(ctx)
+}
+
+// cells runs one cell after another, until ctx is done.
+func (r *runner) cells(ctx context.Context, cells []results.Cell, repeat int) error {
+	for _, cell := range cells {
+		if ctx.Err() != nil {
+			break
+		}
+		cell.Cell, cell.Repeat = r.done+1, repeat
+		if err := r.cell(ctx, cell); err != nil {
+			return err
+		}
+		r.done++
+	}
+	return nil
+}
+
+func (r *runner) end(ctx context.Context) error {
+	return r.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
 }
 
 // firstAnswer is how long an op may take before it is taken for one that doesn't
@@ -129,7 +148,7 @@ func (r *runner) introduce(ctx context.Context) error {
 	run := results.Run{
 		Type: results.TypeRun, Format: results.Format, Started: r.began.UTC().Round(time.Millisecond),
 		Command: r.Command, URL: r.Lab.URL,
-		Rate: float64(r.Plan.Rate), Duration: ms(r.Plan.Duration), WarmUp: ms(warmUp),
+		Rate: float64(r.Plan.Rate), Duration: ms(r.Plan.Duration), WarmUp: ms(r.Plan.warmUp()),
 		Repeat: r.Plan.Repeat, Probes: probes,
 		Machine: machine.This(), Lab: r.facts.Machine,
 	}
@@ -248,7 +267,7 @@ func (r *runner) show(c results.Cell, phase string) {
 	if r.Show == nil {
 		return
 	}
-	left := r.Plan.Takes() - time.Since(r.began)
+	left := r.takes - time.Since(r.began)
 	if r.done > 0 { // by now it is known how long a cell takes
 		left = time.Duration(float64(time.Since(r.began)) / float64(r.done) * float64(r.of-r.done))
 	}
