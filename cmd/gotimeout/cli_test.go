@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}, "help-compare": {"compare", "--help"}} {
+	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}, "help-compare": {"compare", "--help"}, "help-recommend": {"recommend", "--help"}} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)

@@ -35,11 +35,12 @@ const (
 type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
-	Compare  compareCmd  `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
-	Network  networkCmd  `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
-	Timewait timewaitCmd `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
-	Report   reportCmd   `cmd:"" help:"Show what a comparison recorded, and what differs between two."`
+	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
+	Recommend recommendCmd `cmd:"" help:"Find the least timeout that cuts no more than a share of the calls that would have completed."`
+	Network   networkCmd   `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
+	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
+	Report    reportCmd    `cmd:"" help:"Show what a comparison recorded, and what differs between two."`
 }
 
 // streams are where a command writes: answers to out, all else to err.

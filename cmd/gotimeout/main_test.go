@@ -31,7 +31,7 @@ var real struct{ cacheAddr, dbDSN string }
 // program itself, for the tests that need a process.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || private.Inside() {
-		if len(os.Args) < 2 || os.Args[1] != "compare" { // which starts the program once more
+		if len(os.Args) < 2 || os.Args[1] != "compare" && os.Args[1] != "recommend" { // which start the program once more
 			os.Unsetenv(asProgram)
 		}
 		main()
