@@ -1,0 +1,61 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// WithoutReceipts returns the endpoints of the strategies as Routes does, but
+// for the receipts: what is between the two is what a receipt costs.
+func (l *Lab) WithoutReceipts() http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.GetHead, plainHeaders)
+	for _, s := range l.Strategies {
+		r.Get("/"+s.Name, l.runWithoutReceipt(s))
+	}
+	return r
+}
+
+// runWithoutReceipt is run and execute without a ledger. The call tells nobody
+// of its connections and phases.
+func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, err := l.parse(r.URL.RawQuery)
+		if err == nil {
+			err = p.phases.allowed(s.Family)
+		}
+		if err != nil {
+			badParameter(w, r, err)
+			return
+		}
+		call := Call{
+			Delay: p.delay, Deaf: p.ctx == "deaf",
+			DeafBackend: p.backend == "deaf", Work: p.work,
+			Target: p.target, Limit: 2 * l.Longest(),
+		}
+		if s.Family == strategies.InsideClient {
+			call.IOTimeout = p.timeout
+			p.phases.give(&call)
+		}
+		ctx, cancel := context.WithTimeoutCause(r.Context(), l.Longest(), errLongest)
+		defer cancel()
+		ops := make([]strategies.Op, len(p.op.Parts))
+		for i, part := range p.op.Parts {
+			ops[i] = part(call)
+		}
+		start := time.Now()
+		status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))
+		answered := float64(time.Since(start).Microseconds()) / 1000
+		writeJSON(w, r, httpStatus[status], answerOf(receipt.View{
+			ID: "none", Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.between(p),
+			Timeout: p.timeout.String(), Status: &status, Error: failure, Answered: &answered,
+		}))
+	}
+}
