@@ -26,7 +26,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 			unavailable(w, r, refusal(err))
 			return
 		}
-		v := rc.View()
+		v := rc.Answer()
 		writeJSON(w, r, httpStatus[*v.Status], answerOf(v))
 	}
 }

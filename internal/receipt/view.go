@@ -45,16 +45,31 @@ type View struct {
 func (r *Receipt) View() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	v := r.view()
+	v.Delay, v.Started = r.run.Delay.String(), r.start.UTC().Format(time.RFC3339Nano)
+	v.Connections, v.Phases = r.connections(), r.viewPhases()
+	return v
+}
+
+// Answer returns what of the receipt the answer to the run says: every request
+// has one, and few are looked at again.
+func (r *Receipt) Answer() View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.view()
+}
+
+// view is all but when the run started, what was asked of the op, and the
+// connections and phases. The caller has the lock.
+func (r *Receipt) view() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
-		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
-		Started: r.start.UTC().Format(time.RFC3339Nano),
+		Timeout: r.run.Timeout.String(),
 		Error:   r.err, Goroutines: r.left,
-		Connections: r.connections(),
-		Phases:      r.viewPhases(), OutlivedDials: r.outlived, Remedy: r.remedy,
+		OutlivedDials: r.outlived, Remedy: r.remedy,
 	}
 	answered := r.status != ""
 	if answered {
