@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -92,7 +93,7 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 	}
 	r := keep.collector.Results()
 	if len(r.Rows) > 0 {
-		err = errors.Join(err, report.Table(to.out, r, 80), keep.page(r))
+		err = errors.Join(err, report.Table(to.out, r, 80), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
 	}
 	switch {
 	case err != nil:

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	"gotimeout/internal/compare/report"
 	"gotimeout/internal/compare/results"
 )
 
@@ -53,10 +52,10 @@ func (k *keeper) close() error {
 	return err
 }
 
-// page writes the report with pictures.
-func (k *keeper) page(r *results.Results) error {
+// page writes the page that was asked for, if one was.
+func (k *keeper) page(write func(io.Writer) error) error {
 	if k.html == nil {
 		return nil
 	}
-	return cmp.Or(report.HTML(k.html, r), k.html.Close())
+	return cmp.Or(write(k.html), k.html.Close())
 }

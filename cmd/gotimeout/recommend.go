@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -76,7 +77,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	show.end()
 	err = cmp.Or(err, keep.close())
 	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
-		err = errors.Join(err, report.Recommendation(to.out, rec), keep.recommendation(rec))
+		err = errors.Join(err, report.Recommendation(to.out, rec), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
 	}
 	if err == nil && ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
@@ -91,12 +92,4 @@ func (c *recommendCmd) announce(to streams, plan compare.Plan) {
 	}
 	fmt.Fprintf(to.err, "%d calls without a timeout take %s, and with the sweep it takes about %s.\n",
 		c.Requests, plan.Duration.Round(time.Second/10), plan.TakesSweep(float64(c.FalseTimeouts)).Round(time.Second))
-}
-
-// recommendation writes the page with pictures.
-func (k *keeper) recommendation(rec *results.Recommendation) error {
-	if k.html == nil {
-		return nil
-	}
-	return cmp.Or(report.RecommendationHTML(k.html, rec), k.html.Close())
 }
