@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ The exit status is 0, 1 where it could not be run, 3 where a --fail-if is so, an
 const exitCondition = 3
 
 // Run compares. kong calls it.
-func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
+func (c *compareCmd) Run(ctx context.Context, to streams) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
@@ -58,13 +59,13 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 	}
 	lab, closeLab, err := openLab(ctx, c.URL, plan)
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	defer closeLab()
 	if len(plan.Strategies) == 0 {
 		facts, err := lab.Facts(ctx)
 		if err != nil {
-			return err
+			return interrupted(ctx, err)
 		}
 		plan.Strategies = facts.Strategies
 	}
@@ -76,7 +77,21 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 	if err != nil {
 		return err
 	}
+	err = c.compare(ctx, to, lab, plan, keep)
+	r := keep.collector.Results()
+	if len(r.Rows) > 0 {
+		err = errors.Join(err, report.Table(to.out, r, 80), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
+	}
+	if err != nil || ctx.Err() != nil {
+		return interrupted(ctx, err)
+	}
+	return judge(to, conditions, r)
+}
+
+// compare runs the plan, and keeps and shows what comes of it.
+func (c *compareCmd) compare(ctx context.Context, to streams, lab *compare.Lab, plan compare.Plan, keep *keeper) error {
 	show := newProgress(to.err, c.Quiet)
+	defer context.AfterFunc(ctx, show.interrupted)()
 	comparison := &compare.Comparison{
 		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan,
 		Record: func(record any) error {
@@ -86,22 +101,18 @@ func (c *compareCmd) Run(ctx context.Context, to streams) (err error) {
 		},
 		Show: show.progress,
 	}
-	err = comparison.Run(ctx)
+	err := comparison.Run(ctx)
 	show.end()
-	if kept := keep.close(); err == nil {
-		err = kept
-	}
-	r := keep.collector.Results()
-	if len(r.Rows) > 0 {
-		err = errors.Join(err, report.Table(to.out, r, 80), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
-	}
-	switch {
-	case err != nil:
-		return err
-	case ctx.Err() != nil:
+	return cmp.Or(err, keep.close())
+}
+
+// interrupted is the exit status after a signal, whatever else went wrong with it,
+// or else err.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
 	}
-	return judge(to, conditions, r)
+	return err
 }
 
 // plan reads the flags.
@@ -109,7 +120,7 @@ func (c *compareCmd) plan() (compare.Plan, error) {
 	p := compare.Plan{
 		Strategies: c.Strategies, Ops: c.Ops, Ctxs: c.Ctx, Networks: c.Network,
 		Timeouts: []time.Duration{time.Duration(c.Timeout)},
-		Rate:     c.Rate, Duration: c.Duration, Repeat: c.Repeat,
+		Rate:     c.Rate, Duration: time.Duration(c.Duration), Repeat: c.Repeat,
 	}
 	for _, d := range c.Delay {
 		p.Delays = append(p.Delays, time.Duration(d))

@@ -12,26 +12,57 @@ import (
 // keeper keeps the records: in memory for the tables, and in a file.
 type keeper struct {
 	collector *results.Collector
-	file      *os.File // nil where none is asked for
 	writer    *results.Writer
-	html      *os.File // nil where none is asked for
+	out, html *lateFile // nil where none is asked for
 }
 
 // openKeeper opens the files now, before anything is run in vain.
 func openKeeper(out, html string) (k *keeper, err error) {
 	k = &keeper{collector: results.NewCollector(), writer: results.NewWriter(io.Discard)}
-	if out != "" {
-		if k.file, err = os.Create(out); err != nil {
-			return nil, fmt.Errorf("--out: %w", err)
-		}
-		k.writer = results.NewWriter(k.file)
+	if k.out, err = openLate(out); err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
 	}
-	if html != "" {
-		if k.html, err = os.Create(html); err != nil {
-			return nil, fmt.Errorf("--html: %w", err)
-		}
+	if k.out != nil {
+		k.writer = results.NewWriter(k.out)
+	}
+	if k.html, err = openLate(html); err != nil {
+		return nil, fmt.Errorf("--html: %w", err)
+	}
+	if k.out != nil && k.html != nil && k.out.is(k.html) {
+		return nil, fmt.Errorf("--out and --html are the same file, %s: give each its own", out)
 	}
 	return k, nil
+}
+
+// lateFile is a file that keeps what is in it until something is written: a
+// mistake on the command line must not cost the results of another day.
+type lateFile struct {
+	*os.File
+	begun bool
+}
+
+// openLate returns nil for a path of "".
+func openLate(path string) (*lateFile, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	return &lateFile{File: file}, err
+}
+
+func (f *lateFile) Write(p []byte) (int, error) {
+	if !f.begun {
+		f.begun = true
+		_ = f.Truncate(0) // a pipe has nothing to lose
+	}
+	return f.File.Write(p)
+}
+
+// is tells whether both are one file on a disk.
+func (f *lateFile) is(other *lateFile) bool {
+	one, err := f.Stat()
+	two, err2 := other.Stat()
+	return err == nil && err2 == nil && one.Mode().IsRegular() && os.SameFile(one, two)
 }
 
 // record writes out what there is with every sample, some times a second: a kill
@@ -46,8 +77,8 @@ func (k *keeper) record(record any) error {
 
 func (k *keeper) close() error {
 	err := k.writer.Flush()
-	if k.file != nil {
-		err = cmp.Or(err, k.file.Close())
+	if k.out != nil {
+		err = cmp.Or(err, k.out.Close())
 	}
 	return err
 }

@@ -82,8 +82,6 @@ func startProcess(ctx context.Context, process *exec.Cmd) (url string, stop func
 
 // follow reads the log until the lab serves, and drops the rest of it until done.
 func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
 	found := make(chan string, 1)
 	said := make(chan string, 1)
 	go func() {
@@ -110,6 +108,8 @@ func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, e
 		}
 		return "", errors.New("the lab could not be started: " + strings.TrimPrefix(last, "gotimeout: "))
 	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(startTime):
 		return "", fmt.Errorf("the lab did not serve within %s", startTime)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"gotimeout/internal/compare"
@@ -20,9 +21,11 @@ type progress struct {
 	to       io.Writer
 	quiet    bool
 	terminal bool
-	head     bool         // has been printed
-	cell     results.Cell // that runs
-	of       int          // cells in all
+
+	mu   sync.Mutex   // requests and samples are told from two goroutines
+	head bool         // has been printed
+	cell results.Cell // that runs
+	of   int          // cells in all
 }
 
 func newProgress(to io.Writer, quiet bool) *progress {
@@ -42,11 +45,13 @@ var steps = map[string]string{
 
 // progress moves the bar.
 func (p *progress) progress(now compare.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.cell, p.of = now.Cell, now.Of
 	if p.quiet || !p.terminal {
 		return
 	}
-	const width = 24
+	const width = 20 // which leaves room for hours in 80 columns
 	done := width * (now.Cell.Cell - 1) / now.Of
 	fmt.Fprintf(p.to, "\r\x1b[K%7s  %-17s %-5s %-8s [%s%s] %s left",
 		fmt.Sprintf("%d/%d", now.Cell.Cell, now.Of), now.Cell.Strategy, now.Cell.Op, cmp.Or(steps[now.Phase], now.Phase),
@@ -55,6 +60,8 @@ func (p *progress) progress(now compare.Progress) {
 
 // record prints a line for a cell that has ended, of the results with it.
 func (p *progress) record(record any, r *results.Results) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch record := record.(type) {
 	case *results.Cell:
 		p.cell = *record
@@ -66,7 +73,7 @@ func (p *progress) record(record any, r *results.Results) {
 }
 
 func (p *progress) ended(end results.End, r *results.Results) {
-	p.end()
+	p.clear()
 	if !p.head {
 		p.head = true
 		fmt.Fprintf(p.to, progressLine, "", "", "", "", "", "answered", "over-", "waste")
@@ -91,8 +98,24 @@ func rounded(figure *float64) string {
 	return fmt.Sprintf("%.1f", *figure)
 }
 
+// interrupted says what becomes of a comparison after a signal.
+func (p *progress) interrupted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.quiet {
+		p.clear()
+		fmt.Fprintln(p.to, "Ending this cell; Ctrl-C again stops at once.")
+	}
+}
+
 // end removes the bar.
 func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+}
+
+func (p *progress) clear() {
 	if !p.quiet && p.terminal {
 		fmt.Fprint(p.to, "\r\x1b[K")
 	}

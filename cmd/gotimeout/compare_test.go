@@ -36,7 +36,8 @@ func TestCompareShowsFaults(t *testing.T) {
 		all.Go(func() { // at once: they wait most of the time
 			for _, row := range compareFaulty(t, fault.strategy, fault.op).Rows {
 				figure := row.Figures[fault.column]
-				planted := fault.op == "unclosed" || fault.op == "poisoned" // in the op: the floor has it too
+				planted := fault.op == "unclosed" || fault.op == "poisoned" || // in the op: the floor has it too
+					fault.column == results.OvershootP50 // and a busy machine has that
 				switch of := results.Columns()[fault.column].Name; {
 				case figure == nil:
 					t.Errorf("%s: %s %s: %s is not known", name, row.Strategy, row.Op, of)

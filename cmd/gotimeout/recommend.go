@@ -54,7 +54,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	}
 	lab, closeLab, err := openLab(ctx, c.URL, plan)
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	defer closeLab()
 	if len(plan.Strategies) == 0 {
@@ -69,6 +69,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	show := newProgress(to.err, c.Quiet)
+	defer context.AfterFunc(ctx, show.interrupted)()
 	c.announce(to, plan)
 	r := keep.collector.Results()
 	err = (&compare.Comparison{
@@ -79,10 +80,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
 		err = errors.Join(err, report.Recommendation(to.out, rec), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
 	}
-	if err == nil && ctx.Err() != nil {
-		return exitStatus(exitInterrupted)
-	}
-	return err
+	return interrupted(ctx, err)
 }
 
 // announce says how long it takes, before it begins.

@@ -62,7 +62,7 @@ func (c *cellRun) steps(ctx context.Context) error {
 		return err
 	}
 	if ctx.Err() == nil {
-		if err := c.probe(whole); err != nil {
+		if err := c.probe(ctx); err != nil {
 			return err
 		}
 	}
@@ -97,11 +97,19 @@ func (c *cellRun) load(ctx context.Context) error {
 	}
 	var samples errgroup.Group
 	sampling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sending, give := context.WithCancel(ctx)
+	defer give()
 	began := func(start time.Time) {
 		c.start = start
-		samples.Go(func() error { return c.sampleUntil(sampling, results.Load) })
+		samples.Go(func() error {
+			err := c.sampleUntil(sampling, results.Load)
+			if err != nil {
+				give() // the lab is gone
+			}
+			return err
+		})
 	}
-	err := l.run(ctx, began, c.request)
+	err := l.run(sending, began, c.request)
 	stop()
 	err = cmp.Or(err, samples.Wait())
 	if c.answer.IsZero() || err != nil { // interrupted before the first
@@ -130,7 +138,10 @@ func (c *cellRun) request(r results.Request) error {
 	if r.Receipt != "" {
 		c.phases[r.Receipt] = r.Phase
 	}
-	if r.Phase == results.Load {
+	switch r.Phase {
+	case results.WarmUp:
+		return nil
+	case results.Load:
 		at := c.start.Add(span(r.At + r.Answered))
 		if at.After(c.answer) {
 			c.answer = at
@@ -142,24 +153,16 @@ func (c *cellRun) request(r results.Request) error {
 // drain waits until nothing goes on any more, or as long as work goes on at most.
 func (c *cellRun) drain(ctx context.Context) error {
 	bound := time.Now().Add(max(10*time.Second, 2*span(c.Timeout+slices.Max(c.Delays))+6*time.Second))
-	looked := time.Now()
 	for {
-		f, err := c.Lab.Facts(ctx)
+		now, err := c.sample(ctx, results.Drain)
 		if err != nil {
 			return err
 		}
-		if f.Now.InFlight+f.Now.Abandoned == 0 || time.Now().After(bound) {
+		if now.InFlight+now.Abandoned == 0 || time.Now().After(bound) {
 			break
 		}
-		if time.Since(looked) >= every {
-			looked = time.Now()
-			if _, err := c.sample(ctx, results.Drain); err != nil {
-				return err
-			}
-		}
-		wait(ctx, every/5)
+		wait(ctx, every)
 	}
-	c.end.Drained = max(c.end.Answered, ms(time.Since(c.start)))
 	_, err := c.sample(ctx, results.Drained)
 	return err
 }
@@ -167,41 +170,59 @@ func (c *cellRun) drain(ctx context.Context) error {
 // probe makes clean calls on the same pools, half of them at once and then the
 // others: whether the service still works.
 func (c *cellRun) probe(ctx context.Context) error {
-	path := pathOf("baseline", c.Cell, 0)
+	patience := 10 * time.Second
+	if c.RoundTrip != nil {
+		patience += 4 * span(*c.RoundTrip)
+	}
 	for range 2 {
-		l := &load{lab: c.Lab, delays: []float64{0}, paths: []string{path}, requests: probes / 2, workers: probes / 2, longest: longest}
-		err := l.run(ctx, func(time.Time) {}, func(r results.Request) error {
+		var start time.Time
+		l := &load{
+			lab: c.Lab, delays: []float64{0}, paths: []string{pathOf("baseline", c.Cell, 0)},
+			requests: probes / 2, workers: probes / 2, longest: patience,
+		}
+		err := l.run(ctx, func(at time.Time) { start = at }, func(r results.Request) error {
 			r.Phase = results.Probe
-			r.At = ms(time.Since(c.start))
+			r.At += ms(start.Sub(c.start))
 			return c.request(r)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	_, err := c.sample(ctx, results.Probe)
+	_, err := c.sample(context.WithoutCancel(ctx), results.Probe)
 	return err
 }
 
-// receipts records those of the cell's requests.
+// receipts records those of the cell's requests, and sees in them when the last of
+// the work ended.
 func (c *cellRun) receipts(ctx context.Context) error {
 	if c.answer.IsZero() {
 		return nil
 	}
-	found := 0
+	found, answered, ended := 0, 0.0, 0.0 // by the lab's clock
 	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt) error {
 		phase, ours := c.phases[r.ID]
 		if !ours {
-			phase = results.WarmUp
-		} else {
-			found++
+			c.end.Others++
+			return nil
 		}
-		if !r.Complete {
-			c.end.Open++
+		found++
+		of := c.recordOf(r, phase)
+		if phase != results.Probe {
+			answered = max(answered, of.Started+of.Answered)
+			for _, at := range []*float64{&of.Answered, of.Ended, of.BackendEnded} {
+				if at != nil {
+					ended = max(ended, of.Started+*at)
+				}
+			}
+			if !r.Complete {
+				c.end.Open++
+			}
 		}
-		return c.record(c.recordOf(r, phase))
+		return c.record(of)
 	})
 	c.end.Missing = len(c.phases) - found
+	c.end.Drained = c.end.Answered + ended - answered
 	return err
 }
 

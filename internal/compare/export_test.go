@@ -17,7 +17,12 @@ func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requ
 	for i := range paths {
 		l.delays[i] = float64(i)
 	}
-	err = l.run(ctx, func(time.Time) {}, func(r results.Request) error { all = append(all, r); return nil })
+	err = l.run(ctx, func(time.Time) {}, func(r results.Request) error {
+		if r.Phase == results.Load {
+			all = append(all, r)
+		}
+		return nil
+	})
 	return all, err
 }
 

@@ -26,6 +26,9 @@ type Lab struct {
 // OpenLab returns the lab at a URL, http://host:port. Close it after use.
 func OpenLab(text, token string) (*Lab, error) {
 	u, err := url.Parse(text)
+	if err == nil && u.User != nil {
+		return nil, errors.New("it has a user in it, who would stand in the results: write http://host:port")
+	}
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
 		return nil, fmt.Errorf("%q is no URL of a lab: write http://host:port", text)
 	}
@@ -55,9 +58,10 @@ type Op struct {
 
 // Caps are a lab's.
 type Caps struct {
-	MaxDelay   string `json:"max_delay"`
-	MaxTimeout string `json:"max_timeout"`
-	Receipts   int    `json:"receipts"`
+	MaxDelay    string `json:"max_delay"`
+	MaxTimeout  string `json:"max_timeout"`
+	MaxInFlight int    `json:"max_in_flight"`
+	Receipts    int    `json:"receipts"`
 }
 
 // Now is how a lab is at a moment.
@@ -183,7 +187,12 @@ func (l *Lab) get(ctx context.Context, path string, body any) error {
 	return l.do(ctx, http.MethodGet, path, nil, body)
 }
 
+// patience is how long the lab may take to answer about itself.
+const patience = 30 * time.Second
+
 func (l *Lab) do(ctx context.Context, method, path string, send io.Reader, body any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, l.URL+path, send)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type load struct {
 	paths    []string // which the requests take in turn
 	delays   []float64
 	interval time.Duration // 0 sends as fast as it can be answered
-	warmUp   int           // so many requests first, of which nothing is kept
+	warmUp   int           // so many requests first
 	requests int           // beside those
 	workers  int           // where the interval is 0
 	longest  time.Duration // that an answer may take
@@ -39,8 +39,7 @@ func (l *load) run(ctx context.Context, began func(time.Time), each func(results
 	schedule := l.schedule(began)
 	answers := attacker.Attack(l.targets(), schedule, 0, "")
 	for answer := range answers {
-		n := int(answer.Seq) - l.warmUp
-		if n < 0 || err != nil {
+		if err != nil {
 			continue // on to the end: who sends waits for it
 		}
 		due := schedule.start.Add(time.Duration(answer.Seq) * l.interval)
@@ -51,6 +50,9 @@ func (l *load) run(ctx context.Context, began func(time.Time), each func(results
 			Type: results.TypeRequest, Phase: results.Load,
 			At: ms(due.Sub(schedule.began())), Late: max(0, ms(answer.Timestamp.Sub(due))),
 			Answered: ms(answer.End().Sub(due)), Delay: l.delays[l.place(answer.URL)],
+		}
+		if int(answer.Seq) < l.warmUp {
+			r.Phase = results.WarmUp
 		}
 		read(answer, &r)
 		if err = each(r); err != nil {

@@ -97,8 +97,8 @@ func (p Plan) requests() int {
 	return int((p.Duration+p.warmUp()).Seconds()*float64(p.Rate)) + probes
 }
 
-// Receipts is how many receipts a lab must keep for the plan.
-func (p Plan) Receipts() int { return p.requests() + 1000 }
+// Receipts is how many receipts a lab must keep for the plan: those of a cell.
+func (p Plan) Receipts() int { return p.requests() + 10 }
 
 // check tells what of the plan the lab can't run.
 func (p Plan) check(f Facts) error {
@@ -113,17 +113,31 @@ func (p Plan) check(f Facts) error {
 		what          string
 		asked, allows []string
 	}{{"strategy", p.Strategies, f.Strategies}, {"op", p.Ops, ops}, {"ctx", p.Ctxs, []string{"aware", "deaf"}}} {
-		for _, name := range list.asked {
+		if len(list.asked) == 0 {
+			return fmt.Errorf("there is no %s to compare: use %s", list.what, strings.Join(list.allows, ", "))
+		}
+		for i, name := range list.asked {
+			if slices.Contains(list.asked[:i], name) {
+				return fmt.Errorf("the %s %s is given twice: give it once, and --repeat for more", list.what, name)
+			}
 			if !slices.Contains(list.allows, name) {
 				return fmt.Errorf("there is no %s %.40q: use %s", list.what, name, strings.Join(list.allows, ", "))
 			}
+		}
+	}
+	for i, network := range p.Networks {
+		if slices.Contains(p.Networks[:i], network) {
+			return fmt.Errorf("the network %s is given twice: give it once, and --repeat for more", network)
 		}
 	}
 	if len(p.Networks) > 0 && !f.Network {
 		return fmt.Errorf("this lab was started without a network that could be changed: start it with --network none, or leave --network out")
 	}
 	if p.Receipts() > f.Caps.Receipts {
-		return fmt.Errorf("a cell has %d requests, and this lab keeps %d receipts: start it with --receipts %d, or lower --rate or --duration", p.requests(), f.Caps.Receipts, p.Receipts())
+		return fmt.Errorf("a cell needs %d receipts, and this lab keeps %d: start it with --receipts %d, or lower --rate or --duration", p.Receipts(), f.Caps.Receipts, p.Receipts())
+	}
+	if f.Caps.MaxInFlight < probes/2 {
+		return fmt.Errorf("this lab allows %d runs in flight, and the probe makes %d at once: start it with --max-in-flight %d or more", f.Caps.MaxInFlight, probes/2, probes/2)
 	}
 	return p.checkCaps(f.Caps)
 }

@@ -12,7 +12,7 @@ import (
 var facts = compare.Facts{
 	Strategies: []string{"baseline", "context-cancel"},
 	Ops:        []compare.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
-	Caps:       compare.Caps{MaxDelay: "10s", MaxTimeout: "30s", Receipts: 10_000},
+	Caps:       compare.Caps{MaxDelay: "10s", MaxTimeout: "30s", MaxInFlight: 20, Receipts: 10_000},
 }
 
 func plan(change func(*compare.Plan)) compare.Plan {
@@ -29,17 +29,26 @@ func plan(change func(*compare.Plan)) compare.Plan {
 func TestPlanRefused(t *testing.T) {
 	for want, change := range map[string]func(*compare.Plan){
 		`no strategy "context-cancle": use baseline, context-cancel`:  func(p *compare.Plan) { p.Strategies = []string{"context-cancle"} },
+		"there is no op to compare: use http, cache":                  func(p *compare.Plan) { p.Ops = nil },
+		"there is no ctx to compare: use aware, deaf":                 func(p *compare.Plan) { p.Ctxs = nil },
+		"the strategy baseline is given twice: give it once":          func(p *compare.Plan) { p.Strategies = []string{"baseline", "baseline"} },
+		"the network 3g is given twice: give it once":                 func(p *compare.Plan) { p.Networks = []string{"3g", "3g"} },
 		`no op "htp": use http, cache`:                                func(p *compare.Plan) { p.Ops = []string{"http", "htp"} },
 		`no ctx "def": use aware, deaf`:                               func(p *compare.Plan) { p.Ctxs = []string{"def"} },
 		"has no slow command; leave it out with --ops":                func(p *compare.Plan) { p.Ops = []string{"cache"} },
 		"--delay 11s is over this lab's cap: use at most 10s":         func(p *compare.Plan) { p.Delays = []time.Duration{0, 11 * time.Second} },
 		"--timeout 31s is over this lab's cap: use at most 30s":       func(p *compare.Plan) { p.Timeouts = []time.Duration{31 * time.Second} },
 		"start it with --network none, or leave --network out":        func(p *compare.Plan) { p.Networks = []string{"3g"} },
-		"start it with --receipts 16040, or lower --rate or --durati": func(p *compare.Plan) { p.Rate = 10_000 },
+		"start it with --receipts 15050, or lower --rate or --durati": func(p *compare.Plan) { p.Rate = 10_000 },
 	} {
 		if err := plan(change).Check(facts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	few := facts
+	few.Caps.MaxInFlight = 19
+	if err := plan(func(*compare.Plan) {}).Check(few); err == nil || !strings.Contains(err.Error(), "start it with --max-in-flight 20 or more") {
+		t.Errorf("a lab that can't bear the probe: %v", err)
 	}
 	for name, change := range map[string]func(*compare.Plan){
 		"as it is":                 func(*compare.Plan) {},

@@ -28,6 +28,7 @@ func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *resul
 	if err != nil {
 		return err
 	}
+	defer r.restore(ctx)
 	r.takes, r.of = r.Plan.TakesSweep(target), 1+7*len(r.Plan.Strategies)
 	sample := r.Plan
 	sample.Strategies = []string{results.SampleName}

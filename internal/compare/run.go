@@ -35,9 +35,11 @@ type runner struct {
 	facts   Facts
 	began   time.Time
 	takes   time.Duration // all of it, as it is estimated
+	last    time.Time     // when a cell ended
 	done    int           // cells
 	of      int
 	set     string             // the network that was asked for last
+	found   string             // the profile that it had
 	network path               // as it stands
 	nominal map[string]float64 // of a call alone
 }
@@ -50,6 +52,7 @@ func (c *Comparison) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer r.restore(ctx)
 	cells := c.Plan.cells()
 	r.of = len(cells) * c.Plan.Repeat
 	for repeat := range c.Plan.Repeat {
@@ -80,8 +83,17 @@ func (r *runner) cells(ctx context.Context, cells []results.Cell, repeat int) er
 			return err
 		}
 		r.done++
+		r.last = time.Now()
 	}
 	return nil
+}
+
+// restore gives a lab that others will use the network that it had. It has told
+// of changes that failed: there is nobody to tell now.
+func (r *runner) restore(ctx context.Context) {
+	if r.set != "" && !r.Own {
+		_, _ = r.Lab.network(context.WithoutCancel(ctx), r.found)
+	}
 }
 
 func (r *runner) end(ctx context.Context) error {
@@ -117,6 +129,7 @@ func (r *runner) check(ctx context.Context) (err error) {
 		return err
 	}
 	r.network, err = r.Lab.network(ctx, "")
+	r.found = r.network.Profile
 	return err
 }
 
@@ -269,7 +282,8 @@ func (r *runner) show(c results.Cell, phase string) {
 	}
 	left := r.takes - time.Since(r.began)
 	if r.done > 0 { // by now it is known how long a cell takes
-		left = time.Duration(float64(time.Since(r.began)) / float64(r.done) * float64(r.of-r.done))
+		one := r.last.Sub(r.began) / time.Duration(r.done)
+		left = one*time.Duration(r.of-r.done) - time.Since(r.last)
 	}
 	r.Show(Progress{Cell: c, Of: r.of, Phase: phase, Left: max(0, left)})
 }

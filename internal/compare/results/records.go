@@ -129,6 +129,7 @@ type End struct {
 	Drained     float64 `json:"drained_ms"`  // when nothing went on any more
 	Open        int     `json:"open"`        // receipts still incomplete when the wait for them was over
 	Missing     int     `json:"missing"`     // receipts that the lab no longer had
+	Others      int     `json:"others"`      // runs that somebody else made on the lab meanwhile
 	Interrupted bool    `json:"interrupted"`
 	Error       string  `json:"error"` // why the cell could not be run, or ""
 }
