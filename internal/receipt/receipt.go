@@ -74,6 +74,7 @@ type Receipt struct {
 	settled  bool          // no more waiting for a backend that has not begun
 	complete bool
 	done     chan struct{} // closed when complete; nil until somebody waits
+	changed  chan struct{} // closed at the next change; nil until somebody watches
 }
 
 // Start starts the run's clock again: what came before was preparation.
@@ -155,8 +156,13 @@ func (r *Receipt) ConnKept()   { r.kept.Add(1) }
 // has given up: what a request needs that is on its way over loopback.
 const settleTime = 25 * time.Millisecond
 
-// settle completes the receipt if nothing is left to wait for.
+// settle completes the receipt if nothing is left to wait for. It is called
+// after each change.
 func (r *Receipt) settle() {
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
@@ -192,4 +198,23 @@ func (r *Receipt) Wait(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
+}
+
+// Changed returns a channel that is closed when more is known of the run: it
+// was answered, an op or a backend ended, or it is complete. Ask for it before
+// a View, and no change is missed. A complete receipt may never change again.
+func (r *Receipt) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
+}
+
+// HasAnswer tells whether the caller has its answer.
+func (r *Receipt) HasAnswer() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status != ""
 }

@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+const (
+	heartbeat    = 15 * time.Second // proxies cut a stream on which nothing comes
+	writeTimeout = 10 * time.Second // for a message, to a caller who may have stopped to read
+)
+
+// stream is an answer that goes on: a stream of events, as a browser's
+// EventSource reads it.
+type stream struct {
+	w  http.ResponseWriter
+	to *http.ResponseController
+}
+
+// newStream begins one. The server's timeouts are those of an answer: a stream
+// has one for each message instead.
+func newStream(w http.ResponseWriter) *stream {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events until it has many
+	s := &stream{w, http.NewResponseController(w)}
+	_ = s.to.SetReadDeadline(time.Time{}) // where there is none, there is nothing to lift
+	return s
+}
+
+// send sends a message. Its error means that the caller has left, or reads no more.
+func (s *stream) send(message []byte) error {
+	_ = s.to.SetWriteDeadline(time.Now().Add(writeTimeout)) // as above
+	if _, err := s.w.Write(message); err != nil {
+		return err
+	}
+	return s.to.Flush()
+}
+
+// beat is a comment, which shows that the stream is alive.
+var beat = []byte(":\n\n")
+
+// message is an event with its data.
+func message(event string, data any) []byte {
+	var m bytes.Buffer
+	m.WriteString("event: " + event + "\ndata: ")
+	enc := json.NewEncoder(&m)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(data); err != nil {
+		panic(err) // only a type that JSON does not know, which any test finds
+	}
+	m.WriteByte('\n')
+	return m.Bytes()
+}
+
+// streaming returns a context that is also done when the lab stops: a server
+// that stops waits for its answers, and a stream would go on.
+func (l *Lab) streaming(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if l.Stopping == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(l.Stopping, cancel)
+	return ctx, func() { stop(); cancel() }
+}
