@@ -53,15 +53,8 @@ func (g *gauges) serve(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := g.lab.streaming(r.Context())
 	defer cancel()
 	s := newStream(w)
-	for next, more := first, true; more; {
-		if s.send(next) != nil {
-			return
-		}
-		select {
-		case next, more = <-messages:
-		case <-ctx.Done():
-			return
-		}
+	if s.send(first) == nil {
+		_ = s.relay(ctx, messages) // fails only when the listener has left
 	}
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // Less than this may be the machine's own doing, and no strategy's.
 const (
-	tolerance = 50 // ms, of an answer
+	tolerance = 50 // ms, of an answer: more is no bound
 	noise     = 10 // ms, of an end
 )
 
@@ -27,8 +28,8 @@ func left(v receipt.View, op Op) string {
 // answer says how the answer came.
 func answer(v receipt.View) string {
 	after := spell(*v.Answered)
-	timeout, _ := time.ParseDuration(v.Timeout) // as a Duration writes it
-	late := *v.Answered - millis(timeout)
+	timeout, delay := parsed(v.Timeout), parsed(v.Delay)
+	late := *v.Answered - timeout
 	switch {
 	case v.Error != nil && v.Error.Code == "caller_gone":
 		return "its caller left after " + after
@@ -40,10 +41,18 @@ func answer(v receipt.View) string {
 		return "answered in time"
 	case v.Family == string(strategies.Unbounded):
 		return "waited " + after + ": it has no bound"
-	case late > max(tolerance, millis(timeout)/4):
+	case late > max(tolerance, timeout/4) && *v.Answered >= delay: // nothing has cut the work short
 		return "waited " + after + ": the bound did not bind"
+	case late < 0.05:
+		return "answered on time"
 	}
-	return "answered " + spell(max(0, late)) + " late"
+	return "answered " + spell(late) + " late"
+}
+
+// parsed is a duration of a receipt, in milliseconds.
+func parsed(text string) float64 {
+	d, _ := time.ParseDuration(text) // as a Duration writes it
+	return millis(d)
 }
 
 // behind says what was left behind.
@@ -57,14 +66,11 @@ func behind(v receipt.View, op Op) (what []string) {
 	if v.OutlivedDials > 0 {
 		what = append(what, "a dial outlived it")
 	}
-	closed := count(v.Connections.Closed, "connection")
-	switch {
-	case len(what) == 0 && v.Connections.Closed > 0:
-		what = append(what, "nothing was left behind but "+closed+" closed")
-	case len(what) == 0:
+	if len(what) == 0 {
 		what = append(what, "nothing was left behind")
-	case v.Connections.Closed > 0:
-		what = append(what, closed+" closed")
+	}
+	if n := v.Connections.Closed; n > 0 {
+		what = append(what, "it cost "+count(n, "connection"))
 	}
 	if op.Dials && !op.Seen && *v.Status != receipt.Completed {
 		what = append(what, "nobody sees when the backend stopped")
@@ -110,8 +116,10 @@ func spell(ms float64) string {
 		return fmt.Sprintf("%.1f ms", ms)
 	case ms < 999.5:
 		return fmt.Sprintf("%.0f ms", ms)
+	case ms < 120_000:
+		return fmt.Sprintf("%.1f s", ms/1000)
 	}
-	return fmt.Sprintf("%.1f s", ms/1000)
+	return (time.Duration(math.Round(ms/1000)) * time.Second).String()
 }
 
 // count is n things.

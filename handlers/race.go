@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
@@ -36,26 +35,14 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel = context.WithTimeoutCause(ctx, l.Longest()+lateness, errLongest)
 	defer cancel()
 
-	messages := make(chan []byte)
 	if s.send(message("start", l.begin(r, p, times))) != nil {
 		return
 	}
+	messages := make(chan []byte)
 	go l.lanes(ctx, p, times, messages)
-	alive := time.NewTicker(heartbeat)
-	defer alive.Stop()
-	for next, more := []byte(nil), true; more; {
-		select {
-		case next, more = <-messages:
-		case <-alive.C:
-			next = beat
-		case <-ctx.Done():
-			more = false
-		}
-		if more && s.send(next) != nil {
-			return
-		}
+	if s.relay(ctx, messages) == nil {
+		_ = s.send(message("done", struct{}{})) // fails only when the caller has left
 	}
-	_ = s.send(message("done", struct{}{})) // fails only when the caller has left
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {

@@ -39,8 +39,26 @@ func (s *stream) send(message []byte) error {
 	return s.to.Flush()
 }
 
-// beat is a comment, which shows that the stream is alive.
-var beat = []byte(":\n\n")
+// relay sends messages until there are no more or ctx is done, and a comment
+// now and then, so that nobody takes the stream for dead.
+func (s *stream) relay(ctx context.Context, messages <-chan []byte) (err error) {
+	alive := time.NewTicker(heartbeat)
+	defer alive.Stop()
+	for err == nil {
+		select {
+		case next, more := <-messages:
+			if !more {
+				return nil
+			}
+			err = s.send(next)
+		case <-alive.C:
+			err = s.send([]byte(":\n\n"))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return err
+}
 
 // message is an event with its data.
 func message(event string, data any) []byte {

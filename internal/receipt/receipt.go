@@ -73,7 +73,6 @@ type Receipt struct {
 	unseen   bool          // a backend could not be watched after all
 	settled  bool          // no more waiting for a backend that has not begun
 	complete bool
-	done     chan struct{} // closed when complete; nil until somebody waits
 	changed  chan struct{} // closed at the next change; nil until somebody watches
 }
 
@@ -124,7 +123,7 @@ func (r *Receipt) BackendBegan() {
 	r.began++
 	r.working++
 	if r.complete {
-		r.complete, r.done = false, nil
+		r.complete = false
 		r.ledger.reopened(r)
 	}
 }
@@ -159,10 +158,7 @@ const settleTime = 25 * time.Millisecond
 // settle completes the receipt if nothing is left to wait for. It is called
 // after each change.
 func (r *Receipt) settle() {
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
-	}
+	r.tell()
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
@@ -177,44 +173,4 @@ func (r *Receipt) settle() {
 	}
 	r.complete = true
 	r.ledger.completed(r)
-	if r.done != nil {
-		close(r.done)
-	}
-}
-
-// Wait returns when the receipt is complete or ctx is done.
-func (r *Receipt) Wait(ctx context.Context) {
-	r.mu.Lock()
-	if r.complete {
-		r.mu.Unlock()
-		return
-	}
-	if r.done == nil {
-		r.done = make(chan struct{})
-	}
-	done := r.done
-	r.mu.Unlock()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
-// Changed returns a channel that is closed when more is known of the run: it
-// was answered, an op or a backend ended, or it is complete. Ask for it before
-// a View, and no change is missed. A complete receipt may never change again.
-func (r *Receipt) Changed() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.changed == nil {
-		r.changed = make(chan struct{})
-	}
-	return r.changed
-}
-
-// HasAnswer tells whether the caller has its answer.
-func (r *Receipt) HasAnswer() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.status != ""
 }
