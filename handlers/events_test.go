@@ -182,6 +182,19 @@ func TestSlowListener(t *testing.T) {
 	})
 }
 
+// One who reads on too late is told the messages that waited for it, and then
+// its stream ends: it comes again and has the history.
+func TestListenerReadsOn(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		c := newCaller(2)
+		c.pause = 8 * time.Second // from the third event on, at 2 s
+		lab.Routes().ServeHTTP(c, request(t.Context(), http.MethodGet, "/events"))
+		if d, n := time.Since(c.asked), len(c.got()); d != 10*time.Second || n != 7 { // 0 s, 1 s, 2 s, and the four that waited
+			t.Errorf("ended after %v with %d events, want 10s with 7", d, n)
+		}
+	})
+}
+
 // No more than a thousand listen; when one leaves there is room again.
 func TestTooManyListeners(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {

@@ -35,7 +35,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel = context.WithTimeoutCause(ctx, l.Longest()+lateness, errLongest)
 	defer cancel()
 
-	if s.send(message("start", l.begin(r, p, times))) != nil {
+	if s.send(message("start", l.startOf(r, p, times))) != nil {
 		return
 	}
 	messages := make(chan []byte)

@@ -59,7 +59,7 @@ func raceRunOf(v receipt.View, n int, op Op) raceRun {
 	return run
 }
 
-func (l *Lab) begin(r *http.Request, p params, times int) raceStart {
+func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 	start := raceStart{
 		Op: p.op.Name, Delay: millis(p.delay), Timeout: millis(p.timeout), Ctx: p.ctx,
 		Network: l.between(p), Times: times,

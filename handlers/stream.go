@@ -20,19 +20,17 @@ type stream struct {
 	to *http.ResponseController
 }
 
-// newStream begins one. The server's timeouts are those of an answer: a stream
-// has one for each message instead.
+// newStream begins one.
 func newStream(w http.ResponseWriter) *stream {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events until it has many
-	s := &stream{w, http.NewResponseController(w)}
-	_ = s.to.SetReadDeadline(time.Time{}) // where there is none, there is nothing to lift
-	return s
+	return &stream{w, http.NewResponseController(w)}
 }
 
-// send sends a message. Its error means that the caller has left, or reads no more.
+// send sends a message, each with its own timeout in the place of the server's
+// for an answer. Its error means that the caller has left, or reads no more.
 func (s *stream) send(message []byte) error {
-	_ = s.to.SetWriteDeadline(time.Now().Add(writeTimeout)) // as above
+	_ = s.to.SetWriteDeadline(time.Now().Add(writeTimeout)) // what has no deadline needs none
 	if _, err := s.w.Write(message); err != nil {
 		return err
 	}

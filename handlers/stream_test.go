@@ -24,7 +24,8 @@ type event struct {
 type caller struct {
 	asked  time.Time
 	header http.Header
-	reads  int // so many messages, and no more
+	reads  int           // so many messages, and then none
+	pause  time.Duration // until it reads on, 0 for never
 
 	mu       sync.Mutex
 	status   int
@@ -50,9 +51,13 @@ func (c *caller) SetWriteDeadline(t time.Time) error {
 
 // Write takes a message, which comes whole.
 func (c *caller) Write(message []byte) (int, error) {
-	if c.reads--; c.reads < 0 {
-		time.Sleep(time.Until(c.deadline)) // as a socket whose buffer is full
-		return 0, os.ErrDeadlineExceeded
+	if c.reads--; c.reads < 0 { // as a socket whose buffer is full
+		if c.pause == 0 || c.pause > time.Until(c.deadline) {
+			time.Sleep(time.Until(c.deadline))
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(c.pause)
+		c.reads = everything
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
