@@ -27,7 +27,7 @@ func TestHead(t *testing.T) {
 	defer server.Close()
 	for path, status := range map[string]int{
 		"/": 200, "/baseline?delay=0": 200, "/context-cancel?op=fails": 502, "/baseline?delay=x": 400, "/nope": 404,
-		"/compare?delay=0": 200, "/receipts": 200, "/receipts/lab-0": 404, "/backends": 200, "/healthz": 200, "/readyz": 200,
+		"/compare?delay=0": 200, "/receipts": 200, "/receipts/lab-0": 404, "/race?times=0": 400, "/backends": 200, "/healthz": 200, "/readyz": 200,
 	} {
 		got, body := overTheWire(t, server, http.MethodHead, path)
 		want, _ := overTheWire(t, server, http.MethodGet, path)

@@ -23,11 +23,13 @@ type Lab struct {
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
 	Backends   func(ctx context.Context) []Backend // asks each backend how it is
+	Working    func() []Backend                    // what each is working on, as far as it is seen without asking it
 	Network    Network                             // nil: nothing lies between
 	Kernel     Kernel                              // nil: it doesn\'t show its sockets
 	Token      string                              // lets others than this machine change the network; "" lets nobody
 	Machine    machine.Machine                     // that this runs on
 	Started    time.Time
+	Stopping   context.Context // ends the streams of events when it is done; nil never is
 	Log        *slog.Logger
 }
 
@@ -99,6 +101,8 @@ func (l *Lab) Routes() http.Handler {
 		r.Get("/"+s.Name, l.run(s))
 	}
 	r.Get("/compare", l.compare)
+	r.Get("/race", l.race)
+	r.Get("/events", newGauges(l).serve)
 	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/lab", l.facts)

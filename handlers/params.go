@@ -44,11 +44,18 @@ type params struct {
 
 // parse reads the query of a run. Its errors are sentences for the caller.
 func (l *Lab) parse(raw string) (p params, err error) {
-	q, err := query(raw, "op", "delay", "timeout", "ctx", "work", "backend", "target",
-		connectTimeout, tlsTimeout, headerTimeout, readTimeout)
+	q, err := query(raw, ofARun...)
 	if err != nil {
 		return p, err
 	}
+	return l.params(q)
+}
+
+// ofARun are the parameters of a run.
+var ofARun = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target",
+	connectTimeout, tlsTimeout, headerTimeout, readTimeout}
+
+func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p.op, err = l.op(q); err != nil {
 		return p, err
 	}

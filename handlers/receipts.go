@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"gotimeout/internal/receipt"
 
@@ -55,14 +56,19 @@ func (l *Lab) noReceipt(w http.ResponseWriter, r *http.Request, id string) {
 		"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts", id, l.Ledger.Size()))
 }
 
-// oneReceipt serves a receipt as it stands, or with wait= once it is complete.
+// oneReceipt serves a receipt as it stands, or with wait= once it is complete:
+// to a browser as a page, unless format=json asks for more.
 func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.RawQuery, "wait")
+	q, err := query(r.URL.RawQuery, "wait", "format")
 	if err != nil {
 		badParameter(w, r, err)
 		return
 	}
 	wait, err := duration(q, "wait", 0, l.Longest())
+	format := formatFor(r)
+	if _, given := q["format"]; given && err == nil {
+		format, err = choice(q, "format", "", []string{"html", "json"})
+	}
 	if err != nil {
 		badParameter(w, r, err)
 		return
@@ -75,7 +81,20 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	rc.Wait(ctx)
+	if format == "html" {
+		l.writeReceiptPage(w, l.resolved(rc))
+		return
+	}
 	writeJSON(w, r, http.StatusOK, l.resolved(rc))
+}
+
+// formatFor is html for who would rather read a page.
+func formatFor(r *http.Request) string {
+	accept := r.Header.Get("Accept")
+	if strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json") {
+		return "html"
+	}
+	return "json"
 }
 
 // resolved is a receipt with the ends of its connections as they turned out.

@@ -106,9 +106,10 @@ func TestBadReceiptParameters(t *testing.T) {
 		"/receipts?after=":                     "after is empty: give it a value or leave it out",
 		"/receipts?after=lab-1&limit=51":       "limit=51" + limits,
 		"/receipts?limit=%zz":                  `the query is malformed (invalid URL escape "%zz"): write name=value&name=value`,
-		"/receipts/lab-1?limit=1":              `there is no parameter "limit": use wait`,
+		"/receipts/lab-1?limit=1":              `there is no parameter "limit": use wait or format`,
 		"/receipts/lab-1?wait=1s&wait=1s":      "wait" + once,
 		"/receipts/lab-1?wait=long":            "wait=long is no duration: write 250ms, 1.5s or plain seconds",
+		"/receipts/lab-1?format=text":          "format=text is not known: use html or json",
 		"/receipts/lab-1?wait=-1":              "wait=-1 is negative: use 0 to 46h0m0s",
 		"/receipts/lab-1?wait=46h1s":           "wait=46h1s is over this lab's cap: use at most 46h0m0s",
 	} {

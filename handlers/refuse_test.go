@@ -27,7 +27,7 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 
 func TestNotFound(t *testing.T) {
 	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
-		"and there are /compare, /receipts, /lab, /backends, /sockets, /network, /healthz, /readyz and /"
+		"and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
 		"/%3Cscript%3E":                "/<script>", // in JSON, which nothing sniffs
@@ -45,7 +45,7 @@ func TestNotFound(t *testing.T) {
 }
 
 func TestWrongMethod(t *testing.T) {
-	for _, path := range []string{"/", "/baseline", "/compare", "/receipts", "/receipts/lab-1", "/lab", "/backends", "/healthz", "/readyz"} {
+	for _, path := range []string{"/", "/baseline", "/compare", "/race", "/receipts", "/receipts/lab-1", "/events", "/lab", "/backends", "/healthz", "/readyz"} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "BREW"} {
 			w := serve(newLab(roomy), request(t.Context(), method, path))
 			checkStatus(t, w, http.StatusMethodNotAllowed)

@@ -16,13 +16,7 @@ import (
 	"gotimeout/internal/network"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
-
-	"github.com/go-sql-driver/mysql"
 )
-
-// lookEvery is the resolution with which the end of a query in a real database
-// is seen.
-const lookEvery = 10 * time.Millisecond
 
 // bench is what the lab's runs are made on: the ops and their backends.
 type bench struct {
@@ -32,6 +26,7 @@ type bench struct {
 	targets *backends.Targets
 	db      *slowops.MySQL
 	list    *backends.ProcessList // nil with the embedded database
+	queried underWay              // on a real one
 	closes  []func()
 }
 
@@ -176,52 +171,6 @@ func (b *bench) openDB(s settings) error {
 		return nil
 	}
 	return b.look(p, cfg)
-}
-
-// look watches a real database's process list, past the network: what is seen
-// late there would be counted as waste.
-func (b *bench) look(p *part, cfg *mysql.Config) (err error) {
-	via := ""
-	if b.network != nil {
-		if via, err = b.network.Direct(cfg.Net, cfg.Addr); err != nil {
-			return err
-		}
-	}
-	op := slowops.NewMySQL(cfg, 1) // of its own, so that no run waits for it, and it for none
-	op.Via = via
-	looks, err := op.DB()
-	if err != nil {
-		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
-	}
-	b.list = backends.NewProcessList(looks, lookEvery)
-	p.do = b.watched(b.db.Do)
-	b.closes = append(b.closes, func() { b.list.Close(); looks.Close() })
-	return nil
-}
-
-// watched reports the backend's end of calls on a real database: with the
-// answer, or when the query has left the process list. A query that was never
-// sent has no backend.
-func (b *bench) watched(do func(context.Context, slowops.Call) error) func(context.Context, slowops.Call) error {
-	return func(ctx context.Context, c slowops.Call) error {
-		err := do(ctx, c)
-		if errors.Is(err, slowops.ErrNotSent) {
-			return err
-		}
-		b.tell(c.Run, (*receipt.Receipt).BackendBegan)
-		if err == nil {
-			b.tell(c.Run, (*receipt.Receipt).BackendEnded)
-			return nil
-		}
-		b.list.Watch(c.Run, func(known bool) {
-			if known {
-				b.tell(c.Run, (*receipt.Receipt).BackendEnded)
-			} else {
-				b.tell(c.Run, (*receipt.Receipt).BackendLost)
-			}
-		})
-		return err
-	}
 }
 
 // close closes what was opened, the last first, and with it ends all work.

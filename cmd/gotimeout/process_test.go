@@ -55,7 +55,7 @@ type running struct {
 
 // process starts the program in a process with nothing but env, and returns
 // when it serves.
-func process(t *testing.T, args []string, env ...string) running {
+func process(t testing.TB, args []string, env ...string) running {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(env, asProgram+"=1")
@@ -64,7 +64,7 @@ func process(t *testing.T, args []string, env ...string) running {
 }
 
 // serving starts a command and returns when it serves.
-func serving(t *testing.T, cmd *exec.Cmd) running {
+func serving(t testing.TB, cmd *exec.Cmd) running {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

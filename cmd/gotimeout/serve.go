@@ -66,8 +66,8 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	lab := &handlers.Lab{
 		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
-		Backends: bench.health, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
-		Machine: machine.This(), Started: time.Now(), Log: log,
+		Backends: bench.health, Working: bench.working, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
+		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
 	}
 	if network != nil {
 		if err := begin(ctx, network, settings, log); ctx.Err() != nil {

@@ -52,6 +52,17 @@ func (p *ProcessList) Watch(run string, ended func(known bool)) {
 	}
 }
 
+// Watched returns the runs that are watched: their queries have not ended, as far as the last look has shown.
+func (p *ProcessList) Watched() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	runs := make([]string, len(p.watched))
+	for i, w := range p.watched {
+		runs[i] = w.run
+	}
+	return runs
+}
+
 // add reports false once the list is closed.
 func (p *ProcessList) add(w watch) bool {
 	p.mu.Lock()

@@ -73,7 +73,7 @@ type Receipt struct {
 	unseen   bool          // a backend could not be watched after all
 	settled  bool          // no more waiting for a backend that has not begun
 	complete bool
-	done     chan struct{} // closed when complete; nil until somebody waits
+	changed  chan struct{} // closed at the next change; nil until somebody watches
 }
 
 // Start starts the run's clock again: what came before was preparation.
@@ -123,7 +123,7 @@ func (r *Receipt) BackendBegan() {
 	r.began++
 	r.working++
 	if r.complete {
-		r.complete, r.done = false, nil
+		r.complete = false
 		r.ledger.reopened(r)
 	}
 }
@@ -155,8 +155,10 @@ func (r *Receipt) ConnKept()   { r.kept.Add(1) }
 // has given up: what a request needs that is on its way over loopback.
 const settleTime = 25 * time.Millisecond
 
-// settle completes the receipt if nothing is left to wait for.
+// settle completes the receipt if nothing is left to wait for. It is called
+// after each change.
 func (r *Receipt) settle() {
+	r.tell()
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
@@ -171,25 +173,4 @@ func (r *Receipt) settle() {
 	}
 	r.complete = true
 	r.ledger.completed(r)
-	if r.done != nil {
-		close(r.done)
-	}
-}
-
-// Wait returns when the receipt is complete or ctx is done.
-func (r *Receipt) Wait(ctx context.Context) {
-	r.mu.Lock()
-	if r.complete {
-		r.mu.Unlock()
-		return
-	}
-	if r.done == nil {
-		r.done = make(chan struct{})
-	}
-	done := r.done
-	r.mu.Unlock()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/internal/receipt"
+)
+
+// events reads a stream of events: each, with its data.
+type events struct {
+	*http.Response
+	lines *bufio.Scanner
+}
+
+func (p program) listen(t *testing.T, path string) events {
+	t.Helper()
+	resp, err := http.Get(p.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s", path, resp.Status)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	return events{resp, lines}
+}
+
+// next returns the next event, and "" when the stream has ended as it should.
+func (e events) next(t *testing.T, data any) (name string) {
+	t.Helper()
+	for e.lines.Scan() {
+		field, value, _ := strings.Cut(e.lines.Text(), ": ")
+		switch field {
+		case "event":
+			name = value
+		case "data":
+			if err := json.Unmarshal([]byte(value), data); err != nil {
+				t.Fatalf("%v in %s", err, value)
+			}
+			return name
+		}
+	}
+	if err := e.lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ""
+}
+
+// A race tells of every strategy, and in the end what the receipts say.
+func TestRaceOverALab(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	type run struct {
+		receipt.View
+		Receipt string
+		Left    string
+	}
+	e := p.listen(t, "/race?op=all&delay=2s&timeout=500ms&times=2")
+	first, last := map[string]run{}, map[string]run{}
+	var names []struct{ Name string }
+	for {
+		var got struct {
+			Strategies []struct{ Name string }
+			N          int
+			run
+		}
+		name := e.next(t, &got)
+		if name == "start" {
+			names = got.Strategies
+			continue
+		} else if name == "done" {
+			break
+		} else if name != "run" {
+			t.Fatalf("%q: %+v", name, got)
+		}
+		key := fmt.Sprint(got.Name, " ", got.N)
+		if _, told := first[key]; !told {
+			first[key] = got.run
+		}
+		last[key] = got.run
+	}
+	if name := e.next(t, new(any)); name != "" {
+		t.Errorf("%q after done", name)
+	}
+	if len(last) != 2*len(names) || len(names) != 6 {
+		t.Fatalf("%d runs of %d strategies", len(last), len(names))
+	}
+	for key, got := range last {
+		var want receipt.View
+		p.get(t, "/receipts/"+got.Receipt, &want)
+		if !got.Complete || !want.Complete || describe(got.View) != describe(want) {
+			t.Errorf("%s: %s, the receipt: %s", key, describe(got.View), describe(want))
+		}
+		abandoned := strings.HasPrefix(key, "goroutine-abandon")
+		if abandoned != strings.Contains(got.Left, "its 3 goroutines and their connections stayed for") || abandoned && first[key].Ended != nil {
+			t.Errorf("%s: %q, first %s", key, got.Left, describe(first[key].View))
+		}
+	}
+}
+
+type now struct {
+	Abandoned int
+	Backends  []struct {
+		Name        string
+		Connections *int
+		ForNobody   *int `json:"for_nobody"`
+	}
+	Receipts []receipt.View
+}
+
+// forNobody describes what each backend does for nobody.
+func (n now) forNobody() string {
+	var words []string
+	for _, b := range n.Backends {
+		word := "?"
+		if b.ForNobody != nil {
+			word = fmt.Sprint(*b.ForNobody)
+		}
+		words = append(words, b.Name+"="+word)
+	}
+	return strings.Join(words, " ")
+}
+
+// The gauges show what backends do for nobody, and that it ends: of a real
+// database, whose own list of processes says so, as well.
+func TestGauges(t *testing.T) {
+	t.Parallel()
+	for name, real := range map[string]bool{"embedded": false, "real": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var args []string
+			busy, idle := "http=1 cache=1 db=2", "http=0 cache=0 db=0"
+			if real {
+				db, err := backends.StartDB(backends.Options{MaxDelay: time.Minute})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = db.Close() })
+				args = []string{"--http-url=http://" + closedPort(t), "--db-dsn=lab@tcp(" + db.Addr + ")/lab"}
+				busy, idle = "http=? cache=1 db=2", "http=? cache=0 db=0"
+			}
+			p := start(t, args...)
+			e := p.listen(t, "/events")
+			for _, path := range []string{"/goroutine-abandon?op=http", "/goroutine-abandon?op=cache", "/goroutine-abandon?op=db", "/context-cancel?op=db"} {
+				go func() { _, _ = p.fetch(path+"&delay=4s&timeout=500ms", new(any)) }()
+			}
+			for _, want := range []string{busy, idle} {
+				var got now
+				var seen []string
+				for end := time.Now().Add(20 * time.Second); got.forNobody() != want; seen = append(seen, got.forNobody()) {
+					if got = (now{}); e.next(t, &got) != "now" || time.Now().After(end) {
+						t.Fatalf("never %s, but %q, with %+v", want, seen, got.Receipts)
+					}
+				}
+				if len(got.Receipts) != 4 {
+					t.Errorf("%d receipts", len(got.Receipts))
+				}
+			}
+		})
+	}
+}
+
+// A signal ends the streams at once, though the runs of a race have long to go.
+func TestStopsWithOpenStreams(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	gauges := p.listen(t, "/events")
+	race := p.listen(t, "/race?delay=10s&ctx=deaf")
+	gauges.next(t, new(any))
+	race.next(t, new(any))
+	p.await(t, "in flight", func(c receipt.Counts) bool { return c.InFlight == 6 })
+	asked := time.Now()
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.log)
+	}
+	if d := time.Since(asked); d > 4*time.Second {
+		t.Errorf("it took %v to stop", d)
+	} else {
+		t.Logf("it took %v to stop", d)
+	}
+	for name := "-"; name != ""; {
+		name = gauges.next(t, new(any))
+	}
+	if name := race.next(t, new(any)); name != "done" {
+		t.Errorf("the race ended with %q", name)
+	}
+}

@@ -1,0 +1,258 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/handlers"
+)
+
+type now struct {
+	At       int64
+	InFlight int `json:"in_flight"`
+	Backends []struct {
+		Name        string
+		Connections *int
+		TimeWait    *int `json:"time_wait"`
+		ForNobody   *int `json:"for_nobody"`
+	}
+	Receipts []struct{ ID string }
+	History  []now
+}
+
+// listen lets a caller listen for a while, in the background.
+func listen(t *testing.T, routes http.Handler, reads int, d time.Duration) *caller {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	c := newCaller(reads)
+	go func() {
+		defer cancel()
+		routes.ServeHTTP(c, request(ctx, http.MethodGet, "/events"))
+	}()
+	synctest.Wait()
+	return c
+}
+
+// watched is a lab whose looks at the backends are counted.
+func watched(lab *handlers.Lab) *atomic.Int32 {
+	var looks atomic.Int32
+	lab.Working = func() []handlers.Backend {
+		looks.Add(1)
+		return twoBackends(nil)(context.Background())
+	}
+	return &looks
+}
+
+// The first moment comes at once, and then one a second, to all the same, for
+// one look.
+func TestEvents(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		looks := watched(lab)
+		routes := lab.Routes()
+		one := listen(t, routes, everything, 3500*time.Millisecond)
+		other := listen(t, routes, everything, 2500*time.Millisecond)
+		time.Sleep(10 * time.Second)
+		if n := looks.Load(); n != 4 {
+			t.Errorf("%d looks, want 4 and none when nobody listens", n)
+		}
+		first, second := one.got(), other.got()
+		if len(first) != 4 || len(second) != 3 || first[0].data != second[0].data || first[1] != second[1] || first[2] != second[2] {
+			t.Fatalf("%+v\n%+v", first, second)
+		}
+		for i, e := range first {
+			if m := data[now](t, e); e.at != time.Duration(i)*time.Second || e.name != "now" || m.At != one.asked.Add(e.at).UnixMilli() || (m.History != nil) != (i == 0) {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
+
+// A moment is of what goes on, and of what goes on for nobody.
+func TestMoment(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Kernel = fakeKernel{}
+		looks := watched(lab)
+		routes := lab.Routes()
+		routes.ServeHTTP(httptest.NewRecorder(), request(t.Context(), http.MethodGet, "/goroutine-abandon?delay=5h&timeout=1h")) // lab-1, on which http works
+		go routes.ServeHTTP(httptest.NewRecorder(), request(t.Context(), http.MethodGet, "/baseline?op=db&work=cpu&delay=2h"))
+		time.Sleep(hour)
+		c := listen(t, routes, everything, time.Millisecond)
+		number := regexp.MustCompile(`"goroutines":\d+`)
+		text := number.ReplaceAllString(c.got()[0].data, `"goroutines":0`)
+		golden(t, "moment.json", []byte(strings.ReplaceAll(text, `,"`, ",\n\"")+"\n"))
+		if looks.Load() != 1 {
+			t.Errorf("%d looks", looks.Load())
+		}
+
+		lab.Kernel = fakeKernel{errors.New("no sock_diag here")}
+		time.Sleep(hour)
+		c = listen(t, routes, everything, time.Millisecond)
+		if b := data[now](t, c.got()[0]).Backends[0]; b.Connections != nil || b.TimeWait != nil || *b.ForNobody != 1 {
+			t.Errorf("%+v", b)
+		}
+		time.Sleep(2 * hour) // the jobs are still in the list, which no receipt of theirs is open for
+		c = listen(t, routes, everything, time.Millisecond)
+		if got := len(data[now](t, c.got()[0]).History); got != 0 {
+			t.Errorf("a history of %d, from hours ago", got)
+		}
+	})
+}
+
+// Of a job whose caller still waits nobody says that it is for nobody.
+func TestForSomebody(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		watched(lab)
+		routes := lab.Routes()
+		go routes.ServeHTTP(httptest.NewRecorder(), request(t.Context(), http.MethodGet, "/baseline?delay=1h"))
+		synctest.Wait()
+		m := data[now](t, listen(t, routes, everything, time.Millisecond).got()[0])
+		if n := m.Backends[0].ForNobody; n == nil || *n != 0 || m.Backends[1].ForNobody != nil || m.InFlight != 1 {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// Who comes later is told of the last minute, without the receipts of then.
+func TestHistory(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		get(t, lab, "/baseline?delay=0")
+		routes := lab.Routes()
+		for _, of := range []struct {
+			listen time.Duration
+			want   int
+		}{
+			{10500 * time.Millisecond, 0},
+			{90200 * time.Millisecond, 10}, // half a second later: its first moment is the last one's
+			{time.Millisecond, 60},
+		} {
+			c := listen(t, routes, everything, of.listen)
+			time.Sleep(of.listen)
+			first := data[now](t, c.got()[0])
+			if len(first.History) != of.want || len(first.Receipts) != 1 {
+				t.Errorf("%d moments and %d receipts, want %d and 1", len(first.History), len(first.Receipts), of.want)
+			}
+			last := int64(0)
+			for _, m := range append(first.History, first) {
+				if m.At <= last || m.At < first.At-60_000 || m.Receipts == nil || m.Backends == nil {
+					t.Errorf("%+v after %d", m, last)
+				}
+				last = m.At
+			}
+		}
+	})
+}
+
+// A listener who doesn't read is dropped, and the others don't notice.
+func TestSlowListener(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		routes := lab.Routes()
+		slow := newCaller(2)
+		gone := make(chan time.Duration, 1)
+		go func() {
+			routes.ServeHTTP(slow, request(t.Context(), http.MethodGet, "/events"))
+			gone <- time.Since(slow.asked)
+		}()
+		other := listen(t, routes, everything, 59500*time.Millisecond)
+		if d := <-gone; d != 12*time.Second { // the third write, at 2 s, and the time it has
+			t.Errorf("dropped after %v, want 12s", d)
+		}
+		time.Sleep(time.Minute)
+		events := other.got()
+		n := 0
+		for _, e := range events {
+			if e.name == "now" {
+				if e.at != time.Duration(n)*time.Second {
+					t.Errorf("event %d at %v", n, e.at)
+				}
+				n++
+			}
+		}
+		if n != 60 {
+			t.Errorf("%d events in a minute", n)
+		}
+	})
+}
+
+// One who reads on too late is told the messages that waited for it, and then
+// its stream ends: it comes again and has the history.
+func TestListenerReadsOn(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		c := newCaller(2)
+		c.pause = 8 * time.Second // from the third event on, at 2 s
+		lab.Routes().ServeHTTP(c, request(t.Context(), http.MethodGet, "/events"))
+		if d, n := time.Since(c.asked), len(c.got()); d != 10*time.Second || n != 7 { // 0 s, 1 s, 2 s, and the four that waited
+			t.Errorf("ended after %v with %d events, want 10s with 7", d, n)
+		}
+	})
+}
+
+// No more than a thousand listen; when one leaves there is room again.
+func TestTooManyListeners(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		looks := watched(lab)
+		routes := lab.Routes()
+		listen(t, routes, everything, 1500*time.Millisecond)
+		for range 999 {
+			listen(t, routes, everything, 5*time.Second)
+		}
+		refused := func() *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			routes.ServeHTTP(w, request(ctx, http.MethodGet, "/events"))
+			return w
+		}
+		w := refused()
+		checkStatus(t, w, http.StatusServiceUnavailable)
+		checkRefused(t, w, "too_many_listeners", "1000 listen to this lab already, which is all that it allows: try again later")
+		if w.Header().Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if n := looks.Load(); n != 3 {
+			t.Errorf("%d looks for a thousand in two seconds, want 3", n)
+		}
+		checkStatus(t, refused(), http.StatusOK)
+		time.Sleep(5 * time.Second)
+	})
+}
+
+// Over a socket a stream outlives the timeouts that the server has for answers,
+// and the first message says when to come back.
+func TestEventsOverTheWire(t *testing.T) {
+	server := httptest.NewUnstartedServer(newLab(roomy).Routes())
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	server.Start()
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	buf, text := make([]byte, 1<<14), ""
+	for strings.Count(text, "event: now\n") < 3 {
+		n, err := resp.Body.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after\n%s", err, text)
+		}
+		text += string(buf[:n])
+	}
+	if !strings.HasPrefix(text, "retry: 2000\nevent: now\ndata: {") || strings.Count(text, "\n\n") != 3 {
+		t.Errorf("\n%s", text)
+	}
+	for line := range strings.Lines(text) {
+		if d, ok := strings.CutPrefix(line, "data: "); ok && !json.Valid([]byte(d)) {
+			t.Errorf("no JSON: %s", d)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

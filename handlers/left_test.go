@@ -1,0 +1,130 @@
+package handlers_test
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+// What a lane says of each kind of run.
+func TestLeft(t *testing.T) {
+	const (
+		cost     = "; it cost a connection"
+		nothing  = "; nothing was left behind"
+		anHour   = "delay=2h&timeout=1h"
+		deafHour = anHour + "&ctx=deaf"
+	)
+	for name, tc := range map[string]struct{ path, want string }{
+		"in time":            {"/context-cancel?delay=1ms", "answered in time" + nothing + cost},
+		"no bound":           {"/baseline?delay=2s&timeout=1s", "waited 2.0 s: it has no bound" + nothing + cost},
+		"bound":              {"/context-cancel?" + anHour, "answered on time" + nothing + cost},
+		"no bound for it":    {"/context-cancel?" + deafHour, "waited 2h0m0s: the bound did not bind" + nothing + cost},
+		"timed out late":     {"/timer-panic?delay=1.5s&timeout=1s&ctx=deaf", "waited 1.5 s: the bound did not bind" + nothing + cost},
+		"a bit late":         {"/context-cancel?delay=1020ms&timeout=1s&ctx=deaf", "answered 20 ms late" + nothing + cost},
+		"hardly late":        {"/errgroup?delay=1000.4ms&timeout=1s&ctx=deaf", "answered 0.4 ms late" + nothing + cost},
+		"abandoned":          {"/goroutine-abandon?delay=5s&op=db", "answered on time; its goroutine and connection stayed for 4.0 s more; the database worked on for 4.0 s, for nobody" + cost},
+		"abandoned, briefly": {"/goroutine-abandon?delay=1005ms", "answered on time; its goroutine and connection stayed for 5.0 ms more" + cost},
+		"abandoned, three":   {"/goroutine-abandon?op=all&delay=1.1s", "answered on time; its 3 goroutines and their connections stayed for 100 ms more; a backend worked on for 100 ms, for nobody; it cost 3 connections"},
+		"deaf backend":       {"/context-cancel?backend=deaf&" + anHour, "answered on time; the HTTP server worked on for 1h0m0s, for nobody" + cost},
+		"computing":          {"/goroutine-abandon?op=db&work=cpu&delay=150s", "answered on time; its goroutine and connection stayed for 2m29s more; the database computed on for 2m29s, for nobody" + cost},
+		"unseen":             {"/context-cancel?op=unseen&" + anHour, "answered on time" + nothing + "; nobody sees when the backend stopped"},
+		"unseen, completed":  {"/context-cancel?op=unseen&delay=0", "answered in time" + nothing},
+		"no connection":      {"/goroutine-abandon?op=cpu&" + anHour, "answered on time; its goroutine stayed for 1h0m0s more"},
+		"failed":             {"/errgroup?op=fails", "failed after 0.0 ms" + nothing},
+		"a phase":            {"/io-timeout?op=phase&connect_timeout=30ms", "answered after 30 ms by its connect_timeout; a dial outlived it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lab *handlers.Lab) {
+				lab.Ops = append(lab.Ops, moreOps()...)
+				if got := sentence(t.Context(), t, lab, tc.path); got != tc.want {
+					t.Errorf("%s\n%q, want\n%q", tc.path, got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestLeftCallerGone(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		want := "its caller left after 60.0 s; its goroutine and connection stayed for 1h59m0s more; the HTTP server worked on for 1h59m0s, for nobody; it cost a connection"
+		if got := sentence(ctx, t, lab, "/goroutine-abandon?delay=2h&timeout=1h"); got != want {
+			t.Errorf("%q, want\n%q", got, want)
+		}
+	})
+}
+
+// moreOps are ops of which less is known, or more.
+func moreOps() []handlers.Op {
+	waits := func(ctx context.Context, c handlers.Call) error {
+		select {
+		case <-time.After(c.Delay):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	part := func(do func(context.Context, handlers.Call) error) []func(handlers.Call) strategies.Op {
+		return parts(func(c handlers.Call) strategies.Op { return func(ctx context.Context) error { return do(ctx, c) } })
+	}
+	return []handlers.Op{
+		{Name: "unseen", Dials: true, Parts: part(waits)},
+		{Name: "cpu", Parts: part(func(_ context.Context, c handlers.Call) error {
+			return waits(context.Background(), c)
+		})},
+		{Name: "phase", Parts: part(func(_ context.Context, c handlers.Call) error {
+			time.Sleep(c.ConnectTimeout)
+			c.Outlived("a dialer with a timeout")
+			return codedError{"connect_timeout", true}
+		})},
+	}
+}
+
+// sentence runs a path and returns what its complete receipt's page says.
+func sentence(ctx context.Context, t *testing.T, lab *handlers.Lab, path string) string {
+	t.Helper()
+	serve(lab, request(ctx, http.MethodGet, path))
+	settle(t, lab)
+	r := request(t.Context(), http.MethodGet, "/receipts/lab-1")
+	r.Header.Set("Accept", "text/html")
+	page := serve(lab, r).Body.String()
+	_, after, _ := strings.Cut(page, "</b>: ")
+	text, _, found := strings.Cut(after, ".</p>")
+	if !found {
+		t.Fatalf("no sentence in\n%s", page)
+	}
+	return text
+}
+
+// What a backend needs to notice that its client has left is no waste, within
+// the machine's noise.
+func TestLeftWithinNoise(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		for _, late := range []time.Duration{9 * time.Millisecond, 10 * time.Millisecond} {
+			lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
+				return func(ctx context.Context) error {
+					rc := lab.Ledger.Get(c.Run)
+					rc.BackendBegan()
+					<-ctx.Done()
+					time.AfterFunc(late, rc.BackendEnded)
+					c.Dialed()
+					c.Closed("rst", netip.AddrPort{}, netip.AddrPort{})
+					return ctx.Err()
+				}
+			})
+			lab.Ledger = receipt.NewLedger("lab", 9, roomy)
+			told := strings.Contains(sentence(t.Context(), t, lab, "/context-cancel"), "worked on for 10 ms")
+			if told != (late == 10*time.Millisecond) {
+				t.Errorf("%v: told %t", late, told)
+			}
+		}
+	})
+}

@@ -1,0 +1,299 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
+	"gotimeout/strategies"
+)
+
+type raceRun struct {
+	Name     string
+	N        int
+	Receipt  string
+	Status   *receipt.Status
+	Answered *float64 `json:"answered_ms"`
+	Ended    *float64 `json:"ended_ms"`
+	Complete bool
+	Error    *receipt.Error
+	Left     string
+}
+
+// runs returns what was told of each run, in its order.
+func runs(t *testing.T, c *caller) map[string][]event {
+	t.Helper()
+	of := map[string][]event{}
+	for _, e := range c.got() {
+		if e.name == "run" {
+			run := data[raceRun](t, e)
+			key := fmt.Sprint(run.Name, " ", run.N)
+			of[key] = append(of[key], e)
+		}
+	}
+	return of
+}
+
+// The goldens are of the start, and of what was known of each run in the end.
+func TestRace(t *testing.T) {
+	for name, query := range map[string]string{
+		"aware":  "delay=5h&timeout=1h",
+		"deaf":   "op=all&ctx=deaf&delay=5h&timeout=1h&backend=deaf",
+		"unseen": "op=cache",
+		"fails":  "op=fails",
+		"times":  "delay=0&times=3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lab *handlers.Lab) {
+				c := ask(t.Context(), lab.Routes(), "/race?"+query)
+				checkCounts(t, lab, none)
+				events := c.got()
+				var b bytes.Buffer
+				start := events[0].data
+				for _, s := range lab.Strategies {
+					start = strings.Replace(start, s.Doc, "...", 1)
+				}
+				fmt.Fprintln(&b, events[0].name, start)
+				last := runs(t, c)
+				for n := 1; n <= data[struct{ Times int }](t, events[0]).Times; n++ {
+					for _, s := range lab.Strategies {
+						told := last[fmt.Sprint(s.Name, " ", n)]
+						run := told[len(told)-1]
+						fmt.Fprintln(&b, run.at, run.name, idless(lab, run.data))
+					}
+				}
+				end := events[len(events)-1]
+				fmt.Fprintln(&b, end.at, end.name, end.data)
+				golden(t, "race-"+name+".txt", b.Bytes())
+			})
+		})
+	}
+}
+
+// idless is data with the same ID in the place of each: strategies that begin
+// at once take theirs in any order.
+func idless(lab *handlers.Lab, data string) string {
+	for _, rc := range lab.Ledger.Last(lab.Ledger.Size()) {
+		data = strings.Replace(data, `"`+rc.ID()+`"`, `"lab-n"`, 1)
+	}
+	return data
+}
+
+// What becomes known of a run is told when it does.
+func TestRaceTellsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		c := ask(t.Context(), lab.Routes(), "/race?delay=5h&timeout=1h&backend=deaf")
+		told := runs(t, c)
+		abandoned := told["goroutine-abandon 1"]
+		if len(abandoned) < 2 || abandoned[0].at != hour || abandoned[len(abandoned)-1].at != 5*hour {
+			t.Fatalf("of goroutine-abandon: %+v", abandoned)
+		}
+		if first := data[raceRun](t, abandoned[0]); first.Answered == nil || first.Ended != nil || first.Complete || first.Left != "" {
+			t.Errorf("at the answer: %+v", first)
+		}
+		for name, events := range told {
+			for i := range events {
+				if last := data[raceRun](t, events[i]); last.Complete != (i == len(events)-1) || (last.Left != "") != last.Complete {
+					t.Errorf("%s: event %d of %d: %+v", name, i+1, len(events), last)
+				}
+			}
+		}
+	})
+}
+
+// A change that shows nothing new, as the end of the first of two backends, is
+// not told.
+func TestRaceTellsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Strategies = lab.Strategies[:1]
+		lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
+			return func(context.Context) error {
+				rc := lab.Ledger.Get(c.Run)
+				for _, d := range []time.Duration{hour, 2 * hour} {
+					rc.BackendBegan()
+					time.AfterFunc(d, rc.BackendEnded)
+				}
+				return nil
+			}
+		})
+		told := runs(t, ask(t.Context(), lab.Routes(), "/race"))["baseline 1"]
+		if len(told) != 2 || told[0].at != 0 || told[1].at != 2*hour {
+			t.Errorf("%+v", told)
+		}
+	})
+}
+
+// A stream on which nothing comes shows that it is alive.
+func TestRaceBeats(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		var beats []time.Duration
+		for _, e := range ask(t.Context(), lab.Routes(), "/race?delay=40s&timeout=1h").got() {
+			if e.name == "" {
+				beats = append(beats, e.at)
+			}
+		}
+		if len(beats) != 2 || beats[0] != 15*time.Second || beats[1] != 30*time.Second {
+			t.Errorf("beats at %v, want 15s and 30s", beats)
+		}
+	})
+}
+
+// Many runs of a strategy go in batches of 20, each when the one before is answered.
+func TestRaceTimes(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Strategies = lab.Strategies[:1]
+		var over atomic.Bool
+		part := lab.Ops[0].Parts[0]
+		lab.Ops[0].Parts[0] = func(c handlers.Call) strategies.Op {
+			if lab.Ledger.Counts().InFlight > 20 {
+				over.Store(true)
+			}
+			return part(c)
+		}
+		c := ask(t.Context(), lab.Routes(), "/race?delay=1h&timeout=10m&times=45")
+		if d := time.Since(c.asked); d != 3*hour || over.Load() {
+			t.Errorf("took %v, over 20 at once: %t; want 3h, and not", d, over.Load())
+		}
+		told := runs(t, c)
+		for n := 1; n <= 45; n++ {
+			if told[fmt.Sprint("baseline ", n)] == nil {
+				t.Errorf("nothing of run %d", n)
+			}
+		}
+		if len(told) != 45 {
+			t.Errorf("%d runs", len(told))
+		}
+	})
+}
+
+// A race keeps to the lab's limits: what was refused is an outcome.
+func TestRaceRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(receipt.Limits{InFlight: 7, Abandoned: 99, Busy: 99})
+		refused := 0
+		told := runs(t, ask(t.Context(), lab.Routes(), "/race?delay=1h&times=5"))
+		for _, events := range told {
+			run := data[raceRun](t, events[len(events)-1])
+			if !run.Complete || run.Left == "" {
+				t.Errorf("%+v", run)
+			}
+			if *run.Status == receipt.Refused {
+				refused++
+				if run.Receipt != "" || run.Error.Code != "too_many_in_flight" || run.Answered != nil {
+					t.Errorf("%+v", run)
+				}
+			}
+		}
+		if want := 5 * len(lab.Strategies); len(told) != want || refused != want-7 {
+			t.Errorf("%d runs, %d refused, want %d and %d", len(told), refused, want, want-7)
+		}
+		settle(t, lab)
+	})
+}
+
+// A race is bounded: then the stream ends, whatever goes on.
+func TestRaceIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Strategies = lab.Strategies[:1]
+		c := ask(t.Context(), lab.Routes(), "/race?delay=10h&times=100")
+		if d, want := time.Since(c.asked), lab.Longest()+5*time.Second; d != want {
+			t.Errorf("took %v, want %v", d, want)
+		}
+		if events := c.got(); events[len(events)-1].name != "done" {
+			t.Errorf("the last event is %+v", events[len(events)-1])
+		}
+		if n := len(lab.Ledger.Last(50)); n != 50 {
+			t.Errorf("%d receipts", n)
+		}
+		synctest.Wait()
+		if v := lab.Ledger.Last(1)[0].View(); *v.Status != receipt.Failed || v.Error.Code != "over_caps" {
+			t.Errorf("%s, %+v", *v.Status, v.Error)
+		}
+	})
+}
+
+// A caller who leaves ends the stream; no more runs begin, and those there are
+// go on as they do.
+func TestRaceCallerGone(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		c := ask(ctx, lab.Routes(), "/race?delay=5h&timeout=1h&times=40&ctx=deaf")
+		if d := time.Since(c.asked); d != time.Minute {
+			t.Errorf("took %v, want 1m", d)
+		}
+		time.Sleep(lab.Longest())
+		if n, want := len(lab.Ledger.Last(1000)), 50; n != want { // all that it holds
+			t.Errorf("%d receipts, want %d", n, want)
+		}
+		if id, want := lab.Ledger.LastID(), fmt.Sprint("lab-", 20*len(lab.Strategies)); id != want {
+			t.Errorf("the last run is %s, want %s: a batch a strategy", id, want)
+		}
+	})
+}
+
+// One who stops to read is let go, and its runs go on.
+func TestRaceCallerDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		c := newCaller(1)
+		lab.Routes().ServeHTTP(c, request(t.Context(), http.MethodGet, "/race?delay=5h&timeout=1h"))
+		if d, want := time.Since(c.asked), 25*time.Second; d != want { // the first beat, and the time it has
+			t.Errorf("took %v, want %v", d, want)
+		}
+	})
+}
+
+func TestBadRaceParameters(t *testing.T) {
+	const times = " is no number from 1 to 100"
+	for query, want := range map[string]string{
+		"times=0":                "times=0" + times,
+		"times=101":              "times=101" + times,
+		"times=-1":               "times=-1" + times,
+		"times=2.5":              "times=2.5" + times,
+		"times=many":             "times=many" + times,
+		"times=":                 "times is empty: give it a value or leave it out",
+		"times=1&times=2":        "times is given 2 times: give it once",
+		"n=5":                    `there is no parameter "n": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout, read_timeout or times`,
+		"op=nope":                `there is no op "nope": use http, cache, db, all, fails or panics`,
+		"delay=11h":              "delay=11h is over this lab's cap: use at most 10h0m0s",
+		"timeout=0":              "timeout=0 bounds nothing: it must be over 0",
+		"connect_timeout=1ms":    "connect_timeout is one of the client's own timeouts, which only /io-timeout sets: ask there, or leave it out",
+		"op=cache&delay=1s":      "delay=1s can't be had: " + cacheNoDelay,
+		"op=cache&delay=0&ctx=a": "ctx=a is not known: use aware or deaf",
+	} {
+		w := get(t, newLab(roomy), "/race?"+query)
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%s: status %d", query, w.Code)
+			continue
+		}
+		checkRefused(t, w, "bad_parameter", want)
+	}
+	w := get(t, newLab(roomy), "/compare?times=2") // it is a race's alone
+	checkStatus(t, w, http.StatusBadRequest)
+}
+
+// The commands are for a shell, whatever the caller calls the lab.
+func TestRaceCommands(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		r := request(t.Context(), http.MethodGet, "/race?op=db&work=cpu&delay=0&timeout=2&ctx=deaf")
+		r.Host = "x';ls;'"
+		r.Header.Set("X-Forwarded-Proto", "https")
+		c := newCaller(everything)
+		lab.Routes().ServeHTTP(c, r)
+		start := data[struct{ Curl, Compare string }](t, c.got()[0])
+		if want := `curl 'https://x'\'';ls;'\''/compare?op=db&delay=0s&timeout=2s&ctx=deaf&work=cpu'`; start.Curl != want {
+			t.Errorf("%s, want %s", start.Curl, want)
+		}
+		if want := `gotimeout compare --url 'https://x'\'';ls;'\''' --ops db --ctx deaf --timeout 2s --delay 0s`; start.Compare != want {
+			t.Errorf("%s, want %s", start.Compare, want)
+		}
+	})
+}
