@@ -1,5 +1,9 @@
 module gotimeout
 
+// For the Go buildpack of a PaaS: the latest Go of these, and the one program.
+// +heroku goVersion go1.26
+// +heroku install ./cmd/gotimeout
+
 go 1.26.0
 
 require (
