@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"gotimeout/internal/compare"
 )
 
 // Whatever a public lab shows, the passwords of its backends are not in it,
@@ -42,4 +44,54 @@ func TestPublicShowsNoPasswords(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a PaaS sets arrives: the router's clients have a share each, and the
+// database of another program is left alone.
+func TestOnPaaS(t *testing.T) {
+	t.Setenv("GOTIMEOUT_PUBLIC", "true")
+	t.Setenv("GOTIMEOUT_TRUSTED_PROXIES", "127.0.0.0/8")
+	t.Setenv("DATABASE_URL", "postgres://u:secret@db/d")
+	p := start(t)
+	ask := func(client string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/compare?op=cpu&delay=0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", client)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode
+	}
+	status := 0
+	for i := 0; i < 200 && status != http.StatusTooManyRequests; i++ {
+		status = ask("192.0.2.1")
+	}
+	if other := ask("192.0.2.2"); status != http.StatusTooManyRequests || other != http.StatusOK {
+		t.Errorf("one client: %d in the end, another: %d", status, other)
+	}
+	if p.stop(); !strings.Contains(p.log.String(), "DATABASE_URL is ignored") || strings.Contains(p.log.String(), "secret") {
+		t.Errorf("the log:\n%s", p.log)
+	}
+}
+
+// The lab that a comparison starts is its own, also on a PaaS.
+func TestCompareStartsItsOwn(t *testing.T) {
+	for name, value := range map[string]string{asProgram: "1", "PORT": "1", "GOTIMEOUT_PUBLIC": "1"} {
+		t.Setenv(name, value)
+	}
+	url, stop, err := startLab(t.Context(), compare.Plan{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	var lab struct{ Public *bool }
+	if program := (program{url: url}); program.get(t, "/lab", &lab) != http.StatusOK || lab.Public == nil || *lab.Public {
+		t.Errorf("%+v", lab)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

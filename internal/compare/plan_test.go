@@ -41,6 +41,11 @@ func TestPlanRefused(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+	public := facts
+	public.Public = true
+	if err := plan(func(*compare.Plan) {}).Check(public); err == nil || !strings.Contains(err.Error(), "start it with --no-public") {
+		t.Errorf("a public lab: %v", err)
+	}
 	for name, change := range map[string]func(*compare.Plan){
 		"as it is":                 func(*compare.Plan) {},
 		"a fast call of the cache": func(p *compare.Plan) { p.Ops, p.Delays = []string{"cache"}, []time.Duration{0} },
