@@ -15,6 +15,7 @@ type facts struct {
 	Strategies []string        `json:"strategies"`
 	Ops        []opFacts       `json:"ops"`
 	Network    bool            `json:"network"` // one lies between, and can be changed
+	Public     bool            `json:"public"`  // each client has a share, and only the token changes the network
 	Caps       caps            `json:"caps"`
 	Now        now             `json:"now"`
 }
@@ -48,7 +49,7 @@ type now struct {
 func (l *Lab) facts(w http.ResponseWriter, r *http.Request) {
 	limits := l.Ledger.Limits()
 	f := facts{
-		Machine: l.Machine, Started: l.Started.UTC(), Network: l.Network != nil,
+		Machine: l.Machine, Started: l.Started.UTC(), Network: l.Network != nil, Public: l.Public,
 		Caps: caps{l.MaxDelay.String(), l.MaxTimeout.String(), limits.InFlight, limits.Abandoned, l.Ledger.Size()},
 	}
 	for _, s := range l.Strategies {

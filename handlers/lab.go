@@ -27,10 +27,15 @@ type Lab struct {
 	Network    Network                             // nil: nothing lies between
 	Kernel     Kernel                              // nil: it doesn\'t show its sockets
 	Token      string                              // lets others than this machine change the network; "" lets nobody
+	Public     bool                                // each client has its share of runs, and only the token changes the network
 	Machine    machine.Machine                     // that this runs on
 	Started    time.Time
 	Stopping   context.Context // ends the streams of events when it is done; nil never is
 	Log        *slog.Logger
+
+	// TrustedProxies are those whose X-Forwarded-For says who a client of a
+	// public lab is.
+	TrustedProxies []netip.Prefix
 }
 
 // Op is slow work that can be asked for by name.
@@ -93,6 +98,9 @@ func (l *Lab) Longest() time.Duration { return 4*l.MaxDelay + l.MaxTimeout }
 func (l *Lab) Routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, plainHeaders)
+	if l.Public {
+		r.Use(l.limited)
+	}
 	r.NotFound(l.notFound)
 	r.MethodNotAllowed(wrongMethod)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -147,7 +148,7 @@ func TestNoNetwork(t *testing.T) {
 }
 
 func TestNetworkAccess(t *testing.T) {
-	const elsewhere = "192.0.2.1:5"
+	const elsewhere, trusted = "192.0.2.1:5", "127.0.0.2:5"
 	for name, test := range map[string]struct {
 		token  string
 		header []string
@@ -162,13 +163,42 @@ func TestNetworkAccess(t *testing.T) {
 		"token":               {"secret", []string{"From", elsewhere, "Authorization", "Bearer secret"}, 200},
 		"wrong token":         {"secret", []string{"Authorization", "Bearer wrong"}, 403},
 		"no token set":        {"", []string{"From", elsewhere, "Authorization", "Bearer "}, 403},
+		"a trusted proxy":     {"", []string{"From", trusted}, 200},
+		"by a trusted proxy":  {"", []string{"From", trusted, "X-Forwarded-For", "127.0.0.1"}, 403},
+		"for nobody":          {"", []string{"X-Forwarded-For", ""}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lab, net := onNetwork(t)
-			lab.Token = test.token
+			lab.Token, lab.TrustedProxies = test.token, []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
 			status, code, message := change(t, lab, "PUT", "/network", "3g", test.header...)
 			if status != test.status || (status == 403) != (code == "forbidden") || (status == 200) != (len(net.set) == 1) {
 				t.Errorf("got %d %s %q and %q, want %d", status, code, message, net.set, test.status)
+			}
+		})
+	}
+}
+
+// The network of a public lab is changed with the token alone.
+func TestPublicNetworkAccess(t *testing.T) {
+	for name, test := range map[string]struct {
+		header []string
+		status int
+	}{
+		"loopback":    {nil, 403},
+		"token":       {[]string{"From", "192.0.2.1:5", "Authorization", "Bearer secret"}, 200},
+		"wrong token": {[]string{"Authorization", "Bearer wrong"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab, net := onNetwork(t)
+			lab.Public, lab.Token = true, "secret"
+			for _, method := range []string{"PUT", "DELETE"} {
+				status, code, message := change(t, lab, method, "/network", "3g", test.header...)
+				if status != test.status || (status == 403) != (code == "forbidden") {
+					t.Errorf("%s: got %d %s %q, want %d", method, status, code, message, test.status)
+				}
+			}
+			if (test.status == 200) != (len(net.set) == 2) {
+				t.Errorf("changed: %q", net.set)
 			}
 		})
 	}

@@ -25,7 +25,7 @@ func serveFaulty() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	var bench *bench
 	var s serveCmd
-	s.MaxDelay, s.MaxTimeout, s.MaxInFlight, s.MaxAbandoned, s.Receipts = time.Minute, time.Minute, 1000, 1000, 10_000
+	s.MaxDelay, s.MaxTimeout = new(time.Minute), new(time.Minute)
 	_, settings, unread := s.read("")
 	if err == nil && unread == nil {
 		bench, err = openBench(settings, nil)
@@ -42,7 +42,7 @@ func serveFaulty() {
 			{Name: "io-timeout", Family: strategies.InsideClient, Do: strategies.IOTimeout{}.Do},
 		},
 		Ops:    append(bench.ops(), unclosed(bench.parts[1].addr), poisoned(bench.parts[1].addr)),
-		Ledger: bench.ledger, MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
+		Ledger: bench.ledger, MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
 		Backends: bench.health, Kernel: newKernel(bench.parts), Log: log,
 	}
 	log.Info("serving", "url", "http://"+listener.Addr().String())

@@ -47,7 +47,7 @@ func startLab(ctx context.Context, plan compare.Plan) (url string, stop func(), 
 	if err != nil {
 		return "", nil, err
 	}
-	args := []string{"serve", "--addr=127.0.0.1:0", "--receipts=" + strconv.Itoa(max(10_000, plan.Receipts()))}
+	args := []string{"serve", "--addr=127.0.0.1:0", "--no-public", "--receipts=" + strconv.Itoa(max(10_000, plan.Receipts()))}
 	if len(plan.Networks) > 0 {
 		args = append(args, "--network=none")
 	}

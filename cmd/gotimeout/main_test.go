@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 		serveFaulty()
 	}
 	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
-	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN"} {
+	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN",
+		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
 		os.Unsetenv(name)
 	}
 	flag.Parse()

@@ -4,48 +4,97 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"gotimeout/internal/receipt"
 )
 
-// The Procfile's own line runs with nothing set but PORT, on all interfaces,
-// and ends with 0 after a signal.
+// The Procfile's own line runs with nothing set but what a PaaS sets, on all
+// interfaces, for anybody, and ends with 0 after a signal.
 func TestProcfile(t *testing.T) {
 	text, err := os.ReadFile("../../Procfile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "web: gotimeout")
+	line, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "web: ")
 	if !ok {
-		t.Fatalf("Procfile: %q does not run gotimeout", text)
+		t.Fatalf("Procfile: %q has no web", text)
+	}
+	app := t.TempDir()
+	binary, err := os.Executable()
+	if err == nil {
+		err = errors.Join(os.Mkdir(filepath.Join(app, "bin"), 0o755), os.Symlink(binary, filepath.Join(app, "bin", "gotimeout")))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(closedPort(t))
 	for name, sig := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
-			cmd := process(t, strings.Fields(line), "PORT="+port)
-			if !strings.Contains(cmd.log, "url=http://localhost:"+port) {
-				t.Errorf("the log doesn't say where to look: %s", cmd.log)
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", "exec "+line)
+			cmd.Dir = app
+			cmd.Env = []string{"PORT=" + port, "HOME=" + app, "PATH=/usr/bin:/bin", asProgram + "=1"}
+			cmd.WaitDelay = 10 * time.Second
+			demo := serving(t, cmd)
+			if !strings.Contains(demo.log, "url=http://localhost:"+port) { // which is of all interfaces
+				t.Errorf("the log doesn't say where to look: %s", demo.log)
 			}
-			resp, err := http.Get("http://127.0.0.1:" + port + "/healthz")
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
+			checkDemo(t, program{url: "http://127.0.0.1:" + port})
 			http.DefaultClient.CloseIdleConnections()
-			if err := cmd.Process.Signal(sig); err != nil {
+			if err := demo.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Wait(); err != nil {
+			if err := demo.Wait(); err != nil {
 				t.Errorf("after %s: %v", name, err)
 			}
 		})
 	}
+}
+
+// checkDemo sees that a lab is for anybody: the page, no changes of the network,
+// and a share of runs.
+func checkDemo(t *testing.T, p program) {
+	t.Helper()
+	resp, err := http.Get(p.url + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("/: %s, %s", resp.Status, resp.Header.Get("Content-Type"))
+	}
+	var refused struct{ Error receipt.Error }
+	if status := p.get(t, "/context-cancel?delay=6s", &refused); status != http.StatusBadRequest || !strings.Contains(refused.Error.Message, "at most 5s") {
+		t.Errorf("a delay of 6s: %d %s", status, refused.Error.Message)
+	}
+	if status, _ := p.change(t, http.MethodPut, "/network", "3g"); status != http.StatusForbidden {
+		t.Errorf("a change of the network: %d", status)
+	}
+	for range 200 {
+		resp, err := http.Get(p.url + "/compare?op=cpu&delay=0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = json.NewDecoder(resp.Body).Decode(&refused) // a table is none
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusTooManyRequests {
+			if refused.Error.Code != "rate_limited" || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("%+v, Retry-After %q", refused, resp.Header.Get("Retry-After"))
+			}
+			return
+		}
+	}
+	t.Error("there is no limit")
 }
 
 type running struct {

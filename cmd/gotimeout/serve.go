@@ -12,7 +12,6 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/machine"
-	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
 )
 
@@ -25,11 +24,15 @@ type serveCmd struct {
 	Network       string `env:"GOTIMEOUT_NETWORK" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"auto,netem,tun,proxy,none" help:"What makes the network bad: netem, the kernel's; tun, our shaper of packets; proxy, where there are no namespaces; auto, the first that works here (${enum})."`
 
-	MaxDelay     time.Duration `default:"10s" help:"The longest delay that a request may ask for."`
-	MaxTimeout   time.Duration `default:"30s" help:"The longest timeout that a request may ask for."`
-	MaxInFlight  int           `default:"2048" help:"How many runs may be in flight; more are answered 503."`
-	MaxAbandoned int           `default:"8192" help:"How many answered runs may have left work behind; then runs are answered 503."`
-	Receipts     int           `default:"10000" help:"How many of the last receipts are kept, up to 1000000, in about 1 KB each."`
+	// nil where they are not given: caps knows what they are then.
+	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for; 5s if public."`
+	MaxTimeout   *time.Duration `placeholder:"30s" help:"The longest timeout that a request may ask for; 10s if public."`
+	MaxInFlight  *int           `placeholder:"2048" help:"How many runs may be in flight, more are answered 503; 256 if public."`
+	MaxAbandoned *int           `placeholder:"8192" help:"How many answered runs may have left work behind, then runs are answered 503; 1024 if public."`
+	Receipts     *int           `placeholder:"10000" help:"How many of the last receipts are kept, up to 1000000, in about 1 KB each; 1000 if public."`
+
+	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: tighter caps, a limit on the runs of each client, and no changes of the network but with the token. So it is where PORT is set, and otherwise not."`
+	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8: of these alone X-Forwarded-For is believed."`
 }
 
 // grace is how long requests in flight may take to finish after a signal: the
@@ -60,12 +63,16 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	defer bench.close()
+	for _, note := range settings.notes {
+		log.Info(note)
+	}
 	for _, b := range bench.parts {
 		log.Info("backend", "name", b.name, "embedded", b.server != nil, "addr", b.addr)
 	}
 	lab := &handlers.Lab{
 		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
-		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
+		MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
+		Public: settings.public, TrustedProxies: settings.proxies,
 		Backends: bench.health, Working: bench.working, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
 		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
 	}
@@ -78,7 +85,7 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		}
 		lab.Network = network
 	}
-	log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr())
+	log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr(), "public", settings.public)
 	return serve(ctx, listener, lab, log)
 }
 
@@ -129,11 +136,4 @@ func reason(err error) error {
 		return sys.Err
 	}
 	return err
-}
-
-// limits are the ledger's, with a bound of its own on work that computes: room
-// for two comparisons at once, at least.
-func (s *serveCmd) limits(processors int) receipt.Limits {
-	busy := max(4*processors, 2*len(strategies.All()))
-	return receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: busy}
 }

@@ -5,26 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
-	"runtime"
+	"os"
 	"strconv"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
-	"gotimeout/slowops"
 
 	"github.com/go-sql-driver/mysql"
 )
 
 // settings is what the bench needs, read and checked.
 type settings struct {
-	httpURL   *url.URL      // nil for the embedded one
-	cacheAddr string        // "" for the embedded one
-	db        *mysql.Config // nil for the embedded one
-	maxDelay  time.Duration
-	limits    receipt.Limits
-	receipts  int // that are kept
+	httpURL    *url.URL      // nil for the embedded one
+	cacheAddr  string        // "" for the embedded one
+	db         *mysql.Config // nil for the embedded one
+	notes      []string      // on what a PaaS has set
+	maxDelay   time.Duration
+	maxTimeout time.Duration
+	limits     receipt.Limits
+	receipts   int // that are kept
+	public     bool
+	proxies    []netip.Prefix // in front of it
 
 	network bool // was asked for
 	driver  string
@@ -54,16 +58,16 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 		}
 		out.cacheAddr = s.CacheAddr
 	}
-	if s.DBDSN != "" {
-		if out.db, err = slowops.ParseDSN(s.DBDSN); err != nil {
-			return "", out, fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
-		}
+	if err := s.readDatabase(&out, os.Getenv); err != nil {
+		return "", out, err
 	}
-	out.maxDelay, out.limits, out.receipts = s.MaxDelay, s.limits(runtime.GOMAXPROCS(0)), s.Receipts
 	if err := s.readNetwork(&out); err != nil {
 		return "", out, err
 	}
-	return addr, out, s.checkCaps()
+	if err := s.readPublic(&out, port != ""); err != nil {
+		return "", out, err
+	}
+	return addr, out, s.readCaps(&out)
 }
 
 func (s *serveCmd) readNetwork(out *settings) (err error) {
@@ -77,23 +81,6 @@ func (s *serveCmd) readNetwork(out *settings) (err error) {
 	}
 	if out.profile, err = badnet.Parse(s.Network); err != nil {
 		return fmt.Errorf("--network (GOTIMEOUT_NETWORK): %w", err)
-	}
-	return nil
-}
-
-func (s *serveCmd) checkCaps() error {
-	for name, d := range map[string]time.Duration{"--max-delay": s.MaxDelay, "--max-timeout": s.MaxTimeout} {
-		if d <= 0 || d > time.Hour {
-			return fmt.Errorf("%s is %s: it must be over 0 and at most 1h", name, d)
-		}
-	}
-	for name, n := range map[string]int{"--max-in-flight": s.MaxInFlight, "--max-abandoned": s.MaxAbandoned} {
-		if n < 1 {
-			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
-		}
-	}
-	if s.Receipts < 1 || s.Receipts > 1_000_000 {
-		return fmt.Errorf("--receipts is %d: it must be from 1 to 1000000", s.Receipts)
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type Facts struct {
 	Strategies []string        `json:"strategies"`
 	Ops        []Op            `json:"ops"`
 	Network    bool            `json:"network"` // one lies between that can be changed
+	Public     bool            `json:"public"`  // each client has a share of runs
 	Caps       Caps            `json:"caps"`
 	Now        Now             `json:"now"`
 }

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,6 +103,9 @@ func (p Plan) Receipts() int { return p.requests() + 10 }
 
 // check tells what of the plan the lab can't run.
 func (p Plan) check(f Facts) error {
+	if f.Public {
+		return errors.New("the lab is public, and gives each client only a share of its runs: start it with --no-public, or leave --url out")
+	}
 	var ops []string
 	for _, op := range f.Ops {
 		ops = append(ops, op.Name)

@@ -50,6 +50,11 @@ func TestPlanRefused(t *testing.T) {
 	if err := plan(func(*compare.Plan) {}).Check(few); err == nil || !strings.Contains(err.Error(), "start it with --max-in-flight 20 or more") {
 		t.Errorf("a lab that can't bear the probe: %v", err)
 	}
+	public := facts
+	public.Public = true
+	if err := plan(func(*compare.Plan) {}).Check(public); err == nil || !strings.Contains(err.Error(), "start it with --no-public") {
+		t.Errorf("a public lab: %v", err)
+	}
 	for name, change := range map[string]func(*compare.Plan){
 		"as it is":                 func(*compare.Plan) {},
 		"a fast call of the cache": func(p *compare.Plan) { p.Ops, p.Delays = []string{"cache"}, []time.Duration{0} },

@@ -36,8 +36,16 @@ func This() Machine {
 	return m
 }
 
-// Version is gotimeout's: of its module, or of the commit that it was built of.
+// version is set by the linker (-X gotimeout/internal/machine.version=v1) where the
+// build doesn't see the repository, as in a container's or a PaaS's.
+var version string
+
+// Version is gotimeout's: what the build gave it, or that of its module, or of the
+// commit that it was built of.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

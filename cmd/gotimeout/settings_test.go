@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// readSettings reads what the program would.
+func readSettings(t *testing.T, port string, env []string, args ...string) settings {
+	t.Helper()
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	var c cli
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(append([]string{"serve"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	_, s, err := c.Serve.read(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Who sets PORT is a PaaS, where anybody comes; what is said wins over that.
+func TestPublic(t *testing.T) {
+	for _, test := range []struct {
+		port, env, arg string
+		want           bool
+	}{
+		{"", "", "", false},
+		{"8000", "", "", true},
+		{"8000", "", "--addr=:0", true},
+		{"8000", "", "--no-public", false},
+		{"8000", "GOTIMEOUT_PUBLIC=false", "", false},
+		{"8000", "GOTIMEOUT_PUBLIC=0", "--public", true},
+		{"", "GOTIMEOUT_PUBLIC=1", "", true},
+		{"", "GOTIMEOUT_PUBLIC=true", "--no-public", false},
+		{"", "", "--public", true},
+	} {
+		t.Run(strings.Join([]string{test.port, test.env, test.arg}, " "), func(t *testing.T) {
+			if s := readSettings(t, test.port, some(test.env), some(test.arg)...); s.public != test.want {
+				t.Errorf("public is %v", s.public)
+			}
+		})
+	}
+}
+
+// some is text in a list, or where there is none an empty one.
+func some(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
+
+// A public lab has tighter caps, but what is said wins.
+func TestCaps(t *testing.T) {
+	for args, want := range map[string]string{
+		"":         "10s 30s 2048 8192 10000",
+		"--public": "5s 10s 256 1024 1000",
+		"--public --max-delay=9s --max-in-flight=3000": "9s 10s 3000 1024 1000",
+		"--public --max-timeout=20s --max-abandoned=1": "5s 20s 256 1 1000",
+		"--receipts=5 --max-timeout=40s":               "10s 40s 2048 8192 5",
+	} {
+		s := readSettings(t, "", nil, strings.Fields(args)...)
+		if got := fmt.Sprint(s.maxDelay, s.maxTimeout, s.limits.InFlight, s.limits.Abandoned, s.receipts); got != want {
+			t.Errorf("%q: %s, want %s", args, got, want)
+		}
+		if s.maxDelay > time.Minute || s.limits.Busy < 2 {
+			t.Errorf("%q: %+v", args, s)
+		}
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	if s := readSettings(t, "", nil, "--trusted-proxies=10.0.0.0/8,fd00::/8"); !slices.Equal(s.proxies, want) {
+		t.Errorf("%v", s.proxies)
+	}
+	if s := readSettings(t, "", []string{"GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,fd00::/8"}); !slices.Equal(s.proxies, want) {
+		t.Errorf("from the environment: %v", s.proxies)
+	}
+}
+
+// The database of a PaaS is taken where it is a MySQL and nobody named another;
+// what is not ours is left alone, and said.
+func TestPaaS(t *testing.T) {
+	const (
+		ignored = " is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one"
+		cache   = "MEMCACHIER_SERVERS is ignored: it wants a login by SASL, which gomemcache doesn't speak; MEMCACHED_ADDR names a memcached without one"
+	)
+	for name, test := range map[string]struct {
+		env   []string
+		addr  string // of the database, "" for the embedded one
+		notes []string
+	}{
+		"nothing":        {nil, "", nil},
+		"MySQL":          {[]string{"DATABASE_URL=mysql://u:secret@a:1/d"}, "a:1", []string{"the database is that of DATABASE_URL"}},
+		"JawsDB first":   {[]string{"DATABASE_URL=mysql://u:secret@a:1/d", "JAWSDB_URL=mysql://u:secret@b/d"}, "b:3306", []string{"the database is that of JAWSDB_URL"}},
+		"ours before":    {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=postgres://x"}, "c:3", nil},
+		"PostgreSQL":     {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "", []string{"DATABASE_URL" + ignored}},
+		"another's":      {[]string{"DATABASE_URL=secret"}, "", []string{"DATABASE_URL" + ignored}},
+		"one of the two": {[]string{"JAWSDB_URL=mysql2://u:secret@b/d", "DATABASE_URL=mysql://a:1/d"}, "a:1", []string{"JAWSDB_URL" + ignored, "the database is that of DATABASE_URL"}},
+		"MemCachier":     {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHIER_USERNAME=u", "MEMCACHIER_PASSWORD=secret"}, "", []string{cache}},
+		"a memcached":    {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHED_ADDR=b:11211"}, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := readSettings(t, "", test.env)
+			addr := ""
+			if s.db != nil {
+				addr = s.db.Addr
+			}
+			if addr != test.addr || !slices.Equal(s.notes, test.notes) {
+				t.Errorf("%q %q, want %q %q", addr, s.notes, test.addr, test.notes)
+			}
+		})
+	}
+}

@@ -1,0 +1,194 @@
+package handlers_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotimeout/handlers"
+)
+
+// share is what a client has in a minute.
+func share(lab *handlers.Lab) int { return 100 * len(lab.Strategies) }
+
+// public makes a lab public behind proxies, and returns what asks it as a peer
+// that forwards for others, "" for nobody.
+func public(t *testing.T, lab *handlers.Lab, proxies ...string) func(path, peer string, forwarded ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	lab.Public = true
+	for _, p := range proxies {
+		lab.TrustedProxies = append(lab.TrustedProxies, netip.MustParsePrefix(p))
+	}
+	routes := lab.Routes()
+	return func(path, peer string, forwarded ...string) *httptest.ResponseRecorder {
+		r := request(t.Context(), http.MethodGet, path)
+		r.RemoteAddr = peer
+		for _, f := range forwarded {
+			r.Header.Add("X-Forwarded-For", f)
+		}
+		w := httptest.NewRecorder()
+		routes.ServeHTTP(w, r)
+		return w
+	}
+}
+
+// A client that has used its share is refused until a minute has passed; others
+// aren't.
+func TestShareOfRuns(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		ask := public(t, lab)
+		for i := range share(lab) {
+			if w := ask("/baseline?op=db&delay=0", "192.0.2.1:5"); w.Code != http.StatusOK {
+				t.Fatalf("run %d: %d", i+1, w.Code)
+			}
+		}
+		w := ask("/baseline?op=db&delay=0", "192.0.2.1:6")
+		checkStatus(t, w, http.StatusTooManyRequests)
+		checkRefused(t, w, "rate_limited", fmt.Sprintf(
+			"this lab is public, and gives each client %d runs a minute: ask for fewer at once, or again in a minute", share(lab)))
+		if got := w.Header().Get("Retry-After"); got != "60" {
+			t.Errorf("Retry-After %q", got)
+		}
+		for path, want := range map[string]int{"/": 429, "/receipts": 429, "/nothing": 429, "/healthz": 200} {
+			if w := ask(path, "192.0.2.1:5"); w.Code != want {
+				t.Errorf("%s: %d, want %d", path, w.Code, want)
+			}
+		}
+		if w := ask("/", "192.0.2.2:5"); w.Code != http.StatusOK {
+			t.Errorf("another client: %d", w.Code)
+		}
+		time.Sleep(2 * time.Minute)
+		if w := ask("/baseline?op=db&delay=0", "192.0.2.1:5"); w.Code != http.StatusOK {
+			t.Errorf("later: %d", w.Code)
+		}
+	})
+}
+
+// What makes several runs counts as so many.
+func TestShareOfSeveralRuns(t *testing.T) {
+	for path, most := range map[string]int{
+		"/compare?op=cpu":                   100,
+		"/race?times=1":                     100,
+		"/race":                             100,
+		"/race?times=100":                   1,
+		"/race?times=50":                    2,
+		"/race?times=-1":                    100, // refused
+		"/race?times=101":                   100,
+		"/race?times=999999999999999999999": 100, // refused
+	} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lab := newLab(roomy)
+				ask := public(t, lab)
+				for i := range most {
+					if w := ask(path, "192.0.2.1:5"); w.Code == http.StatusTooManyRequests {
+						t.Fatalf("request %d is one too many", i+1)
+					}
+				}
+				if w := ask(path, "192.0.2.1:5"); w.Code != http.StatusTooManyRequests {
+					t.Errorf("request %d: %d", most+1, w.Code)
+				}
+			})
+		})
+	}
+}
+
+// Who a client is: two requests that are, or are not, of one.
+func TestClients(t *testing.T) {
+	const proxy, elsewhere = "10.0.0.1:5", "192.0.2.1:5"
+	type from struct {
+		peer      string
+		forwarded []string
+	}
+	by := func(peer string, forwarded ...string) from { return from{peer, forwarded} }
+	for name, test := range map[string]struct {
+		a, b from
+		one  bool
+	}{
+		"one address, two ports":             {by("192.0.2.1:5"), by("192.0.2.1:6"), true},
+		"two addresses":                      {by("192.0.2.1:5"), by("192.0.2.2:5"), false},
+		"one /64":                            {by("[2001:db8::1]:5"), by("[2001:db8::ffff:2]:5"), true},
+		"two /64":                            {by("[2001:db8::1]:5"), by("[2001:db8:0:1::1]:5"), false},
+		"IPv4 in IPv6":                       {by("192.0.2.1:5"), by("[::ffff:192.0.2.1]:5"), true},
+		"spoofed without a proxy":            {by(elsewhere, "198.51.100.1"), by(elsewhere, "198.51.100.2"), true},
+		"two clients of a proxy":             {by(proxy, "198.51.100.1"), by(proxy, "198.51.100.2"), false},
+		"a client of two proxies":            {by(proxy, "198.51.100.1"), by("10.0.0.2:5", "198.51.100.1"), true},
+		"through a chain of proxies":         {by(proxy, "198.51.100.1, 10.0.0.2"), by(proxy, "198.51.100.2, 10.0.0.2"), false},
+		"with and without a proxy":           {by(proxy, "198.51.100.1"), by("198.51.100.1:5"), true},
+		"spoofed before the proxy's":         {by(proxy, "1.1.1.1, 198.51.100.1"), by(proxy, "2.2.2.2, 198.51.100.1"), true},
+		"spoofed in a header before":         {by(proxy, "1.1.1.1", "198.51.100.1"), by(proxy, "2.2.2.2", "198.51.100.1"), true},
+		"spoofed as a proxy":                 {by(proxy, "10.0.0.7, 198.51.100.1"), by(proxy, "10.0.0.8, 198.51.100.1"), true},
+		"one /64 by a proxy":                 {by(proxy, "2001:db8::1"), by(proxy, "2001:db8::2"), true},
+		"unreadable":                         {by(proxy, "unknown"), by(proxy, "1.1.1.1, nonsense"), true},
+		"unreadable is none of the clients'": {by(proxy, "nonsense"), by(proxy, "198.51.100.1"), false},
+		"the proxy itself":                   {by(proxy), by(proxy, "10.0.0.2"), true},
+		"two proxies themselves":             {by(proxy), by("10.0.0.2:5"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lab := newLab(roomy)
+				ask := public(t, lab, "10.0.0.0/8", "fd00::/8")
+				for range share(lab) {
+					ask("/lab", test.a.peer, test.a.forwarded...)
+				}
+				if w := ask("/lab", test.a.peer, test.a.forwarded...); w.Code != http.StatusTooManyRequests {
+					t.Fatalf("past the share: %d", w.Code)
+				}
+				w := ask("/lab", test.b.peer, test.b.forwarded...)
+				if got := w.Code == http.StatusTooManyRequests; got != test.one {
+					t.Errorf("the other is refused: %v, want %v", got, test.one)
+				}
+			})
+		})
+	}
+}
+
+// A proxy that nobody named would make one client of all its own: it is told
+// once.
+func TestUnnamedProxy(t *testing.T) {
+	lab := newLab(roomy)
+	var log bytes.Buffer
+	lab.Log = slog.New(slog.NewTextHandler(&log, nil))
+	ask := public(t, lab, "10.0.0.0/8")
+	ask("/lab", "10.0.0.1:5", "192.0.2.1")
+	ask("/lab", "192.0.2.2:5")
+	if log.Len() > 0 {
+		t.Errorf("a proxy that was named: %s", &log)
+	}
+	for range 2 {
+		ask("/lab", "192.0.2.3:5", "192.0.2.1")
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "--trusted-proxies") || !strings.Contains(got, "peer=192.0.2.3") {
+		t.Errorf("the log: %s", got)
+	}
+}
+
+// A public lab shows nothing of its process that isn't its own.
+func TestPublicHasNoProfiler(t *testing.T) {
+	ask := public(t, newLab(roomy))
+	for _, path := range []string{"/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars"} {
+		if w := ask(path, "127.0.0.1:5"); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// Without --public there is no limit, and nothing in the headers of one.
+func TestNoShareOfOwn(t *testing.T) {
+	lab := newLab(roomy)
+	routes := lab.Routes()
+	for range 2 * share(lab) {
+		w := httptest.NewRecorder()
+		routes.ServeHTTP(w, request(t.Context(), http.MethodGet, "/lab"))
+		if w.Code != http.StatusOK || w.Header().Get("X-RateLimit-Limit") != "" {
+			t.Fatalf("%d %v", w.Code, w.Header())
+		}
+	}
+}
