@@ -29,6 +29,7 @@ type serveCmd struct {
 	MaxTimeout   time.Duration `default:"30s" help:"The longest timeout that a request may ask for."`
 	MaxInFlight  int           `default:"2048" help:"How many runs may be in flight; more are answered 503."`
 	MaxAbandoned int           `default:"8192" help:"How many answered runs may have left work behind; then runs are answered 503."`
+	LogSlow      time.Duration `default:"1s" help:"Log runs that are answered later than this after their timeout; 0 is none."`
 	Receipts     int           `default:"10000" help:"How many of the last receipts are kept, up to 1000000, in about 1 KB each."`
 }
 
@@ -59,7 +60,14 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	defer bench.close()
+	tracing, err := openTracing(ctx, settings, process, log)
+	defer func() {
+		bench.close() // which ends what still goes on, and so its spans
+		tracing.Close()
+	}()
+	if err != nil {
+		return err
+	}
 	for _, b := range bench.parts {
 		log.Info("backend", "name", b.name, "embedded", b.server != nil, "addr", b.addr)
 	}
@@ -67,8 +75,9 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout,
 		Backends: bench.health, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
-		Machine: machine.This(), Started: time.Now(), Log: log,
+		Machine: machine.This(), Started: time.Now(), Log: log, LogSlow: s.LogSlow,
 	}
+	watch(lab, bench.parts, tracing)
 	if network != nil {
 		if err := begin(ctx, network, settings, log); ctx.Err() != nil {
 			log.Info("stopped before it served")

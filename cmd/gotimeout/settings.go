@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"runtime"
 	"strconv"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/telemetry"
 	"gotimeout/slowops"
 
 	"github.com/go-sql-driver/mysql"
@@ -29,6 +31,8 @@ type settings struct {
 	network bool // was asked for
 	driver  string
 	profile badnet.Profile
+
+	collector *telemetry.Collector // of traces; nil for none
 }
 
 // read checks the settings. Its errors say which one can't be read, and why.
@@ -63,6 +67,9 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 	if err := s.readNetwork(&out); err != nil {
 		return "", out, err
 	}
+	if out.collector, err = telemetry.ReadCollector(os.Getenv); err != nil {
+		return "", out, err
+	}
 	return addr, out, s.checkCaps()
 }
 
@@ -91,6 +98,9 @@ func (s *serveCmd) checkCaps() error {
 		if n < 1 {
 			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
 		}
+	}
+	if s.LogSlow < 0 {
+		return fmt.Errorf("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
 	if s.Receipts < 1 || s.Receipts > 1_000_000 {
 		return fmt.Errorf("--receipts is %d: it must be from 1 to 1000000", s.Receipts)

@@ -74,6 +74,9 @@ type Receipt struct {
 	settled  bool          // no more waiting for a backend that has not begun
 	complete bool
 	done     chan struct{} // closed when complete; nil until somebody waits
+
+	onComplete              func(Figures)
+	toldStraggle, toldWaste bool // to who watches
 }
 
 // Start starts the run's clock again: what came before was preparation.
@@ -111,6 +114,7 @@ func (r *Receipt) Answered(status Status, err *Error) {
 	defer r.mu.Unlock()
 	r.status, r.err, r.answered, r.left = status, err, at, r.pending
 	r.ledger.answered()
+	r.tellAnswered()
 	r.settle()
 }
 
@@ -171,6 +175,7 @@ func (r *Receipt) settle() {
 	}
 	r.complete = true
 	r.ledger.completed(r)
+	r.tellComplete()
 	if r.done != nil {
 		close(r.done)
 	}
