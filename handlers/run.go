@@ -77,7 +77,7 @@ func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Cal
 	}
 	ops := make([]strategies.Op, len(op.Parts))
 	for i, part := range op.Parts {
-		do := l.part(op, part, call)
+		do := l.part(&op, part, call)
 		if unprepared != nil {
 			do = func(context.Context) error { return unprepared }
 		}

@@ -40,16 +40,22 @@ func (l *Lab) trace(ctx context.Context, rc *receipt.Receipt) context.Context {
 	return l.Trace.Run(ctx, rc)
 }
 
-// errPanicked is the error of a call in its span that did not return.
-var errPanicked = errors.New("the op panicked")
-
-// part makes a call of an op, in a span of its own where runs are traced.
-func (l *Lab) part(op Op, part func(Call) strategies.Op, call Call) strategies.Op {
+// part makes a call of an op.
+func (l *Lab) part(op *Op, part func(Call) strategies.Op, call Call) strategies.Op {
 	if l.Trace == nil {
 		return part(call)
 	}
+	return inSpan(l.Trace, op.Dials, part, call)
+}
+
+// errPanicked is the error of a call in its span that did not return.
+var errPanicked = errors.New("the op panicked")
+
+// inSpan makes a call that is in a span of its own. It stands apart so that
+// nothing of it is allocated where no run is traced.
+func inSpan(trace Trace, remote bool, part func(Call) strategies.Op, call Call) strategies.Op {
 	return func(ctx context.Context) error {
-		ctx, traceparent, end := l.Trace.Op(ctx, op.Dials)
+		ctx, traceparent, end := trace.Op(ctx, remote)
 		err := errPanicked
 		defer func() { end(err) }()
 		call.Traceparent = traceparent

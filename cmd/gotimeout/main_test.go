@@ -43,6 +43,11 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN"} {
 		os.Unsetenv(name)
 	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "OTEL_") {
+			os.Unsetenv(name)
+		}
+	}
 	flag.Parse()
 	_ = flag.Set("test.parallel", "4") // they wait: more at once than there are processors
 	goleak.VerifyTestMain(m)

@@ -77,7 +77,7 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		Backends: bench.health, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
 		Machine: machine.This(), Started: time.Now(), Log: log, LogSlow: s.LogSlow,
 	}
-	watch(lab, bench.parts, tracing)
+	watch(lab, tracing)
 	if network != nil {
 		if err := begin(ctx, network, settings, log); ctx.Err() != nil {
 			log.Info("stopped before it served")

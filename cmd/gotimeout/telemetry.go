@@ -7,7 +7,6 @@ import (
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/machine"
-	"gotimeout/internal/sockets"
 	"gotimeout/internal/telemetry"
 )
 
@@ -26,7 +25,7 @@ func openTracing(ctx context.Context, s settings, process *private.Process, log 
 }
 
 // watch gives the lab its metrics, and its traces where there are some.
-func watch(lab *handlers.Lab, parts []*part, tracing *telemetry.Tracing) {
+func watch(lab *handlers.Lab, tracing *telemetry.Tracing) {
 	of := telemetry.Lab{Counts: lab.Ledger.Counts, Version: lab.Machine.Version}
 	for _, s := range lab.Strategies {
 		of.Strategies = append(of.Strategies, s.Name)
@@ -34,33 +33,12 @@ func watch(lab *handlers.Lab, parts []*part, tracing *telemetry.Tracing) {
 	for _, op := range lab.Ops {
 		of.Ops = append(of.Ops, op.Name)
 	}
-	if lab.Kernel != nil {
-		of.Connections = func() (map[string]map[string]int, error) { return connections(lab.Kernel, parts) }
+	if k, tells := lab.Kernel.(*kernel); tells {
+		of.Connections = k.connections
 	}
 	metrics := telemetry.NewMetrics(of)
 	lab.Ledger.Watcher, lab.Metrics = metrics, metrics.Handler()
 	if tracing != nil {
 		lab.Trace = tracing
 	}
-}
-
-// connections counts this end of those to each backend, by their state. The two
-// states that are asked for most are there at 0 too.
-func connections(kernel handlers.Kernel, parts []*part) (map[string]map[string]int, error) {
-	names := make([]string, len(parts))
-	for i, p := range parts {
-		names[i] = p.name
-	}
-	now, err := kernel.Sockets(names)
-	if err != nil {
-		return nil, err
-	}
-	states := map[string]map[string]int{}
-	for _, b := range now.Backends {
-		states[b.Name] = b.Client
-		for _, always := range []sockets.State{sockets.Established, sockets.TimeWait} {
-			b.Client[always.String()] += 0
-		}
-	}
-	return states, nil
 }

@@ -57,8 +57,9 @@ func NewMetrics(lab Lab) *Metrics {
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		Registry:      m.registry,
-		ErrorHandling: promhttp.ContinueOnError, // without what can't be told
+		Registry:           m.registry,
+		ErrorHandling:      promhttp.ContinueOnError, // without what can't be told
+		DisableCompression: true,                     // which would cost the lab more than all else of a scrape
 	})
 }
 
