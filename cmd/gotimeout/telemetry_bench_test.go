@@ -26,7 +26,7 @@ import (
 //
 //	go test -run '^$' -bench Instruments -benchtime 30x ./cmd/gotimeout
 func BenchmarkInstruments(b *testing.B) {
-	labs := []string{bareLab(b, nil), bareLab(b, metricsOnly), bareLab(b, traced(b))}
+	labs := []string{bareLab(b, nil), bareLab(b, metricsOnly), bareLab(b, traced(b, "1")), bareLab(b, traced(b, "0.01"))}
 	ratios := make([][]float64, len(labs))
 	used := make([]time.Duration, len(labs))
 	for _, url := range labs {
@@ -39,7 +39,7 @@ func BenchmarkInstruments(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(used[0].Microseconds())/requests, "µs/request")
-	for i, name := range []string{"", "metrics", "traces"} {
+	for i, name := range []string{"", "metrics", "traces", "traces-1%"} {
 		if slices.Sort(ratios[i]); i > 0 {
 			b.ReportMetric(ratios[i][len(ratios[i])/2], name)
 		}
@@ -89,11 +89,13 @@ func bareLab(b *testing.B, instruments func(*handlers.Lab, *bench)) string {
 
 func metricsOnly(lab *handlers.Lab, _ *bench) { watch(lab, nil) }
 
-// traced gives a lab metrics, and traces to a collector that takes and forgets
-// them.
-func traced(b *testing.B) func(*handlers.Lab, *bench) {
+// traced gives a lab metrics, and traces of a share of the requests to a
+// collector that takes and forgets them.
+func traced(b *testing.B, share string) func(*handlers.Lab, *bench) {
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	b.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	b.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+	b.Setenv("OTEL_TRACES_SAMPLER_ARG", share)
 	to, err := telemetry.ReadCollector(os.Getenv)
 	if err != nil {
 		b.Fatal(err)

@@ -192,6 +192,17 @@ func TestTraceNotSampled(t *testing.T) {
 	}
 }
 
+// What goes on is sampled as the call that left it, and the sampler is the one
+// of the variables.
+func TestTraceSampledByTheVariables(t *testing.T) {
+	c := collect(t)
+	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+	p := start(t)
+	p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
+	p.ask(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms", sampled)
+	c.await(t, "GET /goroutine-abandon", "goroutine-abandon", "db", "straggle", "waste")
+}
+
 // Without the variables there are no traces: nothing is sent to the backends,
 // also not the caller's trace, and nothing of OpenTelemetry runs.
 func TestNoTraces(t *testing.T) {
