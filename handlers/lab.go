@@ -36,6 +36,9 @@ type Lab struct {
 	// TrustedProxies are those whose X-Forwarded-For says who a client of a
 	// public lab is.
 	TrustedProxies []netip.Prefix
+	LogSlow        time.Duration // answers that come later than this after their timeout are logged; 0 is none
+	Metrics        http.Handler  // nil: there is no /metrics
+	Trace          Trace         // nil: no run is traced
 }
 
 // Op is slow work that can be asked for by name.
@@ -77,6 +80,7 @@ type Call struct {
 	DeafBackend bool // the backend ignores the client's disconnect
 	Work        string
 	Run         string        // the receipt's ID, by which a backend reports
+	Traceparent string        // of the call's span, for the backend; "" without one
 	IOTimeout   time.Duration // for the client's own timeouts, where over 0
 
 	// For the client's timeouts of phases, where over 0.
@@ -105,11 +109,12 @@ func (l *Lab) Routes() http.Handler {
 	r.MethodNotAllowed(wrongMethod)
 
 	r.Get("/", l.index)
+	runs := r.With(l.traced()...)
 	for _, s := range l.Strategies {
-		r.Get("/"+s.Name, l.run(s))
+		runs.Get("/"+s.Name, l.run(s))
 	}
-	r.Get("/compare", l.compare)
-	r.Get("/race", l.race)
+	runs.Get("/compare", l.compare)
+	runs.Get("/race", l.race)
 	r.Get("/events", newGauges(l).serve)
 	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
@@ -119,6 +124,9 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/network", l.network)
 	r.Put("/network", l.changeNetwork)
 	r.Delete("/network", l.changeNetwork)
+	if l.Metrics != nil {
+		r.Method(http.MethodGet, "/metrics", l.Metrics)
+	}
 	r.Get("/healthz", healthz)
 	r.Get("/readyz", l.readyz)
 	return r

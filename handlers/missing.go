@@ -8,7 +8,7 @@ import (
 // notFound answers with the list of what there is.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
 		r.URL.Path, list(l.paths())))
 }
 

@@ -59,15 +59,17 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	call.Phase, call.Outlived = rc.PhaseBegan, rc.DialOutlived
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
 	defer cancel()
-	ops := prepared(ctx, rc, p.op, call)
+	ops := l.prepared(ctx, rc, p.op, call)
+	ctx = l.trace(ctx, rc)
 	status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))
 	rc.Answered(status, failure)
+	l.answered(ctx, rc, status, failure)
 	return rc, nil
 }
 
 // prepared returns the calls of an op, each of which the receipt watches. Where
 // the op can't be prepared, they return that error.
-func prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []strategies.Op {
+func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []strategies.Op {
 	var unprepared error
 	if op.Prepare != nil {
 		unprepared = op.Prepare(ctx, call)
@@ -75,7 +77,7 @@ func prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []stra
 	}
 	ops := make([]strategies.Op, len(op.Parts))
 	for i, part := range op.Parts {
-		do := part(call)
+		do := l.part(&op, part, call)
 		if unprepared != nil {
 			do = func(context.Context) error { return unprepared }
 		}

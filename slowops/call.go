@@ -14,6 +14,7 @@ type Call struct {
 	DeafBackend bool          // http: ask for the handler that ignores the client's disconnect
 	Work        string        // db: WorkSleep or WorkCPU
 	Run         string        // the run's tag: letters, digits and dashes
+	Traceparent string        // the W3C trace context that goes with it, or ""; as Run, it must be safe in a header and in a comment
 
 	// IOTimeout, where it is over 0, is given to the client's own timeouts:
 	// http.Client.Timeout and the dialer's, gomemcache's Timeout, and the DSN's

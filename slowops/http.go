@@ -113,6 +113,9 @@ func (h *HTTP) do(ctx context.Context, t *trace) error {
 		return fmt.Errorf("http get: %w", err)
 	}
 	req.Header.Set(runHeader, t.call.Run)
+	if t.call.Traceparent != "" {
+		req.Header.Set("Traceparent", t.call.Traceparent)
+	}
 	transport, done := h.transportOf(t.call)
 	defer done()
 	client := http.Client{Transport: transport, Timeout: t.call.IOTimeout, CheckRedirect: dontFollow}

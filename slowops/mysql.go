@@ -12,7 +12,8 @@ import (
 )
 
 // MySQL is the op db: SELECT 1 without a delay, else SELECT SLEEP or SELECT
-// BENCHMARK. Every query carries its run's tag in a comment.
+// BENCHMARK. Every query carries its run's tag in a comment, and that of a call
+// with a Traceparent carries it in another one, as sqlcommenter writes it.
 type MySQL struct {
 	// Via is the host:port to dial in the place of the DSN's, which still is
 	// whose certificate is checked. "" is the DSN's own. Set it before the
@@ -143,6 +144,9 @@ func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
 		query += benchmark(rounds)
 	default:
 		query += "SLEEP(" + seconds(c.Delay) + ")"
+	}
+	if c.Traceparent != "" {
+		query += " /*traceparent='" + c.Traceparent + "'*/"
 	}
 	return query, rounds, nil
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"gotimeout/handlers"
@@ -35,28 +36,45 @@ func (k *kernel) Sockets(names []string) (*handlers.Sockets, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &handlers.Sockets{Backends: []handlers.BackendSockets{}, Counters: now.Sub(k.before), Settings: settingsOfTCP()}
-	of := map[uint16]*handlers.BackendSockets{}
-	for _, name := range names {
-		for _, p := range k.parts {
-			if p.name == name {
-				s.Backends = append(s.Backends, handlers.BackendSockets{
-					Name: name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{},
-				})
-			}
+	s := &handlers.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP()}
+	s.Backends, err = k.backends(func(p *part) bool { return slices.Contains(names, p.name) })
+	return s, err
+}
+
+// backends counts the sockets of those that are meant.
+func (k *kernel) backends(meant func(*part) bool) ([]handlers.BackendSockets, error) {
+	all, of := []handlers.BackendSockets{}, map[uint16]handlers.BackendSockets{}
+	for _, p := range k.parts {
+		if meant(p) {
+			b := handlers.BackendSockets{Name: p.name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{}}
+			all, of[port(b.Addr)] = append(all, b), b
 		}
 	}
-	for i := range s.Backends {
-		of[port(s.Backends[i].Addr)] = &s.Backends[i]
-	}
-	return s, sockets.Each(sockets.All, func(one sockets.Socket) {
-		if b := of[one.Remote.Port()]; b != nil {
+	return all, sockets.Each(sockets.All, func(one sockets.Socket) {
+		if b, there := of[one.Remote.Port()]; there {
 			b.Client[one.State.String()]++
 		}
-		if b := of[one.Local.Port()]; b != nil {
+		if b, there := of[one.Local.Port()]; there {
 			b.Server[one.State.String()]++
 		}
 	})
+}
+
+// connections counts this end of those to each backend, by their state. The two
+// states that are asked for most are there at 0 too.
+func (k *kernel) connections() (map[string]map[string]int, error) {
+	backends, err := k.backends(func(*part) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	states := map[string]map[string]int{}
+	for _, b := range backends {
+		states[b.Name] = b.Client
+		for _, always := range []sockets.State{sockets.Established, sockets.TimeWait} {
+			b.Client[always.String()] += 0
+		}
+	}
+	return states, nil
 }
 
 // port is that of a backend, which tells its connections from others: its host

@@ -44,6 +44,11 @@ func TestMain(m *testing.M) {
 		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
 		os.Unsetenv(name)
 	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "OTEL_") {
+			os.Unsetenv(name)
+		}
+	}
 	flag.Parse()
 	_ = flag.Set("test.parallel", "4") // they wait: more at once than there are processors
 	goleak.VerifyTestMain(m)

@@ -33,6 +33,8 @@ type serveCmd struct {
 
 	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: tighter caps, a limit on the runs of each client, and no changes of the network but with the token. So it is where PORT is set, and otherwise not."`
 	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8: of these alone X-Forwarded-For is believed."`
+
+	LogSlow time.Duration `default:"1s" help:"Log runs that are answered later than this after their timeout; 0 is none."`
 }
 
 // grace is how long requests in flight may take to finish after a signal: the
@@ -62,7 +64,14 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	defer bench.close()
+	tracing, err := openTracing(ctx, settings, process, log)
+	defer func() {
+		bench.close() // which ends what still goes on, and so its spans
+		tracing.Close()
+	}()
+	if err != nil {
+		return err
+	}
 	for _, note := range settings.notes {
 		log.Info(note)
 	}
@@ -74,8 +83,9 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
 		Public: settings.public, TrustedProxies: settings.proxies,
 		Backends: bench.health, Working: bench.working, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
-		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
+		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log, LogSlow: s.LogSlow,
 	}
+	watch(lab, tracing)
 	if network != nil {
 		if err := begin(ctx, network, settings, log); ctx.Err() != nil {
 			log.Info("stopped before it served")

@@ -113,7 +113,7 @@ func signalled(ctx context.Context, process *private.Process) context.Context {
 	return ctx
 }
 
-// servers are the real ones, which the inside is to reach.
+// servers are the real ones and the collector, which the inside is to reach.
 func (s settings) servers() (all []private.Server) {
 	if s.httpURL != nil {
 		all = append(all, private.Server{Network: "tcp", Addr: hostPort(s.httpURL)})
@@ -123,6 +123,9 @@ func (s settings) servers() (all []private.Server) {
 	}
 	if s.db != nil {
 		all = append(all, private.Server{Network: s.db.Net, Addr: s.db.Addr})
+	}
+	if s.collector != nil {
+		all = append(all, private.Server{Network: "tcp", Addr: s.collector.Addr})
 	}
 	return all
 }

@@ -13,6 +13,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/telemetry"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -33,6 +34,8 @@ type settings struct {
 	network bool // was asked for
 	driver  string
 	profile badnet.Profile
+
+	collector *telemetry.Collector // of traces; nil for none
 }
 
 // read checks the settings. Its errors say which one can't be read, and why.
@@ -66,6 +69,12 @@ func (s *serveCmd) read(port string) (addr string, out settings, err error) {
 	}
 	if err := s.readPublic(&out, port != ""); err != nil {
 		return "", out, err
+	}
+	if out.collector, err = telemetry.ReadCollector(os.Getenv); err != nil {
+		return "", out, err
+	}
+	if s.LogSlow < 0 {
+		return "", out, fmt.Errorf("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
 	return addr, out, s.readCaps(&out)
 }

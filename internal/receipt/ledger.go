@@ -30,6 +30,8 @@ type Limits struct {
 
 // Ledger keeps the last receipts and counts what goes on.
 type Ledger struct {
+	Watcher Watcher // nil: nobody watches; set it before the first Open
+
 	lab    string
 	limits Limits
 
@@ -59,13 +61,11 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: run.Ops}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.counts.InFlight >= l.limits.InFlight:
-		return nil, ErrInFlight
-	case l.counts.Abandoned >= l.limits.Abandoned:
-		return nil, ErrAbandoned
-	case run.Busy && l.counts.Busy >= l.limits.Busy:
-		return nil, ErrBusy
+	if err := l.full(run); err != nil {
+		if l.Watcher != nil {
+			l.Watcher.Refused(&r.run)
+		}
+		return nil, err
 	}
 	l.counts.InFlight++
 	l.counts.Busy += one(run.Busy)
@@ -78,6 +78,19 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 	}
 	*place = r
 	return r, nil
+}
+
+// full returns why a run can't be started, or nil.
+func (l *Ledger) full(run Run) error {
+	switch {
+	case l.counts.InFlight >= l.limits.InFlight:
+		return ErrInFlight
+	case l.counts.Abandoned >= l.limits.Abandoned:
+		return ErrAbandoned
+	case run.Busy && l.counts.Busy >= l.limits.Busy:
+		return ErrBusy
+	}
+	return nil
 }
 
 // Get returns the receipt of an ID, or nil if it never was or is gone, which

@@ -74,6 +74,9 @@ type Receipt struct {
 	settled  bool          // no more waiting for a backend that has not begun
 	complete bool
 	changed  chan struct{} // closed at the next change; nil until somebody watches
+
+	onComplete              func(Figures)
+	toldStraggle, toldWaste bool // to who watches
 }
 
 // Start starts the run's clock again: what came before was preparation.
@@ -111,6 +114,7 @@ func (r *Receipt) Answered(status Status, err *Error) {
 	defer r.mu.Unlock()
 	r.status, r.err, r.answered, r.left = status, err, at, r.pending
 	r.ledger.answered()
+	r.tellAnswered()
 	r.settle()
 }
 
@@ -173,4 +177,5 @@ func (r *Receipt) settle() {
 	}
 	r.complete = true
 	r.ledger.completed(r)
+	r.tellComplete()
 }

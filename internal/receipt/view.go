@@ -71,32 +71,26 @@ func (r *Receipt) view() View {
 		Error:   r.err, Goroutines: r.left,
 		OutlivedDials: r.outlived, Remedy: r.remedy,
 	}
-	answered := r.status != ""
-	if answered {
+	if r.status != "" {
 		status := r.status // a copy: the receipt goes on without the lock
 		v.Status, v.Answered = &status, ms(r.answered)
 	}
-	if r.status == TimedOut && (r.answered >= r.run.Timeout || len(r.run.Timeouts) == 0) {
-		v.Overshoot = ms(r.answered - r.run.Timeout)
-	}
+	v.Overshoot, v.Straggle, v.Waste = r.overshoot().ms(), r.straggle().ms(), r.waste().ms()
 	if r.pending == 0 {
 		v.Ended = ms(r.ended)
-		v.Straggle = after(r.ended, r.answered, answered)
 	}
-	// Before that, another backend may begin and be the last to stop.
-	if r.complete && r.run.Seen && !r.unseen && r.began > 0 {
+	if v.Waste != nil {
 		v.BackendEnded = ms(r.backend)
-		v.Waste = after(r.backend, r.answered, true)
 	}
 	return v
 }
 
-// after returns by how much at came after answered: 0 where it came before.
-func after(at, answered time.Duration, known bool) *float64 {
-	if !known {
+// ms is the figure as the JSON has it, nil where it isn't known.
+func (f Figure) ms() *float64 {
+	if !f.Known {
 		return nil
 	}
-	return ms(max(0, at-answered))
+	return ms(f.Time)
 }
 
 // ms is d in milliseconds, to the microsecond.

@@ -1,0 +1,97 @@
+package receipt
+
+import "time"
+
+// Watcher is told what becomes of a ledger's runs. Its methods are called at
+// once from many goroutines and with locks held: they must be quick, and must
+// not use the ledger or a receipt. A run belongs to the receipt and must not be
+// changed.
+type Watcher interface {
+	Refused(*Run)            // was not started
+	Answered(*Run, Figures)  // has its answer; what comes after it is not known yet
+	Completed(*Run, Figures) // is complete
+}
+
+// Figures are what is known of a run. Each of those after the answer is told
+// once, the first time that a receipt is complete and it is known: where a late
+// backend opens the receipt again and works for longer than those before it,
+// the figure told stays theirs.
+type Figures struct {
+	Start    time.Time
+	Status   Status
+	Answered time.Duration
+	// As in the View.
+	Overshoot, Straggle, Waste Figure
+}
+
+// Figure is a time that may not be known.
+type Figure struct {
+	Known bool
+	Time  time.Duration
+}
+
+// OnComplete calls f with what a watcher is told when the receipt is complete,
+// under the same rules. It must be set before the ops are called.
+func (r *Receipt) OnComplete(f func(Figures)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onComplete = f
+}
+
+// Run returns what was asked for.
+func (r *Receipt) Run() Run { return r.run }
+
+// Late returns by how much the answer came after the timeout; below 0 it came
+// before it. It may be called once the answer is there.
+func (r *Receipt) Late() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.answered - r.run.Timeout
+}
+
+// tellAnswered tells the watcher of the answer.
+func (r *Receipt) tellAnswered() {
+	if w := r.ledger.Watcher; w != nil {
+		w.Answered(&r.run, r.figures())
+	}
+}
+
+// tellComplete tells those who watch that the receipt is complete.
+func (r *Receipt) tellComplete() {
+	if r.ledger.Watcher == nil && r.onComplete == nil {
+		return
+	}
+	f := r.figures()
+	f.Straggle.Known = f.Straggle.Known && !r.toldStraggle
+	f.Waste.Known = f.Waste.Known && !r.toldWaste
+	r.toldStraggle = r.toldStraggle || f.Straggle.Known
+	r.toldWaste = r.toldWaste || f.Waste.Known
+	if w := r.ledger.Watcher; w != nil {
+		w.Completed(&r.run, f)
+	}
+	if r.onComplete != nil {
+		r.onComplete(f)
+	}
+}
+
+func (r *Receipt) figures() Figures {
+	return Figures{
+		Start: r.start, Status: r.status, Answered: r.answered,
+		Overshoot: r.overshoot(), Straggle: r.straggle(), Waste: r.waste(),
+	}
+}
+
+func (r *Receipt) overshoot() Figure {
+	reached := r.answered >= r.run.Timeout || len(r.run.Timeouts) == 0
+	return Figure{r.status == TimedOut && reached, r.answered - r.run.Timeout}
+}
+
+func (r *Receipt) straggle() Figure {
+	return Figure{r.status != "" && r.pending == 0, max(0, r.ended-r.answered)}
+}
+
+// waste is not known before the receipt is complete: another backend may begin
+// and be the last to stop.
+func (r *Receipt) waste() Figure {
+	return Figure{r.complete && r.run.Seen && !r.unseen && r.began > 0, max(0, r.backend-r.answered)}
+}

@@ -1,0 +1,157 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gotimeout/internal/receipt"
+	"gotimeout/internal/telemetry"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc"
+)
+
+// buffer is a log that may be written and read at once.
+type buffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *buffer) count(text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.String(), text)
+}
+
+// open opens what the variables say, and returns it with its log.
+func open(t *testing.T, dial telemetry.Dial, env map[string]string) (*telemetry.Tracing, *buffer) {
+	t.Helper()
+	for k, v := range env {
+		t.Setenv(k, v)
+	}
+	to, err := telemetry.ReadCollector(func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(buffer)
+	tracing, err := telemetry.OpenTracing(t.Context(), to, "v1", dial, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tracing.Close)
+	return tracing, log
+}
+
+// trace makes the two spans of a run.
+func trace(t *testing.T, tracing *telemetry.Tracing) {
+	t.Helper()
+	l := receipt.NewLedger("lab", 1, receipt.Limits{InFlight: 1, Abandoned: 1, Busy: 1})
+	rc, err := l.Open(receipt.Run{Name: "errgroup", Slow: "db", Ops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := tracing.Run(t.Context(), rc)
+	ctx, _, end := tracing.Op(ctx, true)
+	_ = rc.Wrap(nop)(ctx)
+	end(errors.New("the op failed"))
+	rc.Answered(receipt.Failed, nil)
+	tracing.Answered(ctx, receipt.Failed, &receipt.Error{Code: "op_failed", Message: "the op failed"})
+}
+
+// grpcCollector counts the spans that it is sent.
+type grpcCollector struct {
+	collector.UnimplementedTraceServiceServer
+	spans atomic.Int32
+}
+
+func (c *grpcCollector) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	for _, of := range r.ResourceSpans {
+		for _, scope := range of.ScopeSpans {
+			c.spans.Add(int32(len(scope.Spans)))
+		}
+	}
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+// Close sends what there is, over gRPC too, by the dial that was given.
+func TestCollectorOverGRPC(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, server := new(grpcCollector), grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, c)
+	go func() { _ = server.Serve(l) }()
+	defer server.Stop()
+	var dialed atomic.Value
+	tracing, _ := open(t, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialed.Store(network + " " + addr)
+		return new(net.Dialer).DialContext(ctx, network, l.Addr().String())
+	}, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+	trace(t, tracing)
+	tracing.Close()
+	if n := c.spans.Load(); n != 2 || dialed.Load() != "tcp 127.0.0.1:4317" {
+		t.Errorf("%d spans, want 2; dialled %v", n, dialed.Load())
+	}
+}
+
+// A collector that fails is told once, and so is that it works again.
+func TestCollectorFailsAndRecovers(t *testing.T) {
+	var broken atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if broken.Load() {
+			http.Error(w, "no", http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	tracing, log := open(t, nil, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": server.URL, "OTEL_BSP_SCHEDULE_DELAY": "1"})
+	const lost, again = "traces are lost", "takes traces again"
+	trace(t, tracing)
+	for _, fails := range []bool{true, false} {
+		broken.Store(fails)
+		told := map[bool]string{true: lost, false: again}[fails]
+		for end := time.Now().Add(20 * time.Second); log.count(told) == 0; {
+			if trace(t, tracing); time.Now().After(end) {
+				t.Fatalf("never told that it fails=%v", fails)
+			}
+		}
+	}
+	if log.count(lost) != 1 || log.count(again) != 1 {
+		t.Errorf("told\n%s", log)
+	}
+}
+
+func TestOpenTracingRefuses(t *testing.T) {
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "nonsense")
+	to, err := telemetry.ReadCollector(func(string) string { return "http://h:1" })
+	if err == nil {
+		t.Fatalf("a collector of nonsense: %v", to)
+	}
+	to, err = telemetry.ReadCollector(func(name string) string {
+		return map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = telemetry.OpenTracing(t.Context(), to, "v1", nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.HasPrefix(err.Error(), "traces (OTEL_RESOURCE_ATTRIBUTES): ") {
+		t.Errorf("%v", err)
+	}
+}
