@@ -14,15 +14,12 @@ import (
 
 // A client of a public lab has a share of runs in each minute: a hundred of every
 // strategy, which is what the largest race makes.
-const (
-	shareOf    = time.Minute
-	shareRaces = 100
-)
+const shareOf = time.Minute
 
 // limited refuses what a client of a public lab asks for beyond its share. What
 // is no run counts as one, but for /healthz, which the platform asks.
 func (l *Lab) limited(next http.Handler) http.Handler {
-	share := shareRaces * len(l.Strategies)
+	share := maxTimes * len(l.Strategies)
 	counted := httprate.LimitBy(share, shareOf, client, httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusTooManyRequests, "rate_limited", fmt.Sprintf(
 			"this lab is public, and gives each client %d runs a minute: ask for fewer at once, or again in a minute", share))
@@ -49,7 +46,7 @@ func (l *Lab) runs(r *http.Request) int {
 		return len(l.Strategies)
 	case "/race":
 		times, err := strconv.Atoi(r.URL.Query().Get("times"))
-		if err != nil || times < 1 || times > shareRaces {
+		if err != nil || times < 1 || times > maxTimes {
 			times = 1 // or what is refused
 		}
 		return times * len(l.Strategies)

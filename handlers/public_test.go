@@ -74,14 +74,14 @@ func TestShareOfRuns(t *testing.T) {
 // What makes several runs counts as so many.
 func TestShareOfSeveralRuns(t *testing.T) {
 	for path, most := range map[string]int{
-		"/compare?op=cpu":                   100,
-		"/race?times=1":                     100,
-		"/race":                             100,
-		"/race?times=100":                   1,
-		"/race?times=50":                    2,
-		"/race?times=-1":                    100, // refused
-		"/race?times=101":                   100,
-		"/race?times=999999999999999999999": 100, // refused
+		"/compare?op=cpu":                          100,
+		"/race?op=cpu&times=1":                     100,
+		"/race?op=cpu":                             100,
+		"/race?op=cpu&times=100":                   1,
+		"/race?op=cpu&times=50":                    2,
+		"/race?op=cpu&times=-1":                    100, // refused
+		"/race?op=cpu&times=101":                   100,
+		"/race?op=cpu&times=999999999999999999999": 100, // refused
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
