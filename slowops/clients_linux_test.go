@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -79,6 +80,17 @@ func TestTimeoutsOfPython(t *testing.T) {
 	for _, name := range clientTargets {
 		args = append(args, fmt.Sprintf("%s=%s/delay/%v", name, op.Targets[name], clientDelay.Seconds()))
 	}
+	want := clientsTable(t, true)
+	for range 2 { // a machine that stands still for so long is taken for a server that does
+		if got := ofPython(t, args); maps.Equal(got, want) {
+			return
+		}
+	}
+	compareCells(t, ofPython(t, args), want)
+}
+
+func ofPython(t *testing.T, args []string) map[string]string {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "python3", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -90,7 +102,7 @@ func TestTimeoutsOfPython(t *testing.T) {
 		at := strings.LastIndexByte(line, '\t')
 		got[line[:at]] = line[at+1:]
 	}
-	compareCells(t, got, clientsTable(t, true))
+	return got
 }
 
 func TestTimeoutsOfGo(t *testing.T) {
