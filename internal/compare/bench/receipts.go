@@ -16,8 +16,8 @@ func (b built) receipts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("The lab under `wrk -t2 -c64`, context-cancel on an http op without delay, with receipts and without, a second each in turns, medians of %d pairs:\n\n", pairs)
-	header("", "with", "without", "cost", "bar", "")
+	fmt.Printf("The lab under `wrk -t2 -c64`, context-cancel on an http op without delay, with receipts and without, a second each in turns, %d pairs, medians:\n\n", pairs)
+	header("", "with", "without", "cost, median of pairs", "bar", "")
 	rate := 100 * (1 - figures["requests/s-ratio"])
 	row("requests per second", number(figures["requests/s"]), number(figures["requests/s-without"]), fmt.Sprintf("%.1f%%", rate), "≤ 5%", verdict(rate <= 5))
 	processor := 100 * (figures["µs/request-ratio"] - 1)

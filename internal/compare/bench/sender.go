@@ -77,7 +77,7 @@ func (b built) sender(ctx context.Context) error {
 			rates[i] = append(rates[i], rate)
 		}
 	}
-	header("", "requests/s", "beside vegeta", "bar", "")
+	header("", "requests/s", "beside vegeta, median of pairs", "bar", "")
 	for i, s := range senders {
 		ratio := median(ratios(rates[i], rates[1]))
 		bar, met := "", ""
