@@ -2,7 +2,7 @@ package results
 
 import (
 	"cmp"
-	"math"
+	"maps"
 	"slices"
 )
 
@@ -12,18 +12,20 @@ const noise = 5
 // cell is what has been recorded of a cell that has not ended.
 type cell struct {
 	Cell
-	requests, completed, timedOut, failed, refused int
-	falseTimeouts, late, wrong                     int
-	answered, overshoot, sentLate                  []float64 // a request each
-	held                                           float64   // milliseconds, by timeouts
-	probes                                         []float64
-	probeFailures                                  int
+	requests, completed, timedOut, failed int
+	falseTimeouts, late, wrong, noAnswer  int
+	refused                               map[string]int // by code
+	answered, overshoot, sentLate         []float64      // a request each
+	held                                  float64        // milliseconds, by timeouts
+	probes                                []float64
+	probeFailures                         int
 
 	took                []run     // that completed
 	straggles, wastes   []float64 // a receipt each that knows
 	ranOn, timedOutSeen int       // of those that timed out
+	receipts            int       // the warm-up's as well, and so the next three
 	dialed, rsts        int
-	calls               []edge
+	calls               []edge       // of runs that used a connection
 	slow                [3][]float64 // answered, ended, backend ended, of the longest delay
 
 	samples []Sample
@@ -47,7 +49,7 @@ func took(runs []run) []float64 {
 	return all
 }
 
-// edge is when a call began, +1, or ended, -1.
+// edge is when a run began, +1, or ended, -1.
 type edge struct {
 	at   float64
 	step int
@@ -79,13 +81,16 @@ func (c *cell) request(r Request) {
 		c.timedOut++
 		c.held += r.Answered
 		c.overshoot = append(c.overshoot, r.Answered-c.Timeout)
-		if i := slices.Index(c.Delays, r.Delay); i >= 0 && i < len(c.Nominal) && c.Nominal[i] <= c.Timeout {
+		if i := slices.Index(c.Delays, r.Delay); i >= 0 && i < len(c.Nominal) && c.Nominal[i] < c.Timeout {
 			c.falseTimeouts++
 		}
 	case "refused":
-		c.refused++
+		c.refused[r.Code]++
 	default:
 		c.failed++
+		if r.Code == NoAnswer {
+			c.noAnswer++
+		}
 	}
 }
 
@@ -93,15 +98,18 @@ func (c *cell) receipt(r Receipt) {
 	if r.Phase == Probe {
 		return
 	}
+	c.receipts++
 	c.dialed += r.Dialed
-	c.calls = append(c.calls, edge{r.Started, 1})
-	if r.Ended != nil {
-		c.calls = append(c.calls, edge{r.Started + *r.Ended, -1})
+	c.rsts += r.RST
+	if r.Dialed+r.Reused > 0 {
+		c.calls = append(c.calls, edge{r.Started, 1})
+		if r.Ended != nil {
+			c.calls = append(c.calls, edge{r.Started + *r.Ended, -1})
+		}
 	}
 	if r.Phase == WarmUp {
 		return
 	}
-	c.rsts += r.RST
 	if r.Status == "completed" {
 		c.took = append(c.took, run{r.Started, r.Answered})
 	}
@@ -126,123 +134,20 @@ func (c *cell) receipt(r Receipt) {
 	}
 }
 
-// figures are those of a cell that has ended.
-func (c *cell) figures(end End) (f Figures) {
-	slices.Sort(c.answered)
-	f.count(Requests, c.requests)
-	f.percentiles(c.answered, AnsweredP50, AnsweredP99, AnsweredMax)
-	slices.Sort(c.overshoot)
-	f.percentiles(c.overshoot, OvershootP50, OvershootP99, OvershootMax)
-	f.count(Completed, c.completed)
-	f.count(TimedOut, c.timedOut)
-	f.count(Failed, c.failed)
-	f.count(Refused, c.refused)
-	if len(c.Nominal) > 0 {
-		f.count(FalseTimeouts, c.falseTimeouts)
+// refusals is how many requests were refused.
+func (c *cell) refusals() (n int) {
+	for _, of := range c.refused {
+		n += of
 	}
-	f.count(Late, c.late)
-	slices.Sort(c.straggles)
-	f.percentiles(c.straggles, -1, StraggleP99, -1)
-	if n := len(c.wastes); n > 0 {
-		f.set(WastePer1000, sum(c.wastes)/float64(n))
-	}
-	if c.timedOutSeen > 0 {
-		f.set(RanOnPercent, 100*float64(c.ranOn)/float64(c.timedOutSeen))
-	}
-	if end.Open == 0 {
-		f.set(DrainTime, end.Drained-end.Answered)
-	}
-	f.count(OpenReceipts, end.Open)
-	if len(c.calls) > 0 {
-		f.count(ConnectionsOpened, c.dialed)
-		f.count(ConnectionsIdeal, most(c.calls))
-		f.count(RSTs, c.rsts)
-	}
-	f.count(WrongAnswers, c.wrong)
-	if len(c.probes) > 0 {
-		slices.Sort(c.probes)
-		f.count(ProbeFailures, c.probeFailures)
-		f.percentiles(c.probes, ProbeP50, ProbeP99, -1)
-	}
-	slices.Sort(c.sentLate)
-	f.percentiles(c.sentLate, -1, SentLateP99, -1)
-	c.left(&f)
-	return f
+	return n
 }
 
-// left sets the figures that come of samples.
-func (c *cell) left(f *Figures) {
-	before, answered, after := c.sample(Before), c.sample(Answered), c.sample(After)
-	if before != nil && answered != nil {
-		f.difference(GoroutinesAnswered, &answered.Goroutines, &before.Goroutines)
+// refusal is the code with which most were refused.
+func (c *cell) refusal() string {
+	codes := slices.Sorted(maps.Keys(c.refused))
+	code := slices.MaxFunc(codes, func(a, b string) int { return cmp.Compare(c.refused[a], c.refused[b]) })
+	if len(codes) > 1 {
+		return "mostly " + code
 	}
-	if before != nil && after != nil {
-		f.difference(GoroutinesLeft, &after.Goroutines, &before.Goroutines)
-		f.difference(ConnectionsLeft, after.Connections, before.Connections)
-		f.difference(TimeWait, after.TimeWait, before.TimeWait)
-	}
-	if began, drained := c.sample(Load), c.sample(Drained); began != nil && drained != nil && c.requests > 0 {
-		f.set(CPUPerRequest, 1000*(drained.CPU-began.CPU)/float64(c.requests))
-		f.set(AllocatedPerRequest, float64(drained.Allocated-began.Allocated)/float64(c.requests))
-	}
-}
-
-// sample is the first of a phase, or nil.
-func (c *cell) sample(phase string) *Sample {
-	i := slices.IndexFunc(c.samples, func(s Sample) bool { return s.Phase == phase })
-	if i < 0 {
-		return nil
-	}
-	return &c.samples[i]
-}
-
-// set rounds to a thousandth: of a millisecond, it is what records have.
-func (f *Figures) set(place int, v float64) {
-	v = math.Round(v*1000) / 1000
-	f[place] = &v
-}
-
-func (f *Figures) count(place, n int) { f.set(place, float64(n)) }
-
-func (f *Figures) difference(place int, after, before *int) {
-	if after != nil && before != nil {
-		f.count(place, max(0, *after-*before))
-	}
-}
-
-// percentiles sets those that have a place. sorted may be empty.
-func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
-	if len(sorted) == 0 {
-		return
-	}
-	for p, place := range map[float64]int{50: p50, 99: p99, 100: longest} {
-		if place >= 0 {
-			f.set(place, Percentile(sorted, p))
-		}
-	}
-}
-
-// Percentile returns the smallest value that p percent of the values, which are
-// sorted, do not exceed.
-func Percentile(sorted []float64, p float64) float64 {
-	rank := int(math.Ceil(p * float64(len(sorted)) / 100))
-	return sorted[max(1, rank)-1]
-}
-
-// most returns how many calls there were at once.
-func most(calls []edge) int {
-	slices.SortFunc(calls, func(a, b edge) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.step, b.step)) })
-	now, peak := 0, 0
-	for _, e := range calls {
-		now += e.step
-		peak = max(peak, now)
-	}
-	return peak
-}
-
-func sum(values []float64) (total float64) {
-	for _, v := range values {
-		total += v
-	}
-	return total
+	return code
 }

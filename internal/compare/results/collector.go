@@ -32,7 +32,7 @@ func (c *Collector) Add(record any) error {
 		if len(r.Delays) == 0 || c.cells[r.Cell] != nil {
 			return fmt.Errorf("cell %d has no delays, or begins twice", r.Cell)
 		}
-		c.cells[r.Cell] = &cell{Cell: *r}
+		c.cells[r.Cell] = &cell{Cell: *r, refused: map[string]int{}}
 		return nil
 	case *Request:
 		number = r.Cell
@@ -77,7 +77,7 @@ func (c *Collector) begin(run Run) error {
 // end adds a cell to its row.
 func (c *Collector) end(of *cell, end End) {
 	row := c.row(of)
-	row.note(of.Repeat, end)
+	row.note(of, end)
 	if of.requests == 0 {
 		return
 	}
@@ -107,11 +107,11 @@ func (c *Collector) row(of *cell) *Row {
 	return row
 }
 
-func (r *Row) note(repeat int, end End) {
+func (r *Row) note(of *cell, end End) {
 	add := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
-		if repeat > 1 {
-			text = fmt.Sprintf("repeat %d: %s", repeat, text)
+		if of.Repeat > 1 {
+			text = fmt.Sprintf("repeat %d: %s", of.Repeat, text)
 		}
 		r.Notes = append(r.Notes, text)
 	}
@@ -126,6 +126,15 @@ func (r *Row) note(repeat int, end End) {
 	}
 	if end.Missing > 0 {
 		add("%d receipts were no longer in the lab's ledger", end.Missing)
+	}
+	if end.Others > 0 {
+		add("%d other runs were made on the lab meanwhile: the figures are of theirs as well", end.Others)
+	}
+	if of.noAnswer > 0 {
+		add("%d requests had no answer at all", of.noAnswer)
+	}
+	if n := of.refusals(); n > 0 {
+		add("the lab refused %d of %d requests (%s), which are in answered", n, of.requests, of.refusal())
 	}
 }
 

@@ -145,10 +145,47 @@ func TestLessThanBefore(t *testing.T) {
 		return &results.Sample{Type: results.TypeSample, Cell: 1, Phase: phase, Goroutines: n, Connections: count(n), TimeWait: count(n)}
 	}
 	row := collect(t, aRun(), aCell(1), sample(results.Before, 9), aRequest(10, "completed", 12, 0),
-		sample(results.Answered, 8), sample(results.After, 7), anEnd()).Rows[0]
-	for _, name := range []string{"goroutines_answered", "goroutines_left", "connections_left", "time_wait"} {
+		sample(results.Answered, 8), sample(results.Drained, 8), sample(results.After, 7), anEnd()).Rows[0]
+	for _, name := range []string{"goroutines_answered", "goroutines_left", "connections_left"} {
 		if got := row.Figure(name); got == nil || *got != 0 {
 			t.Errorf("%s is %v, want 0", name, text(got))
+		}
+	}
+	if got := row.Figure("time_wait"); got != nil {
+		t.Errorf("time_wait is %v, though sockets of another cell ended meanwhile", *got)
+	}
+}
+
+// Of a lab that was gone, nobody saw what went on.
+func TestLabGone(t *testing.T) {
+	end := anEnd()
+	end.Error = "the lab is gone"
+	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 12, 0), end).Rows[0]
+	for _, name := range []string{"drain_ms", "open_receipts"} {
+		if got := row.Figure(name); got != nil {
+			t.Errorf("%s is %v", name, *got)
+		}
+	}
+}
+
+// A request without an answer is one that failed, and took as long as it took.
+func TestNoAnswer(t *testing.T) {
+	request := aRequest(10, "failed", 9000, 0)
+	request.Code = results.NoAnswer
+	row := collect(t, aRun(), aCell(1), request, anEnd()).Rows[0]
+	if failed, answered := text(row.Figure("failed")), text(row.Figure("answered_max_ms")); failed != 1 || answered != 9000 {
+		t.Errorf("%v failed, answered %v", failed, answered)
+	}
+}
+
+// A call that takes just as long as the timeout can't end in time.
+func TestFalseTimeouts(t *testing.T) {
+	for nominal, want := range map[float64]float64{249.9: 1, 250: 0, 251: 0} {
+		cell := aCell(1)
+		cell.Nominal[0] = nominal
+		row := collect(t, aRun(), cell, aRequest(10, "timed_out", 251, 0), anEnd()).Rows[0]
+		if got := text(row.Figure("false_timeouts")); got != want {
+			t.Errorf("%v of a call of %v ms, want %v", got, nominal, want)
 		}
 	}
 }
@@ -159,9 +196,10 @@ func TestWarmUp(t *testing.T) {
 	warm.Phase, warm.Dialed, warm.RST = results.WarmUp, 3, 7
 	warm.Ended, warm.Straggle, warm.Waste = known(150), known(1000), known(1000)
 	load.Ended, load.Straggle, load.Waste = known(10), known(1), known(1)
+	load.Reused = 1
 	row := collect(t, aRun(), aCell(1), aRequest(10, "timed_out", 251, 0), warm, load, anEnd()).Rows[0]
 	for name, want := range map[string]float64{
-		"connections_opened": 3, "connections_ideal": 2, "rsts": 0, "straggle_p99_ms": 1, "waste_s_per_1000": 1, "ran_on_percent": 0,
+		"connections_opened": 3, "connections_ideal": 2, "rsts": 7, "straggle_p99_ms": 1, "waste_s_per_1000": 1, "ran_on_percent": 0,
 	} {
 		if got := row.Figure(name); got == nil || *got != want {
 			t.Errorf("%s is %v, want %v", name, text(got), want)
@@ -169,17 +207,35 @@ func TestWarmUp(t *testing.T) {
 	}
 }
 
-// A connection that one call gives back as another begins is enough for both.
+// A connection that one run gives back as another begins is enough for both; one
+// that never had any needs none.
 func TestConnectionsIdeal(t *testing.T) {
-	call := func(started, ended float64) *results.Receipt {
+	run := func(started, ended float64, used int) *results.Receipt {
 		r := aReceipt("completed", started)
-		r.Ended = known(ended)
+		r.Ended, r.Reused = known(ended), used
 		return r
 	}
-	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 12, 0),
-		call(20, 10), call(10, 10), call(0, 10), call(5, 10), anEnd()).Rows[0]
-	if got := row.Figure("connections_ideal"); got == nil || *got != 2 {
-		t.Errorf("%v, want 2", text(got))
+	busy := []any{run(20, 10, 1), run(10, 10, 1), run(0, 10, 1), run(5, 10, 1), run(5, 10, 0)}
+	for name, test := range map[string]struct {
+		op   string
+		runs []any
+		want *float64
+	}{
+		"of one call each":    {"db", busy, known(2)},
+		"of several calls":    {"all", busy, nil},
+		"without connections": {"cpu", []any{run(0, 10, 0)}, nil},
+	} {
+		cell := aCell(1)
+		cell.Op = test.op
+		records := append([]any{aRun(), cell, aRequest(10, "completed", 12, 0)}, test.runs...)
+		row := collect(t, append(records, anEnd())...).Rows[0]
+		got := row.Figure("connections_ideal")
+		if (got == nil) != (test.want == nil) || got != nil && *got != *test.want {
+			t.Errorf("%s: %v, want %v", name, text(got), text(test.want))
+		}
+		if got := row.Figure("connections_opened"); got == nil || *got != 0 {
+			t.Errorf("%s: opened %v, want 0", name, text(got))
+		}
 	}
 }
 

@@ -206,3 +206,17 @@ func TestQuarters(t *testing.T) {
 		t.Errorf("%v and %v", text(row.TookFirst), text(row.TookLast))
 	}
 }
+
+// A lab that died in the sweep has lost its receipts, and what was asked counts.
+func TestRecommendOfALabGone(t *testing.T) {
+	records := append([]any{aRun()}, swept(1, results.SampleName, 250, 0)...)
+	for _, record := range swept(2, "errgroup", 30, 10) {
+		if _, lost := record.(*results.Receipt); !lost {
+			records = append(records, record)
+		}
+	}
+	rec, err := results.Recommend(collect(t, records...), 0.1)
+	if err != nil || len(rec.Sweep) != 1 || rec.Sweep[0].Requests != 1000 || rec.Sweep[0].Dials != 0 {
+		t.Errorf("%+v, %v", rec, err)
+	}
+}

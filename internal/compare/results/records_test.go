@@ -72,8 +72,8 @@ func planted() []any {
 		request(results.Probe, results.WrongAnswer, aRequest(0, "failed", 13, 70)),
 		slow, short, open, quick, ofProbe,
 		&results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.Answered, Goroutines: 17, Connections: count(9), TimeWait: count(4)},
-		&results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.Drained, CPU: 130, Allocated: 7000},
-		&results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.After, Goroutines: 12, Connections: count(4), TimeWait: count(8)},
+		&results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.Drained, CPU: 130, Allocated: 7000, TimeWait: count(8)},
+		&results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.After, Goroutines: 12, Connections: count(4), TimeWait: count(2)},
 		end,
 		&results.Done{Type: results.TypeDone},
 	}

@@ -5,6 +5,10 @@ import "slices"
 // WrongAnswer is the code of a call that got the answer to another's question.
 const WrongAnswer = "wrong_answer"
 
+// NoAnswer is the code of a request that had none: the connection broke, or the
+// wait for it was over.
+const NoAnswer = "no_answer"
+
 // FloorName is the strategy of a floor: the baseline under calls that end in time.
 const FloorName = "floor"
 

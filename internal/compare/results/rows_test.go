@@ -127,6 +127,29 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// What the lab did not do, or did for others, is said.
+func TestNotesOfAnswers(t *testing.T) {
+	records := []any{aRun(), aCell(1)}
+	for _, code := range []string{"too_many_busy", "too_many_in_flight", "too_many_in_flight"} {
+		request := aRequest(10, "refused", 1, 0)
+		request.Code = code
+		records = append(records, request)
+	}
+	silent, end := aRequest(10, "failed", 9000, 0), anEnd()
+	silent.Code, end.Others = results.NoAnswer, 7
+	second := repeat(2, nil, 10)
+	second[1].(*results.Request).Status, second[1].(*results.Request).Code = "refused", "too_many_busy"
+	r := collect(t, append(append(records, silent, end), second...)...)
+	want := []string{
+		"7 other runs were made on the lab meanwhile: the figures are of theirs as well", "1 requests had no answer at all",
+		"the lab refused 3 of 4 requests (mostly too_many_in_flight), which are in answered",
+		"repeat 2: the lab refused 1 of 1 requests (too_many_busy), which are in answered",
+	}
+	if got := r.Rows[0].Notes; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // Slow and Timeline are the first repeat's.
 func TestSlowAndTimeline(t *testing.T) {
 	records := append(planted()[:len(planted())-1], repeat(2, nil, 10)...)

@@ -43,7 +43,9 @@ type Verdict struct {
 func (r *Row) swept() Swept {
 	count := func(place int) (n int) {
 		for _, f := range r.Repeats {
-			n += int(*f[place])
+			if f[place] != nil { // of a lab that was gone, there are no connections
+				n += int(*f[place])
+			}
 		}
 		return n
 	}
