@@ -37,7 +37,8 @@ func (c *comparison) table(w io.Writer) error {
 			b.WriteString(strings.TrimRight(text, " ") + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "\nRows in both: %d. Figures that are unchanged, and not shown: %d.\n", len(c.rows), unchanged)
+	both := fmt.Sprintf("Rows in both: %d. Figures that are unchanged or the load generator's own, and not shown: %d.", len(c.rows), unchanged)
+	b.WriteString("\n" + wrapped(both, width))
 	for _, text := range c.sentences() {
 		b.WriteString("\n" + wrapped(text, width))
 	}

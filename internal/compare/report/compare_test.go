@@ -149,6 +149,42 @@ func TestVerdictWithoutDirection(t *testing.T) {
 	}
 }
 
+// A change of less than 1% is none, however sure; and nobody judges the load
+// generator.
+func TestNoVerdict(t *testing.T) {
+	hundred := []float64{100, 100.01, 100.02, 100.03}
+	for name, test := range map[string]struct {
+		old, new []float64
+		verdict  string
+	}{
+		"0.9% more":   {hundred, []float64{100.9, 100.91, 100.92, 100.93}, "~"},
+		"1.1% more":   {hundred, []float64{101.1, 101.11, 101.12, 101.13}, "worse"},
+		"0.9% less":   {hundred, []float64{99.1, 99.11, 99.12, 99.13}, "~"},
+		"1.1% less":   {hundred, []float64{98.9, 98.91, 98.92, 98.93}, "better"},
+		"more than 0": {[]float64{0, 0, 0, 0}, []float64{1, 2, 3, 4}, "worse"},
+	} {
+		c := comparedOf(t, repeats(t, aRun(), test.old...).done(), repeats(t, aRun(), test.new...).done())
+		if ch := c.column("overshoot_p50_ms"); ch.Verdict == nil || *ch.Verdict != test.verdict || ch.P == nil {
+			t.Errorf("%s: %+v, want %q", name, ch, test.verdict)
+		}
+	}
+
+	late := func(ms float64) *results.Results {
+		f := newFixture(t, aRun())
+		for i := range 5 {
+			f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none", repeat: i + 1, sentLate: ms})
+		}
+		return f.done()
+	}
+	c := comparedOf(t, late(0.1), late(4))
+	if ch := c.column("sent_late_p99_ms"); ch.Verdict != nil || ch.P != nil || *ch.ChangePercent < 3000 {
+		t.Errorf("%+v of the load generator", ch)
+	}
+	if got := text(t, late(4), against(late(0.1), report.FormatTable)); strings.Contains(got, "sent_late") || strings.Contains(got, "too few repeats") {
+		t.Errorf("what is the load generator's own is shown:\n%s", got)
+	}
+}
+
 // p is twice the share of all the ways to deal the figures to two sides that are
 // as far apart as these, ties included.
 func TestP(t *testing.T) {
@@ -205,7 +241,7 @@ func dealt(a, b []float64) float64 {
 
 func TestCompareWithItself(t *testing.T) {
 	got := text(t, small(t), against(small(t), report.FormatTable))
-	for _, want := range []string{"Rows in both: 6. Figures that are unchanged, and not shown: 192.\n", "Of the old one: The comparison was interrupted"} {
+	for _, want := range []string{"Rows in both: 6. Figures that are unchanged or the load generator's own, and not\nshown: 192.\n", "Of the old one: The comparison was interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)
 		}

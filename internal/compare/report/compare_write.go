@@ -37,8 +37,8 @@ func Compare(w io.Writer, before, after *results.Results, format string) error {
 // sentences say how the figures were judged, and what to know of the two.
 func (c *comparison) sentences() (out []string) {
 	if c.tested > 0 {
-		out = append(out, fmt.Sprintf("Judged by the Mann–Whitney U test on the figures of the repeats, alpha %v: %d of %d figures differ, "+
-			"of which chance alone would make about %.0f.", alpha, c.found, c.tested, math.Ceil(alpha*float64(c.tested))))
+		out = append(out, fmt.Sprintf("Judged by the Mann–Whitney U test on the figures of the repeats, alpha %v: %d of %d figures differ by %d%% or more, "+
+			"of which chance alone would make about %.0f.", alpha, c.found, c.tested, least, math.Ceil(alpha*float64(c.tested))))
 	}
 	if c.unjudged > 0 {
 		out = append(out, fmt.Sprintf("No verdict on figures that differ in too few repeats, for it may be noise: %d. "+
