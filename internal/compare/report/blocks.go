@@ -66,12 +66,15 @@ overshoot: answered less timeout, of what timed out; of the floor, less delay.
 false: timed out, though the same call alone takes less than the timeout.
 late: completed, but more than 5 ms after the timeout.
 goroutines, connections, TIME-WAIT: more than before the load; goroutines also
-  20 ms after the last answer. ideal: the most calls at once.
+  20 ms after the last answer. ideal: the most runs at once that used one.
 probe: clean calls on the same pools when all was over.
 straggle: work that went on here after the answer. drain: until nothing did.
-waste: seconds that backends worked for nobody, per 1,000 requests.
-ran on: of what timed out, whose backend worked on for more than 5 ms.
-floor: calls that end in time, without a network: what this machine adds.
+waste: seconds that backends worked for nobody, per 1,000 requests that were
+  seen to reach one.
+ran on: of what timed out and could be seen, whose backend worked on for more
+  than 5 ms.
+floor: calls that end in time, without a network unless one is named: what this
+  machine adds.
 ? nobody could see; - there is no such thing.
 `
 
@@ -90,17 +93,21 @@ func (c column) shown(r *results.Results, row *results.Row) string {
 func shown(r *results.Results, row *results.Row, place int) string {
 	v := row.Figures[place]
 	switch {
-	case row.Floor && place == results.Late, len(row.Repeats) == 0:
+	case row.Floor && notOfFloor(place), len(row.Repeats) == 0:
 		return "-"
 	case v != nil:
 		return amount(*v, results.Columns()[place])
-	case needsTimeouts(place) && nothingTimedOut(row):
+	case needsTimeouts(place) && nothingTimedOut(row), place == results.ConnectionsIdeal && usedNone(row):
 		return "-"
 	case r.Run.Probes == 0 && (place == results.ProbeFailures || place == results.ProbeP50 || place == results.ProbeP99):
 		return "-"
 	}
 	return "?"
 }
+
+// notOfFloor tells whether a figure is of calls that exceed a timeout, which those
+// of the floor never do.
+func notOfFloor(place int) bool { return place == results.Late || place == results.FalseTimeouts }
 
 // needsTimeouts tells whether a figure is of the requests that timed out alone.
 func needsTimeouts(place int) bool {
@@ -109,6 +116,11 @@ func needsTimeouts(place int) bool {
 		return true
 	}
 	return false
+}
+
+// usedNone is of a row without an ideal: only of op all nobody can tell one.
+func usedNone(row *results.Row) bool {
+	return row.Op != "all" && row.Figures[results.ConnectionsOpened] != nil
 }
 
 func nothingTimedOut(row *results.Row) bool {

@@ -36,6 +36,9 @@ func ParseCondition(text string, strategies []string) (c Condition, err error) {
 		return c, err
 	}
 	at, _ := results.Lookup(parts[2])
+	if parts[1] == results.FloorName && notOfFloor(at) {
+		return c, fmt.Errorf("the floor has no %s: its calls end in time, name a strategy or none", parts[2])
+	}
 	c = Condition{Strategy: parts[1], Column: results.Columns()[at], Op: parts[3]}
 	if c.Limit, err = strconv.ParseFloat(parts[4], 64); err != nil {
 		return c, fmt.Errorf("%q is no number", parts[4])

@@ -58,6 +58,8 @@ func TestParseConditionRefuses(t *testing.T) {
 		"late = 1":               `unknown comparison "=", did you mean `,
 		"late => 1":              `unknown comparison "=>", did you mean `,
 		"late > 1ms":             `late is a count: leave out the unit "ms"`,
+		"floor.late > 0":         `the floor has no late: its calls end in time, name a strategy or none`,
+		"floor.false_timeouts>0": `the floor has no false_timeouts: its calls end in time, name a strategy or none`,
 		"drain_ms > 1s":          `drain_ms is in ms, not in "s": write the number in that, with the unit or without`,
 	} {
 		_, err := report.ParseCondition(given, names())

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"cmp"
 	"flag"
 	"io"
 	"os"
@@ -78,14 +79,15 @@ func (f *fixture) add(record any) {
 // cellPlan is what of a cell there is to make up.
 type cellPlan struct {
 	strategy, op, network string
-	repeat                int
+	repeat, requests      int // 1 and 40 unless they are set
 	floor, unseen         bool
+	unconnected           bool
 	overshoot             float64 // of every fourth request; negative: it completed, late
 	sentLate              float64
 	end                   results.End
 }
 
-// cell makes 40 requests of one.
+// cell makes the requests of one.
 func (f *fixture) cell(m cellPlan) {
 	f.cells++
 	c := results.Cell{
@@ -105,7 +107,7 @@ func (f *fixture) cell(m cellPlan) {
 	}
 	sample(results.Before, 0)
 	sample(results.Load, 0)
-	for i := range 40 {
+	for i := range cmp.Or(m.requests, 40) {
 		f.call(m, i, c.Delays[i%4])
 	}
 	sample(results.Answered, 10)
@@ -137,7 +139,10 @@ func (f *fixture) call(m cellPlan, i int, delay float64) {
 	ended := answered + waste
 	receipt := results.Receipt{
 		Cell: f.cells, Phase: results.Load, Complete: true, Status: status, Delay: delay,
-		Started: 5 * float64(i), Answered: answered, Ended: &ended, Straggle: &waste, Dialed: i % 2,
+		Started: 5 * float64(i), Answered: answered, Ended: &ended, Straggle: &waste, Dialed: i % 2, Reused: 1 - i%2,
+	}
+	if m.unconnected {
+		receipt.Dialed, receipt.Reused = 0, 0
 	}
 	if !m.unseen {
 		receipt.BackendEnded, receipt.Waste = &ended, &waste
@@ -152,7 +157,7 @@ func small(t *testing.T) *results.Results {
 	f.cell(cellPlan{strategy: "baseline", op: "db", network: "none", overshoot: -1})
 	f.cell(cellPlan{strategy: "goroutine-abandon", op: "db", network: "none", overshoot: 0.4})
 	f.cell(cellPlan{strategy: "context-cancel", op: "db", network: "none", overshoot: 61.2, unseen: true})
-	f.cell(cellPlan{strategy: "context-cancel", op: "http", network: "3g", overshoot: 1.5, sentLate: 7.5, end: results.End{Open: 3}})
+	f.cell(cellPlan{strategy: "context-cancel", op: "http", network: "3g", overshoot: 1.5, requests: 100, sentLate: 7.5, end: results.End{Open: 3}})
 	f.add(&results.Cell{Cell: 6, Strategy: "errgroup", Op: "http", Ctx: "aware", Network: "3g", Driver: "tun", Timeout: 250, Delays: []float64{10}})
 	f.add(&results.End{Cell: 6, Error: "the lab refused: it has 8192 runs of which something still goes on"})
 	f.add(&results.Done{Interrupted: true})

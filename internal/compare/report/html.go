@@ -99,7 +99,7 @@ func (p *page) draw() {
 	}{
 		{gallery{ID: "lanes", Heading: "When it was over", Text: "The calls of the longest delay: when the caller was answered, when the op had ended here, and when the backend stopped working on it. What reaches beyond the answer is work for nobody."}, lanesOf},
 		{gallery{ID: "latency", Heading: "How long callers waited", Text: "Every request, whatever its answer: so many percent had it within so long. To the right each further nine takes as much room. A line that goes past the timeout is of a bound that did not bind."}, latencyOf},
-		{gallery{ID: "timelines", Heading: "What there was at each moment", Text: "Goroutines and connections of the lab during the load, while it drained, and under clean calls afterwards. What stays high in the end was left behind. Figures: before, at most, in the end."}, timelinesOf},
+		{gallery{ID: "timelines", Heading: "What there was at each moment", Text: "Goroutines and connections of the lab during the load, while it drained, and under clean calls afterwards. What stays high in the end was left behind. Figures: before, at most until all had ended, in the end."}, timelinesOf},
 	}
 	for _, kind := range kinds {
 		for i, g := range p.groups {

@@ -29,7 +29,11 @@ func (p *page) ask(r *results.Results) {
 			add(&delays, settings(row.Delays))
 		}
 	}
-	list := func(s []string) string { return cmp.Or(strings.Join(s, ", "), "nothing") }
+	if len(p.groups) == 0 {
+		p.Title, p.Asked = "Timeouts compared", nothingToShow
+		return
+	}
+	list := func(s []string) string { return strings.Join(s, ", ") }
 	p.Title = "Timeouts compared: " + list(ops)
 	p.Asked = fmt.Sprintf("%s on %s (%s), network %s, under a timeout of %s; calls of %s in turn, %s requests a second for %s",
 		plural(float64(len(names)), "strategy"), list(ops), list(ctxs), list(networks), list(timeouts),

@@ -79,7 +79,7 @@ func (p *page) best(remarked map[*results.Row]bool) (all []sentence) {
 		for _, r := range g.Rows {
 			switch {
 			case unbounded(r):
-			case remarked[r] || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.Figures[results.WastePer1000] == nil:
+			case remarked[r] || orZero(r, results.Failed)+orZero(r, results.Refused) > 0 || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.Figures[results.WastePer1000] == nil:
 				others++
 			default:
 				clean = append(clean, r)
@@ -130,7 +130,7 @@ type judged struct {
 	run   *results.Run
 }
 
-// known returns a figure, 0 where it is not known.
+// orZero returns a figure, 0 where it is not known.
 func orZero(r *results.Row, place int) float64 {
 	if r == nil || r.Figures[place] == nil {
 		return 0

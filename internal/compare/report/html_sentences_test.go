@@ -94,6 +94,21 @@ func TestBesideTheFloor(t *testing.T) {
 	}
 }
 
+// A strategy of which requests failed or were refused is not praised, even where
+// those of the floor did as well.
+func TestNoPraise(t *testing.T) {
+	for name, bad := range map[string]flaw{"failed": {failed: 3}, "refused": {refused: 3}} {
+		m := usual()
+		m.ops = []string{"http"}
+		m.fault = map[string]flaw{"errgroup/http": bad, "floor/http": {failed: 100, refused: 100}}
+		_, root := pageOf(t, m.results(t))
+		said := texts(sentences(t, root))
+		if last := said[len(said)-1]; !strings.HasPrefix(last, "On http, context-cancel, timer-panic and io-timeout left no work behind") {
+			t.Errorf("%s: %q", name, last)
+		}
+	}
+}
+
 // Clean calls are slow on a slow network, whatever came before them.
 func TestNetworkIsNoFault(t *testing.T) {
 	m := usual()

@@ -37,6 +37,9 @@ func (p *page) tables() {
 		if g.Floor != nil {
 			floor := p.row(floorID(i), g.Floor)
 			floor.Family = "calls of " + settings(g.Floor.Delays)
+			if onNetwork(g.Floor) {
+				floor.Family += " over " + g.Floor.Network
+			}
 			t.Floor = &floor
 		}
 		p.Tables = append(p.Tables, t)
@@ -72,7 +75,7 @@ func about(g *results.Group) string {
 	each := make([]string, len(r.Delays))
 	for i, d := range r.Delays {
 		each[i] = setting(d)
-		if i < len(r.Nominal) {
+		if i < len(r.Nominal) && d < g.Timeout { // of a longer one no call was made
 			each[i] += " (alone " + millis(r.Nominal[i]) + ")"
 		}
 	}

@@ -167,6 +167,14 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// What a call takes alone was measured of those alone that end in time.
+func TestAlone(t *testing.T) {
+	text, _ := pageOf(t, usual().results(t))
+	if want := "Timeout 250ms; calls of 10ms (alone 10.4 ms), 1s."; !strings.Contains(text, want) {
+		t.Errorf("no %q", want)
+	}
+}
+
 // A name from a file stays a name.
 func TestHostileNames(t *testing.T) {
 	m := usual()
@@ -198,7 +206,7 @@ func TestSparse(t *testing.T) {
 		of   *results.Results
 		want string
 	}{
-		"nothing":            {&results.Results{}, "No row has ended"},
+		"nothing":            {&results.Results{}, "No row of a strategy has ended"},
 		"one row":            {one.results(t), "context-cancel"},
 		"no figures":         {broken.results(t), "the lab is gone"},
 		"figures of nowhere": {&results.Results{Rows: []*results.Row{&odd}}, "Nothing stands out"},

@@ -12,7 +12,8 @@ import (
 func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.\n", escaped(origin(r)))
-	for _, g := range r.Groups() {
+	groups := r.Groups()
+	for _, g := range groups {
 		fmt.Fprintf(&b, "\n**%s**\n", escaped(strings.Join(headings(r, g), "; ")))
 		for _, of := range blocks() {
 			head := []string{of.title}
@@ -30,7 +31,11 @@ func Markdown(w io.Writer, r *results.Results) error {
 			}
 		}
 	}
-	markdownList(&b, strings.Split(strings.ReplaceAll(strings.TrimSpace(glossary), "\n  ", " "), "\n"))
+	if len(groups) == 0 {
+		b.WriteString("\n" + nothingToShow + "\n")
+	} else {
+		markdownList(&b, strings.Split(strings.ReplaceAll(strings.TrimSpace(glossary), "\n  ", " "), "\n"))
+	}
 	markdownList(&b, append(remarks(r), notes(r)...))
 	_, err := io.WriteString(w, plain(b.String()))
 	return err

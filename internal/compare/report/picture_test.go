@@ -75,6 +75,18 @@ func TestPictures(t *testing.T) {
 	}
 }
 
+// The probe's own connections are none that the load needed.
+func TestTimelineWithoutProbe(t *testing.T) {
+	row := &results.Row{Key: results.Key{Strategy: "x"}}
+	for i, phase := range []string{results.Before, results.Load, results.Drain, results.Probe, results.After} {
+		n := []int{1, 5, 7, 40, 2}[i]
+		row.Timeline.Samples = append(row.Timeline.Samples, results.Sample{Phase: phase, At: float64(i), Goroutines: n, Connections: &n})
+	}
+	if want := "x: goroutines 1 → 7 → 2, connections 1 → 7 → 2."; !strings.Contains(report.Timelines(&results.Group{Rows: []*results.Row{row}}), want) {
+		t.Errorf("no %q", want)
+	}
+}
+
 // No colour is the drawing's own, and a strategy's is the same in all.
 func TestPicturesTakeThePagesColours(t *testing.T) {
 	m := usual()

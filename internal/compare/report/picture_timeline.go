@@ -66,29 +66,38 @@ func timelineRange(g *results.Group) (from, to, high float64) {
 }
 
 // series is something that was counted over time, in seconds.
-type series struct{ at, values []float64 }
+type series struct {
+	at, values []float64
+	most       float64 // from the load until all had ended, without the probe
+}
 
-func (s *series) add(at float64, value int) {
-	s.at, s.values = append(s.at, at/1000), append(s.values, float64(value))
+func (s *series) add(of results.Sample, value int) {
+	v := float64(value)
+	s.at, s.values = append(s.at, of.At/1000), append(s.values, v)
+	switch of.Phase {
+	case results.Load, results.Answered, results.Drain, results.Drained:
+		s.most = max(s.most, v)
+	}
 }
 
 // seriesOf are the goroutines and the connections of a row.
 func seriesOf(r *results.Row) (goroutines, connections series) {
 	for _, s := range moments(r) {
-		goroutines.add(s.At, s.Goroutines)
+		goroutines.add(s, s.Goroutines)
 		if s.Connections != nil {
-			connections.add(s.At, *s.Connections)
+			connections.add(s, *s.Connections)
 		}
 	}
 	return goroutines, connections
 }
 
-// course says a series in three figures: before, the most, and in the end.
+// course says a series in three figures: before, the most until all had ended,
+// and in the end.
 func (s series) course() string {
 	if len(s.values) == 0 {
 		return "?"
 	}
-	return fmt.Sprintf("%s → %s → %s", digits(s.values[0]), digits(slices.Max(s.values)), digits(s.values[len(s.values)-1]))
+	return fmt.Sprintf("%s → %s → %s", digits(s.values[0]), digits(s.most), digits(s.values[len(s.values)-1]))
 }
 
 // steps are the points of its line: what was seen holds until it is looked again.
@@ -108,7 +117,7 @@ func describeTimelines(g *results.Group) string {
 		goroutines, connections := seriesOf(r)
 		of[i] = fmt.Sprintf("%s: goroutines %s, connections %s", printable(r.Strategy, 40), goroutines.course(), connections.course())
 	}
-	return "Two lines a strategy over time; the drain and the probe are shaded. Before, at most and in the end: " + strings.Join(of, "; ") + "."
+	return "Two lines a strategy over time; the drain and the probe are shaded. Before, at most until all had ended, and in the end: " + strings.Join(of, "; ") + "."
 }
 
 func timelineLegend(c draw.Canvas) {

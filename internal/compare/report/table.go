@@ -12,7 +12,8 @@ import (
 func Table(w io.Writer, r *results.Results, width int) error {
 	var b strings.Builder
 	b.WriteString(wrapped(origin(r), width))
-	for _, g := range r.Groups() {
+	groups := r.Groups()
+	for _, g := range groups {
 		b.WriteString("\n")
 		for _, text := range headings(r, g) {
 			b.WriteString(wrapped(text, width))
@@ -21,7 +22,11 @@ func Table(w io.Writer, r *results.Results, width int) error {
 			textOf(r, g, of).write(&b, width)
 		}
 	}
-	b.WriteString("\n" + glossary)
+	if len(groups) == 0 {
+		b.WriteString("\n" + nothingToShow + "\n")
+	} else {
+		b.WriteString("\n" + glossary)
+	}
 	for _, text := range append(remarks(r), notes(r)...) {
 		b.WriteString("\n" + wrapped(text, width))
 	}
@@ -35,6 +40,9 @@ func headings(r *results.Results, g *results.Group) []string {
 	load := " delays=" + settings(first.Delays) + " rate=" + strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s"
 	texts := []string{place(g.Key) + load, size(g)}
 	if between := way(first); between != "" {
+		texts = append(texts, between)
+	}
+	if between := floorWay(g); between != "" {
 		texts = append(texts, between)
 	}
 	return texts

@@ -59,6 +59,66 @@ func TestTableOfCutFile(t *testing.T) {
 	}
 }
 
+// The latest of fewer than 100 requests says nothing of the load generator.
+func TestBottleneck(t *testing.T) {
+	for requests, want := range map[int]bool{99: false, 100: true} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none", requests: requests, sentLate: 7.5})
+		if got := text(t, f.collector.Results(), table); strings.Contains(got, "bottleneck") != want {
+			t.Errorf("of %d requests, want a bottleneck: %v\n%s", requests, want, got)
+		}
+	}
+}
+
+// There is no ideal where nothing used a connection, and of several calls a run
+// nobody knows it.
+func TestTableOfIdeals(t *testing.T) {
+	for op, want := range map[string]string{"cpu": " 0/- ", "all": " 0/? ", "db": " 20/12 "} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: "errgroup", op: op, network: "none", unconnected: op != "db"})
+		if got := text(t, f.collector.Results(), table); !strings.Contains(got, want) {
+			t.Errorf("%s: it lacks %q:\n%s", op, want, got)
+		}
+	}
+}
+
+// A floor on a network says so.
+func TestFloorOnNetwork(t *testing.T) {
+	for network, want := range map[string]bool{"none": false, "3g": true} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: results.FloorName, op: "db", network: network, floor: true})
+		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "3g"})
+		r := f.done()
+		got := text(t, r, table)
+		if strings.Contains(got, "\nfloor on network=3g, driver tun, round trip 300.2 ms measured\n") != want {
+			t.Errorf("%s:\n%s", network, got)
+		}
+		page, _ := pageOf(t, r)
+		if strings.Contains(page, "calls of 10ms,10ms,10ms,1s over 3g") != want {
+			t.Errorf("the page doesn't say that the floor is on %s", network)
+		}
+	}
+}
+
+// Of a comparison that was interrupted in its floor there is nothing to explain.
+func TestInterruptedInFloor(t *testing.T) {
+	f := newFixture(t, aRun())
+	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true})
+	f.add(&results.Done{Interrupted: true})
+	r := f.collector.Results()
+	page, _ := pageOf(t, r)
+	for name, got := range map[string]string{"table": text(t, r, table), "markdown": text(t, r, report.Markdown), "page": page} {
+		if strings.Count(got, "No row of a strategy has ended, so there is nothing to show.") != 1 || !strings.Contains(got, "interrupted") {
+			t.Errorf("%s doesn't say that there is nothing:\n%s", name, got)
+		}
+		for _, not := range []string{"of what timed out", "under a timeout of", "compared: nothing"} {
+			if strings.Contains(got, not) {
+				t.Errorf("%s has %q", name, not)
+			}
+		}
+	}
+}
+
 // A file can't take over the terminal.
 func TestTableIsPlain(t *testing.T) {
 	f := newFixture(t, aRun())

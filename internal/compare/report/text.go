@@ -51,6 +51,17 @@ func way(row *results.Row) string {
 	return fmt.Sprintf("driver %s, round trip %s ms measured", row.Driver, strconv.FormatFloat(*row.RoundTrip, 'f', 1, 64))
 }
 
+// floorWay says what lay between the floor's calls and their backend, where it
+// was on a network.
+func floorWay(g *results.Group) string {
+	if g.Floor == nil || !onNetwork(g.Floor) {
+		return ""
+	}
+	return "floor on network=" + g.Floor.Network + ", " + way(g.Floor)
+}
+
+func onNetwork(row *results.Row) bool { return row.Network != "" && row.Network != "none" }
+
 // size says how many requests and repeats a group's figures are of, and how
 // exactly they were sent.
 func size(g *results.Group) string {
@@ -92,46 +103,6 @@ func rows(g *results.Group) []*results.Row {
 		return g.Rows
 	}
 	return append(slices.Clip(g.Rows), g.Floor)
-}
-
-// remarks are the sentences on a comparison as a whole: what to know before its
-// figures are believed.
-func remarks(r *results.Results) (out []string) {
-	switch {
-	case r.Interrupted:
-		out = append(out, "The comparison was interrupted: these are the figures of what there was until then.")
-	case !r.Complete:
-		out = append(out, "The comparison is incomplete: its records end before it did.")
-	}
-	if late, ms := latest(r); ms > bottleneck {
-		out = append(out, fmt.Sprintf("The load generator was the bottleneck: of %s on %s, 1%% of the requests were sent more than %s ms late. "+
-			"Take a lower --rate, or another machine for the lab (--url).", late.Strategy, place(late.Key), amount(ms, results.Columns()[results.SentLateP99])))
-	}
-	return out
-}
-
-// bottleneck is by how many milliseconds requests may be sent late (p99) before
-// the figures are those of the load generator.
-const bottleneck = 5
-
-// latest is the row whose requests were sent the latest, and how late.
-func latest(r *results.Results) (row *results.Row, ms float64) {
-	for _, candidate := range r.Rows {
-		if v := candidate.Figures[results.SentLateP99]; v != nil && (row == nil || *v > ms) {
-			row, ms = candidate, *v
-		}
-	}
-	return row, ms
-}
-
-// notes are those of all rows, with where they belong.
-func notes(r *results.Results) (out []string) {
-	for _, row := range r.Rows {
-		for _, note := range row.Notes {
-			out = append(out, fmt.Sprintf("%s, %s: %s", row.Strategy, place(row.Key), note))
-		}
-	}
-	return out
 }
 
 // plain is text without what would move a terminal's cursor.
