@@ -122,13 +122,10 @@ func (s *schedule) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool
 // Rate is in requests a second.
 func (s *schedule) Rate(time.Duration) float64 { return 1 / s.interval.Seconds() }
 
-// noAnswer is the code of a request that has none.
-const noAnswer = "no_answer"
-
 // read reads an answer of the lab.
 func read(answer *vegeta.Result, r *results.Request) {
 	if answer.Code == 0 {
-		r.Status, r.Code = "failed", noAnswer
+		r.Status, r.Code = "failed", results.NoAnswer
 		return
 	}
 	var body struct {
