@@ -1,6 +1,6 @@
 // Package handlers serves the lab over HTTP: one endpoint a strategy, the
 // receipts, the comparison of all strategies, once it is over or as it happens,
-// the index page, the health of the backends, and what the lab itself is and
+// the page, the health of the backends, and what the lab itself is and
 // uses, at once or once a second.
 //
 // It parses what was asked, opens a receipt, lets the strategy run the op and

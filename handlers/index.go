@@ -2,51 +2,61 @@ package handlers
 
 import (
 	"bytes"
-	_ "embed"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strings"
 )
 
-//go:embed index.html
-var indexHTML string
+//go:embed page
+var pageFiles embed.FS
 
-var indexPage = template.Must(template.New("index").Parse(indexHTML))
+// What the page is made of. It comes as one answer: nothing of it is loaded
+// from anywhere, and its policy lets nothing else run.
+var (
+	indexTemplate = template.Must(template.ParseFS(pageFiles, "page/*.html")).Lookup("page.html")
+	indexStyle    = pageFile("page.css")
+	indexScript   = pageFile("words.js", "lanes.js", "race.js", "now.js", "network.js", "phases.js", "start.js")
+	indexPolicy   = strings.Join([]string{
+		"default-src 'none'", "style-src " + hashOf(indexStyle), "script-src " + hashOf(indexScript), "connect-src 'self'",
+		"img-src data:", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+	}, "; ")
+)
 
-// index serves the page of links: the baseline first, to feel how slow it is.
+// pageFile returns files of the page, one after another.
+func pageFile(names ...string) string {
+	var all strings.Builder
+	for _, name := range names {
+		text, err := pageFiles.ReadFile("page/" + name)
+		if err != nil {
+			panic(err) // only a wrong name, which any test finds
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// hashOf names a text in a Content-Security-Policy.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// index serves the page to a browser, and to others what fits a terminal.
 func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		writeIndex(w, l, base(r))
+		return
+	}
 	var page bytes.Buffer
-	if err := indexPage.Execute(&page, struct {
-		*Lab
-		Host string
-	}{l, r.Host}); err != nil {
+	if err := indexTemplate.Execute(&page, l.newIndexView(r)); err != nil {
 		panic(err) // only a field that is not there, which any test finds
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", indexPolicy)
 	_, _ = page.WriteTo(w)
-}
-
-// Between describes the network to the backends, "" where nothing lies between.
-func (l *Lab) Between() string { return described(l.pathOf(l.Ops[0])) }
-
-// Delays says that an op can be slow.
-func (op Op) Delays() bool { return op.NoDelay == "" }
-
-// Choices are the parameters of an op beyond those that all have.
-func (op Op) Choices() string {
-	var choices []string
-	if len(op.Works) > 0 {
-		choices = append(choices, "work="+strings.Join(op.Works, "|"))
-	}
-	if len(op.Backends) > 0 {
-		choices = append(choices, "backend="+strings.Join(op.Backends, "|"))
-	}
-	if len(op.Targets) > 0 {
-		names := make([]string, len(op.Targets))
-		for i, t := range op.Targets {
-			names[i] = t.Name
-		}
-		choices = append(choices, "target="+strings.Join(names, "|"))
-	}
-	return strings.Join(choices, " ")
 }

@@ -2,50 +2,79 @@ package handlers_test
 
 import (
 	"bytes"
-	"encoding/xml"
-	"io"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/net/html"
+
 	"gotimeout/handlers"
+	"gotimeout/internal/compare/report"
+	"gotimeout/internal/compare/results"
 	"gotimeout/strategies"
 )
 
-// The golden page is of two strategies, so that the others' docs don't change it.
-func TestIndex(t *testing.T) {
+// The golden text is of two strategies, so that the others' docs don't change it.
+func TestIndexText(t *testing.T) {
 	lab := newLab(roomy)
 	lab.Strategies = []strategies.Strategy{
 		{Name: "baseline", Family: strategies.Unbounded, Doc: "Waits."},
-		{Name: "other", Family: strategies.AroundCall, Doc: `Doesn't <wait> & "goes".`},
+		{Name: "other", Family: strategies.AroundCall, Doc: `Doesn't <wait> & "goes".` + strings.Repeat(" On and on", 9)},
 	}
-	w := get(t, lab, "/")
-	checkStatus(t, w, http.StatusOK)
-	if got := w.Header().Get("Content-Type"); got != "text/html; charset=utf-8" {
-		t.Errorf("Content-Type %q", got)
+	for _, accept := range []string{"", "*/*", "application/json"} {
+		r := request(t.Context(), http.MethodGet, "/")
+		r.Header.Set("Accept", accept)
+		w := serve(lab, r)
+		checkStatus(t, w, http.StatusOK)
+		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" {
+			t.Errorf("Accept %q: Content-Type %q", accept, got)
+		}
+		golden(t, "index.txt", w.Body.Bytes())
+		for line := range strings.Lines(w.Body.String()) {
+			if len(line) > 81 {
+				t.Errorf("longer than 80 columns: %s", line)
+			}
+		}
 	}
-	golden(t, "index.html", w.Body.Bytes())
 }
 
 // Every link of the page is served, each strategy has one for each op, and the
-// first is the baseline, to feel how slow it is.
+// first that leads away is the baseline, to feel how slow it is.
 func TestIndexLinks(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
-		got := links(t, get(t, lab, "/").Body.Bytes())
-		var want []string
-		for _, s := range lab.Strategies {
-			want = append(want, "/"+s.Name)
-			for _, op := range lab.Ops {
-				want = append(want, "/"+s.Name+"?op="+op.Name)
+		lab.Ops[0].Targets = []handlers.Target{{Name: "slow"}, {Name: "slow-tls", TLS: true}, {Name: "fine", Sound: true}}
+		root, _ := browse(t, lab, "/")
+		var got []string
+		for _, a := range all(root, "a") {
+			if to := attribute(a, "href"); to[0] != '#' {
+				got = append(got, to)
+			} else if !slices.ContainsFunc(all(root, "section"), func(s *html.Node) bool { return "#"+attribute(s, "id") == to }) {
+				t.Errorf("%s leads nowhere", to)
 			}
+		}
+		want := []string{
+			"/receipts", "/backends", "/network", "/lab",
+			"/io-timeout?connect_timeout=200ms&delay=200ms&header_timeout=400ms&read_timeout=500ms&target=fine&timeout=1s",
+			"/io-timeout?connect_timeout=200ms&delay=2s&header_timeout=400ms&read_timeout=500ms&target=slow-tls&timeout=1s&tls_timeout=300ms",
 		}
 		for _, op := range lab.Ops {
 			want = append(want, "/compare?op="+op.Name)
+			for _, s := range lab.Strategies {
+				want = append(want, "/"+s.Name, "/"+s.Name+"?op="+op.Name)
+			}
 		}
-		want = append(want, "/receipts", "/backends", "/network", "/lab")
-		if !slices.Equal(got, want) || got[0] != "/baseline" {
-			t.Errorf("links\n%v, want\n%v", got, want)
+		for _, link := range want {
+			if !slices.Contains(got, link) {
+				t.Errorf("there is no link to %s", link)
+			}
+		}
+		if got[0] != "/baseline" {
+			t.Errorf("the first link is %s", got[0])
 		}
 		for _, link := range got {
 			if w := get(t, lab, link); w.Code == http.StatusNotFound || w.Code == http.StatusBadRequest {
@@ -55,49 +84,124 @@ func TestIndexLinks(t *testing.T) {
 	})
 }
 
-// links returns the links of a page, whose tags must be in pairs.
-func links(t *testing.T, page []byte) (hrefs []string) {
-	t.Helper()
-	void := []string{"meta", "link", "br", "img", "input", "hr"}
-	var open []string
-	for dec := xml.NewDecoder(bytes.NewReader(page)); ; {
-		token, err := dec.RawToken()
-		if err == io.EOF {
-			break
+// Nothing but its own style and script is in the page, as its policy has them.
+func TestIndexPolicy(t *testing.T) {
+	root, header := browse(t, newLab(roomy), "/")
+	policy := header.Get("Content-Security-Policy")
+	for _, name := range []string{"style", "script"} {
+		elements := all(root, name)
+		if len(elements) != 1 {
+			t.Fatalf("%d elements %s", len(elements), name)
 		}
-		if err != nil {
-			t.Fatalf("in %v: %v", open, err)
-		}
-		switch tag := token.(type) {
-		case xml.StartElement:
-			if !slices.Contains(void, tag.Name.Local) {
-				open = append(open, tag.Name.Local)
-			}
-			for _, attr := range tag.Attr {
-				if attr.Name.Local == "href" {
-					hrefs = append(hrefs, attr.Value)
-				}
-			}
-		case xml.EndElement:
-			if len(open) == 0 || open[len(open)-1] != tag.Name.Local {
-				t.Fatalf("</%s> in %v", tag.Name.Local, open)
-			}
-			open = open[:len(open)-1]
+		sum := sha256.Sum256([]byte(elements[0].FirstChild.Data))
+		if want := name + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
+			t.Errorf("the policy lacks %s: %s", want, policy)
 		}
 	}
-	if len(open) > 0 {
-		t.Errorf("%v not closed", open)
+	if strings.Contains(policy, "unsafe") || !strings.HasPrefix(policy, "default-src 'none'") {
+		t.Errorf("the policy is lax: %s", policy)
 	}
-	return hrefs
+	for n := range root.Descendants() {
+		for _, a := range n.Attr {
+			if a.Key == "style" || a.Key == "src" || strings.HasPrefix(a.Key, "on") || strings.HasPrefix(a.Val, "http:") || strings.HasPrefix(a.Val, "https:") || strings.HasPrefix(a.Val, "//") {
+				t.Errorf("<%s %s=%q>", n.Data, a.Key, a.Val)
+			}
+		}
+	}
 }
 
 // What the caller sends is not put into the page as it is.
 func TestIndexEscapes(t *testing.T) {
-	r := request(t.Context(), http.MethodGet, "/")
-	r.Host = `x'"><script>`
-	page := serve(newLab(roomy), r).Body.String()
-	if strings.Contains(page, "<script>") {
-		t.Error("the Host is in the page as it is")
+	hostile := `x'"><script>alert(1)</script>`
+	for _, parameter := range []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network"} {
+		r := request(t.Context(), http.MethodGet, "/?"+parameter+"="+url.QueryEscape(hostile))
+		r.Host = hostile
+		r.Header.Set("Accept", "text/html")
+		root, _ := page(t, newLab(roomy), r)
+		if n := len(all(root, "script")); n != 1 {
+			t.Errorf("%s: %d scripts", parameter, n)
+		}
 	}
-	links(t, []byte(page))
+}
+
+// The form is as the address asks, also for what the lab would refuse.
+func TestIndexAsked(t *testing.T) {
+	for name, test := range map[string]struct{ address, op, delay, timeout, ctx, curl string }{
+		"nothing":   {"/", "db", "2s", "500ms", "aware", "op=db&delay=2s&timeout=500ms&ctx=aware&work=sleep"},
+		"a race":    {"/?op=http&delay=3s&timeout=1.5&ctx=deaf&backend=deaf&race=1", "http", "3s", "1.5", "deaf", "op=http&delay=3s&timeout=1.5s&ctx=deaf&backend=deaf"},
+		"no delay":  {"/?op=cache", "cache", "2s", "500ms", "aware", "op=cache&delay=0s&timeout=500ms&ctx=aware"},
+		"too long":  {"/?delay=99h", "db", "99h", "500ms", "aware", "op=http&delay=5s&timeout=1s&ctx=aware&backend=aware"},
+		"no such":   {"/?op=none", "http", "2s", "500ms", "aware", "op=http&delay=5s&timeout=1s&ctx=aware&backend=aware"},
+		"a network": {"/?op=db&network=3g", "db", "2s", "500ms", "aware", "op=db&delay=2s&timeout=500ms&ctx=aware&work=sleep"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, _ := browse(t, newLab(roomy), test.address)
+			fields := map[string]string{}
+			for _, input := range all(root, "input") {
+				fields[attribute(input, "name")] = attribute(input, "value")
+			}
+			for _, s := range all(root, "select") {
+				for i, option := range all(s, "option") {
+					if i == 0 || slices.Contains(option.Attr, html.Attribute{Key: "selected"}) {
+						fields[attribute(s, "name")] = option.FirstChild.Data
+					}
+				}
+			}
+			if fields["op"] != test.op || fields["delay"] != test.delay || fields["timeout"] != test.timeout || fields["ctx"] != test.ctx {
+				t.Errorf("the form has %v", fields)
+			}
+			for _, code := range all(root, "code") {
+				if want := "curl 'http://example.com/compare?" + test.curl + "'"; attribute(code, "id") == "curl" && code.FirstChild.Data != want {
+					t.Errorf("%s, not %s", code.FirstChild.Data, want)
+				}
+			}
+		})
+	}
+}
+
+// Who may not change the network is told why, and has nothing to change it with.
+func TestIndexNetwork(t *testing.T) {
+	_, network := onNetwork(t)
+	for name, test := range map[string]struct {
+		network handlers.Network
+		from    string
+		want    string // "" where it may
+	}{
+		"here":    {network, "127.0.0.1:1", ""},
+		"remote":  {network, "192.0.2.1:1", "the network is changed from this machine"},
+		"without": {nil, "127.0.0.1:1", "this lab has no network to change"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := newLab(roomy)
+			lab.Network = test.network
+			r := request(t.Context(), http.MethodGet, "http://127.0.0.1/")
+			r.RemoteAddr = test.from
+			r.Header.Set("Accept", "text/html")
+			root, _ := page(t, lab, r)
+			var text strings.Builder
+			_ = html.Render(&text, root)
+			if may := len(all(root, "form")) == 2; may != (test.want == "") || !strings.Contains(text.String(), test.want) {
+				t.Errorf("it may: %v; no %q in the page", may, test.want)
+			}
+		})
+	}
+}
+
+// The page and the report of a comparison are of the same colours.
+func TestIndexColours(t *testing.T) {
+	root, _ := browse(t, newLab(roomy), "/")
+	style := all(root, "style")[0].FirstChild.Data
+	var b bytes.Buffer
+	if err := report.HTML(&b, new(results.Results)); err != nil {
+		t.Fatal(err)
+	}
+	space := regexp.MustCompile(`\s`)
+	colour := regexp.MustCompile(`--(?:paper|ink|soft|line|link|s\d):light-dark\([^)]*\)`)
+	want := colour.FindAllString(space.ReplaceAllString(b.String(), ""), -1)
+	got := colour.FindAllString(space.ReplaceAllString(style, ""), -1)
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) != 13 || !slices.Equal(got, want) {
+		t.Errorf("the page has\n%v, the report\n%v", got, want)
+	}
 }

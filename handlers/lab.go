@@ -69,8 +69,10 @@ type Op struct {
 
 // Target is a server with a fault of its own, in the place of a backend.
 type Target struct {
-	Name string
-	TLS  bool
+	Name  string
+	Doc   string // one sentence for the page
+	TLS   bool
+	Sound bool // it has no fault
 }
 
 // Call is one call of an op.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -233,7 +234,17 @@ func TestNetworkInReceipts(t *testing.T) {
 
 func TestNetworkOnThePage(t *testing.T) {
 	lab, _ := onNetwork(t)
-	if page := get(t, lab, "/").Body.String(); !strings.Contains(page, "network=&#34;delay=50ms&#34; driver=tun, round trip 100 ms, measured 100.2") {
-		t.Errorf("the page doesn't tell the network:\n%s", page)
+	if text := get(t, lab, "/").Body.String(); !strings.Contains(text, "network=\"delay=50ms\" driver=tun, round trip 100 ms, measured 100.2") {
+		t.Errorf("the text doesn't tell the network:\n%s", text)
+	}
+	root, _ := browse(t, lab, "/")
+	var got []string
+	for _, row := range all(root, "tr") {
+		if cells := all(row, "td"); len(cells) == 1 {
+			got = append(got, words(cells[0]))
+		}
+	}
+	if want := []string{"delay=50ms", "tun: it works", "100.0 ms", "100.2 ms, 0 of 0 lost"}; !slices.Equal(got, want) {
+		t.Errorf("the page says of the network %q, not %q", got, want)
 	}
 }

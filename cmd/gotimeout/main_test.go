@@ -95,7 +95,7 @@ func (b *lockedBuffer) String() string {
 var servingAt = regexp.MustCompile(`msg=serving url=(\S+)`)
 
 // start runs the program on a free port until the test ends.
-func start(t *testing.T, args ...string) program {
+func start(t testing.TB, args ...string) program {
 	t.Helper()
 	p := program{log: new(lockedBuffer)}
 	out, in := io.Pipe()
@@ -196,7 +196,7 @@ func decode(t *testing.T, r io.Reader, body any) {
 }
 
 // eventually waits for something that happens soon.
-func eventually(t *testing.T, what string, happened func() bool) {
+func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/chromedp"
+)
+
+func screenshots() bool { return os.Getenv("GOTIMEOUT_SCREENSHOTS") != "" }
+
+// checkLegible sees that text stands out from what is behind it, and that each
+// control has a name, after a race.
+func (b tab) checkLegible(p program) {
+	b.Helper()
+	b.open(p.url + "/?op=http&delay=20ms&timeout=10ms&race=1")
+	b.until(over)
+	in[any](b, `for (const d of document.querySelectorAll('details')) d.open = true`)
+	for _, faint := range in[[]string](b, faintTexts) {
+		b.Errorf("less than 4.5 to 1: %s", faint)
+	}
+	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	controls := 0
+	for _, n := range tree.Nodes {
+		if n.Ignored || n.Role == nil || !slices.Contains([]string{`"button"`, `"textbox"`, `"combobox"`, `"slider"`, `"link"`, `"DisclosureTriangle"`, `"image"`, `"region"`}, string(n.Role.Value)) {
+			continue
+		}
+		controls++
+		if n.Name == nil || string(n.Name.Value) == `""` {
+			b.Errorf("a %s has no name: node %d", n.Role.Value, n.BackendDOMNodeID)
+		}
+	}
+	if controls < 80 {
+		b.Errorf("only %d controls were seen", controls)
+	}
+}
+
+// faintTexts lists the texts whose colour has less contrast to what is behind
+// them than WCAG's 4.5 to 1.
+const faintTexts = `(() => {
+	const parse = c => { const [r, g, b, a = 1] = c.match(/[\d.]+/g).map(Number); return { r, g, b, a } }
+	const mix = (top, under) => ({ r: top.r * top.a + under.r * (1 - top.a), g: top.g * top.a + under.g * (1 - top.a), b: top.b * top.a + under.b * (1 - top.a), a: 1 })
+	const behind = e => {
+		if (!e) return parse(getComputedStyle(document.body).backgroundColor)
+		const own = parse(getComputedStyle(e).backgroundColor)
+		return own.a === 1 ? own : mix(own, behind(e.parentElement))
+	}
+	const light = c => { const [r, g, b] = [c.r, c.g, c.b].map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }
+	const found = []
+	for (const e of document.querySelectorAll('body *')) {
+		if (!e.checkVisibility({ visibilityProperty: true }) || e.closest('svg, script') || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue
+		const under = behind(e), over = mix(parse(getComputedStyle(e).color), under), [a, b] = [light(under), light(over)]
+		const contrast = (Math.max(a, b) + .05) / (Math.min(a, b) + .05)
+		if (contrast < 4.5) found.push(contrast.toFixed(2) + ' ' + e.outerHTML.slice(0, 120))
+	}
+	return found
+})()`
+
+// The page is complete within 100 ms on loopback: ms/page.
+func BenchmarkPage(b *testing.B) {
+	browser := openBrowser(b)
+	p := start(b)
+	page := openTab(b, browser, wide)
+	var sum float64
+	n := 0
+	for b.Loop() {
+		page.open(p.url)
+		sum += in[float64](page, `performance.getEntriesByType('navigation')[0].loadEventEnd`)
+		n++
+	}
+	b.ReportMetric(sum/float64(n), "ms/page")
+}

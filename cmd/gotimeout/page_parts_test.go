@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Without JavaScript the form leads to a text, and all else is there to be read.
+func pageWithoutScript(t *testing.T, browser context.Context, p program) {
+	bare := wide
+	bare.noScript = true
+	b := openTab(t, browser, bare)
+	b.open(p.url + "/?delay=30ms&timeout=10ms")
+	b.screenshot("no-script", true)
+	text := b.text("body")
+	for _, want := range []string{"Without JavaScript", "goroutine-abandon", "walks away from it", "goroutines", "TIME-WAIT", "Nobody answers a SYN", "proxy"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the page", want)
+		}
+	}
+	if buttons := in[int](b, `[...document.querySelectorAll('button, svg, input[type=range]')].filter(e => e.checkVisibility()).length`); buttons != 1 {
+		t.Errorf("%d things can be seen that do something, not one", buttons)
+	}
+	b.click("#asked .main")
+	b.until(`document.body.innerText.includes('times in ms')`)
+}
+
+// The page says when it doesn't hear of the lab, and goes on when it does again.
+func pageLosesStream(t *testing.T, browser context.Context, p program) {
+	proxy := openFront(t, p.url)
+	b := openTab(t, browser, wide)
+	b.open(proxy.url)
+	live := `document.querySelector('#stream').classList.contains('live')`
+	b.until(live)
+	if may := in[bool](b, `!!document.querySelector('#change')`); may || !strings.Contains(b.text("#network"), "You can't change it here") {
+		t.Error("who comes through a proxy may change the network")
+	}
+	proxy.close()
+	b.until(`document.querySelector('#stream').textContent.startsWith('lost')`)
+	b.click("#asked .main")
+	b.until(`document.querySelector('#said.wrong')?.textContent.includes('reached')`)
+	proxy.open()
+	b.until(live)
+	in[any](b, `fetch('/baseline?delay=0').then(() => 0)`)
+	b.until(`document.querySelector('#receipts a')?.href.includes('/receipts/')`)
+	if value := b.text("[data-gauge=goroutines] .value"); !regexp.MustCompile(`^\d+$`).MatchString(value) {
+		t.Errorf("%q goroutines", value)
+	}
+}
+
+// front is a proxy that can be closed and opened again.
+type front struct {
+	url    string
+	server *http.Server
+	open   func()
+}
+
+func (f *front) close() { _ = f.server.Close() }
+
+func openFront(t *testing.T, to string) *front {
+	t.Helper()
+	target, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, addr := &front{}, "127.0.0.1:0"
+	f.open = func() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		f.url = "http://" + addr
+		f.server = &http.Server{Handler: httputil.NewSingleHostReverseProxy(target)}
+		go func() { _ = f.server.Serve(l) }()
+	}
+	f.open()
+	t.Cleanup(f.close)
+	return f
+}
+
+// A preset, a slider and a reset change the network, and what was measured
+// stands there.
+func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
+	p := start(t, "--network=none", "--network-driver=proxy")
+	b := openTab(t, browser, wide)
+	b.open(p.url)
+	b.sets(".presets [value=cross-region]")
+	if path := b.text("#path"); !strings.Contains(path, "delay=40ms") || !regexp.MustCompile(`measured\s+[1-9]\d+\.\d ms`).MatchString(path) {
+		t.Errorf("the network is %s", path)
+	}
+	if pressed := b.text(".presets [aria-pressed=true]"); pressed != "cross-region" {
+		t.Errorf("%s is pressed", pressed)
+	}
+	in[any](b, `{ const e = document.querySelector('[name=delay][type=range]'); e.value = 30; e.dispatchEvent(new Event('input', { bubbles: true })) }`)
+	b.sets("#change .main")
+	if profile := in[string](b, profile); profile != "delay=30ms" {
+		t.Errorf("the slider made the network %s", profile)
+	}
+	b.screenshot("network", true)
+	b.sets("#reset")
+	if profile := in[string](b, profile); profile != "none" {
+		t.Errorf("it was reset to %s", profile)
+	}
+	eventually(t, "a link's network was set, and its race run", func() bool {
+		b.open(p.url + "/?op=http&delay=50ms&timeout=20ms&network=delay%3D10ms&race=1")
+		b.until(over + ` || document.querySelector('#said.wrong')`)
+		return in[bool](b, over)
+	})
+	if profile := in[string](b, profile); profile != "delay=10ms" {
+		t.Errorf("the link's network is not there, but %s", profile)
+	}
+}
+
+const profile = `document.querySelector('#path').dataset.profile`
+
+// sets clicks until the network took it: on a busy machine the probes of it may
+// come too late.
+func (b tab) sets(selector string) {
+	b.Helper()
+	eventually(b, selector+" set the network", func() bool {
+		b.click(selector)
+		b.until(`!document.querySelector('#changed').textContent.endsWith('…')`)
+		return strings.HasPrefix(b.text("#changed"), "Set:")
+	})
+}
+
+// Each faulty server says which bound came, and shows its phases.
+func pageRunsPhases(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide)
+	b.open(p.url)
+	b.click("#run-all")
+	b.until(`document.querySelector('#ran').textContent.endsWith('.')`)
+	b.screenshot("phases", true)
+	lanes := in[map[string][]string](b, `Object.fromEntries([...document.querySelectorAll('.targets .lane')].map(lane =>
+		[lane.dataset.name, [lane.querySelector('.left').textContent, ...[...lane.querySelectorAll('.bar')].map(bar => bar.className)]]))`)
+	for name, want := range map[string]string{
+		"ok": "completed after", "silent": "header timeout after", "slow-tls": "tls timeout after", "stall": "read timeout after",
+		"drip": "total timeout after", "refused": "connection refused after",
+	} {
+		lane := append(lanes[name], "", "")
+		if !strings.HasPrefix(lane[0], want) || !strings.HasPrefix(lane[1], "bar phase") {
+			t.Errorf("%s: %q, not %s", name, lane, want)
+		}
+		if cut := strings.HasSuffix(lane[len(lanes[name])-1], " cut"); cut != (name != "ok") {
+			t.Errorf("%s: cut is %v in %q", name, cut, lane)
+		}
+	}
+	if len(lanes) < 10 {
+		t.Errorf("%d lanes", len(lanes))
+	}
+}
+
+func pageIsLegible(t *testing.T, browser context.Context, p program) {
+	openTab(t, browser, wide).checkLegible(p)
+}
+
+func pageIsLegibleDark(t *testing.T, browser context.Context, p program) {
+	openTab(t, browser, narrow.with("prefers-color-scheme", "dark")).checkLegible(p)
+}
+
+// Everything can be reached by the Tab key, and is seen to be.
+func pageByKeyboard(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide)
+	b.open(p.url)
+	b.until(`document.querySelector('#again').disabled === false`)
+	total := in[int](b, `(window.reachable = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')].filter(e => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && !e.closest('#receipts'))).length`)
+	in[any](b, `{
+		window.reached = new Map()
+		document.addEventListener('focusin', e => { reached.set(e.target, getComputedStyle(e.target).outlineStyle) })
+	}`)
+	if err := chromedp.Do(b.ctx, chromedp.KeyEvent(strings.Repeat(kb.Tab, total+10))); err != nil {
+		t.Fatal(err)
+	}
+	if missed := in[[]string](b, `reachable.filter(e => !reached.has(e)).map(e => e.outerHTML)`); len(missed) > 0 || total < 60 {
+		t.Errorf("of %d these are not reached: %q", total, missed)
+	}
+	if unseen := in[[]string](b, `reachable.filter(e => reached.get(e) === 'none').map(e => e.outerHTML)`); len(unseen) > 0 {
+		t.Errorf("the focus isn't seen on %q", unseen)
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const over = `document.querySelector('#said').textContent.startsWith('All over')`
+
+// The page as a visitor has it, with the lab as it is.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	browser := openBrowser(t)
+	p := start(t, "--network=none", "--network-driver=proxy")
+	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
+		"race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
+		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "phases": pageRunsPhases,
+		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, browser, p)
+		})
+	}
+}
+
+// The address of a race runs it: lanes grow, and in the end each has its times
+// and its sentence. Nothing jumps, and little is loaded.
+func pageRaces(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide)
+	b.open(p.url + "/?op=http&delay=1500ms&timeout=500ms&backend=deaf&race=1")
+	const baseline = `document.querySelector('[data-name=baseline] .bar')`
+	b.until(baseline + `.offsetWidth > 50`)
+	if in[bool](b, baseline+`.nextElementSibling.classList.contains('known')`) {
+		t.Error("the baseline is over, and was never seen to grow")
+	}
+	b.until(`document.querySelector('[data-name=context-cancel] .track b').classList.contains('known')`)
+	b.screenshot("race-wide-mid", false)
+	b.until(over)
+	b.screenshot("race-wide", true)
+	b.checkLanes()
+	// The HTTP server is deaf: it worked on for all who had left.
+	if n := in[int](b, `[...document.querySelectorAll('#lanes .lane')].filter(lane => lane.querySelector('.backend').offsetWidth > 2 * lane.querySelector('.answered').offsetWidth).length`); n == 0 {
+		t.Error("no backend's bar is the longer one")
+	}
+	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
+		t.Errorf("these jumped: %q", jumps)
+	}
+	if n := in[float64](b, `performance.getEntries().reduce((sum, e) => sum + (e.transferSize || 0), 0)`); n > 150_000 || n < 10_000 {
+		t.Errorf("%g bytes were loaded", n)
+	}
+	for _, want := range []string{"curl '" + p.url + "/compare?op=http&delay=1.5s&timeout=500ms&ctx=aware&backend=deaf'", "gotimeout compare --url '" + p.url + "' --ops http"} {
+		if lines := b.text(".lines"); !strings.Contains(lines, want) {
+			t.Errorf("no %q in %q", want, lines)
+		}
+	}
+	if link, address := b.text("#link"), in[string](b, `location.href`); link != address || !strings.HasSuffix(address, "/?op=http&delay=1500ms&timeout=500ms&ctx=aware&backend=deaf&network=none&race=1") {
+		t.Errorf("the link is %s, the address %s", link, address)
+	}
+}
+
+// checkLanes sees that each strategy of a race has its times, as bars, as a row
+// and as a sentence.
+func (b tab) checkLanes() {
+	b.Helper()
+	lanes := in[[]struct {
+		Name, Left string
+		Times      []string
+		Widths     []float64
+		Row        []string
+		Told       bool
+	}](b, `[...document.querySelectorAll('#lanes .lane')].map(lane => ({
+		name: lane.dataset.name, left: lane.querySelector('.left').textContent,
+		times: [...lane.querySelectorAll('b.known')].map(b => b.textContent),
+		widths: [...lane.querySelectorAll('.bar')].map(bar => bar.getBoundingClientRect().width),
+		row: [...document.querySelectorAll('#table tr[data-name=' + lane.dataset.name + '] td')].map(td => td.textContent),
+		told: [...document.querySelectorAll('#heard p')].some(p => p.textContent.startsWith(lane.dataset.name + ': ' + lane.querySelector('.left').textContent)),
+	}))`)
+	if len(lanes) != 6 {
+		b.Fatalf("%d lanes", len(lanes))
+	}
+	for _, lane := range lanes {
+		if len(lane.Left) < 10 || !lane.Told || len(lane.Times) != 3 || len(lane.Row) != 10 || lane.Row[9] == "–" {
+			b.Errorf("%+v", lane)
+			continue
+		}
+		if lane.Widths[0] < 20 {
+			b.Errorf("%s: the bars are %v wide", lane.Name, lane.Widths)
+		}
+	}
+}
+
+func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, narrow.with("prefers-color-scheme", "dark"))
+	b.open(p.url + "/?op=http&delay=600ms&timeout=200ms&backend=deaf&race=1")
+	b.until(over)
+	b.screenshot("race-narrow-dark", true)
+	b.checkLanes()
+	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
+		t.Errorf("these jumped: %q", jumps)
+	}
+	if width := in[float64](b, `document.documentElement.scrollWidth`); width > 360 {
+		t.Errorf("the page is %g wide", width)
+	}
+}
+
+// Who wants nothing to move sees the states, without a frame between.
+func pageRacesStill(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide.with("prefers-reduced-motion", "reduce"))
+	b.open(p.url + "/?op=http&delay=600ms&timeout=200ms&backend=deaf&race=1")
+	b.until(over)
+	b.checkLanes()
+	if n := in[int](b, `frames_`); n > 0 {
+		t.Errorf("%d frames were drawn", n)
+	}
+}
+
+func pageRacesOften(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide.with("prefers-color-scheme", "dark"))
+	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
+	b.click("#again")
+	b.until(over)
+	b.screenshot("race-a-hundred", false)
+	for _, lane := range in[[]struct {
+		Dots int
+		Left string
+	}](b, `[...document.querySelectorAll('#lanes .lane')].map(lane => ({ dots: lane.querySelectorAll('circle').length, left: lane.querySelector('.left').textContent }))`) {
+		if lane.Dots != 100 || !regexp.MustCompile(`^\d+ (completed|timed out).*answered p50 [\d.,]+, p99 [\d.,]+ ms`).MatchString(lane.Left) {
+			t.Errorf("%+v", lane)
+		}
+	}
+}
+
+// A refusal is the lab's own sentence, and the next race isn't held up by it.
+func pageRefuses(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide)
+	b.open(p.url + "/?timeout=99h&network=nowhere&race=1")
+	b.until(`document.querySelector('#said.wrong')?.textContent.includes('unknown network preset')`)
+	in[any](b, `document.querySelector('[name=network]').value = 'none'`)
+	b.click("#asked .main")
+	b.until(`document.querySelector('#said.wrong')?.textContent.includes("over this lab's cap")`)
+	in[any](b, `for (const [name, value] of [['delay', '20ms'], ['timeout', '10ms']]) document.querySelector('[name=' + name + ']').value = value`)
+	b.click("#asked .main")
+	b.until(over)
+}

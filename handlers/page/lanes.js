@@ -1,0 +1,128 @@
+// The lanes of a race: each grows by the clock here, and the events correct it.
+const still = matchMedia('(prefers-reduced-motion: reduce)')
+
+// Scale is the time that the width of the lanes stands for.
+class Scale {
+  constructor(lanes) {
+    this.bound = $('.bound', lanes)
+    this.axis = $('.axis .plot', lanes)
+  }
+  // ask sets it for a call of a delay under a timeout, in ms.
+  ask(delay, timeout) {
+    this.timeout = timeout
+    this.bound.hidden = !timeout
+    $('span', this.bound).textContent = `timeout ${duration(timeout)}`
+    this.set(Math.max(delay, timeout, 1) * 1.06)
+  }
+  // hold makes room for a time.
+  hold(at) { if (at > this.to) this.set(at * (still.matches ? 1.05 : 1)) }
+  set(to) {
+    this.to = to
+    const at = this.timeout / to
+    for (const e of this.bound.firstElementChild.children) e.style.transform = `translateX(${at * 100}cqi)`
+    this.bound.querySelector('b').className = at < .15 ? 'early' : at > .9 ? 'late' : ''
+    this.ticks()
+  }
+  ticks() {
+    const rough = this.to / 5, power = 10 ** Math.floor(Math.log10(rough))
+    const step = power * [1, 2, 5, 10].find(n => n * power >= rough)
+    const places = Array.from({ length: Math.floor(this.to / step) + 1 }, (_, i) => i * step)
+    while (this.axis.children.length < places.length) this.axis.append(make('span'))
+    while (this.axis.children.length > places.length) this.axis.lastChild.remove()
+    places.forEach((at, i) => {
+      const tick = this.axis.children[i], text = at ? duration(at) : '0'
+      if (tick.textContent !== text) tick.textContent = text
+      tick.style.transform = `translateX(${at / this.to * 100}cqi)`
+    })
+  }
+}
+
+const duration = ms => ms < 1000 ? `${digits(ms)} ms` : `${+(ms / 1000).toFixed(3)} s`
+
+// Lane is that of a strategy.
+class Lane {
+  constructor(item) {
+    this.item = item
+    this.name = item.dataset.name
+    this.bars = $$('.bar', item)
+    this.figures = $$('.track b', item)
+    this.dots = $('.dots', item)
+    this.left = $('.left', item)
+    this.clear()
+  }
+  clear() {
+    this.runs = new Map()
+    this.began = null
+    this.dots.replaceChildren()
+    this.left.textContent = ''
+    this.draw(0, 1)
+  }
+  begin(now, times) {
+    this.clear()
+    this.began = now
+    this.times = times
+  }
+  // heard takes an event of a run.
+  heard(run, now) {
+    const first = !this.runs.size
+    this.runs.set(run.n, run)
+    if (this.times > 1) return this.mark(run)
+    const known = Math.max(run.answered_ms ?? 0, run.ended_ms ?? 0)
+    // What has just happened is the best clock; a later message may only have been on its way for longer.
+    if (known) this.began = first ? now - known : Math.min(this.began, now - known)
+    if (run.complete) this.left.textContent = run.error && !run.answered_ms ? run.error.message : run.left
+  }
+  get over() { return this.runs.size === this.times && [...this.runs.values()].every(r => r.complete) }
+  // times returns when each bar ends, and whether that is known; null where nobody can see.
+  times3(now) {
+    const run = this.runs.get(1), soFar = now - this.began
+    if (run?.status === 'refused') return [null, null, null]
+    const at = value => value == null ? run?.complete ? null : { at: soFar } : { at: value, known: true }
+    return [at(run?.answered_ms), at(run?.ended_ms), run && !run.backend_seen ? null : at(run?.backend_ended_ms)]
+  }
+  // draw draws the bars as they are now.
+  draw(now, scale) {
+    const times = this.began == null || this.times > 1 ? [] : this.times3(now)
+    this.bars.forEach((bar, i) => {
+      const t = times[i], figure = this.figures[i]
+      bar.style.width = t ? `${t.at / scale * 100}%` : '0'
+      bar.hidden = !t
+      figure.textContent = t && (t.known || !still.matches) ? digits(t.known ? t.at : Math.round(t.at)) : times.length ? '?' : ''
+      figure.classList.toggle('known', !t || !!t.known)
+      figure.style.transform = t ? `translateX(${t.at / scale * 100}cqi)` : ''
+    })
+  }
+  // reach is the latest of its times.
+  reach(now) {
+    if (this.times > 1) return Math.max(0, ...[...this.runs.values()].map(r => r.answered_ms ?? 0))
+    return Math.max(0, ...this.times3(now).map(t => !t || !t.known && still.matches ? 0 : t.at))
+  }
+  // mark puts a dot at the answer of one of many.
+  mark(run) {
+    if (run.answered_ms == null || $(`[data-n="${run.n}"]`, this.dots)) return
+    const height = (run.n * 0.618034) % 1 // apart from its neighbours, the same each time
+    this.dots.append(svg('circle', { 'data-n': run.n, 'data-at': run.answered_ms, class: run.status, r: 2.5, cy: `${6 + 88 * height}%`, cx: 0 }))
+  }
+  place(scale) {
+    for (const dot of this.dots.children) dot.setAttribute('cx', `${dot.dataset.at / scale * 100}%`)
+  }
+  // sum says many runs in a sentence.
+  sum() {
+    const runs = [...this.runs.values()], answers = runs.map(r => r.answered_ms).filter(v => v != null).sort((a, b) => a - b)
+    const counts = ['completed', 'timed_out', 'failed', 'refused'].map(s => [runs.filter(r => r.status === s).length, s.replace('_', ' ')])
+    const waste = runs.reduce((sum, r) => sum + Math.max(0, (r.backend_ended_ms ?? 0) - (r.answered_ms ?? 0)), 0) / 1000
+    const stray = runs.reduce((sum, r) => sum + r.goroutines_left, 0)
+    return {
+      counts, answers, waste, stray,
+      text: [
+        counts.filter(([n]) => n).map(([n, s]) => `${n} ${s}`).join(', '),
+        answers.length ? `answered p50 ${digits(quantile(answers, .5))}, p99 ${digits(quantile(answers, .99))} ms` : '',
+        stray ? `left ${stray} goroutine${stray > 1 ? 's' : ''} running` : '',
+        waste > .1 ? `backends worked ${digits(waste)} s for nobody` : '',
+      ].filter(Boolean).join('; '),
+    }
+  }
+}
+
+// quantile of sorted values, by the nearest rank.
+const quantile = (sorted, q) => sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]

@@ -1,0 +1,179 @@
+// The race: what is asked, the lanes, and the same as a table, as a link and as lines for a terminal.
+const form = $('#asked'), field = form.elements, said = $('#said'), again = $('#again'), run = $('button.main', form)
+const lanes = $$('#lanes .lane').map(item => new Lane(item)), scale = new Scale($('#lanes'))
+let running = null // what ends the race that runs
+
+// hear says a sentence also to who listens.
+function hear(text, wrong) {
+  say(said, text, wrong)
+  $('#heard').append(make('p', {}, text))
+}
+
+// offer shows the choices that the op has, and asks for no others.
+function offer() {
+  const op = field.op.selectedOptions[0]
+  $('#op-doc').textContent = op.dataset.doc
+  for (const [name, values] of [['work', op.dataset.works], ['backend', op.dataset.backends], ['target', op.dataset.targets]]) {
+    const select = field[name], words = values.trim().split(' ').filter(Boolean)
+    if (name === 'target' && words.length) words.unshift('')
+    const was = select.value
+    select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the httpbin')))
+    if (words.includes(was)) select.value = was
+    select.closest('label').hidden = select.disabled = words.length < 2
+  }
+  field.backend.disabled ||= field.target.value !== '' // a target takes its place
+  field.delay.disabled = op.dataset.noDelay !== ''
+  if (field.delay.disabled) $('#op-doc').textContent += ' No delay: ' + op.dataset.noDelay
+}
+
+// asked returns the parameters of the race.
+function asked() {
+  const q = new URLSearchParams(new FormData(form))
+  for (const [name, value] of [...q]) if (!value || name === 'network') q.delete(name)
+  return q
+}
+
+function preview() {
+  if (!running) scale.ask(field.delay.disabled ? 0 : inMS(field.delay.value), inMS(field.timeout.value))
+}
+
+// prepare changes the network to the one that the race is asked on. The answer is whether it is there.
+async function prepare() {
+  const wanted = field.network
+  if (!wanted?.value || wanted.value === wanted.dataset.now) return true
+  hear(`Changing the network to ${wanted.value}, and measuring it …`)
+  return changeNetwork('PUT', wanted.value, hear)
+}
+
+async function race(times) {
+  running?.abort()
+  const end = running = new AbortController()
+  const q = asked(), link = new URLSearchParams(q)
+  if (field.network?.value) link.set('network', field.network.value)
+  link.set('race', 1)
+  history.replaceState(null, '', '/?' + link)
+  $('#link').textContent = location.href
+  run.textContent = 'Stop'
+  try {
+    if (!await prepare()) return
+    if (times > 1) q.set('times', times)
+    const response = await fetch('/race?' + q, { signal: end.signal })
+    if (!response.ok) return hear(await sentence(response), true)
+    await follow(response)
+  } catch (e) {
+    if (!end.signal.aborted) hear('The lab can\'t be reached any more: is it still running?', true)
+    else if (running === end) hear('Stopped watching; the runs go on in the lab.')
+  } finally {
+    if (running === end) {
+      running = null
+      run.textContent = 'Run'
+    }
+  }
+}
+
+// follow shows a race as it is told.
+async function follow(response) {
+  let start, over = false
+  const frame = () => {
+    if (over) return
+    draw(performance.now())
+    requestAnimationFrame(frame)
+  }
+  try {
+    for await (const { event, data } of events(response)) {
+      const now = performance.now()
+      if (event === 'start') {
+        start = data
+        begin(start, now)
+        if (!still.matches) frame()
+      } else if (event === 'run') {
+        const lane = lanes.find(l => l.name === data.name)
+        if (!lane) continue
+        const was = lane.over
+        lane.heard(data, now)
+        // All began at once: those of which nothing was heard go by the others' clock.
+        const heard = lanes.filter(l => l.runs.size), began = Math.min(...heard.map(l => l.began))
+        for (const l of lanes) if (!l.runs.size) l.began = began
+        if (lane.over && !was) tell(lane, start)
+        fill(lane, start)
+        if (start.times > 1) say(said, `${lanes.reduce((n, l) => n + l.runs.size, 0)} of ${lanes.length * start.times} answered …`)
+        if (still.matches || start.times > 1) draw(now)
+      } else if (event === 'done') {
+        over = true
+        end(start, now)
+        return
+      }
+    }
+    hear('The lab ended the race before it was over.', true)
+  } finally {
+    over = true
+  }
+}
+
+function begin(start, now) {
+  $('#race').classList.toggle('many', start.times > 1)
+  scale.ask(start.delay_ms, start.timeout_ms)
+  for (const lane of lanes) lane.begin(now, start.times)
+  $('#heard').replaceChildren()
+  $('#curl').textContent = start.curl
+  $('#compare').textContent = start.compare
+  hear(`${start.times > 1 ? start.times + ' calls' : 'A call'} of ${duration(start.delay_ms)} under a timeout of ${duration(start.timeout_ms)} …`)
+  columns(start)
+}
+
+function draw(now) {
+  for (const lane of lanes) scale.hold(lane.reach(now))
+  for (const lane of lanes) {
+    lane.draw(now, scale.to)
+    lane.place(scale.to)
+  }
+}
+
+// tell says what became of a lane, also to who listens.
+function tell(lane, start) {
+  if (start.times > 1) lane.left.textContent = lane.sum().text
+  $('#heard').append(make('p', {}, `${lane.name}: ${lane.left.textContent}`))
+}
+
+function end(start, now) {
+  draw(now)
+  const lost = lanes.filter(l => !l.over).length
+  const waste = lanes.reduce((sum, l) => sum + l.sum().waste, 0)
+  hear(lost ? `${lost} of ${lanes.length} still went on when the lab stopped watching.`
+    : `All over.${waste > .05 ? ` Backends worked ${digits(waste)} s for callers who had gone.` : ''}`)
+}
+
+// columns begins the table.
+function columns(start) {
+  const heads = start.times > 1
+    ? ['strategy', 'completed', 'timed out', 'failed', 'refused', 'answered p50 ms', 'p99 ms', 'at most ms', 'goroutines left', 'backend s for nobody']
+    : ['strategy', 'status', 'answered ms', 'ended ms', 'backend ended ms', 'goroutines left', 'connections dialled', 'reused', 'kept', 'closed', 'receipt']
+  $('#table thead').replaceChildren(make('tr', {}, ...heads.map(h => make('th', { scope: 'col' }, h))))
+  $('#table tbody').replaceChildren(...lanes.map(l => make('tr', { 'data-name': l.name },
+    make('th', { scope: 'row' }, l.name), ...heads.slice(1).map(() => make('td', {}, '–')))))
+}
+
+// fill fills the row of a lane.
+function fill(lane, start) {
+  const cells = $$(`#table tr[data-name="${lane.name}"] td`), figure = v => v == null ? '?' : digits(v)
+  let row
+  if (start.times > 1) {
+    const { counts, answers, stray, waste } = lane.sum()
+    row = [...counts.map(([n]) => n), ...[.5, .99, 1].map(q => figure(quantile(answers, q))), stray, digits(waste)]
+  } else {
+    const r = lane.runs.get(1), c = r.connections, ongoing = v => v == null && !r.complete ? '…' : figure(v)
+    row = [r.status?.replace('_', ' ') ?? '…', ongoing(r.answered_ms), ongoing(r.ended_ms), ongoing(r.backend_ended_ms), r.goroutines_left,
+      c.dialed, c.reused, c.kept, c.closed, r.receipt ? make('a', { href: '/receipts/' + r.receipt }, r.receipt) : '–']
+  }
+  row.forEach((value, i) => cells[i].replaceChildren(value))
+}
+
+field.op.addEventListener('change', offer)
+field.target?.addEventListener('change', () => { field.backend.disabled = field.target.value !== '' })
+form.addEventListener('input', preview)
+form.addEventListener('submit', event => {
+  event.preventDefault()
+  if (running) running.abort()
+  else race(1)
+})
+again.addEventListener('click', () => race(100))

@@ -1,0 +1,15 @@
+// The page begins: with the race that its address asks for.
+const address = new URLSearchParams(location.search)
+for (const e of $$('button[disabled], select[disabled]')) e.disabled = false
+offer()
+preview()
+const wanted = address.get('network')
+if (wanted && field.network) {
+  if (![...field.network.options].some(o => o.value === wanted)) field.network.append(make('option', { value: wanted }, wanted))
+  field.network.value = wanted
+}
+listen()
+if (address.get('race') === '1') {
+  if (wanted && !field.network) hear(`The link asks for the network ${wanted}, which you can't change here.`, true)
+  race(1)
+}
