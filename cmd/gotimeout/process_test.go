@@ -65,7 +65,12 @@ func TestProcfile(t *testing.T) {
 // and a share of runs.
 func checkDemo(t *testing.T, p program) {
 	t.Helper()
-	resp, err := http.Get(p.url + "/")
+	browser, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser.Header.Set("Accept", "text/html")
+	resp, err := http.DefaultClient.Do(browser)
 	if err != nil {
 		t.Fatal(err)
 	}
