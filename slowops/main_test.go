@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // they wait: more at once than there are processors
+	_ = flag.Set("test.parallel", "8") // they wait: more at once than there are processors
 	goleak.VerifyTestMain(m)
 }
 

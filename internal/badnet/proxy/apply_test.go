@@ -86,6 +86,7 @@ func key(seed uint64) (k [32]byte) { k[0] = byte(seed); return k }
 
 // A connection that nobody reads from doesn't hold up the others' network.
 func TestApplyWithAReaderThatReadsNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "none")
 	stuck, deaf := l.connect()
 	client, server := l.connect()

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -29,6 +30,8 @@ const (
 func TestMain(m *testing.M) {
 	said := new(bytes.Buffer)
 	log.Logger = zerolog.New(zerolog.SyncWriter(said))
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // they wait: more at once than there are processors
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if said.Len() > 0 {
 			fmt.Printf("toxiproxy is not silent: %s\n", said)
