@@ -12,14 +12,14 @@ import (
 	"github.com/go-chi/httprate"
 )
 
-// A client of a public lab has a share of runs in each minute: a hundred of every
-// strategy, which is what the largest race makes.
+// A client of a public lab has a share of runs in each minute: two hundred of every
+// strategy, which is twice what the largest race makes.
 const shareOf = time.Minute
 
 // limited refuses what a client of a public lab asks for beyond its share. What
 // is no run counts as one, but for /healthz, which the platform asks.
 func (l *Lab) limited(next http.Handler) http.Handler {
-	share := maxTimes * len(l.Strategies)
+	share := 2 * maxTimes * len(l.Strategies)
 	counted := httprate.LimitBy(share, shareOf, client, httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusTooManyRequests, "rate_limited", fmt.Sprintf(
 			"this lab is public, and gives each client %d runs a minute: ask for fewer at once, or again in a minute", share))

@@ -16,7 +16,7 @@ import (
 )
 
 // share is what a client has in a minute.
-func share(lab *handlers.Lab) int { return 100 * len(lab.Strategies) }
+func share(lab *handlers.Lab) int { return 200 * len(lab.Strategies) }
 
 // public makes a lab public behind proxies, and returns what asks it as a peer
 // that forwards for others, "" for nobody.
@@ -74,14 +74,14 @@ func TestShareOfRuns(t *testing.T) {
 // What makes several runs counts as so many.
 func TestShareOfSeveralRuns(t *testing.T) {
 	for path, most := range map[string]int{
-		"/compare?op=cpu":                          100,
-		"/race?op=cpu&times=1":                     100,
-		"/race?op=cpu":                             100,
-		"/race?op=cpu&times=100":                   1,
-		"/race?op=cpu&times=50":                    2,
-		"/race?op=cpu&times=-1":                    100, // refused
-		"/race?op=cpu&times=101":                   100,
-		"/race?op=cpu&times=999999999999999999999": 100, // refused
+		"/compare?op=cpu":                          200,
+		"/race?op=cpu&times=1":                     200,
+		"/race?op=cpu":                             200,
+		"/race?op=cpu&times=100":                   2,
+		"/race?op=cpu&times=50":                    4,
+		"/race?op=cpu&times=-1":                    200, // refused
+		"/race?op=cpu&times=101":                   200,
+		"/race?op=cpu&times=999999999999999999999": 200, // refused
 	} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

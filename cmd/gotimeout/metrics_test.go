@@ -45,6 +45,7 @@ func (p program) scrape(t *testing.T) scrape {
 
 // The metrics are those of the receipts.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--max-in-flight=1")
 	_, ok := p.complete(t, "/baseline?op=cache&delay=10ms")
 	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")

@@ -244,7 +244,7 @@ func (c *cellRun) recordOf(r *receipt, phase string) *results.Receipt {
 
 // after waits until the idle connections are closed, and notes what is left.
 func (c *cellRun) after(ctx context.Context) error {
-	if err := c.settle(ctx); err != nil {
+	if err := c.settle(ctx, c.Op); err != nil {
 		return err
 	}
 	_, err := c.sample(ctx, results.After)

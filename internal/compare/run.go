@@ -125,7 +125,7 @@ func (r *runner) check(ctx context.Context) (err error) {
 			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
 		}
 	}
-	if err := r.settle(ctx); err != nil {
+	if err := r.settle(ctx, r.Plan.Ops...); err != nil {
 		return err
 	}
 	r.network, err = r.Lab.network(ctx, "")
@@ -133,14 +133,16 @@ func (r *runner) check(ctx context.Context) (err error) {
 	return err
 }
 
-// settleTime bounds the wait for idle connections to be closed: a second, and
-// database/sql looks once a second for those whose second is over.
-const settleTime = 2500 * time.Millisecond
-
 // settle waits until idle connections are closed: until the lab has no more
-// goroutines than it began with, and one or two for those who ask it.
-func (r *runner) settle(ctx context.Context) error {
-	for end := time.Now().Add(settleTime); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
+// goroutines than it began with, and one or two for those who ask it. It waits for
+// a second, and where there is a database for another one: database/sql looks
+// once a second for those whose second is over.
+func (r *runner) settle(ctx context.Context, ops ...string) error {
+	longest := 1300 * time.Millisecond
+	if slices.Contains(ops, "db") || slices.Contains(ops, "all") {
+		longest = 2500 * time.Millisecond
+	}
+	for end := time.Now().Add(longest); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
 		f, err := r.Lab.Facts(ctx)
 		if err != nil {
 			return r.stopped(ctx, err)
@@ -236,7 +238,7 @@ func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 				return nil, err
 			}
 			r.nominal[key] = took
-			if err := r.settle(ctx); err != nil {
+			if err := r.settle(ctx, c.Op); err != nil {
 				return nil, err
 			}
 		}
