@@ -3,7 +3,6 @@ package compare
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"gotimeout/internal/compare/results"
@@ -100,60 +99,6 @@ func (r *runner) end(ctx context.Context) error {
 	return r.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
 }
 
-// firstAnswer is how long an op may take before it is taken for one that doesn't
-// work.
-const firstAnswer = 20 * time.Second
-
-// check tells why the plan can't be run.
-func (r *runner) check(ctx context.Context) (err error) {
-	if r.facts, err = r.Lab.Facts(ctx); err != nil {
-		return err
-	}
-	if err := r.Plan.check(r.facts); err != nil {
-		return err
-	}
-	if now := r.facts.Now; now.InFlight+now.Abandoned > 0 {
-		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on: compare needs it for itself, wait until they have ended",
-			now.InFlight, now.Abandoned)
-	}
-	for _, op := range r.Plan.Ops { // a backend that is down would make a table of failures
-		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
-		within, cancel := context.WithTimeout(ctx, firstAnswer)
-		err := r.Lab.run(within, pathOf("baseline", c, 0))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
-		}
-	}
-	if err := r.settle(ctx, r.Plan.Ops...); err != nil {
-		return err
-	}
-	r.network, err = r.Lab.network(ctx, "")
-	r.found = r.network.Profile
-	return err
-}
-
-// settle waits until idle connections are closed: until the lab has no more
-// goroutines than it began with, and one or two for those who ask it. It waits for
-// a second, and where there is a database for another one: database/sql looks
-// once a second for those whose second is over.
-func (r *runner) settle(ctx context.Context, ops ...string) error {
-	longest := 1300 * time.Millisecond
-	if slices.Contains(ops, "db") || slices.Contains(ops, "all") {
-		longest = 2500 * time.Millisecond
-	}
-	for end := time.Now().Add(longest); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
-		f, err := r.Lab.Facts(ctx)
-		if err != nil {
-			return r.stopped(ctx, err)
-		}
-		if f.Now.Goroutines <= r.facts.Now.Goroutines+2 {
-			break
-		}
-	}
-	return nil
-}
-
 // introduce records what is run, and where.
 func (r *runner) introduce(ctx context.Context) error {
 	sockets, err := r.Lab.sockets(ctx)
@@ -216,61 +161,6 @@ func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
 	}
 	c.Driver, c.RoundTrip = r.network.Driver, r.network.roundTrip()
 	return nil
-}
-
-// aloneCalls are made one after another, after a first that opens a connection.
-const aloneCalls = 5
-
-// alone returns what a call of each delay takes while nothing else goes on: the
-// median of some, in milliseconds. One whose delay is no less than the timeout is
-// not made: the delay stands for it.
-func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
-	if c.Floor {
-		return nil, nil
-	}
-	r.show(c, "alone")
-	nominal := make([]float64, len(c.Delays))
-	for i, delay := range c.Delays {
-		key := fmt.Sprint(c.Op, " ", c.Ctx, " ", c.Network, " ", delay)
-		if _, known := r.nominal[key]; !known {
-			took, err := r.calls(ctx, c, delay)
-			if err != nil {
-				return nil, err
-			}
-			r.nominal[key] = took
-			if err := r.settle(ctx, c.Op); err != nil {
-				return nil, err
-			}
-		}
-		nominal[i] = r.nominal[key]
-	}
-	return nominal, nil
-}
-
-// calls makes them. Where one doesn't complete, alone as it is, what was waited
-// for it stands for them.
-func (r *runner) calls(ctx context.Context, c results.Cell, delay float64) (float64, error) {
-	if delay >= c.Timeout {
-		return delay, nil
-	}
-	patience := span(2*c.Timeout) + time.Second
-	var took []float64
-	for range aloneCalls + 1 {
-		within, cancel := context.WithTimeout(ctx, patience)
-		start := time.Now()
-		err := r.Lab.run(within, pathOf("baseline", c, delay))
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return 0, ctx.Err()
-		case err != nil:
-			return ms(patience), nil
-		}
-		took = append(took, ms(time.Since(start)))
-	}
-	took = took[1:]
-	slices.Sort(took)
-	return took[len(took)/2], nil
 }
 
 // pathOf is the path of a run of the cell.
