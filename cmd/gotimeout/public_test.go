@@ -68,7 +68,7 @@ func TestOnPaaS(t *testing.T) {
 		return resp.StatusCode
 	}
 	status := 0
-	for i := 0; i < 200 && status != http.StatusTooManyRequests; i++ {
+	for i := 0; i < 400 && status != http.StatusTooManyRequests; i++ {
 		status = ask("192.0.2.1")
 	}
 	if other := ask("192.0.2.2"); status != http.StatusTooManyRequests || other != http.StatusOK {

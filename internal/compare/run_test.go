@@ -70,6 +70,7 @@ func compared(t *testing.T, l *fakeLab) (*results.Results, error) {
 }
 
 func TestCompares(t *testing.T) {
+	t.Parallel()
 	r, err := compared(t, new(fakeLab))
 	if err != nil || len(r.Rows) != 2 || !r.Complete {
 		t.Fatalf("%d rows, %v", len(r.Rows), err)
@@ -88,6 +89,7 @@ func TestCompares(t *testing.T) {
 
 // Nobody else's runs stand in the figures without a word.
 func TestComparesAlone(t *testing.T) {
+	t.Parallel()
 	if _, err := compared(t, &fakeLab{now: compare.Now{Abandoned: 3}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on: compare needs it for itself") {
 		t.Errorf("a busy lab: %v", err)
 	}
@@ -108,6 +110,7 @@ func TestComparesAlone(t *testing.T) {
 
 // A lab that dies ends the comparison, with what there is of its cell.
 func TestCompareLabDies(t *testing.T) {
+	t.Parallel()
 	l := new(fakeLab)
 	dead := false
 	l.seen = func(run int) { dead = dead || run == 60 }
