@@ -64,6 +64,7 @@ func TestGomemcache(t *testing.T) {
 }
 
 func TestSlowKeys(t *testing.T) {
+	t.Parallel()
 	r := newRuns()
 	s := start(t, backends.StartCache, r.options())
 	c := newMemcache(t, s)

@@ -140,6 +140,7 @@ func TestSleepDoesNotNoticeBetweenLooks(t *testing.T) {
 }
 
 func TestSleepOutlivesManyLooks(t *testing.T) {
+	t.Parallel()
 	s, err := backends.StartDBWith(backends.Options{MaxDelay: long}, time.Millisecond, patience)
 	if err != nil {
 		t.Fatal(err)

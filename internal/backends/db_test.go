@@ -48,6 +48,7 @@ func ask(ctx context.Context, db interface {
 }
 
 func TestStatements(t *testing.T) {
+	t.Parallel()
 	r := newRuns()
 	o := r.options()
 	o.MaxDelay = 300 * time.Millisecond

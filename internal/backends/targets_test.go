@@ -54,6 +54,7 @@ func seenOf(t *testing.T, url, path string, quiet time.Duration) (text string, e
 }
 
 func TestTargets(t *testing.T) {
+	t.Parallel()
 	const quiet = 300 * time.Millisecond
 	targets := startTargets(t, backends.Options{MaxDelay: long})
 	for name, want := range map[string]struct {
@@ -98,6 +99,7 @@ func TestBlackhole(t *testing.T) {
 
 // Over HTTP/2, and trusted.
 func TestTargetsH2(t *testing.T) {
+	t.Parallel()
 	targets := startTargets(t, backends.Options{MaxDelay: long})
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: targets.Roots}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
