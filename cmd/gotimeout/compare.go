@@ -57,18 +57,11 @@ func (c *compareCmd) Run(ctx context.Context, to streams) error {
 	if c.Emit != "" {
 		return c.emit(to.out, plan)
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, plan)
+	lab, closeLab, err := openLab(ctx, c.URL, &plan)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
 	defer closeLab()
-	if len(plan.Strategies) == 0 {
-		facts, err := lab.Facts(ctx)
-		if err != nil {
-			return interrupted(ctx, err)
-		}
-		plan.Strategies = facts.Strategies
-	}
 	conditions, err := parseConditions(c.FailIf, plan.Strategies)
 	if err != nil {
 		return err

@@ -18,11 +18,11 @@ import (
 )
 
 // openLab returns the lab at a URL, or where that is "" one that it starts for
-// the plan, and what closes it.
-func openLab(ctx context.Context, url string, plan compare.Plan) (lab *compare.Lab, closeIt func(), err error) {
+// the plan, and what closes it. A plan without strategies gets all of the lab's.
+func openLab(ctx context.Context, url string, plan *compare.Plan) (lab *compare.Lab, closeIt func(), err error) {
 	stop := func() {}
 	if url == "" {
-		if url, stop, err = startLab(ctx, plan); err != nil {
+		if url, stop, err = startLab(ctx, *plan); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -31,7 +31,16 @@ func openLab(ctx context.Context, url string, plan compare.Plan) (lab *compare.L
 		stop()
 		return nil, nil, fmt.Errorf("--url: %w", err)
 	}
-	return lab, func() { lab.Close(); stop() }, nil
+	closeIt = func() { lab.Close(); stop() }
+	if len(plan.Strategies) == 0 {
+		facts, err := lab.Facts(ctx)
+		if err != nil {
+			closeIt()
+			return nil, nil, err
+		}
+		plan.Strategies = facts.Strategies
+	}
+	return lab, closeIt, nil
 }
 
 // served finds the lab's URL in its log.

@@ -52,18 +52,12 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, plan)
+	lab, closeLab, err := openLab(ctx, c.URL, &plan)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
 	defer closeLab()
-	if len(plan.Strategies) == 0 {
-		facts, err := lab.Facts(ctx)
-		if err != nil {
-			return err
-		}
-		plan.Strategies = slices.DeleteFunc(facts.Strategies, func(name string) bool { return name == results.SampleName })
-	}
+	plan.Strategies = slices.DeleteFunc(plan.Strategies, func(name string) bool { return name == results.SampleName })
 	keep, err := openKeeper(c.Out, c.HTML)
 	if err != nil {
 		return err
