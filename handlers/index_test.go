@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/html"
 
 	"gotimeout/handlers"
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 	"gotimeout/strategies"
 )
 

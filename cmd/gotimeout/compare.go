@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/compare"
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/load"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 type compareCmd struct {
@@ -82,10 +82,10 @@ func (c *compareCmd) Run(ctx context.Context, to streams) error {
 }
 
 // compare runs the plan, and keeps and shows what comes of it.
-func (c *compareCmd) compare(ctx context.Context, to streams, lab *compare.Lab, plan compare.Plan, keep *keeper) error {
+func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper) error {
 	show := newProgress(to.err, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
-	comparison := &compare.Comparison{
+	comparison := &load.Comparison{
 		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan,
 		Record: func(record any) error {
 			err := keep.record(record)
@@ -109,8 +109,8 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // plan reads the flags.
-func (c *compareCmd) plan() (compare.Plan, error) {
-	p := compare.Plan{
+func (c *compareCmd) plan() (load.Plan, error) {
+	p := load.Plan{
 		Strategies: c.Strategies, Ops: c.Ops, Ctxs: c.Ctx, Networks: c.Network,
 		Timeouts: []time.Duration{time.Duration(c.Timeout)},
 		Rate:     c.Rate, Duration: time.Duration(c.Duration), Repeat: c.Repeat,

@@ -8,13 +8,13 @@ import (
 	"slices"
 	"strings"
 
-	"gotimeout/internal/compare"
+	"gotimeout/internal/load"
 	"gotimeout/strategies"
 )
 
 // emit prints the plan as a script for k6. It asks no lab: the strategies are
 // this program's, and the script finds out whether a lab has the rest.
-func (c *compareCmd) emit(w io.Writer, plan compare.Plan) error {
+func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 	if c.Out != "" || c.HTML != "" {
 		return errors.New("--emit runs nothing, and has no results: leave --out and --html out")
 	}
@@ -34,9 +34,9 @@ func (c *compareCmd) emit(w io.Writer, plan compare.Plan) error {
 	if err != nil {
 		return err
 	}
-	var thresholds []compare.Threshold
+	var thresholds []load.Threshold
 	for _, of := range conditions {
-		thresholds = append(thresholds, compare.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
+		thresholds = append(thresholds, load.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
 	}
 	return plan.K6(w, cmp.Or(c.URL, "http://127.0.0.1:8000"), thresholds)
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/results"
 )
 
 // keeper keeps the records: in memory for the tables, and in a file.

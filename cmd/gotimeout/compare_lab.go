@@ -14,19 +14,19 @@ import (
 	"strings"
 	"time"
 
-	"gotimeout/internal/compare"
+	"gotimeout/internal/load"
 )
 
 // openLab returns the lab at a URL, or where that is "" one that it starts for
 // the plan, and what closes it. A plan without strategies gets all of the lab's.
-func openLab(ctx context.Context, url string, plan *compare.Plan) (lab *compare.Lab, closeIt func(), err error) {
+func openLab(ctx context.Context, url string, plan *load.Plan) (lab *load.Lab, closeIt func(), err error) {
 	stop := func() {}
 	if url == "" {
 		if url, stop, err = startLab(ctx, *plan); err != nil {
 			return nil, nil, err
 		}
 	}
-	lab, err = compare.OpenLab(url, os.Getenv("GOTIMEOUT_TOKEN"))
+	lab, err = load.OpenLab(url, os.Getenv("GOTIMEOUT_TOKEN"))
 	if err != nil {
 		stop()
 		return nil, nil, fmt.Errorf("--url: %w", err)
@@ -51,7 +51,7 @@ const startTime = 30 * time.Second
 
 // startLab starts a lab in a process of its own: goroutines, processor time and
 // memory are then the lab's, and not the load's.
-func startLab(ctx context.Context, plan compare.Plan) (url string, stop func(), err error) {
+func startLab(ctx context.Context, plan load.Plan) (url string, stop func(), err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return "", nil, err

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"gotimeout/internal/compare"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/load"
+	"gotimeout/internal/results"
 
 	"golang.org/x/term"
 )
@@ -44,7 +44,7 @@ var steps = map[string]string{
 }
 
 // progress moves the bar.
-func (p *progress) progress(now compare.Progress) {
+func (p *progress) progress(now load.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cell, p.of = now.Cell, now.Of

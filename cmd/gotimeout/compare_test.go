@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/internal/compare"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/load"
+	"gotimeout/internal/results"
 )
 
 // Each kind of fault shows in its column, and not where there is none.
@@ -64,14 +64,14 @@ func compareFaulty(t *testing.T, strategy, op string) *results.Results {
 		return none
 	}
 	defer stop()
-	lab, err := compare.OpenLab(url, "")
+	lab, err := load.OpenLab(url, "")
 	if err != nil {
 		t.Error(err)
 		return none
 	}
 	defer lab.Close()
 	collector := results.NewCollector()
-	c := compare.Comparison{Lab: lab, Record: collector.Add, Plan: compare.Plan{
+	c := load.Comparison{Lab: lab, Record: collector.Add, Plan: load.Plan{
 		Strategies: []string{strategy}, Ops: []string{op}, Ctxs: []string{"aware"},
 		Timeouts: []time.Duration{200 * time.Millisecond},
 		Delays:   []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, 500 * time.Millisecond},

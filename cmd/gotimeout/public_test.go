@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gotimeout/internal/compare"
+	"gotimeout/internal/load"
 )
 
 // Whatever a public lab shows, the passwords of its backends are not in it,
@@ -84,7 +84,7 @@ func TestCompareStartsItsOwn(t *testing.T) {
 	for name, value := range map[string]string{asProgram: "1", "PORT": "1", "GOTIMEOUT_PUBLIC": "1"} {
 		t.Setenv(name, value)
 	}
-	url, stop, err := startLab(t.Context(), compare.Plan{})
+	url, stop, err := startLab(t.Context(), load.Plan{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 // The README's table and pictures are those of the data beside them, which

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"gotimeout/internal/compare"
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/load"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 type recommendCmd struct {
@@ -66,7 +66,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	defer context.AfterFunc(ctx, show.interrupted)()
 	c.announce(to, plan)
 	r := keep.collector.Results()
-	err = (&compare.Comparison{
+	err = (&load.Comparison{
 		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan, Record: keep.record, Show: show.progress,
 	}).Recommend(ctx, float64(c.FalseTimeouts), r)
 	show.end()
@@ -78,7 +78,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 }
 
 // announce says how long it takes, before it begins.
-func (c *recommendCmd) announce(to streams, plan compare.Plan) {
+func (c *recommendCmd) announce(to streams, plan load.Plan) {
 	if c.Quiet {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/compare"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/load"
+	"gotimeout/internal/results"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 )
 
 // plan reads the flags.
-func (c *recommendCmd) plan() (p compare.Plan, err error) {
+func (c *recommendCmd) plan() (p load.Plan, err error) {
 	least := results.SampleSize(float64(c.FalseTimeouts))
 	c.Requests = cmp.Or(c.Requests, max(1000, least))
 	switch {
@@ -40,7 +40,7 @@ func (c *recommendCmd) plan() (p compare.Plan, err error) {
 	case slices.Contains(c.Strategies, results.SampleName):
 		return p, fmt.Errorf("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName)
 	}
-	p = compare.Plan{
+	p = load.Plan{
 		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx},
 		Rate: c.Rate, Duration: time.Duration(c.Requests) * (time.Second / time.Duration(c.Rate)), Repeat: 1,
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 // What can't be searched is refused in a sentence, before anything starts.

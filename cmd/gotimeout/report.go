@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 
-	"gotimeout/internal/compare/report"
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 type reportCmd struct {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"gotimeout/internal/compare/results"
+	"gotimeout/internal/results"
 )
 
 // recorded is a file of a comparison of one cell.

@@ -30,11 +30,11 @@ func BenchmarkInstruments(b *testing.B) {
 	ratios := make([][]float64, len(labs))
 	used := make([]time.Duration, len(labs))
 	for _, url := range labs {
-		load(b, url) // the pools, and the native buckets
+		callLab(b, url) // the pools, and the native buckets
 	}
 	for b.Loop() {
 		for i, url := range labs {
-			used[i] = load(b, url)
+			used[i] = callLab(b, url)
 			ratios[i] = append(ratios[i], used[i].Seconds()/used[0].Seconds())
 		}
 	}
@@ -48,8 +48,8 @@ func BenchmarkInstruments(b *testing.B) {
 
 const requests, clients = 4000, 8
 
-// load sends requests to a lab, and returns the processor time they took.
-func load(b *testing.B, lab string) time.Duration {
+// callLab sends requests to a lab, and returns the processor time they took.
+func callLab(b *testing.B, lab string) time.Duration {
 	before := machine.Used().ProcessorTime
 	var all sync.WaitGroup
 	for range clients {
@@ -116,7 +116,7 @@ func BenchmarkScrape(b *testing.B) {
 		lab.Kernel = newKernel(on.parts)
 		metricsOnly(lab, on)
 	})
-	load(b, lab)
+	callLab(b, lab)
 	least := time.Hour
 	for b.Loop() {
 		start := time.Now()

@@ -1,0 +1,220 @@
+package load
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"gotimeout/internal/results"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// cellRun is a cell while it runs.
+type cellRun struct {
+	*runner
+	results.Cell
+	start  time.Time // when the first request that counts was due
+	answer time.Time // of the last
+	listed time.Time // when the lab's sockets were last
+
+	mu     sync.Mutex // over Record: samples are taken while answers come in
+	phases map[string]string
+	first  string // the receipt before the cell's
+	end    results.End
+}
+
+// run runs the cell. Its error is of a lab that is gone or a record that could
+// not be written.
+func (c *cellRun) run(ctx context.Context) error {
+	c.end = results.End{Type: results.TypeEnd, Cell: c.Cell.Cell}
+	c.phases = map[string]string{}
+	if err := c.Record(&c.Cell); err != nil {
+		return err
+	}
+	err := c.steps(ctx)
+	if err != nil {
+		c.end.Error = err.Error()
+	}
+	c.end.Interrupted = ctx.Err() != nil
+	if recorded := c.record(&c.end); err == nil {
+		err = recorded
+	}
+	return err
+}
+
+// steps are those of a cell, in their order. An interrupt cuts the load short and
+// leaves the probe out; what was left behind is waited for and recorded all the
+// same.
+func (c *cellRun) steps(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	c.start = time.Now().Add(c.Plan.warmUp()) // until it is known better
+	if err := c.before(whole); err != nil {
+		return err
+	}
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	if err := c.drain(whole); err != nil {
+		return err
+	}
+	if ctx.Err() == nil {
+		if err := c.probe(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.receipts(whole); err != nil {
+		return err
+	}
+	return c.after(whole)
+}
+
+// before notes how the lab is.
+func (c *cellRun) before(ctx context.Context) error {
+	now, err := c.sample(ctx, results.Before)
+	c.first = now.LastReceipt
+	return err
+}
+
+// load sends the requests, and samples all the while.
+func (c *cellRun) load(ctx context.Context) error {
+	interval := time.Second / time.Duration(c.Plan.Rate)
+	l := &load{
+		lab: c.Lab, delays: c.Delays, interval: interval,
+		warmUp:   int(c.Plan.warmUp() / interval),
+		requests: int(c.Plan.Duration / interval),
+		longest:  longest,
+	}
+	strategy := c.Strategy
+	if c.Floor {
+		strategy = "baseline"
+	}
+	for _, delay := range c.Delays {
+		l.paths = append(l.paths, pathOf(strategy, c.Cell, delay))
+	}
+	var samples errgroup.Group
+	sampling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sending, give := context.WithCancel(ctx)
+	defer give()
+	began := func(start time.Time) {
+		c.start = start
+		samples.Go(func() error {
+			err := c.sampleUntil(sampling, results.Load)
+			if err != nil {
+				give() // the lab is gone
+			}
+			return err
+		})
+	}
+	err := l.run(sending, began, c.request)
+	stop()
+	err = cmp.Or(err, samples.Wait())
+	if c.answer.IsZero() || err != nil { // interrupted before the first
+		return err
+	}
+	c.end.Answered = ms(c.answer.Sub(c.start))
+	wait(context.WithoutCancel(ctx), connectionsClose)
+	_, err = c.sample(context.WithoutCancel(ctx), results.Answered)
+	return err
+}
+
+const (
+	// longest is how long an answer may take: more than any lab allows by its
+	// default caps.
+	longest = 2 * time.Minute
+	// connectionsClose is how long the lab takes to see that the connections of the
+	// load are closed, whose goroutines are none that a strategy left behind.
+	connectionsClose = 20 * time.Millisecond
+	// every is how often the lab is looked at.
+	every = 100 * time.Millisecond
+)
+
+// request records an answer.
+func (c *cellRun) request(r results.Request) error {
+	r.Cell = c.Cell.Cell
+	if r.Receipt != "" {
+		c.phases[r.Receipt] = r.Phase
+	}
+	switch r.Phase {
+	case results.WarmUp:
+		return nil
+	case results.Load:
+		at := c.start.Add(span(r.At + r.Answered))
+		if at.After(c.answer) {
+			c.answer = at
+		}
+	}
+	return c.record(&r)
+}
+
+// drain waits until nothing goes on any more, or as long as work goes on at most.
+func (c *cellRun) drain(ctx context.Context) error {
+	bound := time.Now().Add(max(10*time.Second, 2*span(c.Timeout+slices.Max(c.Delays))+6*time.Second))
+	for {
+		now, err := c.sample(ctx, results.Drain)
+		if err != nil {
+			return err
+		}
+		if now.InFlight+now.Abandoned == 0 || time.Now().After(bound) {
+			break
+		}
+		wait(ctx, every)
+	}
+	_, err := c.sample(ctx, results.Drained)
+	return err
+}
+
+// probe makes clean calls on the same pools, half of them at once and then the
+// others: whether the service still works.
+func (c *cellRun) probe(ctx context.Context) error {
+	patience := 10 * time.Second
+	if c.RoundTrip != nil {
+		patience += 4 * span(*c.RoundTrip)
+	}
+	for range 2 {
+		var start time.Time
+		l := &load{
+			lab: c.Lab, delays: []float64{0}, paths: []string{pathOf("baseline", c.Cell, 0)},
+			requests: probes / 2, workers: probes / 2, longest: patience,
+		}
+		err := l.run(ctx, func(at time.Time) { start = at }, func(r results.Request) error {
+			r.Phase = results.Probe
+			r.At += ms(start.Sub(c.start))
+			return c.request(r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := c.sample(context.WithoutCancel(ctx), results.Probe)
+	return err
+}
+
+// after waits until the idle connections are closed, and notes what is left.
+func (c *cellRun) after(ctx context.Context) error {
+	if err := c.settle(ctx, c.Op); err != nil {
+		return err
+	}
+	_, err := c.sample(ctx, results.After)
+	return err
+}
+
+func (c *cellRun) record(record any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.Record(record); err != nil {
+		return fmt.Errorf("the results can't be written: %w", err)
+	}
+	return nil
+}
+
+// wait waits, or until ctx is done.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

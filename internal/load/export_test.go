@@ -1,0 +1,36 @@
+package load
+
+import (
+	"context"
+	"time"
+
+	"gotimeout/internal/results"
+)
+
+// SendAll sends an open-loop load to paths of the lab, one every interval, and
+// returns what became of each.
+func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requests int, paths ...string) (all []results.Request, err error) {
+	l := &load{
+		lab: lab, paths: paths, delays: make([]float64, len(paths)), interval: interval,
+		warmUp: warmUp, requests: requests, workers: 64, longest: longest,
+	}
+	for i := range paths {
+		l.delays[i] = float64(i)
+	}
+	err = l.run(ctx, func(time.Time) {}, func(r results.Request) error {
+		if r.Phase == results.Load {
+			all = append(all, r)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// Check tells what of the plan a lab can't run.
+func (p Plan) Check(f Facts) error { return p.check(f) }
+
+// At is the part of a sweep at a timeout.
+func (p Plan) At(timeout float64, rec *results.Recommendation) Plan { return p.at(timeout, rec) }
+
+// Cells are the plan's.
+func (p Plan) Cells() []results.Cell { return p.cells() }

@@ -1,0 +1,129 @@
+package load_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gotimeout/internal/load"
+	"gotimeout/internal/results"
+)
+
+// Requests are sent when they are due although those before have no answer, and
+// their times count from then.
+func TestLoadIsOpen(t *testing.T) {
+	const requests = 20
+	var arrived sync.WaitGroup
+	arrived.Add(requests)
+	lab := labOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		arrived.Done()
+		arrived.Wait() // nobody is answered before the last has come
+		_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
+	})
+	all, err := load.SendAll(t.Context(), lab, 5*time.Millisecond, 0, requests, "/a", "/b")
+	if err != nil || len(all) != requests {
+		t.Fatalf("%d answers, %v", len(all), err)
+	}
+	due := map[float64]bool{}
+	for _, r := range all {
+		due[r.At] = true
+		if r.Status != "completed" || r.Receipt != "x-1" || r.Code != "" {
+			t.Errorf("%+v", r)
+		}
+		// The last is due 95 ms after the first.
+		if least := 5*(requests-1) - r.At; r.Answered < least {
+			t.Errorf("due at %v ms, answered after %v: it waited at least %v", r.At, r.Answered, least)
+		}
+	}
+	for n := range requests {
+		if !due[float64(5*n)] {
+			t.Errorf("no request was due at %d ms: %v", 5*n, due)
+		}
+	}
+}
+
+// The requests take the paths in turn, and those of the warm-up are not kept.
+func TestLoadTakesTurns(t *testing.T) {
+	var served atomic.Int32
+	lab := labOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		served.Add(1)
+		_, _ = io.WriteString(w, `{"status":"timed_out","receipt":"/receipts/x-1","error":{"code":"timed_out"}}`)
+	})
+	all, err := load.SendAll(t.Context(), lab, time.Millisecond, 10, 30, "/a", "/a", "/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := 0
+	for _, r := range all {
+		if r.At < 0 || r.Status != "timed_out" || r.Code != "timed_out" {
+			t.Errorf("%+v", r)
+		}
+		if r.Delay == 2 { // that of the third path
+			slow++
+		}
+	}
+	if len(all) != 30 || served.Load() != 40 || slow != 10 {
+		t.Errorf("%d kept, %d served, %d of the slow path", len(all), served.Load(), slow)
+	}
+}
+
+// No request is without an outcome.
+func TestLoadOutcomes(t *testing.T) {
+	for path, want := range map[string]results.Request{
+		"/refused": {Status: "refused", Code: "too_many_in_flight"},
+		"/html":    {Status: "failed", Code: "http_404"},
+		"/gone":    {Status: "failed", Code: "no_answer"},
+	} {
+		lab := labOf(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/refused":
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = io.WriteString(w, `{"status":"refused","receipt":null,"error":{"code":"too_many_in_flight"}}`)
+			case "/html":
+				http.NotFound(w, r)
+			default:
+				panic(http.ErrAbortHandler)
+			}
+		})
+		all, err := load.SendAll(t.Context(), lab, time.Millisecond, 0, 3, path)
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%s: %d answers, %v", path, len(all), err)
+		}
+		for _, r := range all {
+			if r.Status != want.Status || r.Code != want.Code || r.Receipt != "" {
+				t.Errorf("%s: %+v", path, r)
+			}
+		}
+	}
+}
+
+// A load that is interrupted still has the answers of what it had sent.
+func TestLoadInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	var served atomic.Int32
+	lab := labOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		if served.Add(1) == 10 {
+			interrupt()
+		}
+		_, _ = io.WriteString(w, `{"status":"completed"}`)
+	})
+	all, err := load.SendAll(ctx, lab, 5*time.Millisecond, 0, 100_000, "/a")
+	if err != nil || len(all) != int(served.Load()) || len(all) < 10 || len(all) > 1000 {
+		t.Errorf("%d answers of %d served, %v", len(all), served.Load(), err)
+	}
+}
+
+// BenchmarkSend sends as fast as the answers come, to a server that does nothing.
+func BenchmarkSend(b *testing.B) {
+	lab := noop(b)
+	b.ResetTimer()
+	all, err := load.SendAll(b.Context(), lab, 0, 0, b.N, "/")
+	if err != nil || len(all) != b.N {
+		b.Fatal(len(all), err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}

@@ -1,0 +1,168 @@
+package load
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gotimeout/internal/results"
+)
+
+// Plan is a comparison as it was asked for.
+type Plan struct {
+	Strategies []string
+	Ops        []string
+	Ctxs       []string
+	Networks   []string        // profiles; none is the lab's network as it is
+	Timeouts   []time.Duration // of each cell; several are cells of their own
+	Delays     []time.Duration // which the requests take in turn
+	Rate       int             // requests a second
+	WarmUp     time.Duration   // before the load, with the same requests; half a second if it is 0
+	Duration   time.Duration   // of the load of a cell
+	Repeat     int
+}
+
+func (p Plan) warmUp() time.Duration { return cmp.Or(p.WarmUp, 500*time.Millisecond) }
+
+// What else a cell is made of: the clean calls, and how long it waits.
+const (
+	probes  = 40
+	settled = 1100 * time.Millisecond // until idle connections are closed
+)
+
+// cells are the plan's, each of them once, in the order of a repeat: the floors
+// first.
+func (p Plan) cells() []results.Cell { return append(p.floors(), p.matrix()...) }
+
+func (p Plan) floors() (all []results.Cell) {
+	inTime := min(slices.Min(p.Timeouts), slices.Max(p.Delays))
+	for _, op := range p.Ops {
+		all = append(all, p.cell(results.Cell{
+			Strategy: results.FloorName, Op: op, Ctx: "aware", Floor: true,
+			Timeout: ms(slices.Max(p.Timeouts)), Delays: []float64{ms(inTime)},
+		}))
+	}
+	return all
+}
+
+// matrix has the cells beside the floors. Those of the same network come
+// together, as a change takes a while.
+func (p Plan) matrix() (all []results.Cell) {
+	networks := p.Networks
+	if len(networks) == 0 {
+		networks = []string{""}
+	}
+	for _, network := range networks {
+		for _, op := range p.Ops {
+			for _, ctx := range p.Ctxs {
+				for _, timeout := range p.Timeouts {
+					for _, strategy := range p.Strategies {
+						all = append(all, p.cell(results.Cell{
+							Strategy: strategy, Op: op, Ctx: ctx, Network: network, Timeout: ms(timeout),
+						}))
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// cell completes one with what all have in common.
+func (p Plan) cell(c results.Cell) results.Cell {
+	c.Type = results.TypeCell
+	if c.Delays == nil {
+		for _, d := range p.Delays {
+			c.Delays = append(c.Delays, ms(d))
+		}
+	}
+	return c
+}
+
+// Takes estimates how long the plan takes.
+func (p Plan) Takes() time.Duration {
+	return p.take(len(p.cells()))
+}
+
+// take estimates how long so many cells take.
+func (p Plan) take(cells int) time.Duration {
+	one := p.Duration + p.warmUp() + settled + slices.Max(p.Delays) + 200*time.Millisecond
+	return time.Duration(p.Repeat) * (time.Duration(cells)*one + time.Duration(len(p.Networks))*time.Second)
+}
+
+// requests are those of a cell, its warm-up included.
+func (p Plan) requests() int {
+	return int((p.Duration+p.warmUp()).Seconds()*float64(p.Rate)) + probes
+}
+
+// Receipts is how many receipts a lab must keep for the plan: those of a cell.
+func (p Plan) Receipts() int { return p.requests() + 10 }
+
+// check tells what of the plan the lab can't run.
+func (p Plan) check(f Facts) error {
+	if f.Public {
+		return errors.New("the lab is public, and gives each client only a share of its runs: start it with --no-public, or leave --url out")
+	}
+	var ops []string
+	for _, op := range f.Ops {
+		ops = append(ops, op.Name)
+		if slices.Contains(p.Ops, op.Name) && op.NoDelay != "" && slices.Max(p.Delays) > 0 {
+			return fmt.Errorf("op %s can't be slow on this lab: %s; leave it out with --ops, or use --delay 0", op.Name, op.NoDelay)
+		}
+	}
+	for _, list := range []struct {
+		what          string
+		asked, allows []string
+	}{{"strategy", p.Strategies, f.Strategies}, {"op", p.Ops, ops}, {"ctx", p.Ctxs, []string{"aware", "deaf"}}} {
+		if len(list.asked) == 0 {
+			return fmt.Errorf("there is no %s to compare: use %s", list.what, strings.Join(list.allows, ", "))
+		}
+		for i, name := range list.asked {
+			if slices.Contains(list.asked[:i], name) {
+				return fmt.Errorf("the %s %s is given twice: give it once, and --repeat for more", list.what, name)
+			}
+			if !slices.Contains(list.allows, name) {
+				return fmt.Errorf("there is no %s %.40q: use %s", list.what, name, strings.Join(list.allows, ", "))
+			}
+		}
+	}
+	for i, network := range p.Networks {
+		if slices.Contains(p.Networks[:i], network) {
+			return fmt.Errorf("the network %s is given twice: give it once, and --repeat for more", network)
+		}
+	}
+	if len(p.Networks) > 0 && !f.Network {
+		return fmt.Errorf("this lab was started without a network that could be changed: start it with --network none, or leave --network out")
+	}
+	if p.Receipts() > f.Caps.Receipts {
+		return fmt.Errorf("a cell needs %d receipts, and this lab keeps %d: start it with --receipts %d, or lower --rate or --duration", p.Receipts(), f.Caps.Receipts, p.Receipts())
+	}
+	if f.Caps.MaxInFlight < probes/2 {
+		return fmt.Errorf("this lab allows %d runs in flight, and the probe makes %d at once: start it with --max-in-flight %d or more", f.Caps.MaxInFlight, probes/2, probes/2)
+	}
+	return p.checkCaps(f.Caps)
+}
+
+func (p Plan) checkCaps(caps Caps) error {
+	for _, bound := range []struct {
+		flag  string
+		asked time.Duration
+		cap   string
+	}{{"--delay", slices.Max(p.Delays), caps.MaxDelay}, {"--timeout", slices.Max(p.Timeouts), caps.MaxTimeout}} {
+		if limit, err := time.ParseDuration(bound.cap); err == nil && bound.asked > limit {
+			return fmt.Errorf("%s %s is over this lab's cap: use at most %s", bound.flag, bound.asked, limit)
+		}
+	}
+	return nil
+}
+
+// ms is d in milliseconds, to the microsecond.
+func ms(d time.Duration) float64 {
+	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+}
+
+// span is the length of so many milliseconds.
+func span(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

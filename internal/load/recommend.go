@@ -1,0 +1,96 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gotimeout/internal/results"
+)
+
+// Recommend samples how long calls take under the plan's load without a timeout.
+// From there it puts the strategies under the same load, at timeouts around the
+// one that cuts the target, a share of the calls from 0 to 1. The plan has one
+// op, ctx and network, and Recommend chooses its Timeouts. So far is what becomes
+// of the records. An interrupt and the errors are as Run's, and results.ErrNoSample.
+func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *results.Results) error {
+	facts, err := c.Lab.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	longest, err := time.ParseDuration(facts.Caps.MaxTimeout)
+	if err != nil {
+		return err
+	}
+	own := *c
+	own.Plan.Timeouts = []time.Duration{longest} // of the baseline, which doesn't heed it
+	r, err := own.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.restore(ctx)
+	r.takes, r.of = r.Plan.TakesSweep(target), 1+7*len(r.Plan.Strategies)
+	sample := r.Plan
+	sample.Strategies = []string{results.SampleName}
+	if err := r.cells(ctx, sample.matrix(), 1); err != nil {
+		return err
+	}
+	rec, err := results.Recommend(soFar, target)
+	switch {
+	case err == nil:
+		err = r.sweep(ctx, rec, longest)
+	case errors.Is(err, results.ErrNoSample) && ctx.Err() != nil:
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.end(ctx)
+}
+
+// sweep runs the strategies at each timeout.
+func (r *runner) sweep(ctx context.Context, rec *results.Recommendation, longest time.Duration) error {
+	timeouts := rec.Timeouts()
+	r.of = r.done + len(timeouts)*len(r.Plan.Strategies)
+	sample := r.Plan
+	for _, at := range timeouts {
+		if span(at) > longest {
+			break
+		}
+		r.Plan = sample.at(at, rec)
+		if err := r.cells(ctx, r.Plan.matrix(), 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewer is how many requests tell the larger shares.
+const fewer = 400
+
+// at is the part of the sweep at a timeout: with as many requests as the sample
+// at the recommended one, and elsewhere with as many as tell the share that is
+// to be expected there.
+func (p Plan) at(timeout float64, rec *results.Recommendation) Plan {
+	p.Timeouts = []time.Duration{span(timeout)}
+	requests := fewer
+	if timeout > rec.Timeout {
+		requests = max(fewer, results.SampleSize(rec.Target))
+	}
+	if timeout != rec.Timeout {
+		p.Duration = min(p.Duration, time.Duration(requests)*p.interval())
+	}
+	return p
+}
+
+// TakesSweep estimates how long the sample and a sweep take that are to tell the
+// target: of seven timeouts at most, three of which are over the recommended.
+func (p Plan) TakesSweep(target float64) time.Duration {
+	rec := &results.Recommendation{Target: target, Timeout: 1}
+	under, at, over := p.at(0, rec), p, p.at(2, rec)
+	n := len(p.Strategies)
+	return at.take(1+n) + under.take(3*n) + over.take(3*n)
+}
+
+// interval is the time between two requests.
+func (p Plan) interval() time.Duration { return time.Second / time.Duration(p.Rate) }

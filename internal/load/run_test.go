@@ -1,0 +1,130 @@
+package load_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/load"
+	"gotimeout/internal/results"
+)
+
+// fakeLab answers what a comparison asks a lab, and completes every run at once.
+type fakeLab struct {
+	mu    sync.Mutex
+	now   load.Now
+	runs  int
+	seen  func(run int)                    // is told of each run, if it is set
+	other func(w http.ResponseWriter) bool // answers in its place, if it is set
+}
+
+func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.other != nil && l.other(w) {
+		return
+	}
+	answer := any(map[string]any{})
+	switch r.URL.Path {
+	case "/lab":
+		l.now.LastReceipt = fmt.Sprint("x-", l.runs)
+		answer = load.Facts{
+			Strategies: []string{"baseline", "context-cancel"}, Ops: []load.Op{{Name: "http"}},
+			Caps: load.Caps{MaxDelay: "1m", MaxTimeout: "1m", MaxInFlight: 1000, Receipts: 10_000}, Now: l.now,
+		}
+	case "/receipts":
+		var first int
+		_, _ = fmt.Sscanf(r.URL.Query().Get("after"), "x-%d", &first)
+		all := []map[string]any{}
+		for n := first + 1; n <= l.runs; n++ {
+			all = append(all, map[string]any{
+				"id": fmt.Sprint("x-", n), "complete": true, "status": "completed", "delay": "0s",
+				"started": time.Now(), "answered_ms": 1.0, "ended_ms": 1.0,
+			})
+		}
+		answer = map[string]any{"receipts": all}
+	case "/sockets", "/network":
+	default:
+		l.runs++
+		if l.seen != nil {
+			l.seen(l.runs)
+		}
+		answer = map[string]any{"completed": true, "status": "completed", "receipt": fmt.Sprint("/receipts/x-", l.runs)}
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// compared runs a short comparison on the lab.
+func compared(t *testing.T, l *fakeLab) (*results.Results, error) {
+	t.Helper()
+	collector := results.NewCollector()
+	c := load.Comparison{Lab: labOf(t, l.ServeHTTP), Record: collector.Add, Plan: plan(func(p *load.Plan) {
+		p.Delays, p.Duration = []time.Duration{0}, 200*time.Millisecond
+	})}
+	err := c.Run(t.Context())
+	return collector.Results(), err
+}
+
+func TestCompares(t *testing.T) {
+	t.Parallel()
+	r, err := compared(t, new(fakeLab))
+	if err != nil || len(r.Rows) != 2 || !r.Complete {
+		t.Fatalf("%d rows, %v", len(r.Rows), err)
+	}
+	for _, row := range r.Rows {
+		for column, want := range map[string]float64{"requests": 20, "completed": 20, "probe_failures": 0, "open_receipts": 0} {
+			if got := row.Figure(column); got == nil || *got != want {
+				t.Errorf("%s: %s is %v, want %v", row.Strategy, column, got, want)
+			}
+		}
+		if len(row.Notes) > 0 {
+			t.Errorf("%s: %q", row.Strategy, row.Notes)
+		}
+	}
+}
+
+// Nobody else's runs stand in the figures without a word.
+func TestComparesAlone(t *testing.T) {
+	t.Parallel()
+	if _, err := compared(t, &fakeLab{now: load.Now{Abandoned: 3}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on: compare needs it for itself") {
+		t.Errorf("a busy lab: %v", err)
+	}
+	l := new(fakeLab)
+	l.seen = func(run int) {
+		if run == 60 { // in the load of the floor
+			l.runs += 5
+		}
+	}
+	r, err := compared(t, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := strings.Join(r.Rows[0].Notes, "; "); !strings.Contains(notes, "5 other runs") {
+		t.Errorf("the notes are %q", notes)
+	}
+}
+
+// A lab that dies ends the comparison, with what there is of its cell.
+func TestCompareLabDies(t *testing.T) {
+	t.Parallel()
+	l := new(fakeLab)
+	dead := false
+	l.seen = func(run int) { dead = dead || run == 60 }
+	l.other = func(http.ResponseWriter) bool {
+		if dead {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	r, err := compared(t, l)
+	if err == nil || !strings.Contains(err.Error(), "the lab doesn't answer") {
+		t.Errorf("%v", err)
+	}
+	if r.Complete || len(r.Rows) != 1 || !strings.Contains(strings.Join(r.Rows[0].Notes, "; "), "the lab doesn't answer") {
+		t.Errorf("%+v", r.Rows)
+	}
+}

@@ -1,0 +1,204 @@
+package report_test
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"gotimeout/internal/results"
+)
+
+// Each fault has its sentence, which leads to the row; and of the same figures
+// in the floor as well, nothing is said.
+func TestFaults(t *testing.T) {
+	for name, test := range map[string]struct {
+		flaw flaw
+		want string
+	}{
+		"wrong answers":   {flaw{wrong: 3}, "gave 3 calls the answer to another's question."},
+		"one":             {flaw{wrong: 1}, "gave 1 call the answer to another's question."},
+		"probe failures":  {flaw{probeFailures: 7}, "7 of 50 clean calls on the same pools failed."},
+		"goroutines":      {flaw{goroutines: 9}, "still had 9 goroutines more than before when all had ended and idle connections were closed (the floor's: 0)."},
+		"connections":     {flaw{connections: 6}, "still had 6 connections more than before"},
+		"open":            {flaw{open: 2}, "had 2 runs that still went on when the wait for the last was over."},
+		"late":            {flaw{late: 5}, "did not bind: 5 of 400 requests came with their result more than 5 ms after the timeout of 250ms."},
+		"false timeouts":  {flaw{falseTimeouts: 8}, "calls that alone would have ended within 250ms."},
+		"failed":          {flaw{failed: 4}, "failed 12 of 400 requests with no timeout."},
+		"refused":         {flaw{refused: 4}, "drove the lab to refuse 12 of 400 requests, to protect itself."},
+		"overshoot":       {flaw{overshoot: 80}, "after the timeout (p99; the floor's: 1.5 ms)."},
+		"probe time":      {flaw{probeTime: 300}, "slowed what came after: clean calls took 311 ms (p99; the floor's: 10.6 ms)."},
+		"TIME-WAIT":       {flaw{timeWait: 60}, "left 60 sockets in TIME-WAIT (the floor's: 0)."},
+		"connections lot": {flaw{dialled: 300}, "dialled 300 connections where "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := usual()
+			m.clean, m.ops = true, []string{"db"}
+			m.fault = map[string]flaw{"errgroup/db": test.flaw}
+			_, root := pageOf(t, m.results(t))
+			said := sentences(t, root)
+			if len(said) == 0 || !strings.Contains(words(said[0]), test.want) {
+				t.Fatalf("no %q in %q", test.want, texts(said))
+			}
+			if !strings.HasPrefix(words(said[0]), "errgroup on db ") {
+				t.Errorf("%q is not of errgroup on db", words(said[0]))
+			}
+			leads(t, root, said)
+		})
+	}
+}
+
+// leads tells whether each link of a sentence is to the row of its strategy.
+func leads(t *testing.T, root *html.Node, said []*html.Node) {
+	t.Helper()
+	ids := byID(t, root)
+	for _, s := range said {
+		links := all(s, "a")
+		if len(links) == 0 {
+			t.Errorf("%q leads nowhere", words(s))
+		}
+		for _, a := range links {
+			row := ids[strings.TrimPrefix(attribute(a, "href"), "#")]
+			if row == nil || row.Data != "tr" || !strings.HasPrefix(words(row), words(all(a, "code")[0])) {
+				t.Errorf("%q leads to %v", words(a), row)
+			}
+		}
+	}
+}
+
+func texts(nodes []*html.Node) (of []string) {
+	for _, n := range nodes {
+		of = append(of, words(n))
+	}
+	return of
+}
+
+func TestNothingToSay(t *testing.T) {
+	m := usual()
+	m.clean = true
+	text, root := pageOf(t, m.results(t))
+	if said := sentences(t, root); len(said) > 0 || !strings.Contains(text, "Nothing stands out") {
+		t.Errorf("%q", texts(said))
+	}
+}
+
+// What the machine does by itself is no strategy's fault.
+func TestBesideTheFloor(t *testing.T) {
+	m := usual()
+	m.clean, m.ops = true, []string{"db"}
+	same := flaw{goroutines: 9, connections: 6, timeWait: 60, probeTime: 300, wrong: 2, probeFailures: 3}
+	m.fault = map[string]flaw{"errgroup/db": same, "floor/db": same}
+	_, root := pageOf(t, m.results(t))
+	if said := sentences(t, root); len(said) > 0 {
+		t.Errorf("%q", texts(said))
+	}
+}
+
+// A strategy of which requests failed or were refused is not praised, even where
+// those of the floor did as well.
+func TestNoPraise(t *testing.T) {
+	for name, bad := range map[string]flaw{"failed": {failed: 3}, "refused": {refused: 3}} {
+		m := usual()
+		m.ops = []string{"http"}
+		m.fault = map[string]flaw{"errgroup/http": bad, "floor/http": {failed: 100, refused: 100}}
+		_, root := pageOf(t, m.results(t))
+		said := texts(sentences(t, root))
+		if last := said[len(said)-1]; !strings.HasPrefix(last, "On http, context-cancel, timer-panic and io-timeout left no work behind") {
+			t.Errorf("%s: %q", name, last)
+		}
+	}
+}
+
+// Clean calls are slow on a slow network, whatever came before them.
+func TestNetworkIsNoFault(t *testing.T) {
+	m := usual()
+	m.clean, m.ops, m.networks = true, []string{"db"}, []string{"3g"}
+	m.fault = map[string]flaw{"errgroup/db": {probeTime: 300}}
+	_, root := pageOf(t, m.results(t))
+	if said := sentences(t, root); len(said) > 0 {
+		t.Errorf("%q", texts(said))
+	}
+}
+
+// The usual strategies as they are: who goes on, who doesn't.
+func TestUsual(t *testing.T) {
+	_, root := pageOf(t, usual().results(t))
+	said := sentences(t, root)
+	all := strings.Join(texts(said), "\n")
+	for _, want := range []string{
+		"answered 1.9 ms late (p99; the floor's: 1.5 ms), but let 100 % of its timed-out calls run on in the database: 188 backend seconds for nobody per 1,000 requests, 37.6 for each second of the load (the floor's: 0)",
+		"goroutine-abandon on http worked on for 753 ms after its answer (p99; the floor's: 0 ms); 52 goroutines more than before were there at the last answer (the floor's: 2); also",
+		"On http, context-cancel, timer-panic, errgroup and io-timeout left no work behind: it ended within 0.20 ms of the answer (p99), backends spent 0.18 s for nobody per 1,000 requests, and the answer came at most 1.9 ms after the timeout (p99; the floor's: 1.5 ms).",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "baseline on") {
+		t.Errorf("the baseline has no bound to miss:\n%s", all)
+	}
+	leads(t, root, said)
+}
+
+// Harm comes first, and there are never more than a reader takes in.
+func TestSentencesAreOrdered(t *testing.T) {
+	m := usual()
+	m.fault = map[string]flaw{
+		"errgroup/db":     {wrong: 1, probeFailures: 2, goroutines: 9, connections: 9, open: 1, late: 2, failed: 3, refused: 3, timeWait: 50},
+		"timer-panic/db":  {goroutines: 20, dialled: 300, overshoot: 50},
+		"io-timeout/http": {falseTimeouts: 4},
+	}
+	_, root := pageOf(t, m.results(t))
+	said := sentences(t, root)
+	if len(said) != 8 {
+		t.Fatalf("%d sentences: %q", len(said), texts(said))
+	}
+	for i, want := range []string{"answer to another's question", "clean calls", "20 goroutines"} {
+		if !strings.Contains(words(said[i]), want) || attribute(said[i], "class") != "serious" {
+			t.Errorf("sentence %d is %q, not on %s", i+1, words(said[i]), want)
+		}
+	}
+	if want := "; also errgroup on db (9)."; !strings.Contains(words(said[2]), want) {
+		t.Errorf("no %q in %q", want, words(said[2]))
+	}
+	if !strings.HasPrefix(words(said[7]), "On ") {
+		t.Errorf("the last is %q, not on who left nothing", words(said[7]))
+	}
+	leads(t, root, said)
+}
+
+func TestWarnings(t *testing.T) {
+	slow, error := usual(), usual()
+	slow.fault = map[string]flaw{"errgroup/db": {sentLate: 20}}
+	error.fault = map[string]flaw{"errgroup/db": {error: "the lab was gone", open: 3}}
+	unfinished := usual()
+	unfinished.unfinished = true
+	interrupted := unfinished.results(t)
+	interrupted.Interrupted = true
+	for name, test := range map[string]struct {
+		of   *results.Results
+		want []string
+	}{
+		"none":        {usual().results(t), nil},
+		"slow load":   {slow.results(t), []string{"The load generator was the bottleneck: requests of errgroup on db were sent 20.2 ms after they were due (p99)"}},
+		"unfinished":  {unfinished.results(t), []string{"The records end before the comparison did"}},
+		"interrupted": {interrupted, []string{"The comparison was interrupted"}},
+		"notes":       {error.results(t), []string{"errgroup on db: the lab was gone.", "errgroup on db: 3 runs still went on when the wait for them was over."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, root := pageOf(t, test.of)
+			var got []string
+			for _, list := range all(root, "ul") {
+				got = append(got, texts(all(list, "li"))...)
+			}
+			if len(got) != len(test.want) {
+				t.Fatalf("%q, not %q", got, test.want)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], test.want[i]) {
+					t.Errorf("%q, not %q", got[i], test.want[i])
+				}
+			}
+		})
+	}
+}

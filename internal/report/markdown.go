@@ -1,0 +1,89 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"gotimeout/internal/results"
+)
+
+// Markdown writes results as tables for a README.
+func Markdown(w io.Writer, r *results.Results) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s.\n", escaped(origin(r)))
+	groups := r.Groups()
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n**%s**\n", escaped(strings.Join(headings(r, g), "; ")))
+		for _, of := range blocks() {
+			head := []string{of.title}
+			for _, c := range of.columns {
+				head = append(head, c.title())
+			}
+			b.WriteString("\n")
+			markdownHead(&b, head, 1)
+			for _, row := range rows(g) {
+				line := []string{row.Strategy}
+				for _, c := range of.columns {
+					line = append(line, c.shown(r, row))
+				}
+				markdownRow(&b, line)
+			}
+		}
+	}
+	if len(groups) == 0 {
+		b.WriteString("\n" + nothingToShow + "\n")
+	} else {
+		markdownList(&b, strings.Split(strings.ReplaceAll(strings.TrimSpace(glossary), "\n  ", " "), "\n"))
+	}
+	markdownList(&b, append(remarks(r), notes(r)...))
+	_, err := io.WriteString(w, plain(b.String()))
+	return err
+}
+
+// title is what the column is called where there is room.
+func (c column) title() string {
+	of := results.Columns()[c.places[0]]
+	text := of.Title
+	if len(c.places) > 1 {
+		text += "/ideal"
+	}
+	if of.Unit != "" {
+		text += ", " + of.Unit
+	}
+	return text
+}
+
+// markdownHead begins a table, of which so many columns are text.
+func markdownHead(b *strings.Builder, head []string, text int) {
+	markdownRow(b, head)
+	for i := range head {
+		if i < text {
+			b.WriteString("|---")
+		} else {
+			b.WriteString("|--:")
+		}
+	}
+	b.WriteString("|\n")
+}
+
+func markdownRow(b *strings.Builder, texts []string) {
+	for _, text := range texts {
+		fmt.Fprintf(b, "| %s ", escaped(text))
+	}
+	b.WriteString("|\n")
+}
+
+func markdownList(b *strings.Builder, texts []string) {
+	if len(texts) > 0 {
+		b.WriteString("\n")
+	}
+	for _, text := range texts {
+		fmt.Fprintf(b, "- %s\n", escaped(text))
+	}
+}
+
+// escaped is text that Markdown takes as it is.
+func escaped(text string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "\n", " ").Replace(text)
+}

@@ -1,0 +1,175 @@
+package report_test
+
+import (
+	"encoding/xml"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
+)
+
+// wellFormed tells whether each picture is XML by itself.
+func wellFormed(t *testing.T, r *results.Results) {
+	t.Helper()
+	for _, g := range r.Groups() {
+		for _, svg := range []string{report.Lanes(g), report.Latency(g), report.Timelines(g)} {
+			d := xml.NewDecoder(strings.NewReader(svg))
+			for {
+				_, err := d.Token()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatalf("%v in %s", err, svg)
+				}
+			}
+			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+				t.Errorf("no numbers in %s", svg)
+			}
+		}
+	}
+}
+
+// Each picture says in words what is to be seen in it, and fits any width.
+func TestPictures(t *testing.T) {
+	m := usual()
+	m.networks = []string{"none", "3g"}
+	r := m.results(t)
+	wellFormed(t, r)
+	_, root := pageOf(t, r)
+	svgs := all(root, "svg")
+	if len(svgs) != 3*6 {
+		t.Fatalf("%d pictures", len(svgs))
+	}
+	described := map[string]bool{}
+	for _, svg := range svgs {
+		title, desc := all(svg, "title"), all(svg, "desc")
+		if len(title) != 1 || len(desc) != 1 || attribute(svg, "role") != "img" || attribute(svg, "viewbox")+attribute(svg, "viewBox") == "" || attribute(svg, "width") != "" {
+			t.Fatalf("a picture without title, description or role: %v", svg.Attr)
+		}
+		if described[words(title[0])] {
+			t.Errorf("two pictures are of %q", words(title[0]))
+		}
+		described[words(title[0])] = true
+		if !strings.Contains(words(desc[0]), "context-cancel: ") {
+			t.Errorf("nothing on context-cancel in %q", words(desc[0]))
+		}
+	}
+	db := r.Groups()[4]
+	for svg, want := range map[string]string{
+		report.Lanes(db):     "context-cancel: answered 251 ms, ended 251 ms, backend ended 1,003 ms",
+		report.Latency(db):   "context-cancel: half within 11.2 ms, 90 % within 251 ms, 99 % within 252 ms, all within 252 ms",
+		report.Timelines(db): "context-cancel: goroutines 31 → 64 → 31, connections 0 → 16 → 0",
+	} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("no %q in %.600s", want, svg)
+		}
+	}
+	if svg := report.Lanes(r.Groups()[2]); !strings.Contains(svg, "backend ended unknown") || !strings.Contains(svg, ">?<") {
+		t.Errorf("what nobody could see is not a question mark in %.600s", svg)
+	}
+}
+
+// The probe's own connections are none that the load needed.
+func TestTimelineWithoutProbe(t *testing.T) {
+	row := &results.Row{Key: results.Key{Strategy: "x"}}
+	for i, phase := range []string{results.Before, results.Load, results.Drain, results.Probe, results.After} {
+		n := []int{1, 5, 7, 40, 2}[i]
+		row.Timeline.Samples = append(row.Timeline.Samples, results.Sample{Phase: phase, At: float64(i), Goroutines: n, Connections: &n})
+	}
+	if want := "x: goroutines 1 → 7 → 2, connections 1 → 7 → 2."; !strings.Contains(report.Timelines(&results.Group{Rows: []*results.Row{row}}), want) {
+		t.Errorf("no %q", want)
+	}
+}
+
+// No colour is the drawing's own, and a strategy's is the same in all.
+func TestPicturesTakeThePagesColours(t *testing.T) {
+	m := usual()
+	m.strategies = append(m.strategies, "one", "two", "three")
+	r := m.results(t)
+	own := regexp.MustCompile(`(?:fill|stroke):(#[0-9A-Fa-f]{6}|black|white)`)
+	for _, svg := range []string{report.Lanes(r.Groups()[0]), report.Latency(r.Groups()[0]), report.Timelines(r.Groups()[0])} {
+		if found := own.FindString(svg); found != "" {
+			t.Errorf("there is %s", found)
+		}
+		for _, colour := range []string{"--s2", "--s7"} { // context-cancel and the eighth
+			if !strings.Contains(svg, ":var("+colour+")") {
+				t.Errorf("no %s", colour)
+			}
+		}
+	}
+}
+
+// All colours stand out from the page, in light and in dark.
+func TestContrast(t *testing.T) {
+	svg := report.Lanes(usual().results(t).Groups()[0])
+	colours := map[string][2]string{}
+	for _, m := range regexp.MustCompile(`--(\w+):light-dark\((#\w+),(#\w+)\)`).FindAllStringSubmatch(svg, -1) {
+		colours[m[1]] = [2]string{m[2], m[3]}
+	}
+	least := map[string]float64{"ink": 7, "soft": 4.5}
+	for i := range 8 {
+		least["s"+strconv.Itoa(i)] = 3
+	}
+	for name, want := range least {
+		for scheme, of := range colours[name] {
+			if got := contrast(t, of, colours["paper"][scheme]); got < want {
+				t.Errorf("%s %s has a contrast of %.2f, less than %v", name, of, got, want)
+			}
+		}
+		if colours[name][0] == "" {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// contrast is that of WCAG 2.
+func contrast(t *testing.T, a, b string) float64 {
+	x, y := luminance(t, a), luminance(t, b)
+	return (max(x, y) + .05) / (min(x, y) + .05)
+}
+
+func luminance(t *testing.T, colour string) (l float64) {
+	hex := strings.TrimPrefix(colour, "#")
+	if len(hex) == 3 {
+		hex = hex[:1] + hex[:1] + hex[1:2] + hex[1:2] + hex[2:] + hex[2:]
+	}
+	for i, weight := range []float64{.2126, .7152, .0722} {
+		n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := float64(n) / 255
+		if v <= .04045 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+.055)/1.055, 2.4)
+		}
+		l += weight * v
+	}
+	return l
+}
+
+// Whatever is in a file, there are pictures.
+func FuzzPictures(f *testing.F) {
+	f.Add("context-cancel", "db", 250.0, 250.4, 1003.0, -1.0)
+	f.Add("\x00<&>", "", 0.0, -1.0, 1e300, 5e-324)
+	f.Add("x", "y", -1e300, 1e300, 1e300, 1e300)
+	f.Fuzz(func(t *testing.T, strategy, op string, timeout, answered, ended, at float64) {
+		for _, v := range []float64{timeout, answered, ended, at} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Skip("no JSON")
+			}
+		}
+		connections := int(int16(at))
+		row := &results.Row{Key: results.Key{Strategy: strategy, Op: op, Timeout: timeout}, Delays: []float64{ended}, Answered: []float64{min(answered, ended), max(answered, ended)},
+			Slow:     results.Lane{Answered: &answered, Ended: &ended},
+			Timeline: results.Timeline{Samples: []results.Sample{{Phase: results.Probe, At: at, Connections: &connections}, {At: ended, Goroutines: -5}}, Answered: at, Drained: ended}}
+		wellFormed(t, &results.Results{Rows: []*results.Row{row}})
+	})
+}

@@ -1,0 +1,147 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"gotimeout/internal/results"
+)
+
+// Recommendation writes one as text, 80 columns wide: the answer, the figures of
+// the sweep, its curve, and how each strategy does.
+func Recommendation(w io.Writer, r *results.Recommendation) error {
+	var b strings.Builder
+	for _, sentence := range recommendSentences(r) {
+		b.WriteString(wrapped(sentence, 80))
+	}
+	if len(r.Sweep) > 0 {
+		b.WriteString("\n")
+		sweepTable(&b, r)
+		b.WriteString("\n")
+		sweepCurve(&b, r)
+		b.WriteString("\n")
+	}
+	for _, v := range r.Verdict {
+		text := strings.TrimSpace(wrapped(verdictOf(r, v), 61))
+		fmt.Fprintf(&b, "%-17s  %s\n", v.At.Strategy, strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 19)))
+	}
+	if s := dialSentence(r); s != "" {
+		b.WriteString("\n" + wrapped(s, 80))
+	}
+	_, err := io.WriteString(w, plain(b.String()))
+	return err
+}
+
+// recommendSentences are the answer, and what to know of it.
+func recommendSentences(r *results.Recommendation) []string {
+	interval := fmt.Sprintf("95%% interval %s to %s", digits(r.Low), "more, as there were too few calls to tell")
+	if r.High != nil {
+		interval = fmt.Sprintf("95%% interval %s to %s", digits(r.Low), millis(*r.High))
+	}
+	times := r.Sample.Took
+	all := []string{
+		fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.",
+			millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key)),
+		fmt.Sprintf("Of %s of %s without a timeout, at %s a second, half took up to %s, 90%% up to %s, 99%% up to %s, and the longest %s.",
+			plural(float64(len(times)), "call"), settings(r.Sample.Delays), digits(r.Of.Run.Rate), millis(results.Percentile(times, 50)), millis(results.Percentile(times, 90)),
+			millis(results.Percentile(times, 99)), millis(times[len(times)-1])),
+	}
+	f := r.Sample.Figures
+	if failed := *f[results.Failed] + *f[results.Refused]; failed > 0 {
+		all = append(all, fmt.Sprintf("%s more failed or were refused: nothing here is of them.", digits(failed)))
+	}
+	if first, last := r.Sample.TookFirst, r.Sample.TookLast; first != nil && math.Abs(*first-*last) > max(5, min(*first, *last)/5) {
+		all = append(all, fmt.Sprintf("But the load was not steady: half the calls of its first quarter took up to %s, of its last %s. With a lower --rate or more --requests it may be.",
+			millis(*first), millis(*last)))
+	}
+	if !r.Of.Complete {
+		all = append(all, "It was interrupted: this is what there was until then.")
+	}
+	return all
+}
+
+// verdictOf says how a strategy does.
+func verdictOf(r *results.Recommendation, v results.Verdict) string {
+	s := fmt.Sprintf("%s: %s of %s cut at %s (%s)", v.Outcome, inPercent(v.At.Share), digits(float64(v.At.Requests)), millis(r.Timeout), intervalOf(v.At))
+	if v.Outcome == results.Unclear {
+		s += fmt.Sprintf("; if it stays so, --requests %d would tell", v.Needs)
+	}
+	switch {
+	case v.From != nil:
+		s += "; reaches it at " + millis(*v.From)
+	case v.Outcome != results.Reaches:
+		s += "; reaches it at no timeout that was tried"
+	}
+	if v.Unbound {
+		s += "; but its timeout does not bind: it cut hardly any of the calls that took longer"
+	}
+	return s
+}
+
+// dialSentence says why strategies miss that dial for most calls, "" if none does.
+func dialSentence(r *results.Recommendation) string {
+	var names []string
+	for _, v := range r.Verdict {
+		if v.Outcome == results.Misses && 2*v.At.Dials > v.At.Requests {
+			names = append(names, v.At.Strategy)
+		}
+	}
+	if len(names) == 0 || r.Sample.RoundTrip == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s dialled for most calls: a cut closes the connection, and a call that must dial takes a round trip more, which is %s here.",
+		listed(names), millis(*r.Sample.RoundTrip))
+}
+
+// listed are names in a sentence.
+func listed(names []string) string {
+	if n := len(names) - 1; n > 0 {
+		return strings.Join(names[:n], ", ") + " and " + names[n]
+	}
+	return names[0]
+}
+
+// sweepTable writes the figures of the sweep, a block a timeout.
+func sweepTable(b *strings.Builder, r *results.Recommendation) {
+	write := func(cells ...any) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%8s  %-17.17s %8s  %-14s %6s %6s %6s %6s", cells...), " ") + "\n")
+	}
+	write("", "", "false", "95%", "", "", "waste", "held")
+	write("timeout", "strategy", "timeouts", "interval", "failed", "dials", "s/1000", "s/1000")
+	for i, s := range r.Sweep {
+		timeout := ""
+		if i == 0 || r.Sweep[i-1].Timeout != s.Timeout {
+			timeout = millis(s.Timeout)
+		}
+		write(timeout, s.Strategy, inPercent(s.Share), intervalOf(s), digits(float64(s.Failed)), digits(float64(s.Dials)), orUnknown(s.Waste), digits(s.Held))
+	}
+	b.WriteString("\n")
+	b.WriteString(wrapped(sweepWords, 80))
+}
+
+// sweepWords say what the columns are.
+const sweepWords = "false timeouts: calls that timed out, though they would have completed; dials: connections opened, with those of " +
+	"the warm-up, before which there is none; waste: seconds that backends worked on for nobody, and held: that callers waited for a timeout, per 1,000 requests."
+
+// intervalOf is that of a share of false timeouts.
+func intervalOf(s results.Swept) string {
+	return strings.TrimSuffix(inPercent(s.Low), "%") + " to " + inPercent(s.High)
+}
+
+// orUnknown is a figure, or "?".
+func orUnknown(v *float64) string {
+	if v == nil {
+		return "?"
+	}
+	return digits(*v)
+}
+
+// inPercent is a share, from 0 to 1, to two digits.
+func inPercent(share float64) string {
+	if share >= 0.0995 {
+		return fmt.Sprintf("%.0f%%", 100*share)
+	}
+	return fmt.Sprintf("%.2g%%", 100*share)
+}

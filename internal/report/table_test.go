@@ -1,0 +1,224 @@
+package report_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
+)
+
+func table(w io.Writer, r *results.Results) error { return report.Table(w, r, 80) }
+
+func TestTable(t *testing.T) {
+	got := text(t, small(t), table)
+	narrow(t, got)
+	golden(t, "table.txt", got)
+}
+
+// A block whose figures are too wide goes on below.
+func TestTableOfWideFigures(t *testing.T) {
+	f := newFixture(t, aRun())
+	f.cell(cellPlan{strategy: "goroutine-abandon", op: "db", network: "none", overshoot: 123456789})
+	got := text(t, f.collector.Results(), table)
+	narrow(t, got)
+	if n := strings.Count(got, "answers  "); n != 2 || strings.Count(got, "123457039") != 2 {
+		t.Errorf("the answers are in %d parts, want 2:\n%s", n, got)
+	}
+}
+
+// Of repeats, how many there were stands in the heading; all else as of one.
+func TestTableOfRepeats(t *testing.T) {
+	f := newFixture(t, aRun())
+	for repeat := range 3 {
+		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none", repeat: repeat + 1, overshoot: float64(repeat)})
+	}
+	f.add(&results.Done{})
+	got := text(t, f.collector.Results(), table)
+	for _, want := range []string{"40 requests a row, medians of 3 repeats, sent within 0.0 ms (p99)\n", "   1.0 1.0 1.0 "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it lacks %q:\n%s", want, got)
+		}
+	}
+	for _, not := range []string{"interrupted", "incomplete", "bottleneck"} {
+		if strings.Contains(got, not) {
+			t.Errorf("it has %q:\n%s", not, got)
+		}
+	}
+}
+
+func TestTableOfCutFile(t *testing.T) {
+	got := text(t, newFixture(t, aRun()).collector.Results(), table)
+	if want := "\nThe comparison is incomplete: its records end before it did.\n"; !strings.Contains(got, want) {
+		t.Errorf("it lacks %q:\n%s", want, got)
+	}
+}
+
+// The latest of fewer than 100 requests says nothing of the load generator.
+func TestBottleneck(t *testing.T) {
+	for requests, want := range map[int]bool{99: false, 100: true} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none", requests: requests, sentLate: 7.5})
+		if got := text(t, f.collector.Results(), table); strings.Contains(got, "bottleneck") != want {
+			t.Errorf("of %d requests, want a bottleneck: %v\n%s", requests, want, got)
+		}
+	}
+}
+
+// There is no ideal where nothing used a connection, and of several calls a run
+// nobody knows it.
+func TestTableOfIdeals(t *testing.T) {
+	for op, want := range map[string]string{"cpu": " 0/- ", "all": " 0/? ", "db": " 20/12 "} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: "errgroup", op: op, network: "none", unconnected: op != "db"})
+		if got := text(t, f.collector.Results(), table); !strings.Contains(got, want) {
+			t.Errorf("%s: it lacks %q:\n%s", op, want, got)
+		}
+	}
+}
+
+// A floor on a network says so.
+func TestFloorOnNetwork(t *testing.T) {
+	for network, want := range map[string]bool{"none": false, "3g": true} {
+		f := newFixture(t, aRun())
+		f.cell(cellPlan{strategy: results.FloorName, op: "db", network: network, floor: true})
+		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "3g"})
+		r := f.done()
+		got := text(t, r, table)
+		if strings.Contains(got, "\nfloor on network=3g, driver tun, round trip 300.2 ms measured\n") != want {
+			t.Errorf("%s:\n%s", network, got)
+		}
+		page, _ := pageOf(t, r)
+		if strings.Contains(page, "calls of 10ms,10ms,10ms,1s over 3g") != want {
+			t.Errorf("the page doesn't say that the floor is on %s", network)
+		}
+	}
+}
+
+// Of a comparison that was interrupted in its floor there is nothing to explain.
+func TestInterruptedInFloor(t *testing.T) {
+	f := newFixture(t, aRun())
+	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true})
+	f.add(&results.Done{Interrupted: true})
+	r := f.collector.Results()
+	page, _ := pageOf(t, r)
+	for name, got := range map[string]string{"table": text(t, r, table), "markdown": text(t, r, report.Markdown), "page": page} {
+		if strings.Count(got, "No row of a strategy has ended, so there is nothing to show.") != 1 || !strings.Contains(got, "interrupted") {
+			t.Errorf("%s doesn't say that there is nothing:\n%s", name, got)
+		}
+		for _, not := range []string{"of what timed out", "under a timeout of", "compared: nothing"} {
+			if strings.Contains(got, not) {
+				t.Errorf("%s has %q", name, not)
+			}
+		}
+	}
+}
+
+// A file can't take over the terminal.
+func TestTableIsPlain(t *testing.T) {
+	f := newFixture(t, aRun())
+	f.cell(cellPlan{strategy: "\x1b[31mred", op: "db\x07", network: "none"})
+	for name, write := range formats() {
+		if name != report.FormatCSV && strings.ContainsAny(text(t, f.collector.Results(), write), "\x1b\x07") {
+			t.Errorf("%s has control characters", name)
+		}
+	}
+}
+
+func formats() map[string]func(io.Writer, *results.Results) error {
+	return map[string]func(io.Writer, *results.Results) error{
+		report.FormatTable: table, report.FormatMarkdown: report.Markdown,
+		report.FormatJSON: report.JSON, report.FormatCSV: report.CSV,
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	golden(t, "report.md", text(t, small(t), report.Markdown))
+}
+
+func TestCSV(t *testing.T) {
+	got := text(t, small(t), report.CSV)
+	golden(t, "report.csv", got)
+	lines, err := csv.NewReader(strings.NewReader(got)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) != 1+6 {
+		t.Errorf("%d lines, want the names and 6", len(lines))
+	}
+	for _, c := range results.Columns() {
+		if !slices.Contains(lines[0], c.Name) {
+			t.Errorf("there is no %s in %q", c.Name, lines[0])
+		}
+	}
+}
+
+// Each column is a key of each row and of each repeat, and null is not known.
+func TestJSON(t *testing.T) {
+	r := small(t)
+	got := text(t, r, report.JSON)
+	var object struct {
+		Run         results.Run
+		Interrupted bool
+		Remarks     []string
+		Rows        []map[string]any
+	}
+	if err := json.Unmarshal([]byte(got), &object); err != nil {
+		t.Fatal(err)
+	}
+	if object.Run.Rate != 200 || !object.Interrupted || len(object.Remarks) != 2 || len(object.Rows) != len(r.Rows) {
+		t.Errorf("%+v", object)
+	}
+	for i, row := range object.Rows {
+		of := r.Rows[i]
+		if row["strategy"] != of.Strategy || row["floor"] != of.Floor || row["notes"] == nil {
+			t.Errorf("row %d is %v", i, row)
+		}
+		repeats := row["repeats"].([]any)
+		if len(repeats) != len(of.Repeats) {
+			t.Fatalf("row %d has %d repeats", i, len(repeats))
+		}
+		for j, c := range results.Columns() {
+			objects := []map[string]any{row}
+			for _, repeat := range repeats {
+				objects = append(objects, repeat.(map[string]any))
+			}
+			for _, o := range objects {
+				v, there := o[c.Name]
+				want := of.Figures[j]
+				if number, known := v.(float64); !there || known != (want != nil) || known && number != *want {
+					t.Errorf("row %d: %s is %v", i, c.Name, v)
+				}
+			}
+		}
+	}
+	if !strings.Contains(got, "--fail-if 'late > 0'") {
+		t.Error("the command is not as it was written")
+	}
+	if strings.Index(got, `"answered_p50_ms"`) > strings.Index(got, `"overshoot_p50_ms"`) {
+		t.Error("the columns are not in their order")
+	}
+}
+
+var errFull = errors.New("the disk is full")
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+// What can't be written is said.
+func TestFullDisk(t *testing.T) {
+	for name, write := range formats() {
+		if err := write(full{}, small(t)); !errors.Is(err, errFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := report.Compare(full{}, small(t), small(t), name); !errors.Is(err, errFull) {
+			t.Errorf("%s of two: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gotimeout/internal/results"
+)
+
+// amount is a figure: a count as it is, all else with a decimal below 100.
+func amount(v float64, of results.Column) string {
+	switch {
+	case of.Unit == "":
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case math.Abs(v) < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64)
+}
+
+// setting is a length of time that somebody chose, as Go writes it.
+func setting(ms float64) string { return time.Duration(math.Round(ms * 1e6)).String() }
+
+func settings(ms []float64) string {
+	var texts []string
+	for _, v := range ms {
+		texts = append(texts, setting(v))
+	}
+	return strings.Join(texts, ",")
+}
+
+// place says where a row is, in the words of the lab's parameters.
+func place(k results.Key) string {
+	return fmt.Sprintf("op=%s ctx=%s network=%s timeout=%s", k.Op, k.Ctx, k.Network, setting(k.Timeout))
+}
+
+// way says what lay between a row's calls and their backend.
+func way(row *results.Row) string {
+	switch {
+	case row.Network == "none":
+		return ""
+	case row.RoundTrip == nil:
+		return fmt.Sprintf("driver %s, round trip not measured", row.Driver)
+	}
+	return fmt.Sprintf("driver %s, round trip %s ms measured", row.Driver, strconv.FormatFloat(*row.RoundTrip, 'f', 1, 64))
+}
+
+// floorWay says what lay between the floor's calls and their backend, where it
+// was on a network.
+func floorWay(g *results.Group) string {
+	if g.Floor == nil || !onNetwork(g.Floor) {
+		return ""
+	}
+	return "floor on network=" + g.Floor.Network + ", " + way(g.Floor)
+}
+
+func onNetwork(row *results.Row) bool { return row.Network != "" && row.Network != "none" }
+
+// size says how many requests and repeats a group's figures are of, and how
+// exactly they were sent.
+func size(g *results.Group) string {
+	var requests []float64
+	repeats, late := 0, 0.0
+	for _, row := range g.Rows {
+		if n := row.Figures[results.Requests]; n != nil {
+			requests = append(requests, *n)
+			late = max(late, *row.Figures[results.SentLateP99])
+		}
+		repeats = max(repeats, len(row.Repeats))
+	}
+	if len(requests) == 0 {
+		return "no request was sent"
+	}
+	text := fmt.Sprintf("%v requests a row", slices.Max(requests))
+	if least := slices.Min(requests); least < slices.Max(requests) {
+		text = fmt.Sprintf("%v to %s", least, text)
+	}
+	if repeats > 1 {
+		text += fmt.Sprintf(", medians of %d repeats", repeats)
+	}
+	return text + fmt.Sprintf(", sent within %.1f ms (p99)", late)
+}
+
+// origin says when and where results were made.
+func origin(r *results.Results) string {
+	m := r.Run.Lab
+	text := fmt.Sprintf("gotimeout %s, %s, %s %s, %d × %s", m.Version, m.Go, m.OS, m.Kernel, m.Processors, m.CPU)
+	if reuse := r.Run.TCP["tcp_tw_reuse"]; reuse != "" {
+		text += ", tcp_tw_reuse=" + reuse
+	}
+	return r.Run.Started.UTC().Format("2006-01-02 15:04 MST") + ", " + text
+}
+
+// rows are a group's, its floor last.
+func rows(g *results.Group) []*results.Row {
+	if g.Floor == nil {
+		return g.Rows
+	}
+	return append(slices.Clip(g.Rows), g.Floor)
+}
+
+// plain is text without what would move a terminal's cursor.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// wrapped is text in lines of a width, as far as its words allow.
+func wrapped(text string, width int) string {
+	var lines strings.Builder
+	at := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		if at > 0 && at+1+n > width {
+			lines.WriteString("\n")
+			at = 0
+		} else if at > 0 {
+			lines.WriteString(" ")
+			at++
+		}
+		lines.WriteString(word)
+		at += n
+	}
+	return lines.String() + "\n"
+}
