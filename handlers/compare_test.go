@@ -12,6 +12,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 )
 
 // The tables are exact in a bubble. Where the work goes on after the answers,
@@ -60,7 +61,7 @@ func checkTable(t *testing.T, r *http.Response, body string) {
 // An op's error may have lines and any length.
 func TestCompareLongError(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
-		lab.Ops[4].Prepare = func(context.Context, handlers.Call) error {
+		lab.Ops[4].Prepare = func(context.Context, slowops.Call) error {
 			return errors.New(strings.Repeat("it went wrong, ", 10) + "\nand that was all")
 		}
 		w := get(t, lab, "/compare?op=fails")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 
 	"github.com/go-chi/chi/v5"
@@ -35,7 +36,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			badParameter(w, r, err)
 			return
 		}
-		call := Call{
+		call := slowops.Call{
 			Delay: p.delay, Deaf: p.ctx == "deaf",
 			DeafBackend: p.backend == "deaf", Work: p.work,
 			Target: p.target, Limit: 2 * l.Longest(),
@@ -48,7 +49,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 		defer cancel()
 		ops := make([]strategies.Op, len(p.op.Parts))
 		for i, part := range p.op.Parts {
-			ops[i] = part(call)
+			ops[i] = func(ctx context.Context) error { return part(ctx, call) }
 		}
 		start := time.Now()
 		status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))

@@ -10,7 +10,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 const cacheNoDelay = "a real memcached has no slow command; make the network to it slow instead"
@@ -20,13 +20,13 @@ var errOp = errors.New("the backend said no")
 // fakeOps are ops that take time and nothing else, and report to the ledger as
 // backends do.
 func fakeOps(l *receipt.Ledger) []handlers.Op {
-	slow := func(c handlers.Call) strategies.Op { return slowOp(l, c) }
-	computes := func(c handlers.Call) bool { return c.Work == "cpu" && c.Delay > 0 }
-	fails := func(handlers.Call) strategies.Op {
-		return func(context.Context) error { return errOp }
+	slow := func(ctx context.Context, c slowops.Call) error { return slowOp(ctx, l, c) }
+	computes := func(c slowops.Call) bool { return c.Work == "cpu" && c.Delay > 0 }
+	fails := func(context.Context, slowops.Call) error {
+		return errOp
 	}
-	panics := func(handlers.Call) strategies.Op {
-		return func(context.Context) error { panic("boom") }
+	panics := func(context.Context, slowops.Call) error {
+		panic("boom")
 	}
 	return []handlers.Op{
 		{Name: "http", Doc: "Waits.", Dials: true, Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true, Parts: parts(slow)},
@@ -39,38 +39,34 @@ func fakeOps(l *receipt.Ledger) []handlers.Op {
 	}
 }
 
-func parts(parts ...func(handlers.Call) strategies.Op) []func(handlers.Call) strategies.Op {
-	return parts
-}
+func parts(parts ...handlers.Part) []handlers.Part { return parts }
 
 // slowOp is a call of a client that has a timeout of its own, on a backend that
 // stops when the client leaves, unless it is deaf.
-func slowOp(l *receipt.Ledger, c handlers.Call) strategies.Op {
-	return func(ctx context.Context) error {
-		c.Dialed()
-		defer c.Closed("fin_by_us", netip.AddrPort{}, netip.AddrPort{})
-		rc := l.Get(c.Run)
-		rc.BackendBegan()
-		if c.DeafBackend {
-			time.AfterFunc(c.Delay, rc.BackendEnded)
-		} else {
-			defer rc.BackendEnded()
-		}
-		if c.Deaf {
-			ctx = context.Background()
-		}
-		d := c.Delay
-		if c.IOTimeout > 0 {
-			d = min(d, c.IOTimeout)
-		}
-		select {
-		case <-time.After(d):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if d < c.Delay {
-			return fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
-		}
-		return nil
+func slowOp(ctx context.Context, l *receipt.Ledger, c slowops.Call) error {
+	c.Dialed()
+	defer c.Closed("fin_by_us", netip.AddrPort{}, netip.AddrPort{})
+	rc := l.Get(c.Run)
+	rc.BackendBegan()
+	if c.DeafBackend {
+		time.AfterFunc(c.Delay, rc.BackendEnded)
+	} else {
+		defer rc.BackendEnded()
 	}
+	if c.Deaf {
+		ctx = context.Background()
+	}
+	d := c.Delay
+	if c.IOTimeout > 0 {
+		d = min(d, c.IOTimeout)
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d < c.Delay {
+		return fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
+	}
+	return nil
 }

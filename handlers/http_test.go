@@ -16,6 +16,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -78,9 +79,9 @@ func TestHangUp(t *testing.T) {
 	defer server.Close()
 	began := make(chan string, 1)
 	part := lab.Ops[0].Parts[0]
-	lab.Ops[0].Parts[0] = func(c handlers.Call) strategies.Op {
+	lab.Ops[0].Parts[0] = func(ctx context.Context, c slowops.Call) error {
 		began <- c.Run
-		return part(c)
+		return part(ctx, c)
 	}
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -100,14 +101,12 @@ func ExampleLab_Routes() {
 		Strategies: strategies.All(),
 		Ops: []handlers.Op{{
 			Name: "nap",
-			Parts: []func(handlers.Call) strategies.Op{func(c handlers.Call) strategies.Op {
-				return func(ctx context.Context) error {
-					select {
-					case <-time.After(c.Delay):
-						return nil
-					case <-ctx.Done():
-						return ctx.Err()
-					}
+			Parts: []handlers.Part{func(ctx context.Context, c slowops.Call) error {
+				select {
+				case <-time.After(c.Delay):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
 				}
 			}},
 		}},

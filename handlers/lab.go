@@ -9,6 +9,7 @@ import (
 
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 
 	"github.com/go-chi/chi/v5"
@@ -55,17 +56,20 @@ type Op struct {
 	// its parameter, why.
 	Lacks map[string]string
 
-	Dials   bool            // it uses connections
-	Reports int             // how many backends report when they began and stopped
-	Seen    bool            // all its backends report
-	Busy    func(Call) bool // whether a call computes in this process; nil is never
+	Dials   bool                    // it uses connections
+	Reports int                     // how many backends report when they began and stopped
+	Seen    bool                    // all its backends report
+	Busy    func(slowops.Call) bool // whether a call computes in this process; nil is never
 
 	// Prepare is called before the run's clock starts, where it is set. Its
 	// error is the run's.
-	Prepare func(context.Context, Call) error
-	// Parts make the calls of the op, which run at once.
-	Parts []func(Call) strategies.Op
+	Prepare func(context.Context, slowops.Call) error
+	// Parts are the calls of the op, which run at once.
+	Parts []Part
 }
+
+// Part makes one call.
+type Part = func(context.Context, slowops.Call) error
 
 // Target is a server with a fault of its own, in the place of a backend.
 type Target struct {
@@ -73,27 +77,6 @@ type Target struct {
 	Doc   string // one sentence for the page
 	TLS   bool
 	Sound bool // it has no fault
-}
-
-// Call is one call of an op.
-type Call struct {
-	Delay       time.Duration
-	Deaf        bool // the op ignores its context
-	DeafBackend bool // the backend ignores the client's disconnect
-	Work        string
-	Run         string        // the receipt's ID, by which a backend reports
-	Traceparent string        // of the call's span, for the backend; "" without one
-	IOTimeout   time.Duration // for the client's own timeouts, where over 0
-
-	// For the client's timeouts of phases, where over 0.
-	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
-
-	Target               string        // "" is the backend itself
-	Limit                time.Duration // ends even a deaf call; far beyond every timeout
-	Dialed, Reused, Kept func()        // tell the receipt of connections
-	Closed               func(how string, local, remote netip.AddrPort)
-	Phase                func(op, name string) (end func(error))
-	Outlived             func(remedy string) // tells the receipt of a dial that outlived the call
 }
 
 // Longest bounds every run and every wait for one. Work that computes may take

@@ -10,7 +10,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 // What a lane says of each kind of run.
@@ -64,7 +64,7 @@ func TestLeftCallerGone(t *testing.T) {
 
 // moreOps are ops of which less is known, or more.
 func moreOps() []handlers.Op {
-	waits := func(ctx context.Context, c handlers.Call) error {
+	waits := func(ctx context.Context, c slowops.Call) error {
 		select {
 		case <-time.After(c.Delay):
 			return nil
@@ -72,15 +72,12 @@ func moreOps() []handlers.Op {
 			return ctx.Err()
 		}
 	}
-	part := func(do func(context.Context, handlers.Call) error) []func(handlers.Call) strategies.Op {
-		return parts(func(c handlers.Call) strategies.Op { return func(ctx context.Context) error { return do(ctx, c) } })
-	}
 	return []handlers.Op{
-		{Name: "unseen", Dials: true, Parts: part(waits)},
-		{Name: "cpu", Parts: part(func(_ context.Context, c handlers.Call) error {
+		{Name: "unseen", Dials: true, Parts: parts(waits)},
+		{Name: "cpu", Parts: parts(func(_ context.Context, c slowops.Call) error {
 			return waits(context.Background(), c)
 		})},
-		{Name: "phase", Parts: part(func(_ context.Context, c handlers.Call) error {
+		{Name: "phase", Parts: parts(func(_ context.Context, c slowops.Call) error {
 			time.Sleep(c.ConnectTimeout)
 			c.Outlived("a dialer with a timeout")
 			return codedError{"connect_timeout", true}
@@ -109,16 +106,14 @@ func sentence(ctx context.Context, t *testing.T, lab *handlers.Lab, path string)
 func TestLeftWithinNoise(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		for _, late := range []time.Duration{9 * time.Millisecond, 10 * time.Millisecond} {
-			lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-				return func(ctx context.Context) error {
-					rc := lab.Ledger.Get(c.Run)
-					rc.BackendBegan()
-					<-ctx.Done()
-					time.AfterFunc(late, rc.BackendEnded)
-					c.Dialed()
-					c.Closed("rst", netip.AddrPort{}, netip.AddrPort{})
-					return ctx.Err()
-				}
+			lab.Ops[0].Parts = parts(func(ctx context.Context, c slowops.Call) error {
+				rc := lab.Ledger.Get(c.Run)
+				rc.BackendBegan()
+				<-ctx.Done()
+				time.AfterFunc(late, rc.BackendEnded)
+				c.Dialed()
+				c.Closed("rst", netip.AddrPort{}, netip.AddrPort{})
+				return ctx.Err()
 			})
 			lab.Ledger = receipt.NewLedger("lab", 9, roomy)
 			told := strings.Contains(sentence(t.Context(), t, lab, "/context-cancel"), "worked on for 10 ms")

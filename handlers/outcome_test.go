@@ -13,7 +13,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 // eachStrategy runs a test of what a run is like whatever the strategy.
@@ -45,14 +45,12 @@ func TestOpFails(t *testing.T) {
 // came when the run had timed out.
 func TestWrongAnswer(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
-		lab.Ops[4].Parts = parts(func(c handlers.Call) strategies.Op {
-			return func(ctx context.Context) error {
-				select {
-				case <-time.After(c.Delay):
-				case <-ctx.Done():
-				}
-				return fmt.Errorf("get: %w", codedError{"wrong_answer", false})
+		lab.Ops[4].Parts = parts(func(ctx context.Context, c slowops.Call) error {
+			select {
+			case <-time.After(c.Delay):
+			case <-ctx.Done():
 			}
+			return fmt.Errorf("get: %w", codedError{"wrong_answer", false})
 		})
 		w := get(t, lab, path+"?op=fails&delay=1h&timeout=2h")
 		checkStatus(t, w, http.StatusBadGateway)
@@ -112,8 +110,8 @@ func TestCallerGone(t *testing.T) {
 // The op is prepared before the clock starts, with the call as it will be.
 func TestPrepareIsNotMeasured(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
-		var got handlers.Call
-		lab.Ops[0].Prepare = func(ctx context.Context, c handlers.Call) error {
+		var got slowops.Call
+		lab.Ops[0].Prepare = func(ctx context.Context, c slowops.Call) error {
 			checkCounts(t, lab, receipt.Counts{InFlight: 1}) // the limits hold for what is prepared, too
 			time.Sleep(hour)
 			got = c
@@ -138,7 +136,7 @@ func TestPrepareIsNotMeasured(t *testing.T) {
 // A caller that leaves while the op is prepared ends that too.
 func TestCallerGoneBeforeTheStart(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
-		lab.Ops[0].Prepare = func(ctx context.Context, _ handlers.Call) error {
+		lab.Ops[0].Prepare = func(ctx context.Context, _ slowops.Call) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -155,10 +153,11 @@ func TestCallerGoneBeforeTheStart(t *testing.T) {
 func TestPrepareFails(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		all := &lab.Ops[3]
-		all.Prepare = func(context.Context, handlers.Call) error { return errors.New("no speed of BENCHMARK") }
+		all.Prepare = func(context.Context, slowops.Call) error { return errors.New("no speed of BENCHMARK") }
 		for i := range all.Parts {
-			all.Parts[i] = func(handlers.Call) strategies.Op {
-				return func(context.Context) error { t.Error("the op was called"); return nil }
+			all.Parts[i] = func(context.Context, slowops.Call) error {
+				t.Error("the op was called")
+				return nil
 			}
 		}
 		w := get(t, lab, path+"?op=all")
@@ -176,10 +175,11 @@ func TestPrepareFails(t *testing.T) {
 // doesn't blame the caller.
 func TestOverCaps(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
-		hangs := func(handlers.Call) strategies.Op {
-			return func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		hangs := func(ctx context.Context, _ slowops.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
 		}
-		lab.Ops = append(lab.Ops, handlers.Op{Name: "hangs", Parts: []func(handlers.Call) strategies.Op{hangs}})
+		lab.Ops = append(lab.Ops, handlers.Op{Name: "hangs", Parts: []handlers.Part{hangs}})
 		start := time.Now()
 		w := get(t, lab, "/baseline?op=hangs")
 		checkStatus(t, w, http.StatusBadGateway)

@@ -1,12 +1,13 @@
 package handlers_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
 	"gotimeout/handlers"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 // asked is what a run was asked to do, as its receipt and its op see it.
@@ -53,13 +54,13 @@ func TestParameters(t *testing.T) {
 }
 
 // watch returns where the next call of any op will be.
-func watch(lab *handlers.Lab) *handlers.Call {
-	call := new(handlers.Call)
+func watch(lab *handlers.Lab) *slowops.Call {
+	call := new(slowops.Call)
 	for i := range lab.Ops {
 		part := lab.Ops[i].Parts[0]
-		lab.Ops[i].Parts[0] = func(c handlers.Call) strategies.Op {
+		lab.Ops[i].Parts[0] = func(ctx context.Context, c slowops.Call) error {
 			*call = c
-			return part(c)
+			return part(ctx, c)
 		}
 	}
 	return call

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -101,7 +102,7 @@ func (ps phases) names() (names []string) {
 	return names
 }
 
-func (ps phases) give(c *Call) {
+func (ps phases) give(c *slowops.Call) {
 	c.ConnectTimeout, c.TLSTimeout = ps[connectTimeout], ps[tlsTimeout]
 	c.HeaderTimeout, c.ReadTimeout = ps[headerTimeout], ps[readTimeout]
 }

@@ -9,7 +9,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 // phaseLab is a lab whose http has targets, and whose db lacks a timeout.
@@ -99,8 +99,8 @@ func TestCodes(t *testing.T) {
 		{"/context-cancel", codedError{"connection_reset", false}, 502, receipt.Failed, receipt.Error{Code: "op_failed", Message: "it said so"}},
 	} {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
-			lab.Ops[4].Parts = parts(func(handlers.Call) strategies.Op {
-				return func(context.Context) error { return tc.err }
+			lab.Ops[4].Parts = parts(func(context.Context, slowops.Call) error {
+				return tc.err
 			})
 			w := get(t, lab, tc.path+"?op=fails&timeout=1h")
 			checkStatus(t, w, tc.status)

@@ -13,7 +13,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 type raceRun struct {
@@ -114,15 +114,13 @@ func TestRaceTellsAtOnce(t *testing.T) {
 func TestRaceTellsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:1]
-		lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-			return func(context.Context) error {
-				rc := lab.Ledger.Get(c.Run)
-				for _, d := range []time.Duration{hour, 2 * hour} {
-					rc.BackendBegan()
-					time.AfterFunc(d, rc.BackendEnded)
-				}
-				return nil
+		lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
+			rc := lab.Ledger.Get(c.Run)
+			for _, d := range []time.Duration{hour, 2 * hour} {
+				rc.BackendBegan()
+				time.AfterFunc(d, rc.BackendEnded)
 			}
+			return nil
 		})
 		told := runs(t, ask(t.Context(), lab.Routes(), "/race"))["baseline 1"]
 		if len(told) != 2 || told[0].at != 0 || told[1].at != 2*hour {
@@ -152,11 +150,11 @@ func TestRaceTimes(t *testing.T) {
 		lab.Strategies = lab.Strategies[:1]
 		var over atomic.Bool
 		part := lab.Ops[0].Parts[0]
-		lab.Ops[0].Parts[0] = func(c handlers.Call) strategies.Op {
+		lab.Ops[0].Parts[0] = func(ctx context.Context, c slowops.Call) error {
 			if lab.Ledger.Counts().InFlight > 20 {
 				over.Store(true)
 			}
-			return part(c)
+			return part(ctx, c)
 		}
 		c := ask(t.Context(), lab.Routes(), "/race?delay=1h&timeout=10m&times=45")
 		if d := time.Since(c.asked); d != 3*hour || over.Load() {

@@ -11,7 +11,7 @@ import (
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -33,22 +33,20 @@ func receiptPage(t *testing.T, lab *handlers.Lab, path string) *httptest.Respons
 func TestReceiptPage(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Network = &fakeNetwork{state: badnet.State{Path: badnet.Path{Driver: "netem", Profile: "3g"}}}
-		lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-			return func(context.Context) error {
-				rc := lab.Ledger.Get(c.Run)
-				c.Dialed()
-				ended := c.Phase("http", "dns")
-				time.Sleep(20 * time.Millisecond)
-				ended(nil)
-				ended = c.Phase("http", "connect")
-				rc.BackendBegan()
-				time.Sleep(200 * time.Millisecond)
-				ended(codedError{"connect_timeout", true})
-				c.Phase("http", "first_byte")
-				c.Outlived("a dialer with a timeout")
-				time.AfterFunc(3*time.Second, rc.BackendEnded)
-				return codedError{"connect_timeout", true}
-			}
+		lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
+			rc := lab.Ledger.Get(c.Run)
+			c.Dialed()
+			ended := c.Phase("http", "dns")
+			time.Sleep(20 * time.Millisecond)
+			ended(nil)
+			ended = c.Phase("http", "connect")
+			rc.BackendBegan()
+			time.Sleep(200 * time.Millisecond)
+			ended(codedError{"connect_timeout", true})
+			c.Phase("http", "first_byte")
+			c.Outlived("a dialer with a timeout")
+			time.AfterFunc(3*time.Second, rc.BackendEnded)
+			return codedError{"connect_timeout", true}
 		})
 		get(t, lab, "/io-timeout?delay=2s&timeout=1s&connect_timeout=200ms")
 		settle(t, lab)
@@ -115,8 +113,8 @@ func TestReceiptFormat(t *testing.T) {
 // What a backend says is not put into the page as it is.
 func TestReceiptPageEscapes(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
-		lab.Ops[4].Parts = parts(func(handlers.Call) strategies.Op {
-			return func(context.Context) error { return codedError{`<script>alert("x")</script>`, false} }
+		lab.Ops[4].Parts = parts(func(context.Context, slowops.Call) error {
+			return codedError{`<script>alert("x")</script>`, false}
 		})
 		get(t, lab, "/io-timeout?op=fails")
 		page := receiptPage(t, lab, "/receipts/lab-1").Body.String()

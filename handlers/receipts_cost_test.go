@@ -18,7 +18,6 @@ import (
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
-	"gotimeout/strategies"
 )
 
 // httpLab serves a lab whose one op is the real http, with its receipts or
@@ -40,8 +39,8 @@ func httpLab(tb testing.TB, receipts bool) string {
 	op := slowops.NewHTTP("http://"+backend.Addr, 0)
 	lab.Ops = []handlers.Op{{
 		Name: "http", Dials: true, Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true,
-		Parts: parts(func(c handlers.Call) strategies.Op {
-			return func(ctx context.Context) error { return op.Do(ctx, slowops.Call(c)) }
+		Parts: parts(func(ctx context.Context, c slowops.Call) error {
+			return op.Do(ctx, c)
 		}),
 	}}
 	routes := lab.Routes()

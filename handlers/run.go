@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -34,7 +35,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 // execute runs an op under a strategy and returns the answered receipt. Its
 // errors are those of the ledger: nothing was run.
 func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*receipt.Receipt, error) {
-	call := Call{
+	call := slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
 		Target: p.target, Limit: 2 * l.Longest(),
@@ -55,8 +56,10 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		return nil, err
 	}
 	call.Run = rc.ID()
-	call.Dialed, call.Reused, call.Kept, call.Closed = rc.ConnDialed, rc.ConnReused, rc.ConnKept, rc.ConnClosed
-	call.Phase, call.Outlived = rc.PhaseBegan, rc.DialOutlived
+	call.Observer = slowops.Observer{
+		Dialed: rc.ConnDialed, Reused: rc.ConnReused, Kept: rc.ConnKept, Closed: rc.ConnClosed,
+		Phase: rc.PhaseBegan, Outlived: rc.DialOutlived,
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
 	defer cancel()
 	ops := l.prepared(ctx, rc, p.op, call)
@@ -69,7 +72,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 
 // prepared returns the calls of an op, each of which the receipt watches. Where
 // the op can't be prepared, they return that error.
-func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call Call) []strategies.Op {
+func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call slowops.Call) []strategies.Op {
 	var unprepared error
 	if op.Prepare != nil {
 		unprepared = op.Prepare(ctx, call)

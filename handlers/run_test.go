@@ -9,7 +9,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 const hour = time.Hour
@@ -133,14 +133,12 @@ func TestDeafBackend(t *testing.T) {
 // after the answer: the receipt waits for it and for its end.
 func TestLateBackend(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
-		lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-			return func(ctx context.Context) error {
-				rc := lab.Ledger.Get(c.Run)
-				time.AfterFunc(hour+10*time.Millisecond, rc.BackendBegan)
-				time.AfterFunc(c.Delay, rc.BackendEnded)
-				<-ctx.Done()
-				return ctx.Err()
-			}
+		lab.Ops[0].Parts = parts(func(ctx context.Context, c slowops.Call) error {
+			rc := lab.Ledger.Get(c.Run)
+			time.AfterFunc(hour+10*time.Millisecond, rc.BackendBegan)
+			time.AfterFunc(c.Delay, rc.BackendEnded)
+			<-ctx.Done()
+			return ctx.Err()
 		})
 		start := time.Now()
 		get(t, lab, "/context-cancel?delay=5h&timeout=1h")

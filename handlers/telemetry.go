@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -41,9 +42,9 @@ func (l *Lab) trace(ctx context.Context, rc *receipt.Receipt) context.Context {
 }
 
 // part makes a call of an op.
-func (l *Lab) part(op *Op, part func(Call) strategies.Op, call Call) strategies.Op {
+func (l *Lab) part(op *Op, part Part, call slowops.Call) strategies.Op {
 	if l.Trace == nil {
-		return part(call)
+		return func(ctx context.Context) error { return part(ctx, call) }
 	}
 	return inSpan(l.Trace, op.Dials, part, call)
 }
@@ -53,13 +54,13 @@ var errPanicked = errors.New("the op panicked")
 
 // inSpan makes a call that is in a span of its own. It stands apart so that
 // nothing of it is allocated where no run is traced.
-func inSpan(trace Trace, remote bool, part func(Call) strategies.Op, call Call) strategies.Op {
+func inSpan(trace Trace, remote bool, part Part, call slowops.Call) strategies.Op {
 	return func(ctx context.Context) error {
 		ctx, traceparent, end := trace.Op(ctx, remote)
 		err := errPanicked
 		defer func() { end(err) }()
 		call.Traceparent = traceparent
-		err = part(call)(ctx)
+		err = part(ctx, call)
 		return err
 	}
 }

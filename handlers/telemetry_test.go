@@ -9,9 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
+	"gotimeout/slowops"
 )
 
 // fakeTrace keeps what it is told, and puts each span's name into the context.
@@ -59,11 +58,9 @@ func (f *fakeTrace) Answered(ctx context.Context, status receipt.Status, err *re
 func TestTrace(t *testing.T) {
 	lab, f := newLab(roomy), new(fakeTrace)
 	lab.Trace = f
-	lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-		return func(ctx context.Context) error {
-			f.say("called with ", c.Traceparent, " in ", ctx.Value(within{}))
-			return nil
-		}
+	lab.Ops[0].Parts = parts(func(ctx context.Context, c slowops.Call) error {
+		f.say("called with ", c.Traceparent, " in ", ctx.Value(within{}))
+		return nil
 	})
 	const ran = "run of baseline in /request, op in /request/run remote "
 	for query, want := range map[string]string{
@@ -90,8 +87,9 @@ func TestTrace(t *testing.T) {
 func TestNoTrace(t *testing.T) {
 	lab, allocs := newLab(roomy), map[bool]float64{}
 	var sent string
-	lab.Ops[0].Parts = parts(func(c handlers.Call) strategies.Op {
-		return func(context.Context) error { sent = c.Traceparent; return nil }
+	lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
+		sent = c.Traceparent
+		return nil
 	})
 	lab.Ops[0].Reports = 0
 	routes, r := lab.Routes(), request(t.Context(), http.MethodGet, "/baseline?delay=0")

@@ -37,31 +37,39 @@ type Call struct {
 	// or it would be taken for the strategy's.
 	Limit time.Duration
 
-	// Dialed, Reused, Kept and Closed, where they are set, are called when the
-	// call dials a connection, takes one from the pool, gives one back, or when
-	// the connection that it holds is closed: how is one of the Ends, "" where
-	// the system doesn't tell. Closed may come from any goroutine, and also
-	// after the call has returned.
-	Dialed, Reused, Kept func()
-	Closed               func(how string, local, remote netip.AddrPort)
+	Observer
+}
 
-	// Phase, where it is set, is called when a phase of the call of op begins,
-	// and what it returns when that ends: with what it failed of, or nil. A
-	// phase that goes on after a pause ends again, and the last time counts.
-	// Both may come from any goroutine, and also after the call has returned.
+// Observer is told what a call does. Each func may be nil, and must not block.
+//
+// All of them but Outlived may be called from any goroutine, and also after the
+// call has returned: net/http dials on for a request that has ended, and a pool
+// closes an idle connection. The same holds for the func that Phase returns.
+type Observer struct {
+	Dialed func() // the call begins to dial a connection
+	Reused func() // it takes a connection from the pool
+	Kept   func() // it gives a connection back to the pool
+
+	// Closed is called when the connection that the call holds is closed. how
+	// is EndFIN, EndPeer or EndRST, or "" where the system doesn't tell.
+	Closed func(how string, local, remote netip.AddrPort)
+
+	// Phase is called when a phase of the call begins; op is "http", "cache" or
+	// "db". The func that it returns is called when the phase ends, with the
+	// error of the phase or nil. It is called again where the phase goes on
+	// after a pause; the last call counts.
 	Phase func(op, name string) (end func(error))
 
-	// Outlived, where it is set, is called for each dial that goes on when the
-	// call returns, with what would end it.
+	// Outlived is called for each dial that goes on when the call returns.
+	// remedy is a sentence on how to end such dials.
 	Outlived func(remedy string)
 }
 
-// phase begins a phase of the call.
-func (c *Call) phase(op, name string) (end func(error)) {
-	if c.Phase == nil {
+func (o *Observer) phase(op, name string) (end func(error)) {
+	if o.Phase == nil {
 		return func(error) {}
 	}
-	return c.Phase(op, name)
+	return o.Phase(op, name)
 }
 
 // context returns the context that the call is to honour.

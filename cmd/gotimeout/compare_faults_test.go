@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 
 	"github.com/bradfitz/gomemcache/memcache"
@@ -68,18 +69,16 @@ func tardy(ctx context.Context, timeout time.Duration, ops ...strategies.Op) err
 func unclosed(addr string) handlers.Op {
 	var mu sync.Mutex
 	var forgotten []net.Conn
-	return handlers.Op{Name: "unclosed", Parts: []partFunc{func(c handlers.Call) strategies.Op {
-		return func(ctx context.Context) error {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-			if err != nil {
-				return err
-			}
-			c.Dialed()
-			mu.Lock()
-			defer mu.Unlock()
-			forgotten = append(forgotten, conn)
-			return nil
+	return handlers.Op{Name: "unclosed", Parts: []handlers.Part{func(ctx context.Context, c slowops.Call) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
 		}
+		c.Dialed()
+		mu.Lock()
+		defer mu.Unlock()
+		forgotten = append(forgotten, conn)
+		return nil
 	}}}
 }
 
@@ -96,20 +95,18 @@ func poisoned(addr string) handlers.Op {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return panickyConn{conn}, err
 	}
-	return handlers.Op{Name: "poisoned", Parts: []partFunc{func(c handlers.Call) strategies.Op {
-		return func(context.Context) (err error) {
-			defer func() {
-				if v := recover(); v != nil {
-					err = fmt.Errorf("gave up: %v", v)
-				}
-			}()
-			key := fmt.Sprintf("delay/%s/%s", c.Delay, c.Run)
-			item, err := client.Get(key)
-			if err == nil && item.Key != key {
-				return anothers{item.Key}
+	return handlers.Op{Name: "poisoned", Parts: []handlers.Part{func(_ context.Context, c slowops.Call) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("gave up: %v", v)
 			}
-			return err
+		}()
+		key := fmt.Sprintf("delay/%s/%s", c.Delay, c.Run)
+		item, err := client.Get(key)
+		if err == nil && item.Key != key {
+			return anothers{item.Key}
 		}
+		return err
 	}}}
 }
 

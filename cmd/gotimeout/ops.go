@@ -7,52 +7,42 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/slowops"
-	"gotimeout/strategies"
 )
 
 // ops are the ops that can be asked for, the default first.
 func (b *bench) ops() []handlers.Op {
 	http, cache, db := b.parts[0], b.parts[1], b.parts[2]
 	dbReports := db.server != nil || b.list != nil
-	dbBusy := func(c handlers.Call) bool { return db.server != nil && c.Work == slowops.WorkCPU && c.Delay > 0 }
+	dbBusy := func(c slowops.Call) bool { return db.server != nil && c.Work == slowops.WorkCPU && c.Delay > 0 }
 	ops := []handlers.Op{
 		{
 			Name: "http", Doc: "GET /delay/{seconds} of an httpbin.",
 			Dials: true, Backends: deafOnlyEmbedded(http),
 			Targets: b.httpTargets(), TLS: http.tls,
 			Reports: one(http.server != nil), Seen: http.server != nil,
-			Parts: []partFunc{calls(http.do)},
+			Parts: []handlers.Part{http.do},
 		},
 		{
 			Name: "cache", Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
 			Dials: true, NoDelay: noDelay(cache), Lacks: cacheLacks,
 			Reports: one(cache.server != nil), Seen: cache.server != nil,
-			Parts: []partFunc{calls(cache.do)},
+			Parts: []handlers.Part{cache.do},
 		},
 		{
 			Name: "db", Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
 			Dials: true, Works: []string{slowops.WorkSleep, slowops.WorkCPU},
 			Lacks:   dbLacks,
 			Reports: one(dbReports), Seen: dbReports, Busy: dbBusy, Prepare: b.prepare,
-			Parts: []partFunc{calls(db.do)},
+			Parts: []handlers.Part{db.do},
 		},
 		{
 			Name: "cpu", Doc: "A computation in this process, which never yields.",
 			Lacks: lacksAll("a computation has no I/O that a client could bound"),
-			Busy:  func(c handlers.Call) bool { return c.Delay > 0 },
-			Parts: []partFunc{calls(slowops.CPU{}.Do)},
+			Busy:  func(c slowops.Call) bool { return c.Delay > 0 },
+			Parts: []handlers.Part{slowops.CPU{}.Do},
 		},
 	}
 	return append(ops, all(ops[:3], cache))
-}
-
-type partFunc = func(handlers.Call) strategies.Op
-
-// calls makes a part of an op.
-func calls(do func(context.Context, slowops.Call) error) partFunc {
-	return func(c handlers.Call) strategies.Op {
-		return func(ctx context.Context) error { return do(ctx, slowops.Call(c)) }
-	}
 }
 
 // all is three ops at once. A cache that can't be slow is fast in it.
@@ -62,9 +52,9 @@ func all(three []handlers.Op, cache *part) handlers.Op {
 	for _, of := range three {
 		parts := of.Parts
 		if of.NoDelay != "" {
-			parts = []partFunc{func(c handlers.Call) strategies.Op {
+			parts = []handlers.Part{func(ctx context.Context, c slowops.Call) error {
 				c.Delay = 0
-				return of.Parts[0](c)
+				return of.Parts[0](ctx, c)
 			}}
 		}
 		op.Parts = append(op.Parts, parts...)
@@ -80,7 +70,7 @@ func all(three []handlers.Op, cache *part) handlers.Op {
 }
 
 // prepare measures the speed of BENCHMARK before the first run that needs it.
-func (b *bench) prepare(ctx context.Context, c handlers.Call) error {
+func (b *bench) prepare(ctx context.Context, c slowops.Call) error {
 	if c.Work != slowops.WorkCPU || c.Delay == 0 {
 		return nil
 	}
