@@ -21,7 +21,7 @@ const lateness = 5 * time.Second
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	p, err := l.parse(r.URL.RawQuery)
 	if err == nil {
-		err = p.phases.allowed("") // all of them
+		err = p.phases.refused() // not every strategy has the client bound itself
 	}
 	if err != nil {
 		badParameter(w, r, err)
@@ -42,11 +42,22 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	writeTable(w, p, l.between(p), rows)
 }
 
+// suitable returns the strategies that make sense for the op.
+func (l *Lab) suitable(p params) (suitable []strategies.Strategy) {
+	for _, s := range l.Strategies {
+		if s.Suits(p.op.Name) {
+			suitable = append(suitable, s)
+		}
+	}
+	return suitable
+}
+
 // runAll returns a row a strategy: its receipt, or one that says why there is none.
 func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
-	rows := make([]receipt.View, len(l.Strategies))
+	suitable := l.suitable(p)
+	rows := make([]receipt.View, len(suitable))
 	var all sync.WaitGroup
-	for i, s := range l.Strategies {
+	for i, s := range suitable {
 		all.Go(func() {
 			rc, err := l.execute(ctx, s, p)
 			if err != nil {
@@ -65,5 +76,5 @@ func wasRun(row receipt.View) bool { return *row.Status != receipt.Refused }
 
 func refusedRow(s strategies.Strategy, err error) receipt.View {
 	status := receipt.Refused
-	return receipt.View{Name: s.Name, Family: string(s.Family), Status: &status, Error: refusal(err)}
+	return receipt.View{Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Status: &status, Error: refusal(err)}
 }

@@ -58,6 +58,28 @@ func checkTable(t *testing.T, r *http.Response, body string) {
 	}
 }
 
+// A strategy for some ops refuses the others, and is left out where all strategies run.
+func TestOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Strategies[1].Only = []string{"cache", "cpu"}
+		name := lab.Strategies[1].Name
+		w := get(t, lab, "/"+name+"?op=http")
+		checkStatus(t, w, http.StatusBadRequest)
+		if want := "op=http makes no sense under " + name + ": use op=cache or cpu"; !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s lacks %q", w.Body, want)
+		}
+		checkStatus(t, get(t, lab, "/"+name+"?op=cache"), http.StatusOK)
+		for op, suits := range map[string]bool{"http": false, "cache": true} {
+			for _, path := range []string{"/compare", "/race"} {
+				body := get(t, lab, path+"?delay=0&op="+op).Body.String()
+				if got := strings.Contains(body, name); got != suits {
+					t.Errorf("%s of op=%s has %s: %t", path, op, name, got)
+				}
+			}
+		}
+	})
+}
+
 // An op's error may have lines and any length.
 func TestCompareLongError(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {

@@ -30,7 +30,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
 		if err == nil {
-			err = p.phases.allowed(s.Family)
+			err = p.allowed(s)
 		}
 		if err != nil {
 			badParameter(w, r, err)
@@ -41,8 +41,8 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			DeafBackend: p.backend == "deaf", Work: p.work,
 			Target: p.target, Limit: 2 * l.Longest(),
 		}
-		if s.Family == strategies.InsideClient {
-			call.IOTimeout = p.timeout
+		if s.Client != nil {
+			call.IOTimeout = s.Client(p.timeout).IO
 			p.phases.give(&call)
 		}
 		ctx, cancel := context.WithTimeoutCause(r.Context(), l.Longest(), errLongest)
@@ -52,7 +52,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			ops[i] = func(ctx context.Context) error { return part(ctx, call) }
 		}
 		start := time.Now()
-		status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))
+		status, failure := outcome(ctx, s, p.timeout, l.safely(ctx, s, p, ops))
 		answered := float64(time.Since(start).Microseconds()) / 1000
 		writeJSON(w, r, httpStatus[status], answerOf(receipt.View{
 			ID: "none", Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.between(p),

@@ -23,7 +23,7 @@ import (
 func TestIndexText(t *testing.T) {
 	lab := newLab(roomy)
 	lab.Strategies = []strategies.Strategy{
-		{Name: "baseline", Family: strategies.Unbounded, Doc: "Waits."},
+		{Name: "baseline", Family: strategies.NoFamily, Unbounded: true, Doc: "Waits."},
 		{Name: "other", Family: strategies.AroundCall, Doc: `Doesn't <wait> & "goes".` + strings.Repeat(" On and on", 9)},
 	}
 	for _, accept := range []string{"", "*/*", "application/json"} {

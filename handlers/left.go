@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gotimeout/internal/receipt"
-	"gotimeout/strategies"
 )
 
 // Less than this may be the machine's own doing, and no strategy's.
@@ -39,7 +38,7 @@ func answer(v receipt.View) string {
 		return "answered after " + after + " by its " + v.Error.Code
 	case late <= 0 && *v.Status == receipt.Completed:
 		return "answered in time"
-	case v.Family == string(strategies.Unbounded):
+	case v.Unbounded:
 		return "waited " + after + ": it has no bound"
 	case late > max(tolerance, timeout/4) && *v.Answered >= delay: // nothing has cut the work short
 		return "waited " + after + ": the bound did not bind"

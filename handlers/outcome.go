@@ -27,14 +27,14 @@ type coded interface {
 	Timeout() bool
 }
 
-// outcome says how a run of a strategy of that family ended.
-func outcome(ctx context.Context, family strategies.Family, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
+// outcome says how a run of that strategy ended.
+func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
 	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
 		<-ctx.Done() // a socket's error may come a moment earlier
 	}
 	var panicked *strategies.PanicError
 	var kind coded
-	known := errors.As(err, &kind) && (family == strategies.InsideClient || kind.Code() == wrongAnswer)
+	known := errors.As(err, &kind) && (s.Client != nil || kind.Code() == wrongAnswer)
 	switch {
 	case err == nil:
 		return receipt.Completed, nil

@@ -86,9 +86,20 @@ func target(q map[string]string, p *params) (string, error) {
 	return value, err
 }
 
-// allowed refuses timeouts of phases to a strategy that gives clients none.
-func (ps phases) allowed(family strategies.Family) error {
-	if len(ps) == 0 || family == strategies.InsideClient {
+// allowed refuses a run that the strategy makes no sense for.
+func (p *params) allowed(s strategies.Strategy) error {
+	if !s.Suits(p.op.Name) {
+		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, list(s.Only))
+	}
+	if s.Client == nil {
+		return p.phases.refused()
+	}
+	return nil
+}
+
+// refused is why timeouts of phases can't be had where the client gets none.
+func (ps phases) refused() error {
+	if len(ps) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%s is one of the client's own timeouts, which only /io-timeout sets: ask there, or leave it out", ps.names()[0])

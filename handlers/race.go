@@ -58,7 +58,7 @@ func (l *Lab) parseRace(raw string) (p params, times int, err error) {
 		}
 	}
 	if p, err = l.params(q); err == nil {
-		err = p.phases.allowed("") // all of them
+		err = p.phases.refused() // not every strategy has the client bound itself
 	}
 	return p, times, err
 }
@@ -67,7 +67,7 @@ func (l *Lab) parseRace(raw string) (p params, times int, err error) {
 func (l *Lab) lanes(ctx context.Context, p params, times int, messages chan<- []byte) {
 	defer close(messages)
 	var all sync.WaitGroup
-	for _, s := range l.Strategies {
+	for _, s := range l.suitable(p) {
 		all.Go(func() { l.lane(ctx, s, p, times, messages) })
 	}
 	all.Wait()

@@ -67,7 +67,7 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 		Compare: fmt.Sprintf("gotimeout compare --url %s --ops %s --ctx %s --timeout %s --delay %s",
 			quoted(base(r)), p.op.Name, p.ctx, p.timeout, p.delay),
 	}
-	for _, s := range l.Strategies {
+	for _, s := range l.suitable(p) {
 		start.Strategies = append(start.Strategies, raceStrategy{s.Name, string(s.Family), s.Doc})
 	}
 	return start

@@ -16,7 +16,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
 		if err == nil {
-			err = p.phases.allowed(s.Family)
+			err = p.allowed(s)
 		}
 		if err != nil {
 			badParameter(w, r, err)
@@ -40,12 +40,12 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		DeafBackend: p.backend == "deaf", Work: p.work,
 		Target: p.target, Limit: 2 * l.Longest(),
 	}
-	if s.Family == strategies.InsideClient {
-		call.IOTimeout = p.timeout
+	if s.Client != nil {
+		call.IOTimeout = s.Client(p.timeout).IO
 		p.phases.give(&call)
 	}
 	rc, err := l.Ledger.Open(receipt.Run{
-		Name: s.Name, Family: string(s.Family), Slow: p.op.Name,
+		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Timeouts: p.phases.view(),
 		Network: l.between(p),
 		Delay:   p.delay, Timeout: p.timeout,
@@ -64,7 +64,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	defer cancel()
 	ops := l.prepared(ctx, rc, p.op, call)
 	ctx = l.trace(ctx, rc)
-	status, failure := outcome(ctx, s.Family, p.timeout, l.safely(ctx, s, p, ops))
+	status, failure := outcome(ctx, s, p.timeout, l.safely(ctx, s, p, ops))
 	rc.Answered(status, failure)
 	l.answered(ctx, rc, status, failure)
 	return rc, nil

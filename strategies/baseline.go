@@ -5,7 +5,14 @@ import (
 	"time"
 )
 
-const baselineDoc = "No timeout at all: waits for the op however long it takes."
+func baseline() Strategy {
+	return Strategy{
+		Name: "baseline", Family: NoFamily,
+		Doc:       "No timeout at all: waits for the op however long it takes.",
+		Unbounded: true,
+		Do:        Baseline{}.Do,
+	}
+}
 
 // Baseline is the strategy baseline: Do calls ops with ctx as it is and ignores
 // timeout. It ends early only when ctx is done and the ops are aware.

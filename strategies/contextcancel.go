@@ -6,7 +6,13 @@ import (
 	"time"
 )
 
-const contextCancelDoc = "Cancels the op's context at the timeout and waits for the op: on time and nothing left here if the op is aware, late if it is deaf."
+func contextCancel() Strategy {
+	return Strategy{
+		Name: "context-cancel", Family: AroundCall,
+		Doc: "Cancels the op's context at the timeout and waits for the op: on time and nothing left here if the op is aware, late if it is deaf.",
+		Do:  ContextCancel{}.Do,
+	}
+}
 
 // ContextCancel is the strategy context-cancel: Do calls ops with a context that
 // is cancelled at the timeout, and waits for them. A deaf op is waited for to

@@ -8,7 +8,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const errgroupDoc = "The op beside a watchdog in an errgroup: the watchdog's error cancels the group on time, but Wait waits for every function, so a deaf op makes it late."
+func errgroupStrategy() Strategy {
+	return Strategy{
+		Name: "errgroup", Family: AroundCall,
+		Doc: "The op beside a watchdog in an errgroup: the watchdog's error cancels the group on time, but Wait waits for every function, so a deaf op makes it late.",
+		Do:  Errgroup{}.Do,
+	}
+}
 
 // Errgroup is the strategy errgroup: Do runs ops as the functions of one group,
 // beside a watchdog that fails it at the timeout; the failure cancels the

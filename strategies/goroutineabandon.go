@@ -6,7 +6,13 @@ import (
 	"time"
 )
 
-const goroutineAbandonDoc = "Runs the op on a goroutine and walks away from it at the timeout: on time whatever the op does, but the op, its connection and its query run on to their end."
+func goroutineAbandon() Strategy {
+	return Strategy{
+		Name: "goroutine-abandon", Family: AroundCall,
+		Doc: "Runs the op on a goroutine and walks away from it at the timeout: on time whatever the op does, but the op, its connection and its query run on to their end.",
+		Do:  new(GoroutineAbandon).Do,
+	}
+}
 
 // GoroutineAbandon is the strategy goroutine-abandon: Do runs ops on a
 // goroutine and returns at the timeout or when ctx is done, whether or not the

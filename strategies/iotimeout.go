@@ -7,7 +7,14 @@ import (
 	"time"
 )
 
-const ioTimeoutDoc = "The client's own timeouts (http.Client.Timeout, gomemcache's Timeout, the DSN's readTimeout): on time for aware and deaf alike, but only where there is I/O."
+func ioTimeout() Strategy {
+	return Strategy{
+		Name: "io-timeout", Family: InsideClient,
+		Doc:    "The client's own timeouts (http.Client.Timeout, gomemcache's Timeout, the DSN's readTimeout): on time for aware and deaf alike, but only where there is I/O.",
+		Client: func(timeout time.Duration) ClientBounds { return ClientBounds{IO: timeout} },
+		Do:     IOTimeout{}.Do,
+	}
+}
 
 // IOTimeout is the strategy io-timeout: Do calls ops that carry timeout in the
 // clients that they use, and names the clients' errors: one that says Timeout,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +139,29 @@ func TestPromises(t *testing.T) {
 	}
 	if seen != len(promises) {
 		t.Errorf("the matrix has %d rows, %d of them used", len(promises), seen)
+	}
+}
+
+// What a strategy needs stands in its fields, and goes with its family.
+func TestFields(t *testing.T) {
+	for _, s := range strategies.All() {
+		if bounded := slices.Contains(strategies.Families(), s.Family); bounded == s.Unbounded || !bounded && s.Family != strategies.NoFamily {
+			t.Errorf("%s: family %q, unbounded %t", s.Name, s.Family, s.Unbounded)
+		}
+		if !s.Suits("http") || !s.Suits("any") {
+			t.Errorf("%s does not suit every op", s.Name)
+		}
+		asks := strategies.ClientBounds{}
+		if s.Client != nil {
+			asks = s.Client(timeout)
+		}
+		if want := s.Name == "io-timeout"; (s.Client != nil) != want || (asks.IO == timeout) != want {
+			t.Errorf("%s asks %+v of the client", s.Name, asks)
+		}
+	}
+	some := strategies.Strategy{Only: []string{"db"}}
+	if some.Suits("http") || !some.Suits("db") {
+		t.Error("Only is not what the strategy suits")
 	}
 }
 

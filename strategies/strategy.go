@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,23 +14,44 @@ import (
 // deaf when it goes on to its own end whatever ctx says.
 type Op func(ctx context.Context) error
 
-// Family says where a strategy sits.
+// Family says where a strategy puts its bound. It is for readers: what a
+// strategy needs, the fields of Strategy say, so no program compares families.
 type Family string
 
-// The families of timeouts.
+// The families of timeouts. A strategy that has no bound is of NoFamily.
 const (
-	Unbounded     Family = "none"
-	AroundCall    Family = "around the call"
-	AroundHandler Family = "around the handler"
-	InsideClient  Family = "inside the client"
-	OutProcess    Family = "outside the process"
+	NoFamily       Family = "none"
+	AroundCall     Family = "around the call"
+	AroundHandler  Family = "around the handler"
+	InsideClient   Family = "inside the client"
+	InBackend      Family = "in the backend"
+	OutsideProcess Family = "outside the process"
+	OutOfRequest   Family = "out of the request"
 )
+
+// Families returns the families, ordered from the call outwards. NoFamily is
+// not among them.
+func Families() []Family {
+	return []Family{AroundCall, AroundHandler, InsideClient, InBackend, OutsideProcess, OutOfRequest}
+}
 
 // Strategy is one way to bound the wait for ops.
 type Strategy struct {
 	Name   string // as in the URL
 	Family Family
-	Doc    string // one sentence for the page, the README's table and the help
+	Doc    string // one sentence for the page, the tables of the docs and the help
+
+	// Unbounded says that Do ignores its timeout, so a run has nothing that it
+	// could overshoot.
+	Unbounded bool
+
+	// Only names the ops that the strategy makes sense for; nil is every op.
+	Only []string
+
+	// Client returns the bounds that the strategy asks of the client that an op
+	// uses, for a timeout of that length. It is nil where the strategy asks
+	// nothing of the client.
+	Client func(timeout time.Duration) ClientBounds
 
 	// Do runs ops at once and waits for them at most timeout, as far as the
 	// strategy is able to. It calls each op exactly once, even if so late that
@@ -44,16 +66,24 @@ type Strategy struct {
 	Do func(ctx context.Context, timeout time.Duration, ops ...Op) error
 }
 
-// All returns every strategy, new, in the order of the page: the one without a
-// bound first, to feel how slow it is.
+// ClientBounds are the bounds that a strategy asks of a client.
+type ClientBounds struct {
+	IO time.Duration // the client's own timeout for its I/O; 0 is none
+}
+
+// Suits reports whether the strategy makes sense for the op of that name.
+func (s Strategy) Suits(op string) bool { return s.Only == nil || slices.Contains(s.Only, op) }
+
+// All returns every strategy, new, in the order of the page: the strategy
+// without a bound comes first, to show how slow the op is.
 func All() []Strategy {
 	return []Strategy{
-		{"baseline", Unbounded, baselineDoc, Baseline{}.Do},
-		{"goroutine-abandon", AroundCall, goroutineAbandonDoc, new(GoroutineAbandon).Do},
-		{"context-cancel", AroundCall, contextCancelDoc, ContextCancel{}.Do},
-		{"timer-panic", AroundCall, timerPanicDoc, new(TimerPanic).Do},
-		{"errgroup", AroundCall, errgroupDoc, Errgroup{}.Do},
-		{"io-timeout", InsideClient, ioTimeoutDoc, IOTimeout{}.Do},
+		baseline(),
+		goroutineAbandon(),
+		contextCancel(),
+		timerPanic(),
+		errgroupStrategy(),
+		ioTimeout(),
 	}
 }
 

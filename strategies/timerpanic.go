@@ -6,7 +6,13 @@ import (
 	"time"
 )
 
-const timerPanicDoc = "A timer cancels the op, whose own goroutine panics at the next checkpoint and is recovered at the boundary: on time if the op is aware, late if it is deaf."
+func timerPanic() Strategy {
+	return Strategy{
+		Name: "timer-panic", Family: AroundCall,
+		Doc: "A timer cancels the op, whose own goroutine panics at the next checkpoint and is recovered at the boundary: on time if the op is aware, late if it is deaf.",
+		Do:  new(TimerPanic).Do,
+	}
+}
 
 // TimerPanic is the strategy timer-panic: Do calls ops with a context that a
 // timer cancels at the timeout. At the checkpoint, which is where the ops have

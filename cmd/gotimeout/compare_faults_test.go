@@ -40,7 +40,7 @@ func serveFaulty() {
 			{Name: "context-cancel", Do: strategies.ContextCancel{}.Do},
 			{Name: "leaky", Do: leaky},
 			{Name: "tardy", Do: tardy},
-			{Name: "io-timeout", Family: strategies.InsideClient, Do: strategies.IOTimeout{}.Do},
+			{Name: "io-timeout", Client: inTheClient, Do: strategies.IOTimeout{}.Do},
 		},
 		Ops:    append(bench.ops(), unclosed(bench.parts[1].addr), poisoned(bench.parts[1].addr)),
 		Ledger: bench.ledger, MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
@@ -48,6 +48,10 @@ func serveFaulty() {
 	}
 	log.Info("serving", "url", "http://"+listener.Addr().String())
 	panic(serve(context.Background(), listener, lab, log))
+}
+
+func inTheClient(timeout time.Duration) strategies.ClientBounds {
+	return strategies.ClientBounds{IO: timeout}
 }
 
 // leaky leaves a goroutine behind at every call.

@@ -20,6 +20,8 @@ type Run struct {
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
 
+	Unbounded bool // the strategy ignores the bound
+
 	Timeouts map[string]string // those of phases, by parameter
 
 	Ops      int  // how many ops the strategy runs

@@ -12,15 +12,17 @@ type View struct {
 	Complete bool   `json:"complete"` // nothing of the run goes on any more
 	Name     string `json:"name"`
 	Family   string `json:"family"`
-	Slow     string `json:"slow"`
-	Ctx      string `json:"ctx"`
-	Work     string `json:"work,omitempty"`
-	Backend  string `json:"backend,omitempty"`
-	Target   string `json:"target,omitempty"`
-	Network  any    `json:"network"` // the way to the backend
-	Delay    string `json:"delay"`
-	Timeout  string `json:"timeout"`
-	Started  string `json:"started"`
+	// Unbounded says that the strategy ignores Timeout.
+	Unbounded bool   `json:"-"`
+	Slow      string `json:"slow"`
+	Ctx       string `json:"ctx"`
+	Work      string `json:"work,omitempty"`
+	Backend   string `json:"backend,omitempty"`
+	Target    string `json:"target,omitempty"`
+	Network   any    `json:"network"` // the way to the backend
+	Delay     string `json:"delay"`
+	Timeout   string `json:"timeout"`
+	Started   string `json:"started"`
 	// Timeouts are those of phases, by their parameters.
 	Timeouts map[string]string `json:"timeouts,omitempty"`
 	Status   *Status           `json:"status"` // nil until the answer
@@ -64,7 +66,7 @@ func (r *Receipt) Answer() View {
 func (r *Receipt) view() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
-		Name: r.run.Name, Family: r.run.Family, Slow: r.run.Slow,
+		Name: r.run.Name, Family: r.run.Family, Unbounded: r.run.Unbounded, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
 		Timeout: r.run.Timeout.String(),

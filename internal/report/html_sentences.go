@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"gotimeout/internal/results"
-	"gotimeout/strategies"
 )
 
 // part is a piece of a sentence: a row to go to, or text.
@@ -112,7 +111,7 @@ func (p *page) praise(g *results.Group, clean []*results.Row) sentence {
 	return s
 }
 
-func unbounded(r *results.Row) bool { return familyOf(r.Strategy) == strategies.Unbounded }
+func unbounded(r *results.Row) bool { return strategyNamed(r.Strategy).Unbounded }
 
 // link leads to a row, if it is in a table.
 func (p *page) link(r *results.Row) part {

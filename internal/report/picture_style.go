@@ -59,12 +59,12 @@ func lookOf(name string, rows []*results.Row) look {
 	}
 }
 
-// familyOf is that of a strategy of the project, "" of another.
-func familyOf(name string) strategies.Family {
+// strategyNamed is a strategy of the project, or the zero Strategy.
+func strategyNamed(name string) strategies.Strategy {
 	for _, s := range strategies.All() {
 		if s.Name == name {
-			return s.Family
+			return s
 		}
 	}
-	return ""
+	return strategies.Strategy{}
 }

@@ -107,8 +107,8 @@ func abandoning(url string, ld load, m *meter) (func(context.Context), func()) {
 func strategy(s strategies.Strategy) func(string, load, *meter) (func(context.Context), func()) {
 	return func(url string, ld load, m *meter) (func(context.Context), func()) {
 		op, call := slowops.NewHTTP(url, 0), slowops.Call{}
-		if s.Family == strategies.InsideClient {
-			call.IOTimeout = ld.timeout
+		if s.Client != nil {
+			call.IOTimeout = s.Client(ld.timeout).IO
 		}
 		return func(ctx context.Context) {
 			_ = s.Do(ctx, ld.timeout, m.op(func(ctx context.Context) error { return op.Do(ctx, call) }))
