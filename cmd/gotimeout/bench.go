@@ -13,7 +13,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/backends"
-	"gotimeout/internal/network"
+	"gotimeout/internal/badnet/live"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 )
@@ -21,8 +21,8 @@ import (
 // bench is what the lab's runs are made on: the ops and their backends.
 type bench struct {
 	ledger  *receipt.Ledger
-	network *network.Network // nil: nothing lies between
-	parts   []*part          // http, cache, db
+	network *live.Network // nil: nothing lies between
+	parts   []*part       // http, cache, db
 	targets *backends.Targets
 	db      *slowops.MySQL
 	list    *backends.ProcessList // nil with the embedded database
@@ -43,7 +43,7 @@ type part struct {
 // openBench starts the embedded backends and makes the clients. It connects to
 // nothing, so that a real server that is down doesn't stop it. It closes the
 // network, which may be nil.
-func openBench(s settings, net *network.Network) (b *bench, err error) {
+func openBench(s settings, net *live.Network) (b *bench, err error) {
 	lab := fmt.Sprintf("%06x", rand.Uint32()>>8)
 	b = &bench{ledger: receipt.NewLedger(lab, s.receipts, s.limits), network: net}
 	if net != nil {

@@ -10,8 +10,9 @@ import (
 	"text/tabwriter"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/check"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
-	"gotimeout/internal/network"
 )
 
 type networkCheckCmd struct {
@@ -69,27 +70,27 @@ func (c *networkCheckCmd) inside(ctx context.Context, to streams, profile badnet
 	if err != nil {
 		return exitStatus(exitNoNetwork) // the outside tells
 	}
-	loopback, err := network.OpenLoopback(c.Driver, profile, 1)
+	loopback, err := drivers.OpenLoopback(c.Driver, profile, 1)
 	if err != nil {
 		return errors.Join(process.Refuse(oneLine(err)), exitStatus(exitNoNetwork))
 	}
 	ctx = signalled(ctx, process)
-	check, err := loopback.Check(ctx)
+	measured, err := check.Packets(ctx, loopback)
 	if ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
 	}
-	return c.report(to, check, err)
+	return c.report(to, measured, err)
 }
 
 func (c *networkCheckCmd) proxy(ctx context.Context, to streams, profile badnet.Profile, why string) error {
-	check, err := network.CheckProxy(ctx, profile, why)
+	measured, err := check.Proxy(ctx, profile, why)
 	if errors.Is(err, badnet.ErrCannot) {
 		return refuse(to, err)
 	}
-	return c.report(to, check, err)
+	return c.report(to, measured, err)
 }
 
-func (c *networkCheckCmd) report(to streams, check *network.Check, err error) error {
+func (c *networkCheckCmd) report(to streams, check *check.Check, err error) error {
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (c *networkCheckCmd) report(to streams, check *network.Check, err error) er
 }
 
 // printCheck prints what was asked beside what was measured.
-func printCheck(to io.Writer, c *network.Check) error {
+func printCheck(to io.Writer, c *check.Check) error {
 	const width = 80
 	fmt.Fprintf(to, "profile     %s\n", wrap(c.Profile.String(), 12, width))
 	fmt.Fprintf(to, "driver      %s\n", wrap(c.Driver+", since "+c.Why, 12, width))
@@ -118,7 +119,7 @@ func printCheck(to io.Writer, c *network.Check) error {
 	fmt.Fprintln(to)
 	lines := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(lines, "what\tasked\tmeasured\tverdict")
-	for _, f := range network.Merge(c.Figures) {
+	for _, f := range check.Merge(c.Figures) {
 		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\n", strings.TrimSpace(f.What+" "+f.Way), f.AskedText(), f.MeasuredText(), f.VerdictText())
 	}
 	return lines.Flush()

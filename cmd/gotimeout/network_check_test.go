@@ -11,28 +11,29 @@ import (
 	"testing"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/network"
+	"gotimeout/internal/badnet/check"
+	"gotimeout/internal/badnet/drivers"
 )
 
-func madeUp(t *testing.T) *network.Check {
+func madeUp(t *testing.T) *check.Check {
 	t.Helper()
 	p, err := badnet.Parse("delay=50ms jitter=5ms loss=5%,burst=2 up.rate=10gbit down.rate=2mbit")
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := func(f float64) *float64 { return &f }
-	return &network.Check{
+	return &check.Check{
 		Driver: badnet.TUN, Profile: p,
 		Why: "it works here, which can't be said of netem: this kernel has no netem (sudo modprobe sch_netem)",
-		Figures: []network.Figure{
-			{What: "dial (mean)", Unit: network.Millis, Asked: v(100), Measured: v(103.217), Within: 8.4},
-			{What: "round trip", Unit: network.Millis, Asked: v(100), Within: 3},
-			{What: "loss", Way: "up", Unit: network.Percent, Asked: v(5), Measured: v(5.25), Within: 1.4},
-			{What: "loss", Way: "down", Unit: network.Percent, Asked: v(5), Measured: v(8.1), Within: 1.4},
-			{What: "reordered", Way: "up", Unit: network.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
-			{What: "reordered", Way: "down", Unit: network.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
-			{What: "rate", Way: "up", Unit: network.Bits, Asked: v(1e10), Measured: v(1.888e9), Within: 2e8, Note: "only 2.33 Gbit/s were sent"},
-			{What: "rate", Way: "down", Unit: network.Bits, Asked: v(2e6), Measured: v(1.99e6), Within: 4e4},
+		Figures: []check.Figure{
+			{What: "dial (mean)", Unit: check.Millis, Asked: v(100), Measured: v(103.217), Within: 8.4},
+			{What: "round trip", Unit: check.Millis, Asked: v(100), Within: 3},
+			{What: "loss", Way: "up", Unit: check.Percent, Asked: v(5), Measured: v(5.25), Within: 1.4},
+			{What: "loss", Way: "down", Unit: check.Percent, Asked: v(5), Measured: v(8.1), Within: 1.4},
+			{What: "reordered", Way: "up", Unit: check.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
+			{What: "reordered", Way: "down", Unit: check.Percent, Asked: v(0), Measured: v(0), Within: 0.5},
+			{What: "rate", Way: "up", Unit: check.Bits, Asked: v(1e10), Measured: v(1.888e9), Within: 2e8, Note: "only 2.33 Gbit/s were sent"},
+			{What: "rate", Way: "down", Unit: check.Bits, Asked: v(2e6), Measured: v(1.99e6), Within: 4e4},
 		},
 	}
 }
@@ -73,7 +74,7 @@ func TestCheckJSON(t *testing.T) {
 func TestDriversTable(t *testing.T) {
 	var out bytes.Buffer
 	refused := badnet.Cannot("this kernel allows no private networks to unprivileged programs (kernel.unprivileged_userns_clone is 0): run it with sudo")
-	if err := printDrivers(streams{out: &out}, network.RefusedDrivers(refused)); err != nil {
+	if err := printDrivers(streams{out: &out}, drivers.Refused(refused)); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "network-drivers.txt", out.String())

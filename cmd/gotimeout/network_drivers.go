@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
-	"gotimeout/internal/network"
 )
 
 type networkDriversCmd struct{}
@@ -14,17 +14,17 @@ func (networkDriversCmd) Run(to streams) error {
 		if _, err := private.Enter(false); err != nil {
 			return exitStatus(exitNoNetwork) // the outside tells
 		}
-		return printDrivers(to, network.TryDrivers())
+		return printDrivers(to, drivers.Try())
 	}
 	status, err := private.Run(private.Outside{})
 	if err != nil {
-		return printDrivers(to, network.RefusedDrivers(err))
+		return printDrivers(to, drivers.Refused(err))
 	}
 	return exitStatus(status)
 }
 
 // printDrivers prints a line for each driver, and more where the reason is long.
-func printDrivers(to streams, all []network.Tried) error {
+func printDrivers(to streams, all []drivers.Tried) error {
 	const line, indent, width = "%-6s  %-5s  %s\n", 15, 80
 	fmt.Fprintf(to.out, line, "driver", "works", "why")
 	for _, d := range all {
@@ -34,6 +34,6 @@ func printDrivers(to streams, all []network.Tried) error {
 		}
 		fmt.Fprintf(to.out, line, d.Name, works, wrap(d.Why, indent, width))
 	}
-	_, err := fmt.Fprintf(to.out, "\nauto takes %s\n", network.Choice(all))
+	_, err := fmt.Fprintf(to.out, "\nauto takes %s\n", drivers.Choice(all))
 	return err
 }

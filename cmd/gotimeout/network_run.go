@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
-	"gotimeout/internal/network"
 )
 
 type networkRunCmd struct {
@@ -83,7 +83,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	if err != nil {
 		return exitStatus(exitNoNetwork) // the outside tells
 	}
-	loopback, err := network.OpenLoopback(c.Driver, profile, c.Seed)
+	loopback, err := drivers.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {
 		return errors.Join(process.Refuse(err.Error()), exitStatus(exitNoNetwork))
 	}

@@ -10,8 +10,8 @@ import (
 	"os"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/live"
 	"gotimeout/internal/badnet/private"
-	"gotimeout/internal/network"
 )
 
 // seed is the one of the losses and delays of every lab, so that a run can be
@@ -41,14 +41,14 @@ func listen(addr string) (net.Listener, *private.Process, error) {
 // of a private one it runs the whole program inside, and returns its exit status
 // as the error; where that can't be had and nothing else was asked for, proxies
 // take its place.
-func openNetwork(s settings, listener net.Listener, process *private.Process, log *slog.Logger) (*network.Network, error) {
+func openNetwork(s settings, listener net.Listener, process *private.Process, log *slog.Logger) (*live.Network, error) {
 	switch {
 	case !s.network:
 		return nil, nil
 	case s.driver == badnet.Proxy:
-		return network.Proxies("it was asked for")
+		return live.Proxies("it was asked for")
 	case process != nil:
-		n, err := network.Private(process, s.driver, s.profile, seed)
+		n, err := live.Private(process, s.driver, s.profile, seed)
 		if err != nil {
 			return nil, errors.Join(process.Refuse(err.Error()), exitStatus(exitFailure))
 		}
@@ -68,7 +68,7 @@ func openNetwork(s settings, listener net.Listener, process *private.Process, lo
 		return nil, fmt.Errorf("there is no network by --network-driver %s here: %w", s.driver, err)
 	}
 	log.Warn("no private network, and so proxies", "reason", err)
-	return network.Proxies("no private network can be had here: " + err.Error())
+	return live.Proxies("no private network can be had here: " + err.Error())
 }
 
 // inside runs this program in a private network. The listener is that one's
@@ -139,7 +139,7 @@ func hostPort(u *url.URL) string {
 }
 
 // begin makes the network as bad as asked, and says how bad that is.
-func begin(ctx context.Context, n *network.Network, s settings, log *slog.Logger) error {
+func begin(ctx context.Context, n *live.Network, s settings, log *slog.Logger) error {
 	err := n.Set(ctx, "", s.profile)
 	if err != nil && ctx.Err() == nil { // a machine may stand still for the second that is measured
 		err = n.Set(ctx, "", s.profile)

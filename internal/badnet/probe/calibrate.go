@@ -1,4 +1,4 @@
-package network
+package probe
 
 import (
 	"context"
@@ -19,10 +19,10 @@ const (
 	budget = 900 * time.Millisecond
 )
 
-// calibrate measures the way to an echo at addr, over UDP where packets are
+// Calibrate measures the way to an echo at addr, over UDP where packets are
 // shaped and else over TCP. Its error is that the driver did not take: probes
 // came back sooner than the profile lets them, or none that had to.
-func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string) (*badnet.Calibration, error) {
+func Calibrate(ctx context.Context, addr string, p badnet.Profile, driver string) (*badnet.Calibration, error) {
 	expect, whole := expectations(p), ctx
 	ctx, cancel := context.WithTimeout(ctx, min(budget, expect.all))
 	defer cancel()
@@ -35,7 +35,7 @@ func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string
 		}
 		defer conn.Close()
 		c.Dial = took
-		trips = probe(ctx, conn, c.Sent, expect.gap)
+		trips = Send(ctx, conn, c.Sent, expect.gap)
 	} else {
 		conn, err := net.Dial("udp", addr)
 		if err != nil {
@@ -49,7 +49,7 @@ func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string
 				c.Dial = took
 			}
 		})
-		trips = probe(ctx, conn, c.Sent, expect.gap)
+		trips = Send(ctx, conn, c.Sent, expect.gap)
 		if len(trips) == 0 || expect.loses {
 			cancel() // what hasn't come now has been lost, the dial too
 		}
@@ -59,7 +59,7 @@ func calibrate(ctx context.Context, addr string, p badnet.Profile, driver string
 		return nil, err
 	}
 	c.Lost = c.Sent - len(trips)
-	c.RoundTripP50, c.RoundTripP99 = percentile(trips, 50), percentile(trips, 99)
+	c.RoundTripP50, c.RoundTripP99 = Percentile(trips, 50), Percentile(trips, 99)
 	if len(trips) == 0 && expect.late {
 		c.Lost, c.Note = 0, fmt.Sprintf("a round trip takes longer than the %s that a calibration takes at most; nothing came back sooner", budget)
 	}
@@ -77,7 +77,7 @@ func dial(ctx context.Context, addr string) (net.Conn, *float64) {
 	if err != nil {
 		return nil, nil
 	}
-	return conn, millis(time.Since(began))
+	return conn, Millis(time.Since(began))
 }
 
 // expectation is what a profile makes of probes.
@@ -119,7 +119,7 @@ func expectations(p badnet.Profile) expectation {
 }
 
 func sending(rate int64) time.Duration {
-	return time.Duration(probePacket * 8 * int64(time.Second) / rate)
+	return time.Duration(Packet * 8 * int64(time.Second) / rate)
 }
 
 // spread is by how much a delay may be shorter, but for some in ten thousand,

@@ -1,4 +1,4 @@
-package network
+package probe
 
 import (
 	"context"
@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// echo answers probes: over UDP, where packets can be lost, and over TCP, where
+// Echo answers probes: over UDP, where packets can be lost, and over TCP, where
 // a dial can be timed and a proxy can stand between, on the same port.
-type echo struct {
+type Echo struct {
 	tcp  net.Listener
 	udp  net.PacketConn
-	port uint16
+	Port uint16
 	done sync.WaitGroup
 }
 
-func newEcho() (*echo, error) {
+// NewEcho returns an Echo on a free port of 127.0.0.1. Close it after use.
+func NewEcho() (*Echo, error) {
 	var last error
 	for range 10 { // the port of the one may be taken for the other
 		tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -35,7 +36,7 @@ func newEcho() (*echo, error) {
 			last = err
 			continue
 		}
-		e := &echo{tcp: tcp, udp: udp, port: uint16(port)}
+		e := &Echo{tcp: tcp, udp: udp, Port: uint16(port)}
 		e.done.Go(e.serveUDP)
 		e.done.Go(e.serveTCP)
 		return e, nil
@@ -43,15 +44,17 @@ func newEcho() (*echo, error) {
 	return nil, last
 }
 
-func (e *echo) addr() string { return e.tcp.Addr().String() }
+// Addr returns the address of the Echo, for TCP and UDP.
+func (e *Echo) Addr() string { return e.tcp.Addr().String() }
 
-func (e *echo) close() {
+// Close closes the Echo and its connections.
+func (e *Echo) Close() {
 	e.tcp.Close()
 	e.udp.Close()
 	e.done.Wait()
 }
 
-func (e *echo) serveUDP() {
+func (e *Echo) serveUDP() {
 	buf := make([]byte, 1<<16)
 	for {
 		n, from, err := e.udp.ReadFrom(buf)
@@ -64,9 +67,9 @@ func (e *echo) serveUDP() {
 	}
 }
 
-// accept accepts, also after there were too many files open for a while. Its
+// Accept accepts, also after there were too many files open for a while. Its
 // error is that the listener is closed.
-func accept(l net.Listener) (net.Conn, error) {
+func Accept(l net.Listener) (net.Conn, error) {
 	for {
 		conn, err := l.Accept()
 		if err == nil || errors.Is(err, net.ErrClosed) {
@@ -76,11 +79,11 @@ func accept(l net.Listener) (net.Conn, error) {
 	}
 }
 
-func (e *echo) serveTCP() {
+func (e *Echo) serveTCP() {
 	var conns sync.Map
 	defer conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	for {
-		conn, err := accept(e.tcp)
+		conn, err := Accept(e.tcp)
 		if err != nil {
 			return
 		}
@@ -93,15 +96,15 @@ func (e *echo) serveTCP() {
 	}
 }
 
-// probeSize is the payload of a probe, and probePacket its packet's size.
+// probeSize is the payload of a probe, and Packet is its packet's size.
 const (
-	probeSize   = 16
-	probePacket = 20 + 8 + probeSize
+	probeSize = 16
+	Packet    = 20 + 8 + probeSize
 )
 
-// probe sends n probes with a gap between them and returns the round trips of
+// Send sends n probes with a gap between them and returns the round trips of
 // those that came back before ctx was done, sorted.
-func probe(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.Duration {
+func Send(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.Duration {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -136,15 +139,24 @@ func probe(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.
 	return trips
 }
 
-// percentile is of what is sorted, nil where there is nothing.
-func percentile(sorted []time.Duration, p int) *float64 {
+// Percentile returns a percentile of sorted times in milliseconds, nil of none.
+func Percentile(sorted []time.Duration, p int) *float64 {
 	if len(sorted) == 0 {
 		return nil
 	}
-	return millis(sorted[(len(sorted)-1)*p/100])
+	return Millis(sorted[(len(sorted)-1)*p/100])
 }
 
-func millis(d time.Duration) *float64 {
+// Millis returns milliseconds.
+func Millis(d time.Duration) *float64 {
 	ms := float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 	return &ms
+}
+
+// Reset closes a connection in a way that the other end notices at once.
+func Reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	conn.Close()
 }

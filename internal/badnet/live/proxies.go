@@ -1,30 +1,31 @@
-package network
+package live
 
 import (
 	"errors"
 	"fmt"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/probe"
 	"gotimeout/internal/badnet/proxy"
 )
 
 // probes is the name of the proxy in front of the echo.
 const probesName = "probes"
 
-// proxies is the medium of a proxy in front of each backend.
+// proxies attaches each backend by a proxy in front of it.
 type proxies struct {
 	fronts *proxy.Proxies
-	echo   *echo
+	echo   *probe.Echo
 	addr   string // of the proxy in front of the echo
 }
 
 func newProxies() (*proxies, error) {
-	e, err := newEcho()
+	e, err := probe.NewEcho()
 	if err != nil {
 		return nil, err
 	}
 	m := &proxies{fronts: proxy.New(), echo: e}
-	if m.addr, err = m.fronts.Attach(probesName, e.addr()); err != nil {
+	if m.addr, err = m.fronts.Attach(probesName, e.Addr()); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
@@ -58,6 +59,6 @@ func (m *proxies) probe() string { return m.addr }
 
 func (m *proxies) close() error {
 	err := m.fronts.Close()
-	m.echo.close()
+	m.echo.Close()
 	return err
 }

@@ -1,4 +1,4 @@
-package network
+package live
 
 import (
 	"context"
@@ -10,13 +10,15 @@ import (
 	"sync/atomic"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/badnet/probe"
 )
 
 // Network is the lab's network. Its methods may be called at once.
 type Network struct {
 	driver, why string
-	medium      medium
+	attachment  attachment
 
 	state atomic.Pointer[badnet.State]
 
@@ -26,8 +28,8 @@ type Network struct {
 	backends []string
 }
 
-// medium is what a network is made of: packets in a private one, or proxies.
-type medium interface {
+// attachment is how backends are brought onto a network: packets in a private one, or proxies.
+type attachment interface {
 	// attach brings a server onto the network and returns where to dial it, ""
 	// for where it is.
 	attach(name, network, addr string, outside bool) (dial string, err error)
@@ -42,7 +44,7 @@ type medium interface {
 // by netem or tun, or by the one of the two that works and can do the profile.
 // Where neither does, the error says why.
 func Private(p *private.Process, driver string, profile badnet.Profile, seed uint64) (*Network, error) {
-	name, why, packets, err := openPackets(driver, badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}}, seed)
+	name, why, packets, err := drivers.Open(driver, badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}}, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +68,8 @@ func Proxies(reason string) (*Network, error) {
 // anyPort stands for a backend's before there is one.
 const anyPort = 1
 
-func newNetwork(driver, why string, m medium) *Network {
-	n := &Network{driver: driver, why: why, medium: m, own: map[string]badnet.Profile{}}
+func newNetwork(driver, why string, a attachment) *Network {
+	n := &Network{driver: driver, why: why, attachment: a, own: map[string]badnet.Profile{}}
 	n.state.Store(&badnet.State{Path: n.path(badnet.Profile{}, nil), Why: why})
 	return n
 }
@@ -78,7 +80,7 @@ func (n *Network) Attach(name, network, addr string, outside bool) (dial string,
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.backends = append(n.backends, name)
-	return n.medium.attach(name, network, addr, outside)
+	return n.attachment.attach(name, network, addr, outside)
 }
 
 // State returns the network as it stands.
@@ -128,7 +130,7 @@ func (n *Network) change(ctx context.Context, backend string, edit func(map[stri
 	if err := n.apply(all, own, changed); err != nil {
 		return err
 	}
-	measured, err := calibrate(ctx, n.medium.probe(), changed, n.driver)
+	measured, err := probe.Calibrate(ctx, n.attachment.probe(), changed, n.driver)
 	if err != nil {
 		return errors.Join(err, n.apply(n.all, n.own, n.all))
 	}
@@ -146,7 +148,7 @@ func (n *Network) apply(all badnet.Profile, own map[string]badnet.Profile, probe
 			each[name] = p
 		}
 	}
-	return n.medium.apply(probes, each)
+	return n.attachment.apply(probes, each)
 }
 
 // store makes the new state from the old one and what was changed.
@@ -166,19 +168,19 @@ func (n *Network) store(backend string, changed badnet.Profile, measured *badnet
 }
 
 func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Path {
-	return badnet.Path{Driver: n.driver, Profile: p.String(), RoundTrip: millis(p.RoundTrip()), Calibration: measured}
+	return badnet.Path{Driver: n.driver, Profile: p.String(), RoundTrip: probe.Millis(p.RoundTrip()), Calibration: measured}
 }
 
 // Direct returns where to dial a server outside past the network, "" for the
 // server itself: for those that look on.
 func (n *Network) Direct(network, addr string) (dial string, err error) {
-	if m, ok := n.medium.(*packets); ok {
-		return m.carry(network, addr)
+	if m, ok := n.attachment.(*packets); ok {
+		return m.relayTo(network, addr)
 	}
 	return "", nil
 }
 
 // Close makes the network good again.
 func (n *Network) Close() error {
-	return n.medium.close()
+	return n.attachment.close()
 }

@@ -1,4 +1,4 @@
-package network
+package check
 
 import (
 	"slices"
@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // perfect is what a perfect driver would show of a profile.
 func perfect(p badnet.Profile) measurement {
@@ -100,7 +104,7 @@ func TestCheckProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check, err := CheckProxy(t.Context(), p, "a test asks for it")
+	check, err := Proxy(t.Context(), p, "a test asks for it")
 	if err != nil {
 		t.Fatal(err)
 	}

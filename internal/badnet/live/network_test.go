@@ -1,32 +1,30 @@
-package network
+package live
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/probe"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeMedium is a network that stays good, whatever it is told.
-type fakeMedium struct {
-	*echo
+// fakeAttachment is a network that stays good, whatever it is told.
+type fakeAttachment struct {
+	*probe.Echo
 	applied string
 	err     error
 }
 
-func (m *fakeMedium) attach(_, _, addr string, _ bool) (string, error) { return addr, nil }
+func (m *fakeAttachment) attach(_, _, addr string, _ bool) (string, error) { return addr, nil }
 
-func (m *fakeMedium) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {
+func (m *fakeAttachment) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {
 	if m.err != nil {
 		return m.err
 	}
@@ -34,16 +32,16 @@ func (m *fakeMedium) apply(probes badnet.Profile, backends map[string]badnet.Pro
 	return nil
 }
 
-func (m *fakeMedium) probe() string { return m.addr() }
-func (m *fakeMedium) close() error  { m.echo.close(); return nil }
+func (m *fakeAttachment) probe() string { return m.Addr() }
+func (m *fakeAttachment) close() error  { m.Echo.Close(); return nil }
 
-func fake(t *testing.T) (*Network, *fakeMedium) {
+func fake(t *testing.T) (*Network, *fakeAttachment) {
 	t.Helper()
-	e, err := newEcho()
+	e, err := probe.NewEcho()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &fakeMedium{echo: e}
+	m := &fakeAttachment{Echo: e}
 	n := newNetwork("fake", "it is a test", m)
 	t.Cleanup(func() { _ = n.Close() })
 	for _, name := range []string{"http", "db"} {
@@ -113,65 +111,6 @@ func TestProfilesOfBackends(t *testing.T) {
 	step("db again", n.Reset(t.Context(), "db"), "loss=1%", "loss=1%")
 	step("db once more", n.Set(t.Context(), "db", limited), "loss=1%", "limit=7")
 	step("reset", n.Reset(t.Context(), ""), "none", "none")
-}
-
-func TestJudge(t *testing.T) {
-	const ms = time.Millisecond
-	for _, test := range []struct {
-		profile string
-		trips   []time.Duration
-		want    string
-	}{
-		{"delay=50ms", []time.Duration{97 * ms, 100 * ms}, ""},
-		{"delay=50ms", []time.Duration{96 * ms, 100 * ms}, "no probe is back within 97ms, but one took 96ms"},
-		{"delay=50ms", []time.Duration{500 * ms}, ""}, // late is shown, and may be the machine
-		{"delay=50ms", nil, "none of 20 probes came back"},
-		{"delay=10s", nil, ""}, // in a second none can
-		{"delay=50ms jitter=50ms", []time.Duration{0}, ""},
-		{"delay=50ms jitter=10ms", []time.Duration{70 * ms}, "no probe is back within"},
-		{"delay=50ms jitter=5ms,normal", []time.Duration{60 * ms}, ""},
-		{"delay=50ms reorder=10%", []time.Duration{0}, ""},
-		{"loss=90%", nil, ""},
-		{"loss=5%", nil, "none of 20 probes came back"},
-		{"loss=50%,burst=100", nil, ""},
-		{"up.loss=100%", nil, ""},
-		{"up.loss=100%", []time.Duration{ms}, "loses everything, but 1 of 20 probes came back"},
-	} {
-		err := expectations(profile(t, test.profile)).judge(test.trips)
-		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s with %v: %v, want %q", test.profile, test.trips, err, test.want)
-		}
-	}
-}
-
-// Probes are a small part of a slow link, and done within the budget.
-func TestProbesOfASlowLink(t *testing.T) {
-	for text, want := range map[string]int{"none": 20, "rate=1mbit": 20, "rate=56kbit": 2, "rate=1kbit": 1} {
-		e := expectations(profile(t, text))
-		if e.probes != want {
-			t.Errorf("%s: %d probes, %s apart; want %d", text, e.probes, e.gap, want)
-		}
-	}
-}
-
-// tired fails to accept a few times, as where too many files are open.
-type tired struct {
-	net.Listener
-	failures int
-}
-
-func (l *tired) Accept() (net.Conn, error) {
-	if l.failures--; l.failures >= 0 {
-		return nil, syscall.EMFILE
-	}
-	return nil, net.ErrClosed
-}
-
-func TestAcceptGoesOn(t *testing.T) {
-	l := &tired{failures: 3}
-	if _, err := accept(l); !errors.Is(err, net.ErrClosed) || l.failures != -1 {
-		t.Errorf("%v with %d failures to go", err, l.failures)
-	}
 }
 
 // Who leaves while others change the network has changed nothing.

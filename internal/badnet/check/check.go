@@ -1,0 +1,162 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/badnet/probe"
+	"gotimeout/internal/badnet/proxy"
+)
+
+// Check is a network measured: all that its profile asks for, beside what a
+// driver makes of it.
+type Check struct {
+	Driver, Why string
+	Profile     badnet.Profile
+	Figures     []Figure
+}
+
+// Outside says in a sentence what is not as asked, or nothing.
+func (c *Check) Outside() string {
+	var wrong []string
+	for _, f := range c.Figures {
+		if f.Verdict() == Outside {
+			wrong = append(wrong, f.wrong())
+		}
+	}
+	if len(wrong) == 0 {
+		return ""
+	}
+	return "the " + c.Driver + " driver did not do what was asked: " + strings.Join(wrong, "; ")
+}
+
+// measurement is what was counted, before anything is judged.
+type measurement struct {
+	proxied      bool // there were bytes and no packets
+	dials, trips sample
+	up, down     way
+}
+
+// sample are the times of those that came back, sorted.
+type sample struct {
+	sent  int
+	times []time.Duration
+}
+
+// way is one direction.
+type way struct {
+	packets counts
+	rate    blast
+}
+
+// Packets measures the loopback in all that its profile says. Nothing else may
+// use it meanwhile.
+func Packets(ctx context.Context, l *drivers.Loopback) (*Check, error) {
+	m, err := measurePackets(ctx, l.Echo(), l.Profile)
+	if err != nil {
+		return nil, err
+	}
+	return &Check{l.Driver, l.Why, l.Profile, judge(l.Profile, m)}, nil
+}
+
+func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measurement, err error) {
+	s := scheduleOf(p)
+	m.dials = dials(ctx, echo, s)
+	if m.trips, err = trips(ctx, "udp", echo, s); err != nil {
+		return m, err
+	}
+	for _, d := range []struct {
+		link badnet.Link
+		way  *way
+		up   bool
+	}{{p.Up, &m.up, true}, {p.Down, &m.down, false}} {
+		if d.way.packets, err = stream(ctx, d.link, d.up); err != nil {
+			return m, err
+		}
+		switch {
+		case d.link.Loss == 1:
+		case d.link.Rate > 0:
+			d.way.rate, err = blastPackets(ctx, d.link, d.up)
+		case back(p) > 0:
+			d.way.rate, err = overPackets(ctx, p, d.up)
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	if ctx.Err() != nil {
+		return m, errInterrupted
+	}
+	return m, nil
+}
+
+var errInterrupted = errors.New("the check was interrupted before all was measured: run it again")
+
+// back is the share of round trips that come back.
+func back(p badnet.Profile) float64 { return (1 - p.Up.Loss) * (1 - p.Down.Loss) }
+
+// Proxy measures a profile by way of proxies. What a proxy can't do is an
+// error that is badnet.ErrCannot.
+func Proxy(ctx context.Context, p badnet.Profile, why string) (check *Check, err error) {
+	if err := proxy.Check(p); err != nil {
+		return nil, err
+	}
+	e, err := probe.NewEcho()
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	proxies := proxy.New()
+	defer func() { err = errors.Join(err, proxies.Close()) }()
+	front := func(name, addr string) (string, error) {
+		addr, err := proxies.Attach(name, addr)
+		if err != nil {
+			return "", err
+		}
+		return addr, proxies.Apply(name, p)
+	}
+	measured, err := measureProxy(ctx, e.Addr(), p, front)
+	if err != nil {
+		return nil, err
+	}
+	return &Check{badnet.Proxy, why, p, judge(p, measured)}, nil
+}
+
+// measureProxy measures proxies that front puts in front of servers.
+func measureProxy(ctx context.Context, echo string, p badnet.Profile, front func(name, addr string) (string, error)) (got measurement, err error) {
+	if echo, err = front("echo", echo); err != nil {
+		return got, err
+	}
+	got.proxied = true
+	s := scheduleOf(p)
+	got.dials = dials(ctx, echo, s)
+	if got.trips, err = trips(ctx, "tcp", echo, s); err != nil {
+		return got, err
+	}
+	for _, d := range []struct {
+		name string
+		link badnet.Link
+		rate *blast
+		up   bool
+	}{{"check up", p.Up, &got.up.rate, true}, {"check down", p.Down, &got.down.rate, false}} {
+		window := 300 * time.Millisecond
+		if d.link.Rate > 0 { // which comes in lumps of a tenth of a second
+			window = time.Second
+		}
+		*d.rate, err = transfer{
+			up: d.up, patience: 3*time.Second + p.RoundTrip(), window: window,
+			front: func(addr string) (string, error) { return front(d.name, addr) },
+		}.measure(ctx)
+		if err != nil {
+			return got, err
+		}
+	}
+	if ctx.Err() != nil {
+		return got, errInterrupted
+	}
+	return got, nil
+}

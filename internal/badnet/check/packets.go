@@ -1,0 +1,245 @@
+package check
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/probe"
+)
+
+// A stamp is a packet's number and when it was sent.
+const stampSize = 16
+
+// ends are two UDP sockets of this process. What the one sends to the other
+// goes one way.
+type ends struct{ from, to *net.UDPConn }
+
+// newEnds makes the ends of a way. The first packet between them goes up, which
+// is how a driver tells that way.
+func newEnds(up bool) (ends, error) {
+	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	client, err := net.ListenUDP("udp4", local)
+	if err != nil {
+		return ends{}, err
+	}
+	server, err := net.ListenUDP("udp4", local)
+	if err != nil {
+		client.Close()
+		return ends{}, err
+	}
+	_, _ = client.WriteTo([]byte{0}, server.LocalAddr())
+	e := ends{client, server}
+	if !up {
+		e = ends{server, client}
+	}
+	_ = e.to.SetReadBuffer(4 << 20) // or as much as the system gives
+	return e, nil
+}
+
+func (e ends) close() {
+	e.from.Close()
+	e.to.Close()
+}
+
+// load is what is sent: n packets of that size on the wire, some at once and
+// then so many a second.
+type load struct {
+	n, size   int
+	atOnce    int
+	perSecond float64
+	longest   time.Duration // then it ends, whatever is left
+}
+
+// offer is what became of a load on this machine.
+type offer struct {
+	sent  int
+	took  time.Duration
+	stall time.Duration // the longest pause, which was not meant
+}
+
+// send sends a load: no packet early, and the late ones at once.
+func (e ends) send(ctx context.Context, began time.Time, l load) (o offer) {
+	b := make([]byte, l.size-28)
+	to := e.to.LocalAddr().(*net.UDPAddr).AddrPort()
+	for i := range l.n {
+		due := time.Duration(float64(i-l.atOnce) / l.perSecond * float64(time.Second))
+		now := time.Since(began)
+		if due > now && !pause(ctx, max(due-now, time.Millisecond)) || now > l.longest {
+			break
+		}
+		now = time.Since(began)
+		o.stall = max(o.stall, now-max(o.took, due))
+		o.took = now
+		binary.BigEndian.PutUint64(b, uint64(i))
+		binary.BigEndian.PutUint64(b[8:], uint64(now))
+		_, _ = e.from.WriteToUDPAddrPort(b, to) // one more that is lost
+		o.sent++
+	}
+	return o
+}
+
+// sent says when the last was sent: nothing is waited for longer than that.
+func (e ends) sent(ctx context.Context, longest time.Duration) {
+	if ctx.Err() == nil {
+		_ = e.to.SetReadDeadline(time.Now().Add(longest))
+	}
+}
+
+// receive gives each stamp to took until that returns false, the longest time
+// has passed since the last was sent, or ctx is done.
+func (e ends) receive(ctx context.Context, took func(i int, sent time.Duration) bool) error {
+	defer context.AfterFunc(ctx, func() { _ = e.to.SetReadDeadline(time.Unix(1, 0)) })()
+	b := make([]byte, fullPacket)
+	for {
+		n, _, err := e.to.ReadFromUDPAddrPort(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			return err
+		case n < stampSize: // the first, which told the way
+			continue
+		}
+		if !took(int(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:]))) {
+			return nil
+		}
+	}
+}
+
+// counts are what became of the packets of one way, seen at its end.
+type counts struct {
+	sent     int
+	arrived  int // of them, once or twice
+	copies   int
+	overtook int             // arrived before one that was sent before them
+	delays   []time.Duration // of the first arrivals; both ends have the same clock
+	overflow int             // that arrived where this process had no room for them
+}
+
+// stream counts packets, as many as tell something and no faster than this
+// machine can receive them. They leave at most at half of the rate, so that none
+// waits long for it.
+func stream(ctx context.Context, l badnet.Link, up bool) (c counts, err error) {
+	n, perSecond := 20_000, 20_000.
+	if l.Rate > 0 {
+		perSecond = min(perSecond, float64(l.Rate)/8/tinyPacket/2)
+		n = max(5, int(perSecond))
+	}
+	if l.Loss == 0 && l.Duplicate == 0 && l.Reorder == 0 || l.Loss == 1 {
+		n = max(5, min(n/2, 2000)) // there is nothing to sample
+	}
+	for range 2 {
+		c, err = streamAt(ctx, l, up, n, perSecond)
+		if err != nil || c.overflow == 0 {
+			break
+		}
+		n, perSecond = max(5, n/2), perSecond/8
+	}
+	return c, err
+}
+
+func streamAt(ctx context.Context, l badnet.Link, up bool, n int, perSecond float64) (counts, error) {
+	e, err := newEnds(up)
+	if err != nil {
+		return counts{}, err
+	}
+	defer e.close()
+	c := counts{sent: n}
+	before, began := overflows(), time.Now()
+	go func() {
+		e.send(ctx, began, load{n: n, size: tinyPacket, perSecond: perSecond, longest: time.Minute})
+		e.sent(ctx, latest(l)+200*time.Millisecond+lasts(4*tinyPacket, l.Rate))
+	}()
+	seen, order := make([]bool, n), make([]int, 0, n)
+	err = e.receive(ctx, func(i int, sent time.Duration) bool {
+		if i >= n {
+			return true
+		}
+		if seen[i] {
+			c.copies++
+			return true
+		}
+		seen[i] = true
+		order = append(order, i)
+		c.delays = append(c.delays, time.Since(began)-sent)
+		return len(order) < n || l.Duplicate > 0
+	})
+	c.arrived, c.overtook, c.overflow = len(order), overtakers(order), overflows()-before
+	return c, err
+}
+
+// overtakers counts those before which a lower number should have come.
+func overtakers(order []int) (n int) {
+	lowest := int(^uint(0) >> 1)
+	for i := len(order) - 1; i >= 0; i-- {
+		if lowest < order[i] {
+			n++
+		}
+		lowest = min(lowest, order[i])
+	}
+	return n
+}
+
+// dials times new connections.
+func dials(ctx context.Context, addr string, s schedule) sample {
+	var (
+		mu     sync.Mutex
+		all    sync.WaitGroup
+		times  []time.Duration
+		opened []net.Conn
+	)
+	for range s.dials {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, s.patience)
+			defer cancel()
+			began := time.Now()
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+			took := time.Since(began)
+			if err != nil {
+				return // one more that did not come back
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			times, opened = append(times, took), append(opened, conn)
+		})
+		if !pause(ctx, s.gap) {
+			break
+		}
+	}
+	all.Wait()
+	for _, conn := range opened {
+		probe.Reset(conn) // silently: a goodbye would be under way for another delay
+	}
+	pause(ctx, s.settle)
+	slices.Sort(times)
+	return sample{s.dials, times}
+}
+
+// trips times round trips to an echo.
+func trips(ctx context.Context, network, addr string, s schedule) (sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.probes)*s.gap+s.patience)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return sample{}, err
+	}
+	defer probe.Reset(conn)
+	return sample{s.probes, probe.Send(ctx, conn, s.probes, s.gap)}, nil
+}
+
+// pause waits, unless ctx is done before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

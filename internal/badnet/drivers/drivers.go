@@ -1,0 +1,122 @@
+package drivers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/netem"
+	"gotimeout/internal/badnet/tun"
+)
+
+// Entry is a driver in the list.
+type Entry struct {
+	Name string
+	Doc  string // what it is, and what it can't do
+	// Open opens the driver on the loopback of a private network. It is nil
+	// where the driver has no packets and needs no private network.
+	Open func(seed uint64) (badnet.Driver, error)
+}
+
+// All returns the drivers in the order in which auto tries them.
+func All() []Entry {
+	return []Entry{
+		{badnet.Netem, "the kernel's, on the loopback of a private network", func(uint64) (badnet.Driver, error) { return netem.Open("lo") }},
+		{badnet.TUN, "our shaper of packets, on the TUN device of a private network", tun.Open},
+		{badnet.Proxy, "in front of each of the lab's backends; it neither delays a dial nor loses, duplicates or reorders packets, and its jitter is uniform", nil},
+		{badnet.Without, "the network as it is", nil},
+	}
+}
+
+// Names returns auto and the names of all drivers that can be asked for.
+func Names() []string { return names(func(Entry) bool { return true }) }
+
+// PacketNames returns auto and the names of the drivers of packets.
+func PacketNames() []string { return names(func(e Entry) bool { return e.Open != nil }) }
+
+func names(of func(Entry) bool) []string {
+	out := []string{badnet.Auto}
+	for _, e := range All() {
+		if of(e) {
+			out = append(out, e.Name)
+		}
+	}
+	return out
+}
+
+// Open opens the driver of packets with that name, or for auto the first that
+// works and can do the plan, and applies the plan. The why names every driver
+// that was tried.
+func Open(driver string, plan badnet.Plan, seed uint64) (name, why string, d badnet.Driver, err error) {
+	var failed []error
+	for _, e := range All() {
+		if e.Open == nil || driver != badnet.Auto && driver != e.Name {
+			continue
+		}
+		d, err := e.Open(seed)
+		if err == nil {
+			if err = d.Apply(plan); err == nil {
+				return e.Name, because(driver, failed), d, nil
+			}
+			err = errors.Join(err, d.Close())
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", e.Name, err))
+	}
+	return "", "", nil, errors.Join(failed...)
+}
+
+func because(driver string, failed []error) string {
+	switch {
+	case driver != badnet.Auto:
+		return "it was asked for"
+	case len(failed) == 0:
+		return "it is the first choice, and works here"
+	}
+	return "it works here, which can't be said of " + sentence(errors.Join(failed...))
+}
+
+// sentence writes joined errors in one line.
+func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// Tried is a driver that was tried.
+type Tried struct {
+	Name  string
+	Works bool
+	Why   string
+}
+
+// Try opens each driver of packets in this private process, and closes it again.
+func Try() []Tried {
+	return try(func(e Entry) error {
+		d, err := e.Open(1)
+		if err == nil {
+			err = d.Close()
+		}
+		return err
+	})
+}
+
+// Refused returns the drivers as they are where there is no private network.
+func Refused(reason error) []Tried {
+	return try(func(Entry) error { return reason })
+}
+
+func try(open func(Entry) error) (all []Tried) {
+	for _, e := range All() {
+		t := Tried{e.Name, true, e.Doc}
+		if e.Open != nil {
+			if err := open(e); err != nil {
+				t.Works, t.Why = false, sentence(err)
+			}
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// Choice is the driver that auto takes.
+func Choice(all []Tried) string {
+	return all[slices.IndexFunc(all, func(t Tried) bool { return t.Works })].Name
+}

@@ -1,6 +1,0 @@
-package network
-
-import "strings"
-
-// sentence writes joined errors in one line.
-func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
