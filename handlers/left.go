@@ -34,7 +34,7 @@ func answer(v receipt.View) string {
 		return "its caller left after " + after
 	case *v.Status == receipt.Failed:
 		return "failed after " + after
-	case *v.Status == receipt.TimedOut && v.Overshoot == nil:
+	case *v.Status == receipt.TimedOut && len(v.Timeouts) > 0 && v.Overshoot == nil:
 		return "answered after " + after + " by its " + v.Error.Code
 	case late <= 0 && *v.Status == receipt.Completed:
 		return "answered in time"

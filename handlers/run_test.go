@@ -35,7 +35,7 @@ var matrix = map[string]struct{ aware, deaf cell }{
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s", 18e6, 18e6, 1}},
 	"context-cancel": {
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: context deadline exceeded", 36e5, 36e5, 0},
-		cell{200, "18000000ms", 5 * hour, nil, "", 18e6, 18e6, 0}},
+		cell{200, "18000000ms", 5 * hour, 144e5, "", 18e6, 18e6, 0}},
 	"timer-panic": {
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s", 36e5, 36e5, 0},
 		cell{504, "18000000ms", 5 * hour, 144e5, "no answer within 1h0m0s", 18e6, 18e6, 0}},

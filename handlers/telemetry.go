@@ -70,9 +70,9 @@ func (l *Lab) answered(ctx context.Context, rc *receipt.Receipt, status receipt.
 	if l.Trace != nil {
 		l.Trace.Answered(ctx, status, failure)
 	}
-	if late := rc.Late(); l.LogSlow > 0 && late > l.LogSlow {
+	if late := rc.Overshoot(); l.LogSlow > 0 && late.Known && late.Time > l.LogSlow {
 		run := rc.Run()
-		l.Log.Warn("slow", "strategy", run.Name, "op", run.Slow, "answered", (run.Timeout + late).Round(time.Microsecond),
+		l.Log.Warn("slow", "strategy", run.Name, "op", run.Slow, "answered", (run.Timeout + late.Time).Round(time.Microsecond),
 			"timeout", run.Timeout, "status", status, "receipt", rc.ID())
 	}
 }

@@ -108,19 +108,21 @@ func TestMetricsAreBounded(t *testing.T) {
 
 var slowLine = regexp.MustCompile(`level=WARN msg=slow strategy=(\S+) op=http answered=(\S+) timeout=20ms status=(\S+) receipt=(\S+)`)
 
-// A run that is answered too late is told, with where to look, and no other.
+// A bounded run that is answered too late is logged with its receipt, and no
+// other: the baseline has no timeout to be late after.
 func TestLogSlow(t *testing.T) {
 	p := start(t, "--log-slow=100ms")
 	p.complete(t, "/baseline?delay=50ms&timeout=20ms")
 	p.complete(t, "/context-cancel?delay=300ms&timeout=20ms")
-	_, late := p.complete(t, "/baseline?delay=300ms&timeout=20ms")
+	p.complete(t, "/baseline?delay=300ms&timeout=20ms")
+	_, late := p.complete(t, "/context-cancel?delay=300ms&timeout=20ms&ctx=deaf")
 	_, deaf := p.complete(t, "/errgroup?delay=300ms&timeout=20ms&ctx=deaf")
 	p.stop()
 	lines := slowLine.FindAllStringSubmatch(p.log.String(), -1)
 	if len(lines) != 2 {
 		t.Fatalf("%d lines, want 2:\n%s", len(lines), p.log)
 	}
-	for i, want := range [][]string{{"baseline", "completed", late.ID}, {"errgroup", "timed_out", deaf.ID}} {
+	for i, want := range [][]string{{"context-cancel", "completed", late.ID}, {"errgroup", "timed_out", deaf.ID}} {
 		answered, err := time.ParseDuration(lines[i][2])
 		if err != nil || answered < 300*time.Millisecond || !slices.Equal([]string{lines[i][1], lines[i][3], lines[i][4]}, want) {
 			t.Errorf("%s, want %q", lines[i][0], want)
@@ -130,7 +132,7 @@ func TestLogSlow(t *testing.T) {
 
 func TestLogSlowOff(t *testing.T) {
 	p := start(t, "--log-slow=0")
-	p.complete(t, "/baseline?delay=100ms&timeout=1ms")
+	p.complete(t, "/errgroup?delay=100ms&timeout=1ms&ctx=deaf")
 	p.stop()
 	if strings.Contains(p.log.String(), "msg=slow") {
 		t.Errorf("it is told:\n%s", p.log)

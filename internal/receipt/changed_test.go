@@ -13,7 +13,7 @@ import (
 // and the complete one is the last.
 func TestChanged(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
-		r := open(t, l, receipt.Run{Ops: 1, Backends: 1, Seen: true})
+		r := open(t, l, receipt.Run{Timeout: hour, Ops: 1, Backends: 1, Seen: true})
 		start := time.Now()
 		type sight struct {
 			at      time.Duration
@@ -38,9 +38,9 @@ func TestChanged(t *testing.T) {
 		}
 		want := []sight{
 			{0, "- - - - - -"},
-			{2 * hour, "7200000 7200000 - - - -"},
-			{3 * hour, "7200000 7200000 10800000 3600000 - -"},
-			{4 * hour, "7200000 7200000 10800000 3600000 14400000 7200000"},
+			{2 * hour, "7200000 3600000 - - - -"},
+			{3 * hour, "7200000 3600000 10800000 3600000 - -"},
+			{4 * hour, "7200000 3600000 10800000 3600000 14400000 7200000"},
 		}
 		for s := range sights {
 			if len(want) == 0 || s != want[0] {

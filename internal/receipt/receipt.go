@@ -20,7 +20,7 @@ type Run struct {
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
 
-	Unbounded bool // the strategy ignores the bound
+	Unbounded bool // the strategy has no bound: Timeout is only compared with
 
 	Timeouts map[string]string // those of phases, by parameter
 

@@ -28,8 +28,8 @@ type View struct {
 	Status   *Status           `json:"status"` // nil until the answer
 	Error    *Error            `json:"error,omitempty"`
 	Answered *float64          `json:"answered_ms"`
-	// Overshoot is answered less timeout, of a run that timed out, unless the
-	// timeout of a phase came before.
+	// Overshoot is answered less timeout, of every bounded run that was answered
+	// at its timeout or later, whatever the answer was.
 	Overshoot    *float64    `json:"overshoot_ms"`
 	Ended        *float64    `json:"ended_ms"`
 	Straggle     *float64    `json:"straggle_ms"`

@@ -41,12 +41,11 @@ func (r *Receipt) OnComplete(f func(Figures)) {
 // Run returns what was asked for.
 func (r *Receipt) Run() Run { return r.run }
 
-// Late returns by how much the answer came after the timeout; below 0 it came
-// before it. It may be called once the answer is there.
-func (r *Receipt) Late() time.Duration {
+// Overshoot returns how long after the timeout the answer came.
+func (r *Receipt) Overshoot() Figure {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.answered - r.run.Timeout
+	return r.overshoot()
 }
 
 // tellAnswered tells the watcher of the answer.
@@ -81,9 +80,11 @@ func (r *Receipt) figures() Figures {
 	}
 }
 
+// overshoot is known of every bounded run that was answered at its timeout or
+// later, whatever the answer was: a deaf op may complete long after the bound.
 func (r *Receipt) overshoot() Figure {
-	reached := r.answered >= r.run.Timeout || len(r.run.Timeouts) == 0
-	return Figure{r.status == TimedOut && reached, r.answered - r.run.Timeout}
+	bounded := r.run.Timeout > 0 && !r.run.Unbounded
+	return Figure{bounded && r.status != "" && r.answered >= r.run.Timeout, r.answered - r.run.Timeout}
 }
 
 func (r *Receipt) straggle() Figure {

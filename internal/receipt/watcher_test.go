@@ -48,8 +48,8 @@ func TestWatcher(t *testing.T) {
 		time.Sleep(hour)
 		ended(r)
 		w.check(t, "abandon timed_out 1h1m0s 1m0s", "abandon straggle 59m0s waste 1h59m0s")
-		if late := r.Late(); late != time.Minute {
-			t.Errorf("late by %v, want 1m", late)
+		if got, want := r.Overshoot(), (receipt.Figure{Known: true, Time: time.Minute}); got != want {
+			t.Errorf("overshoot %v, want %v", got, want)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestWatcherOfReopened(t *testing.T) {
 			time.Sleep(settling)
 			r.BackendEnded()
 		}
-		w.check(t, "late failed 1h0m0s -", "late straggle 0s waste -", "late straggle - waste 1h0m0s", "late straggle - waste -")
+		w.check(t, "late failed 1h0m0s 0s", "late straggle 0s waste -", "late straggle - waste 1h0m0s", "late straggle - waste -")
 		if want := []string{"0s -", "- 1h0m0s", "- -"}; !slices.Equal(own, want) {
 			t.Errorf("the receipt's own was told %q, want %q", own, want)
 		}

@@ -104,8 +104,8 @@ type vectors struct {
 }
 
 // The buckets, in seconds: timeouts are from milliseconds to --max-timeout,
-// what comes after the answer is nothing, or up to a delay, and an overshoot is
-// a timer's.
+// what comes after the answer is nothing, or up to a delay; an overshoot is a
+// timer's where the bound binds, and up to a delay where the op is deaf.
 var (
 	long  = []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	short = []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 5}
@@ -129,7 +129,7 @@ func newVectors(to prometheus.Registerer) vectors {
 			Name: "gotimeout_timeout_seconds", Help: "The timeouts asked for, of answered runs.",
 		}, by),
 		answered:  histogram("gotimeout_answered_seconds", "From the start of a run until its caller had the answer.", long),
-		overshoot: histogram("gotimeout_overshoot_seconds", "Answered less timeout, of runs that timed out.", short),
+		overshoot: histogram("gotimeout_overshoot_seconds", "Answered less timeout, of bounded runs answered after their timeout, completed or not.", short),
 		straggle:  histogram("gotimeout_straggle_seconds", "How long ops went on after the answer, of complete runs.", long),
 		waste:     histogram("gotimeout_waste_seconds", "How long backends worked on after the answer, of complete runs where that is seen.", long),
 	}
