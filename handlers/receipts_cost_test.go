@@ -15,6 +15,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/backends"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
@@ -32,7 +33,7 @@ func httpLab(tb testing.TB, receipts bool) string {
 		options.Ended = func(run string) { lab.Ledger.Get(run).BackendEnded() }
 	}
 	options.MaxDelay = lab.MaxDelay
-	backend, err := backends.StartHTTP(options)
+	backend, err := httpbackend.Start(options)
 	if err != nil {
 		tb.Fatal(err)
 	}

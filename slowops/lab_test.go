@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/slowops"
 )
 
@@ -47,13 +50,13 @@ func (s subject) far() time.Duration {
 func pooled(t *testing.T, maxConns int) map[string]subject {
 	t.Helper()
 	var began [3]runs // of each its own, because a run has the same tag in all of them
-	web := startRelay(t, backend(t, backends.StartHTTP, &began[0]))
+	web := startRelay(t, backend(t, httpbackend.Start, &began[0]))
 	http := slowops.NewHTTP("http://"+web.addr, maxConns)
 	t.Cleanup(http.Close)
-	store := startRelay(t, backend(t, backends.StartCache, &began[1]))
+	store := startRelay(t, backend(t, cachebackend.Start, &began[1]))
 	cache := slowops.NewCache(store.addr, maxConns)
 	t.Cleanup(cache.Close)
-	base := startRelay(t, backend(t, backends.StartDB, &began[2]))
+	base := startRelay(t, backend(t, dbbackend.Start, &began[2]))
 	db := newMySQL(t, lab(base.addr), maxConns)
 	return map[string]subject{
 		"http":     {do: http.Do, relay: web, began: &began[0]},
@@ -67,7 +70,7 @@ func allOps(t *testing.T) map[string]subject {
 	t.Helper()
 	ops := pooled(t, 0)
 	began := new(runs)
-	db := newMySQL(t, lab(backend(t, backends.StartDB, began)), 0)
+	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 0)
 	calibrate(t, db)
 	ops["db cpu"] = subject{do: db.Do, began: began, work: slowops.WorkCPU, inexact: true}
 	ops["cpu"] = subject{do: slowops.CPU{}.Do}

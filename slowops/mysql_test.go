@@ -13,7 +13,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/server"
 	"github.com/go-sql-driver/mysql"
 
-	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/slowops"
 )
 
@@ -89,7 +89,7 @@ func TestMySQLWrongAnswer(t *testing.T) {
 }
 
 func TestMySQLOverTheCap(t *testing.T) {
-	db := newMySQL(t, lab(backend(t, backends.StartDB, new(runs))), 0)
+	db := newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
 	told := new(hooks)
 	err := db.Do(t.Context(), told.on(slowops.Call{Delay: long + time.Second}))
 	var server *mysql.MySQLError

@@ -9,14 +9,14 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/slowops"
 )
 
 func TestMySQLKillQuery(t *testing.T) {
 	began := new(runs)
 	for place, dsn := range map[string]func() string{
-		"embedded": func() string { return lab(backend(t, backends.StartDB, began)) },
+		"embedded": func() string { return lab(backend(t, dbbackend.Start, began)) },
 		"real":     func() string { return "" },
 	} {
 		t.Run(place, func(t *testing.T) {

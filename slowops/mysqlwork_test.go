@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/slowops"
 )
 
 func TestCalibratedWork(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) { calibratedWork(t, lab(backend(t, backends.StartDB, new(runs)))) })
+	t.Run("embedded", func(t *testing.T) { calibratedWork(t, lab(backend(t, dbbackend.Start, new(runs)))) })
 	t.Run("real", func(t *testing.T) { calibratedWork(t, realServer(t, "MYSQL_DSN")) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gotimeout/internal/backends"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/slowops"
 )
 
@@ -76,7 +77,7 @@ func (p *phases) want(t *testing.T, want string) {
 // targets returns the op http with the targets.
 func targets(t testing.TB) *slowops.HTTP {
 	t.Helper()
-	servers, err := backends.StartTargets(backends.Options{MaxDelay: long})
+	servers, err := httpbackend.StartTargets(backends.Options{MaxDelay: long})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/slowops"
 )
 
@@ -26,7 +26,7 @@ func openDBs() int {
 func labMySQL(t *testing.T) *slowops.MySQL {
 	t.Helper()
 	eventually(t, "no pool of another test", func() bool { return openDBs() == 0 })
-	return newMySQL(t, lab(backend(t, backends.StartDB, new(runs))), 0)
+	return newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
 }
 
 // in returns a call with a timeout of its own, which nothing runs into.
@@ -88,7 +88,7 @@ func TestPoolWithoutTimeoutStays(t *testing.T) {
 // Somebody waits for the only connection of a pool while others want pools.
 func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
 	began := new(runs)
-	db := newMySQL(t, lab(backend(t, backends.StartDB, began)), 1)
+	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 1)
 	holder, waiter := in(0), in(0)
 	holder.Delay, waiter.Run = 3*short, "waiter"
 	results := make(chan error, 2)

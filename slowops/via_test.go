@@ -17,7 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/slowops"
 )
 
@@ -80,7 +81,7 @@ func TestCacheVia(t *testing.T) {
 	began := new(runs)
 	op := slowops.NewCache(elsewhere+":11211", 0)
 	defer op.Close()
-	op.Via = backend(t, backends.StartCache, began)
+	op.Via = backend(t, cachebackend.Start, began)
 	if err := op.Do(t.Context(), slowops.Call{Run: "via"}); err != nil || !began.has("via") {
 		t.Errorf("%v; began: %t", err, began.has("via"))
 	}
@@ -91,7 +92,7 @@ func TestMySQLVia(t *testing.T) {
 	for _, dsn := range []string{"lab@tcp(" + elsewhere + ":3306)/lab", "lab@unix(/run/" + elsewhere + ".sock)/lab"} {
 		began := new(runs)
 		op := newMySQL(t, dsn, 0)
-		op.Via = backend(t, backends.StartDB, began)
+		op.Via = backend(t, dbbackend.Start, began)
 		for _, timeout := range []time.Duration{0, patience} {
 			if err := op.Do(t.Context(), slowops.Call{Run: "via", IOTimeout: timeout}); err != nil || !began.has("via") {
 				t.Errorf("%s: %v; began: %t", dsn, err, began.has("via"))

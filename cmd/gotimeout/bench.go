@@ -13,6 +13,9 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet/live"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
@@ -23,10 +26,10 @@ type bench struct {
 	ledger  *receipt.Ledger
 	network *live.Network // nil: nothing lies between
 	parts   []*part       // http, cache, db
-	targets *backends.Targets
+	targets *httpbackend.Targets
 	db      *slowops.MySQL
-	list    *backends.ProcessList // nil with the embedded database
-	queried underWay              // on a real one
+	list    *dbbackend.ProcessList // nil with the embedded database
+	queried underWay               // on a real one
 	closes  []func()
 }
 
@@ -106,7 +109,7 @@ func (b *bench) openHTTP(s settings) error {
 	if base != nil {
 		p.addr = base.Redacted()
 	} else {
-		server, err := b.start(s, backends.StartHTTP)
+		server, err := b.start(s, httpbackend.Start)
 		if err != nil {
 			return err
 		}
@@ -117,7 +120,7 @@ func (b *bench) openHTTP(s settings) error {
 	if err != nil {
 		return err
 	}
-	if b.targets, err = backends.StartTargets(b.options(s)); err != nil {
+	if b.targets, err = httpbackend.StartTargets(b.options(s)); err != nil {
 		return err
 	}
 	b.closes = append(b.closes, func() { _ = b.targets.Close() })
@@ -131,7 +134,7 @@ func (b *bench) openHTTP(s settings) error {
 func (b *bench) openCache(s settings) error {
 	p := &part{name: "cache", addr: s.cacheAddr}
 	if p.addr == "" {
-		server, err := b.start(s, backends.StartCache)
+		server, err := b.start(s, cachebackend.Start)
 		if err != nil {
 			return err
 		}
@@ -150,7 +153,7 @@ func (b *bench) openCache(s settings) error {
 func (b *bench) openDB(s settings) error {
 	p, cfg := &part{name: "db"}, s.db
 	if cfg == nil {
-		server, err := b.start(s, backends.StartDB)
+		server, err := b.start(s, dbbackend.Start)
 		if err != nil {
 			return err
 		}

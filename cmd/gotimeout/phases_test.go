@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/internal/backends"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/receipt"
 )
 
@@ -62,7 +63,7 @@ func TestPhases(t *testing.T) {
 // phaseCells reads the table, and sees that it has a row for each target.
 func phaseCells(t *testing.T) (cells []*askedPhase) {
 	t.Helper()
-	targets, err := backends.StartTargets(backends.Options{})
+	targets, err := httpbackend.StartTargets(backends.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

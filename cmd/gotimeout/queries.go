@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
-	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 
@@ -36,7 +36,7 @@ func (b *bench) look(p *part, cfg *mysql.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 	}
-	b.list = backends.NewProcessList(looks, lookEvery)
+	b.list = dbbackend.NewProcessList(looks, lookEvery)
 	p.do = b.watched(b.db.Do)
 	b.closes = append(b.closes, func() { b.list.Close(); looks.Close() })
 	return nil

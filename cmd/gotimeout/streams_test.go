@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/internal/backends"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/internal/receipt"
 )
 
@@ -140,7 +141,7 @@ func TestGauges(t *testing.T) {
 			var args []string
 			busy, idle := "http=1 cache=1 db=2", "http=0 cache=0 db=0"
 			if real {
-				db, err := backends.StartDB(backends.Options{MaxDelay: time.Minute})
+				db, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 				if err != nil {
 					t.Fatal(err)
 				}

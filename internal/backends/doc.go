@@ -1,19 +1,14 @@
-// Package backends starts slow servers inside this process, on free ports of 127.0.0.1, for a lab about timeouts: an HTTP
-// server (go-httpbin), a cache (the memcached text protocol) and a database (the MySQL protocol). A lab needs nothing
-// installed, and it can ask these servers what a real one hides: when the backend stopped working on a request.
+// Package backends holds what the lab's stand-ins share: a stand-in is a slow server inside this process, on a free port of
+// 127.0.0.1, that takes the place of a real backend, so that a lab needs nothing installed. It can also be asked for what a real
+// one hides: when it stopped working on a request.
 //
-// Work carries the tag of its run: the header "Gotimeout-Run: ID" over HTTP, the last segment of the key
-// "delay/300ms/ID" in the cache, the comment "/* gotimeout run=ID */" in SQL. [Options].Began and Ended are called for
-// tagged work, [Server.Working] lists all of it. Where a real MySQL or MariaDB takes the database's place, [ProcessList]
-// finds out when a run's query has left its process list.
+// Each op has its stand-in in a folder of the op's name, as a package of that name with "backend" behind it: http
+// (go-httpbin, and the HTTP servers with one fault each), cache (memcached's text protocol) and db (MySQL's protocol, and
+// the look into a real server's process list). Each starts with a function Start(Options) (*Server, error).
 //
-// The servers fail as the real ones do, since that is what the lab is about. The HTTP server's /delay and the cache stop
-// when their client leaves; /deaf/delay and BENCHMARK never notice; SLEEP notices at its next look, 5 s apart.
+// Work carries the tag of its run, in the protocol's own way: a header, a part of a key, a comment in SQL. [Options].Began and
+// Ended are called for tagged work; [Server.Working] lists all of it.
 //
-// [StartTargets] starts HTTP servers beside them that have one fault each, from an address where nobody listens to a body of
-// which only half comes, for the timeouts of a call's phases.
-//
-// What the package refuses: to be reached from outside the machine, to check passwords, to store data worth keeping, and
-// to be a database. It knows the handful of statements that the lab sends and says so when it gets another one. Delays over
-// [Options].MaxDelay are refused in each protocol's own way. It logs nothing.
+// What a stand-in refuses: to be reached from outside the machine, to check passwords, and to store data worth keeping. It
+// refuses delays over [Options].MaxDelay. It logs nothing.
 package backends

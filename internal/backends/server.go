@@ -3,7 +3,9 @@ package backends
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,16 +29,16 @@ type Server struct {
 
 	jobs     *ledger
 	listener net.Listener
-	ctx      context.Context // done once Close was called: work that looks at nothing else looks at this
+	ctx      context.Context // see Context
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the accept loop and one for each connection
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[*conn]struct{}
+	conns  map[*Conn]struct{}
 }
 
-func listen(name string, o Options) (*Server, error) {
+func Listen(name string, o Options) (*Server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start backend %s: %w", name, err)
@@ -49,9 +51,13 @@ func listen(name string, o Options) (*Server, error) {
 		listener: listener,
 		ctx:      ctx,
 		cancel:   cancel,
-		conns:    map[*conn]struct{}{},
+		conns:    map[*Conn]struct{}{},
 	}, nil
 }
+
+// Begin enters work that begins now, under the tag of its run or "". The caller must call end exactly once, when the work has
+// stopped.
+func (s *Server) Begin(run, work string) (end func()) { return s.jobs.begin(run, work) }
 
 // Working returns what the server is working on now, oldest first, tagged or not. The cache's fast commands are not work.
 func (s *Server) Working() []Job { return s.jobs.list() }
@@ -70,7 +76,7 @@ func (s *Server) Close() error {
 		err = s.listener.Close()
 		s.mu.Lock()
 		for c := range s.conns {
-			c.cut()
+			c.Cut()
 		}
 		s.mu.Unlock()
 	}
@@ -81,15 +87,27 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// each accepts connections until the server is closed and runs serve for each in a goroutine of its own. The connection
-// is closed when serve returns.
-func (s *Server) each(serve func(net.Conn)) {
-	accept := acceptor{s}
+// Context is done once Close was called. Work that watches nothing else watches this context.
+func (s *Server) Context() context.Context { return s.ctx }
+
+// Serve runs serve in the background, with a listener that registers the connections that it accepts: Close closes them, and
+// waits until serve has returned and has closed each of them. So an http.Server that is served needs no Close of its own.
+func (s *Server) Serve(serve func(net.Listener)) {
+	s.running.Go(func() { serve(acceptor{s}) })
+}
+
+// ServeEach accepts connections in the background until the server is closed, and runs serve for each in a goroutine of its own.
+// The connection is closed when serve returns.
+func (s *Server) ServeEach(serve func(net.Conn)) {
+	s.Serve(func(l net.Listener) { s.acceptAll(l, serve) })
+}
+
+func (s *Server) acceptAll(l net.Listener, serve func(net.Conn)) {
 	for s.ctx.Err() == nil {
-		c, err := accept.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			// Out of file descriptors, say: the lab does that on purpose, and it passes.
-			_ = pause(s.ctx, 5*time.Millisecond)
+			_ = Pause(s.ctx, 5*time.Millisecond)
 			continue
 		}
 		go func() {
@@ -113,7 +131,7 @@ func (a acceptor) Accept() (net.Conn, error) {
 		accepted.Close()
 		return nil, net.ErrClosed
 	}
-	c := &conn{TCPConn: accepted.(*net.TCPConn), s: a.s}
+	c := &Conn{TCPConn: accepted.(*net.TCPConn), s: a.s}
 	a.s.conns[c] = struct{}{}
 	a.s.running.Add(1)
 	return c, nil
@@ -122,17 +140,17 @@ func (a acceptor) Accept() (net.Conn, error) {
 func (a acceptor) Close() error   { return a.s.listener.Close() }
 func (a acceptor) Addr() net.Addr { return a.s.listener.Addr() }
 
-// conn is a connection that its server knows of until Close, which the goroutine that serves it calls last.
-type conn struct {
+// Conn is a connection that its server knows of until Close, which the goroutine that serves it calls last.
+type Conn struct {
 	*net.TCPConn
 	s    *Server
 	once sync.Once
 }
 
-// cut closes the connection under the goroutine that serves it, which finds out and calls Close when it has finished.
-func (c *conn) cut() { _ = c.TCPConn.Close() }
+// Cut closes the connection under the goroutine that serves it, which finds out and calls Close when it has finished.
+func (c *Conn) Cut() { _ = c.TCPConn.Close() }
 
-func (c *conn) Close() error {
+func (c *Conn) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(func() {
 		c.s.mu.Lock()
@@ -141,4 +159,53 @@ func (c *conn) Close() error {
 		c.s.running.Done()
 	})
 	return err
+}
+
+// Job is a piece of work that a backend is doing.
+type Job struct {
+	Run   string    `json:"run"`  // the tag it carries, or ""
+	Work  string    `json:"work"` // "GET /delay/5", "get delay/300ms", the SQL text
+	Began time.Time `json:"began"`
+}
+
+// ledger keeps the jobs in progress and reports those of a run.
+type ledger struct {
+	began, ended func(run string)
+
+	mu   sync.Mutex
+	last uint64
+	open map[uint64]Job // by number, in the order they began
+}
+
+// begin enters a job, see Server.Begin.
+func (l *ledger) begin(run, work string) (end func()) {
+	l.mu.Lock()
+	l.last++
+	n := l.last
+	l.open[n] = Job{Run: run, Work: work, Began: time.Now()}
+	l.mu.Unlock()
+
+	report(l.began, run)
+	return func() {
+		l.mu.Lock()
+		delete(l.open, n)
+		l.mu.Unlock()
+		report(l.ended, run)
+	}
+}
+
+func report(to func(run string), run string) {
+	if to != nil && run != "" {
+		to(run)
+	}
+}
+
+func (l *ledger) list() []Job {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	jobs := make([]Job, 0, len(l.open))
+	for _, n := range slices.Sorted(maps.Keys(l.open)) {
+		jobs = append(jobs, l.open[n])
+	}
+	return jobs
 }

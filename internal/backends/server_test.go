@@ -6,14 +6,22 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 )
 
-func starters() map[string]starter {
-	return map[string]starter{
-		"http":  backends.StartHTTP,
-		"cache": backends.StartCache,
-		"db":    backends.StartDB,
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func starters() map[string]func(backends.Options) (*backends.Server, error) {
+	return map[string]func(backends.Options) (*backends.Server, error){
+		"http":  httpbackend.Start,
+		"cache": cachebackend.Start,
+		"db":    dbbackend.Start,
 	}
 }
 
@@ -51,7 +59,7 @@ func TestStartsFast(t *testing.T) {
 	for range 5 {
 		began := time.Now()
 		for _, from := range starters() {
-			start(t, from, backends.Options{MaxDelay: time.Second})
+			backendtest.Start(t, from, backends.Options{MaxDelay: time.Second})
 		}
 		fastest = min(fastest, time.Since(began))
 	}

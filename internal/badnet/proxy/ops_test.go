@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet/proxy"
 	"gotimeout/slowops"
 )
@@ -17,7 +20,7 @@ func TestBackends(t *testing.T) {
 	t.Parallel()
 	const oneWay = 100 * ms
 	for name, start := range map[string]func(backends.Options) (*backends.Server, error){
-		"http": backends.StartHTTP, "cache": backends.StartCache, "db": backends.StartDB,
+		"http": httpbackend.Start, "cache": cachebackend.Start, "db": dbbackend.Start,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package backends
-
-// blackhole is Linux's alone: elsewhere a full queue refuses connections.
-func blackhole() (addr string, end func(), err error) { return "", nil, nil }

@@ -1,0 +1,21 @@
+package cachebackend
+
+import (
+	"net"
+	"time"
+
+	"gotimeout/internal/backends"
+)
+
+// Serve serves one connection from a cache of that many bytes and returns how many it holds then.
+func Serve(c net.Conn, limit int, longest time.Duration) (held int) {
+	s, err := backends.Listen("cache", backends.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close()
+	served := &cache{server: s, store: newStore(limit), longest: longest}
+	served.serve(c)
+	_, held, _ = served.store.sizes()
+	return held
+}

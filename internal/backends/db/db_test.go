@@ -1,0 +1,177 @@
+package dbbackend_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	dbbackend "gotimeout/internal/backends/db"
+)
+
+// open returns a pool of the embedded database's user, or of another one.
+func open(t *testing.T, addr, user string) *sql.DB {
+	t.Helper()
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr, config.DBName = user, "tcp", addr, "any"
+	config.Logger = log.New(io.Discard, "", 0) // it reports each connection that a test has closed
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// ask returns a statement's single value, or its error as MySQL's client prints it.
+func ask(ctx context.Context, db interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, query string) string {
+	var value string
+	err := db.QueryRowContext(ctx, query).Scan(&value)
+	if e := (*mysql.MySQLError)(nil); errors.As(err, &e) {
+		return fmt.Sprintf("%d (%s) %s", e.Number, e.SQLState, e.Message)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return value
+}
+
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	r := backendtest.NewRuns()
+	o := r.Options()
+	o.MaxDelay = 300 * time.Millisecond
+	s := backendtest.Start(t, dbbackend.Start, o)
+	db := open(t, s.Addr, "lab")
+	const (
+		timeout    = "3024 (HY000) Query execution was interrupted, maximum statement execution time exceeded"
+		understood = "1064 (42000) This database understands only: SELECT 1; SELECT SLEEP(seconds);"
+	)
+	for query, want := range map[string]string{
+		"SELECT 1":                                  "1",
+		"select -42 ;":                              "-42",
+		"SELECT 99999999999999999999":               "1064 (42000) This database's integers have 64 bits",
+		"SELECT SLEEP(0)":                           "0",
+		"Select Sleep ( 0.01 )":                     "0",
+		"SELECT SLEEP(2.1)":                         "1210 (HY000) Incorrect arguments to sleep: 2.1s is over this database's cap of 300ms",
+		"SELECT SLEEP(1.2.3)":                       "1210 (HY000) Incorrect arguments to sleep",
+		"SELECT BENCHMARK(5000, MD5('a'))":          "0",
+		"SELECT BENCHMARK(99999999999999999999, 1)": "1210 (HY000) Incorrect arguments to benchmark",
+		"SELECT BENCHMARK(1000000000000, 1)":        timeout, // after MaxDelay
+		"SELECT /*+ MAX_EXECUTION_TIME(20) */ BENCHMARK(1000000000000, 1)": timeout,
+		"SELECT /*+ MAX_EXECUTION_TIME(20) */ SLEEP(0.3)":                  "1",
+		"SELECT /*+ MAX_EXECUTION_TIME(2000) */ SLEEP(0.01)":               "0",
+		"SELECT VERSION()":                             "8.0.11-gotimeout",
+		"SELECT 1 /* gotimeout run=tagged */":          "1",
+		"SELECT SLEEP(0.01) /* gotimeout run=slow */":  "0",
+		"DROP TABLE /* gotimeout run=refused */ users": understood,
+		"":                       understood,
+		"SELECT SLEEP(1), 1":     understood,
+		"KILL 4294967295":        "1094 (HY000) Unknown thread id: 4294967295",
+		"KILL QUERY 99999999999": "1094 (HY000) Unknown thread id: 99999999999",
+	} {
+		if got := ask(t.Context(), db, query); got != want && !(want == understood && strings.HasPrefix(got, want)) {
+			t.Errorf("%s\n got %s\nwant %s", query, got, want)
+		}
+	}
+	r.Balanced(t, "tagged", "slow", "refused")
+	if _, err := db.Exec("SET NAMES utf8mb4"); err != nil {
+		t.Error(err)
+	}
+	if got := ask(t.Context(), db, "SELECT CONNECTION_ID()"); got < "10001" {
+		t.Errorf("CONNECTION_ID() = %s", got)
+	}
+	_, err := db.Prepare("SELECT ?")
+	if e := (*mysql.MySQLError)(nil); !errors.As(err, &e) || e.Number != 1295 {
+		t.Errorf("Prepare: %v", err)
+	}
+}
+
+func TestOnlyLabMayEnter(t *testing.T) {
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{})
+	if err := open(t, s.Addr, "lab").Ping(); err != nil {
+		t.Error(err)
+	}
+	if err := open(t, s.Addr, "root").Ping(); err == nil {
+		t.Error("root may enter")
+	}
+}
+
+// A client that connects and says nothing holds nothing for longer than the handshake may take, and one that sends an
+// empty packet, on which go-mysql panics, takes only its own connection down.
+func TestDBSurvivesBadClients(t *testing.T) {
+	s, err := dbbackend.StartWith(backends.Options{}, time.Second, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, send := range []string{"", "\x00\x00\x00\x01", "\x00\x00\x00\x00", "GET / HTTP/1.1\r\n\r\n"} {
+		if _, err := io.Copy(io.Discard, backendtest.Talk(t, s.Addr, send)); backendtest.IsTimeout(err) {
+			t.Errorf("%q: %v", send, err)
+		}
+	}
+
+	raw := login(t, s.Addr)
+	raw.Write([]byte{0, 0, 0, 0})
+	if _, err := raw.Read(make([]byte, 1)); err == nil || backendtest.IsTimeout(err) {
+		t.Errorf("after an empty packet: %v", err)
+	}
+	if err := open(t, s.Addr, "lab").Ping(); err != nil {
+		t.Error(err)
+	}
+}
+
+// login logs in by hand, for bytes that no driver would send.
+func login(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c := backendtest.Talk(t, addr, "")
+	buf := make([]byte, 4096)
+	if _, err := c.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	const protocol41, secureConnection, pluginAuth = 0x200, 0x8000, 0x80000
+	flags := uint32(protocol41 | secureConnection | pluginAuth)
+	body := []byte{byte(flags), byte(flags >> 8), byte(flags >> 16), 0, 0, 0, 0, 1, 33}
+	body = append(body, make([]byte, 23)...)
+	body = append(body, "lab\x00\x00mysql_native_password\x00"...)
+	c.Write(append([]byte{byte(len(body)), 0, 0, 1}, body...))
+	if n, err := c.Read(buf); err != nil || n < 5 || buf[4] != 0 {
+		t.Fatalf("login: %q, %v", buf[:n], err)
+	}
+	return c
+}
+
+// Of the commands other than a query, those that do no work answer, and the rest are refused.
+func TestDBCommands(t *testing.T) {
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{})
+	c := login(t, s.Addr)
+	const ok, refused = 0x00, 0xff
+	for name, x := range map[string]struct {
+		command string
+		want    byte
+	}{
+		"COM_PING":       {"\x0e", ok},
+		"COM_INIT_DB":    {"\x02other", ok},
+		"COM_FIELD_LIST": {"\x04t\x00%", refused},
+		"COM_STATISTICS": {"\x09", refused},
+	} {
+		c.Write(append([]byte{byte(len(x.command)), 0, 0, 0}, x.command...))
+		answer := make([]byte, 256)
+		if n, err := c.Read(answer); err != nil || n < 5 || answer[4] != x.want {
+			t.Errorf("%s: %q, %v", name, answer[:n], err)
+		}
+	}
+}

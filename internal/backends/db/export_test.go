@@ -1,0 +1,11 @@
+package dbbackend
+
+import "time"
+
+// StartWith is Start with the times that tests shorten.
+var StartWith = start
+
+func ParseStatement(sql string) (text, run string, limit time.Duration) {
+	st := parseStatement(sql)
+	return st.text, st.run, st.limit
+}

@@ -1,0 +1,91 @@
+package dbbackend
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// statement is an SQL text made easy to compare.
+type statement struct {
+	text  string        // without comments, whitespace folded, no ";" at the end
+	run   string        // the tag of the run, or ""
+	limit time.Duration // of the hint MAX_EXECUTION_TIME, or 0
+}
+
+func parseStatement(sql string) statement {
+	var st statement
+	var text strings.Builder
+	for len(sql) > 0 {
+		n, comment := nextToken(sql)
+		token := sql[:n]
+		sql = sql[n:]
+		if !comment {
+			text.WriteString(token)
+			continue
+		}
+		if run := runTag(token); run != "" {
+			st.run = run
+		}
+		if strings.EqualFold(strings.TrimSpace(text.String()), "SELECT") {
+			st.limit = max(st.limit, executionTime(token))
+		}
+		text.WriteByte(' ') // a comment separates words, as whitespace does
+	}
+	st.text = strings.TrimRight(strings.Join(strings.Fields(text.String()), " "), "; ")
+	return st
+}
+
+// nextToken returns the length of what sql begins with: a comment, a quoted string, in which nothing is one, or any other byte.
+// What is not ended reaches to the end of sql.
+func nextToken(sql string) (n int, comment bool) {
+	switch {
+	case strings.HasPrefix(sql, "/*"):
+		return through(sql, 2, "*/"), true
+	case strings.HasPrefix(sql, "-- "), strings.HasPrefix(sql, "--\n"), sql[0] == '#':
+		return through(sql, 1, "\n"), true
+	case sql[0] == '\'' || sql[0] == '"' || sql[0] == '`':
+		for i := 1; i < len(sql); i++ {
+			if sql[i] == '\\' && sql[0] != '`' {
+				i++
+			} else if sql[i] == sql[0] {
+				return i + 1, false
+			}
+		}
+		return len(sql), false
+	}
+	return 1, false
+}
+
+// through returns the index behind the first end in sql from index from on.
+func through(sql string, from int, end string) int {
+	i := strings.Index(sql[from:], end)
+	if i < 0 {
+		return len(sql)
+	}
+	return from + i + len(end)
+}
+
+// runTag returns the ID in "gotimeout run=ID", which reaches to a space or the comment's end, or "".
+func runTag(text string) string {
+	_, rest, _ := strings.Cut(text, "gotimeout run=")
+	if end := strings.IndexAny(rest, " \t\r\n*"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest
+}
+
+// executionTime returns the limit of an optimizer hint "/*+ MAX_EXECUTION_TIME(ms) */", or 0.
+func executionTime(comment string) time.Duration {
+	hint, ok := strings.CutPrefix(comment, "/*+")
+	if !ok {
+		return 0
+	}
+	_, rest, _ := strings.Cut(strings.ToUpper(hint), "MAX_EXECUTION_TIME(")
+	number, _, _ := strings.Cut(rest, ")")
+	ms, err := strconv.ParseUint(strings.TrimSpace(number), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}

@@ -1,0 +1,187 @@
+package httpbackend_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	httpbackend "gotimeout/internal/backends/http"
+)
+
+func startTargets(t testing.TB, o backends.Options) *httpbackend.Targets {
+	t.Helper()
+	targets, err := httpbackend.StartTargets(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := targets.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return targets
+}
+
+// seenOf is what a client gets of a target: the bytes until nothing came for a
+// while, or until what ended it.
+func seenOf(t *testing.T, url, path string, quiet time.Duration) (text string, end error) {
+	t.Helper()
+	_, addr, _ := strings.Cut(url, "://")
+	c, err := net.DialTimeout("tcp", addr, quiet)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: target\r\nGotimeout-Run: run\r\n\r\n")
+	var got strings.Builder
+	for buf := make([]byte, 1<<10); ; {
+		_ = c.SetReadDeadline(time.Now().Add(quiet))
+		n, err := c.Read(buf)
+		got.Write(buf[:n])
+		if err != nil {
+			return got.String(), err
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	const quiet = 300 * time.Millisecond
+	targets := startTargets(t, backends.Options{MaxDelay: backendtest.Long})
+	for name, want := range map[string]struct {
+		path, begins, ends string
+		err                error
+	}{
+		"ok":           {"/delay/0", "HTTP/1.1 200 OK\r\n", "\r\n\r\nok\n", io.EOF},
+		"refused":      {"/delay/0", "", "", syscall.ECONNREFUSED},
+		"silent":       {"/delay/0", "", "", os.ErrDeadlineExceeded},
+		"slow-headers": {"/delay/0.1", "HTTP/1.1 200 OK\r\n", "\r\n\r\nok\n", io.EOF},
+		"drip":         {"/delay/0.1", "HTTP/1.1 200 OK\r\n", "...", io.EOF},
+		"stall":        {"/delay/0", "HTTP/1.1 200 OK\r\n", "half of the body", os.ErrDeadlineExceeded},
+		"slow-tls":     {"/delay/0", "", "", os.ErrDeadlineExceeded},
+		"reset":        {"/delay/0", "", "", syscall.ECONNRESET},
+		"half-close":   {"/delay/0", "HTTP/1.1 200 OK\r\n", "half of the body", io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := seenOf(t, targets.URLs[name], want.path, quiet)
+			if !strings.HasPrefix(got, want.begins) || !strings.HasSuffix(got, want.ends) || !errors.Is(err, want.err) {
+				t.Errorf("%q, then %v; want %q…%q, then %v", got, err, want.begins, want.ends, want.err)
+			}
+			if want.ends == "" && got != "" {
+				t.Errorf("got %q, want nothing", got)
+			}
+		})
+	}
+}
+
+// Every dial of the blackhole hangs, not the next one alone.
+func TestBlackhole(t *testing.T) {
+	url := startTargets(t, backends.Options{}).URLs["blackhole"]
+	if url == "" {
+		t.Skip("this system has none")
+	}
+	for range 3 {
+		if got, err := seenOf(t, url, "/", 100*time.Millisecond); got != "" || !backendtest.IsTimeout(err) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// Over HTTP/2, and trusted.
+func TestTargetsH2(t *testing.T) {
+	t.Parallel()
+	targets := startTargets(t, backends.Options{MaxDelay: backendtest.Long})
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: targets.Roots}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	for name, want := range map[string]string{"ok-h2": "ok\n", "silent-h2": "", "drip-h2": "...", "stall-h2": "half of the body"} {
+		t.Run(name, func(t *testing.T) {
+			if !targets.TLS(name) {
+				t.Error("it isn't said to speak TLS")
+			}
+			within := 500 * time.Millisecond // of those that never end
+			if name == "ok-h2" || name == "drip-h2" {
+				within = 20 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, "GET", targets.URLs[name]+"/delay/0.1", nil)
+			resp, err := transport.RoundTrip(req)
+			if want == "" {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(bufio.NewReader(resp.Body))
+			if resp.ProtoMajor != 2 || !strings.HasSuffix(string(body), want) {
+				t.Errorf("%s %q, want HTTP/2 and …%q", resp.Proto, body, want)
+			}
+		})
+	}
+}
+
+// A target reports the work that it does for nobody, and stops when its client
+// has left or it is closed.
+func TestTargetsReport(t *testing.T) {
+	r := backendtest.NewRuns()
+	targets := startTargets(t, r.Options())
+	if _, err := seenOf(t, targets.URLs["silent"], "/delay/0", 50*time.Millisecond); !backendtest.IsTimeout(err) {
+		t.Error(err)
+	}
+	backendtest.Eventually(t, "ended with its client", r.HasEnded("run"))
+	r.Balanced(t, "run")
+
+	_, addr, _ := strings.Cut(targets.URLs["stall"], "://")
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "GET /delay/0 HTTP/1.1\r\nHost: target\r\nGotimeout-Run: closed\r\n\r\n")
+	backendtest.Eventually(t, "began", r.HasBegun("closed"))
+	if jobs := targets.Working(); len(jobs) != 1 || jobs[0].Work != "stall /delay/0" {
+		t.Errorf("Working() = %+v", jobs)
+	}
+	if err := targets.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Balanced(t, "run", "closed")
+}
+
+func TestTargetOverTheCap(t *testing.T) {
+	targets := startTargets(t, backends.Options{MaxDelay: time.Second})
+	if got, _ := seenOf(t, targets.URLs["drip"], "/delay/2", time.Second); !strings.Contains(got, " 400 ") || !strings.Contains(got, "over the cap of 1s") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// slow-tls does shake hands, late.
+func TestSlowTLSIsSlow(t *testing.T) {
+	targets := startTargets(t, backends.Options{MaxDelay: 100 * time.Millisecond})
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: targets.Roots}, DisableKeepAlives: true}}
+	start := time.Now()
+	resp, err := client.Get(targets.URLs["slow-tls"] + "/delay/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); string(body) != "ok\n" || time.Since(start) < 100*time.Millisecond {
+		t.Errorf("%q after %s", body, time.Since(start))
+	}
+}
