@@ -28,6 +28,9 @@ type Errgroup struct{}
 
 // Do is as Strategy says.
 func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
+	if len(ops) == 0 {
+		return nil // no op would end the watchdog
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	finished := make(chan struct{})
 	group.Go(func() error { return watchdog(timeout, finished) })

@@ -67,6 +67,12 @@ func TestCompletesWithinTheTimeout(t *testing.T) {
 	})
 }
 
+func TestNoOps(t *testing.T) {
+	each(t, func(t *testing.T, s strategies.Strategy) {
+		check(t, measureIn(t.Context(), s), want{false, 0, 0})
+	})
+}
+
 func TestReturnsTheOpsError(t *testing.T) {
 	each(t, func(t *testing.T, s strategies.Strategy) {
 		got := measureIn(t.Context(), s, failing(time.Minute), aware(work))

@@ -57,7 +57,7 @@ type Strategy struct {
 	// strategy is able to. It calls each op exactly once, even if so late that
 	// nobody waits for it any more.
 	//
-	// It returns nil when every op did; an error that matches both ErrTimeout
+	// It returns nil when every op did, so at once where there are no ops; an error that matches both ErrTimeout
 	// and context.DeadlineExceeded when the timeout cut the wait, also when
 	// the ops' own errors came after the bound had passed; else the first
 	// error of an op. A panic of an op that runs on a goroutine of its own
