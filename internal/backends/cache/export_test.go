@@ -16,6 +16,5 @@ func Serve(c net.Conn, limit int, longest time.Duration) (held int) {
 	defer s.Close()
 	served := &cache{server: s, store: newStore(limit), longest: longest}
 	served.serve(c)
-	_, held, _ = served.store.sizes()
-	return held
+	return served.store.held()
 }

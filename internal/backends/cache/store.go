@@ -10,8 +10,8 @@ import (
 
 type item struct {
 	key     string
-	flags   uint32
-	value   []byte // never changed in place: get hands it out
+	flags   uint64
+	value   []byte // never changed in place: a get hands it out
 	cas     uint64
 	expires time.Time // zero is never
 }
@@ -23,34 +23,56 @@ func (it item) size() int { return len(it.key) + len(it.value) + 200 }
 type store struct {
 	limit int
 
-	mu        sync.Mutex
-	items     map[string]*list.Element // of item
-	recent    *list.List               // most recently used first
-	bytes     int
-	evictions int
-	cas       uint64
-	flushAt   time.Time // zero is never
+	mu     sync.Mutex
+	items  map[string]*list.Element // of item
+	recent *list.List               // most recently used first
+	bytes  int
+	cas    uint64
 }
 
 func newStore(limit int) *store {
 	return &store{limit: limit, items: map[string]*list.Element{}, recent: list.New()}
 }
 
-// find returns the element of an item that is there. The lock must be held.
-func (s *store) find(key string) *list.Element {
-	now := time.Now()
-	if !s.flushAt.IsZero() && !now.Before(s.flushAt) {
-		s.clear()
+func (s *store) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.items)
+	s.recent.Init()
+	s.bytes = 0
+}
+
+// change carries out a request on its first key and returns its answer. What a retrieval finds is returned, with an answer of
+// "NOT_FOUND" for an item that is not there.
+func (s *store) change(r request) (answer string, found item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.items[r.keys[0]]
+	if e != nil {
+		found = e.Value.(item)
+		if !found.expires.IsZero() && !time.Now().Before(found.expires) {
+			s.remove(e)
+			e, found = nil, item{}
+		}
 	}
-	e := s.items[key]
-	if e == nil {
-		return nil
+	switch {
+	case r.stores():
+		return s.put(r, e != nil, found), found
+	case e == nil:
+		return "NOT_FOUND", found
 	}
-	if at := e.Value.(item).expires; !at.IsZero() && !now.Before(at) {
+	s.recent.MoveToFront(e)
+	switch r.command {
+	case "delete":
 		s.remove(e)
-		return nil
+		return "DELETED", found
+	case "incr", "decr":
+		return s.count(r, found), found
+	case "touch", "gat", "gats":
+		found.expires = r.expires
+		e.Value = found
 	}
-	return e
+	return "TOUCHED", found
 }
 
 func (s *store) remove(e *list.Element) {
@@ -59,7 +81,7 @@ func (s *store) remove(e *list.Element) {
 	s.bytes -= it.size()
 }
 
-// set stores an item under a new cas number, in place of the one that is there. The lock must be held.
+// set stores an item under a new cas number, in place of an old item of its key.
 func (s *store) set(it item) {
 	if old := s.items[it.key]; old != nil {
 		s.remove(old)
@@ -67,126 +89,67 @@ func (s *store) set(it item) {
 	s.cas++
 	it.cas = s.cas
 	s.items[it.key] = s.recent.PushFront(it)
-	s.bytes += it.size()
-	for s.bytes > s.limit {
+	for s.bytes += it.size(); s.bytes > s.limit; {
 		s.remove(s.recent.Back())
-		s.evictions++
 	}
 }
 
-func (s *store) clear() {
-	clear(s.items)
-	s.recent.Init()
-	s.bytes, s.flushAt = 0, time.Time{}
-}
-
-func (s *store) get(key string) (item, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.find(key)
-	if e == nil {
-		return item{}, false
+// put carries out a storage command beside the old item.
+func (s *store) put(r request, exists bool, old item) (answer string) {
+	it := item{key: r.keys[0], flags: r.flags, value: r.value, expires: r.expires}
+	switch r.command {
+	case "cas":
+		if !exists {
+			return "NOT_FOUND"
+		}
+		if old.cas != r.unique {
+			return "EXISTS"
+		}
+	case "add":
+		if exists {
+			return "NOT_STORED"
+		}
+	case "replace", "append", "prepend":
+		if !exists {
+			return "NOT_STORED"
+		}
 	}
-	s.recent.MoveToFront(e)
-	return e.Value.(item), true
-}
-
-// touch gives an item another expiry and returns it.
-func (s *store) touch(key string, expires time.Time) (item, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.find(key)
-	if e == nil {
-		return item{}, false
-	}
-	it := e.Value.(item)
-	it.expires = expires
-	e.Value = it
-	s.recent.MoveToFront(e)
-	return it, true
-}
-
-func (s *store) delete(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.find(key)
-	if e != nil {
-		s.remove(e)
-	}
-	return e != nil
-}
-
-// put carries out a storage command and returns its answer.
-func (s *store) put(command string, cas uint64, it item) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.find(it.key)
-	switch {
-	case command == "cas" && e == nil:
-		return "NOT_FOUND"
-	case command == "cas" && e.Value.(item).cas != cas:
-		return "EXISTS"
-	case command == "add" && e != nil:
-		return "NOT_STORED"
-	case (command == "replace" || command == "append" || command == "prepend") && e == nil:
-		return "NOT_STORED"
-	}
-	if command == "append" || command == "prepend" { // the old item's flags and expiry stay
-		old, more := e.Value.(item), it.value
+	switch r.command { // the old item's flags and expiry stay
+	case "append":
+		old.value = bytes.Join([][]byte{old.value, r.value}, nil)
 		it = old
-		it.value = bytes.Join([][]byte{old.value, more}, nil)
-		if command == "prepend" {
-			it.value = bytes.Join([][]byte{more, old.value}, nil)
-		}
-		if len(it.value) > maxValue {
-			return errTooLarge
-		}
+	case "prepend":
+		old.value = bytes.Join([][]byte{r.value, old.value}, nil)
+		it = old
+	}
+	if len(it.value) > maxValue {
+		return errTooLarge
 	}
 	s.set(it)
 	return "STORED"
 }
 
-// add carries out incr and decr: incr wraps at 64 bits, decr stops at 0 and keeps the value's length with spaces.
-func (s *store) add(key string, delta uint64, down bool) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.find(key)
-	if e == nil {
-		return "NOT_FOUND"
-	}
-	it := e.Value.(item)
+// count carries out incr and decr: incr wraps at 64 bits, decr stops at 0 and keeps the value's length with spaces.
+func (s *store) count(r request, it item) (answer string) {
 	n, err := strconv.ParseUint(string(bytes.TrimRight(it.value, " ")), 10, 64)
 	if err != nil {
 		return "CLIENT_ERROR cannot increment or decrement non-numeric value"
 	}
-	if down {
-		n -= min(n, delta)
+	if r.command == "decr" {
+		n -= min(n, r.delta)
 	} else {
-		n += delta
+		n += r.delta
 	}
-	answer := strconv.FormatUint(n, 10)
-	length := len(it.value)
-	it.value = []byte(answer)
-	for len(it.value) < length {
-		it.value = append(it.value, ' ')
-	}
+	answer = strconv.FormatUint(n, 10)
+	padding := bytes.Repeat([]byte(" "), max(0, len(it.value)-len(answer)))
+	it.value = append([]byte(answer), padding...)
 	s.set(it)
 	return answer
 }
 
-// flush drops every item at the given time, or now where that is zero or past.
-func (s *store) flush(at time.Time) {
+// held returns how many bytes the items take.
+func (s *store) held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at.After(time.Now()) {
-		s.flushAt = at
-		return
-	}
-	s.clear()
-}
-
-func (s *store) sizes() (items, bytes, evictions int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.items), s.bytes, s.evictions
+	return s.bytes
 }
