@@ -8,7 +8,7 @@ import (
 func baseline() Strategy {
 	return Strategy{
 		Name: "baseline", Family: NoFamily,
-		Doc:       "No timeout at all: waits for the op however long it takes.",
+		Doc:       "No timeout: the caller waits for the op, however long it takes.",
 		Unbounded: true,
 		Do:        Baseline{}.Do,
 	}
@@ -18,7 +18,7 @@ func baseline() Strategy {
 // timeout. It ends early only when ctx is done and the ops are aware.
 type Baseline struct{}
 
-// Do is as Strategy says.
+// Do is the Do of a Strategy.
 func (Baseline) Do(ctx context.Context, _ time.Duration, ops ...Op) error {
 	return together(ops)(ctx)
 }

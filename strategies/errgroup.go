@@ -11,7 +11,7 @@ import (
 func errgroupStrategy() Strategy {
 	return Strategy{
 		Name: "errgroup", Family: AroundCall,
-		Doc: "The op beside a watchdog in an errgroup: the watchdog's error cancels the group on time, but Wait waits for every function, so a deaf op makes it late.",
+		Doc: "Runs the op beside a watchdog in an errgroup: the watchdog cancels the group at the timeout, but Wait waits for every function, so a deaf op makes it late.",
 		Do:  Errgroup{}.Do,
 	}
 }
@@ -22,11 +22,11 @@ func errgroupStrategy() Strategy {
 // when the slowest op does (https://go.dev/issue/26099): an errgroup enforces
 // no deadline on a deaf op.
 //
-// A bare errgroup crashes the process when a function panics
-// (https://go.dev/issue/74275); here it comes back as a *PanicError.
+// A panic of a function crashes the process of a plain errgroup
+// (https://go.dev/issue/74275); here the panic comes back as a *PanicError.
 type Errgroup struct{}
 
-// Do is as Strategy says.
+// Do is the Do of a Strategy.
 func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	if len(ops) == 0 {
 		return nil // no op would end the watchdog

@@ -9,67 +9,68 @@ import (
 func goroutineAbandon() Strategy {
 	return Strategy{
 		Name: "goroutine-abandon", Family: AroundCall,
-		Doc: "Runs the op on a goroutine and walks away from it at the timeout: on time whatever the op does, but the op, its connection and its query run on to their end.",
+		Doc: "Runs the op on a goroutine and returns at the timeout without it: always on time, but the op, its connection and its query run on to their end.",
 		Do:  new(GoroutineAbandon).Do,
 	}
 }
 
 // GoroutineAbandon is the strategy goroutine-abandon: Do runs ops on a
 // goroutine and returns at the timeout or when ctx is done, whether or not the
-// ops have. Nobody tells them: their context keeps ctx's values but is never
-// cancelled. (Handed a request's context, an aware op would be cancelled by
-// net/http as soon as the handler returned: context-cancel by accident.)
+// ops have returned. The ops are not cancelled: their context has ctx's values
+// and no end. (net/http cancels a request's context when its handler returns, so
+// with that context an aware op would be cut, as under context-cancel.)
 //
-// The result channel is buffered, so an abandoned goroutine ends when its op
-// does (https://github.com/eapache/go-resiliency/issues/24 is what happens
-// without). A result that is there when the timer fires wins.
+// The result channel is buffered, so an abandoned goroutine ends when its ops
+// have ended; with an unbuffered channel it never ends
+// (https://github.com/eapache/go-resiliency/issues/24). If the ops return at the
+// instant of the timeout, Do returns their result.
 //
 // The zero value is ready for use, from any number of goroutines, but not both
 // inside and outside a testing/synctest bubble: it keeps timers.
 type GoroutineAbandon struct {
-	meetings sync.Pool // of *meeting
+	calls sync.Pool // of *pendingCall
 }
 
-// Do is as Strategy says.
+// Do is the Do of a Strategy.
 func (s *GoroutineAbandon) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
-	m := s.meet(timeout)
+	c := s.newCall(timeout)
 	op := together(ops)
-	go func() { m.done <- guard(context.WithoutCancel(ctx), op) }()
+	go func() { c.done <- guard(context.WithoutCancel(ctx), op) }()
 
 	select {
-	case err := <-m.done:
-		s.over(m)
+	case err := <-c.done:
+		s.reuse(c)
 		return err
 	case <-ctx.Done():
-		m.timer.Stop()
+		c.timer.Stop()
 		return context.Cause(ctx)
-	case <-m.timer.C:
+	case <-c.timer.C:
 	}
 	select {
-	case err := <-m.done:
-		s.over(m)
+	case err := <-c.done:
+		s.reuse(c)
 		return err
 	default:
 		return ErrTimeout
 	}
 }
 
-// meeting is where a caller and its goroutine meet. One whose goroutine came
-// is empty again and can be used again; an abandoned one is its goroutine's.
-type meeting struct {
+// pendingCall is what a caller shares with the goroutine of its ops. It can be
+// reused once the goroutine has sent; an abandoned goroutine keeps it.
+type pendingCall struct {
 	done  chan error
 	timer *time.Timer
 }
 
-func (s *GoroutineAbandon) meet(timeout time.Duration) *meeting {
-	if m, ok := s.meetings.Get().(*meeting); ok {
-		m.timer.Reset(timeout) // since Go 1.23 a stopped timer holds no stale tick
-		return m
+func (s *GoroutineAbandon) newCall(timeout time.Duration) *pendingCall {
+	if c, ok := s.calls.Get().(*pendingCall); ok {
+		c.timer.Reset(timeout) // since Go 1.23 a stopped timer holds no stale tick
+		return c
 	}
-	return &meeting{done: make(chan error, 1), timer: time.NewTimer(timeout)}
+	return &pendingCall{done: make(chan error, 1), timer: time.NewTimer(timeout)}
 }
 
-func (s *GoroutineAbandon) over(m *meeting) {
-	m.timer.Stop()
-	s.meetings.Put(m)
+func (s *GoroutineAbandon) reuse(c *pendingCall) {
+	c.timer.Stop()
+	s.calls.Put(c)
 }

@@ -10,33 +10,37 @@ import (
 func ioTimeout() Strategy {
 	return Strategy{
 		Name: "io-timeout", Family: InsideClient,
-		Doc:    "The client's own timeouts (http.Client.Timeout, gomemcache's Timeout, the DSN's readTimeout): on time for aware and deaf alike, but only where there is I/O.",
+		Doc:    "Sets the client's own timeouts (http.Client.Timeout, gomemcache's Timeout, the DSN's readTimeout): on time for aware and deaf ops alike, but only where there is I/O.",
 		Client: func(timeout time.Duration) ClientBounds { return ClientBounds{IO: timeout} },
 		Do:     IOTimeout{}.Do,
 	}
 }
 
-// IOTimeout is the strategy io-timeout: Do calls ops that carry timeout in the
-// clients that they use, and names the clients' errors: one that says Timeout,
-// as net.Error does, and comes when timeout has passed, matches ErrTimeout: an
-// earlier one is somebody else's, such as the resolver's, unless it has a Code
-// as well, by which an op says that it is of a timeout that it was given for a
-// phase. It bounds nothing by itself, so an op without I/O, such as a
-// computation, is never cut.
+// IOTimeout is the strategy io-timeout: Do calls ops whose clients were given
+// the timeout beforehand (see Strategy.Client), and makes a client's timeout
+// error match ErrTimeout. A timeout error has a Timeout method that returns true,
+// as a net.Error has. It counts if it comes once the timeout has passed; an
+// earlier error is of another timeout, such as the resolver's. It also counts,
+// however early, if it has a Code method: by that an op marks the timeout of a
+// phase, such as the dial, that its client was given.
+//
+// Do bounds nothing by itself, so an op without I/O, such as a computation, is
+// never cut.
 type IOTimeout struct{}
 
-// Do is as Strategy says.
+// Do is the Do of a Strategy.
 func (IOTimeout) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	start := time.Now()
 	err := together(ops)(ctx)
 	passed := time.Since(start) >= timeout
-	var says interface{ Timeout() bool }
-	var phase interface {
+	var ofClient interface{ Timeout() bool }
+	var ofPhase interface {
 		Timeout() bool
 		Code() string
 	}
-	ofPhase := errors.As(err, &phase) && phase.Timeout()
-	if ctx.Err() == nil && (ofPhase || passed && errors.As(err, &says) && says.Timeout()) {
+	phaseTimedOut := errors.As(err, &ofPhase) && ofPhase.Timeout()
+	timedOut := phaseTimedOut || passed && errors.As(err, &ofClient) && ofClient.Timeout()
+	if timedOut && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	return err

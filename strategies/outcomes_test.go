@@ -3,7 +3,6 @@ package strategies_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -149,39 +148,4 @@ func TestResultAtTheTimeout(t *testing.T) {
 			t.Errorf("error %v", got.err)
 		}
 	})
-}
-
-func ExampleAll() {
-	slow := func(ctx context.Context) error {
-		select {
-		case <-time.After(time.Second):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for _, s := range strategies.All() {
-		if s.Name == "context-cancel" {
-			err := s.Do(context.Background(), time.Millisecond, slow)
-			fmt.Println(errors.Is(err, strategies.ErrTimeout), errors.Is(err, context.DeadlineExceeded))
-		}
-	}
-	// Output: true true
-}
-
-func ExampleGoroutineAbandon_Do() {
-	var s strategies.GoroutineAbandon
-	slow, ended := make(chan bool), make(chan bool)
-	err := s.Do(context.Background(), time.Millisecond, func(context.Context) error {
-		<-slow // deaf: nothing else can end it
-		close(ended)
-		return nil
-	})
-	fmt.Println(err)
-	close(slow)
-	<-ended
-	fmt.Println("and later the op ended")
-	// Output:
-	// timed out
-	// and later the op ended
 }

@@ -53,16 +53,16 @@ type Strategy struct {
 	// nothing of the client.
 	Client func(timeout time.Duration) ClientBounds
 
-	// Do runs ops at once and waits for them at most timeout, as far as the
-	// strategy is able to. It calls each op exactly once, even if so late that
-	// nobody waits for it any more.
+	// Do runs ops at the same time and waits for them at most timeout, as far as
+	// the strategy can. It calls each op exactly once, possibly after Do itself
+	// has returned.
 	//
-	// It returns nil when every op did, so at once where there are no ops; an error that matches both ErrTimeout
-	// and context.DeadlineExceeded when the timeout cut the wait, also when
-	// the ops' own errors came after the bound had passed; else the first
-	// error of an op. A panic of an op that runs on a goroutine of its own
-	// comes back as a *PanicError; one on the caller's goroutine goes on
-	// unwinding it.
+	// Do returns nil when every op has returned nil, which without ops is at
+	// once. It returns an error that matches both ErrTimeout and
+	// context.DeadlineExceeded when the timeout cut the wait, and also when the
+	// ops returned errors after the timeout. Otherwise it returns the first error
+	// of an op. A panic of an op that has a goroutine of its own comes back as a
+	// *PanicError; a panic of an op on the caller's goroutine unwinds the caller.
 	Do func(ctx context.Context, timeout time.Duration, ops ...Op) error
 }
 
@@ -87,8 +87,8 @@ func All() []Strategy {
 	}
 }
 
-// ErrTimeout is matched by the error of every strategy that cut a wait. It
-// also matches context.DeadlineExceeded and has the Timeout method of net.Error.
+// ErrTimeout is matched by the error of every Do whose timeout cut the wait. It
+// matches context.DeadlineExceeded and has the Timeout method of net.Error.
 var ErrTimeout error = timeoutError{}
 
 type timeoutError struct{}
@@ -97,8 +97,8 @@ func (timeoutError) Error() string { return "timed out" }
 func (timeoutError) Timeout() bool { return true }
 func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// PanicError is a panic of an op on a goroutine of its own, where it would
-// have taken the whole process down.
+// PanicError is a panic of an op on a goroutine of its own, which would
+// otherwise end the process.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -116,8 +116,8 @@ func guard(ctx context.Context, op Op) (err error) {
 	return op(ctx)
 }
 
-// together makes one op of several that run at once; the first error cancels
-// the others, and it returns when all of them have.
+// together makes one op of several that run at the same time. The first error
+// cancels the others; the op returns when all of them have.
 func together(ops []Op) Op {
 	if len(ops) == 1 {
 		return ops[0]

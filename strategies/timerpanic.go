@@ -9,22 +9,23 @@ import (
 func timerPanic() Strategy {
 	return Strategy{
 		Name: "timer-panic", Family: AroundCall,
-		Doc: "A timer cancels the op, whose own goroutine panics at the next checkpoint and is recovered at the boundary: on time if the op is aware, late if it is deaf.",
+		Doc: "A timer cancels the op's context; once the op has returned, its goroutine panics and the strategy recovers: on time if the op is aware, late if it is deaf.",
 		Do:  new(TimerPanic).Do,
 	}
 }
 
 // TimerPanic is the strategy timer-panic: Do calls ops with a context that a
-// timer cancels at the timeout. At the checkpoint, which is where the ops have
-// returned to this package, a fired timer becomes a panic on the caller's
-// goroutine; the boundary recovers that panic and lets any other go on. A
-// result that comes after the timer has fired is thrown away.
+// timer cancels at the timeout. When the ops have returned to Do, which is the
+// checkpoint, and the timer has fired, Do panics on the caller's goroutine and
+// recovers its own panic; any other panic goes on. A result that comes after the
+// timer has fired is thrown away.
 //
-// The panic is raised only after the libraries have returned, because a panic
-// that passes through them leaks (database/sql loses the pool's slot, or
-// deadlocks under a deferred Close), poisons (gomemcache pools the connection)
-// or kills the process (net/http dials, reads and writes on goroutines of its
-// own). So Go cannot interrupt with it: it unwinds, no more.
+// Do panics only once the libraries have returned. A panic that passes through
+// them leaks the pool's slot or deadlocks under a deferred Close (database/sql),
+// leaves a half-read connection in the pool (gomemcache), or kills the process
+// (net/http dials, reads and writes on goroutines of its own). So a panic cannot
+// interrupt work in Go, as an exception does in Python: it only unwinds the
+// stack of a caller that is waiting no more.
 //
 // The zero value is ready for use, from any number of goroutines, but not both
 // inside and outside a testing/synctest bubble: it keeps timers.
@@ -32,7 +33,7 @@ type TimerPanic struct {
 	alarms sync.Pool // of *alarm
 }
 
-// Do is as Strategy says.
+// Do is the Do of a Strategy.
 func (s *TimerPanic) Do(ctx context.Context, timeout time.Duration, ops ...Op) (err error) {
 	wait := &lazyContext{parent: ctx}
 	alarm := s.setAlarm(timeout, wait)
@@ -52,20 +53,20 @@ func (s *TimerPanic) Do(ctx context.Context, timeout time.Duration, ops ...Op) (
 	return err
 }
 
-// timerFired is the value of the panic: of this call's timer and no other, so
-// that nested boundaries don't take each other's.
+// timerFired is the value of the panic. It names the call, so that of nested
+// calls each recovers its own panic.
 type timerFired struct{ of *lazyContext }
 
-// lazyContext is a context that fire cancels, and that costs nothing until
-// somebody asks for its Done: a call that doesn't need it pays one allocation
-// where context.WithTimeout takes four.
+// lazyContext is a context that fire cancels. It makes the context that can be
+// cancelled at the first call of Done or Err: an op that calls neither costs one
+// allocation, where context.WithTimeout costs four.
 type lazyContext struct {
 	parent context.Context
 
 	mu     sync.Mutex
 	fired  bool
 	over   bool            // the call has returned
-	inner  context.Context // nil until somebody asks
+	inner  context.Context // nil until the first Done or Err
 	cancel context.CancelCauseFunc
 }
 
@@ -92,8 +93,8 @@ func (c *lazyContext) checkpoint() {
 	}
 }
 
-// asked returns the real context behind c, making it at the first call.
-func (c *lazyContext) asked() context.Context {
+// withCancel returns inner, which it makes at the first call.
+func (c *lazyContext) withCancel() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
@@ -108,11 +109,11 @@ func (c *lazyContext) asked() context.Context {
 }
 
 func (c *lazyContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
-func (c *lazyContext) Done() <-chan struct{}       { return c.asked().Done() }
-func (c *lazyContext) Err() error                  { return c.asked().Err() }
+func (c *lazyContext) Done() <-chan struct{}       { return c.withCancel().Done() }
+func (c *lazyContext) Err() error                  { return c.withCancel().Err() }
 
-// Value asks the inner context once there is one, so that package context
-// finds its own kind in there and a child of c costs no goroutine.
+// Value is inner's once there is an inner: package context finds its own type
+// there, so that a child of c needs no goroutine.
 func (c *lazyContext) Value(key any) any {
 	c.mu.Lock()
 	inner := c.inner
@@ -141,8 +142,8 @@ func (s *TimerPanic) setAlarm(timeout time.Duration, wait *lazyContext) *alarm {
 	return a
 }
 
-// stop always stops the timer. One that has fired may still be about to read
-// wait, so only one that never will goes back to the pool.
+// stop stops the timer. A timer that has fired may still be about to read
+// wait, so its alarm does not go back to the pool.
 func (s *TimerPanic) stop(a *alarm) {
 	if a.timer.Stop() {
 		a.wait = nil

@@ -22,7 +22,7 @@ func pageWithoutScript(t *testing.T, browser context.Context, p program) {
 	b.open(p.url + "/?delay=30ms&timeout=10ms")
 	b.screenshot("no-script", true)
 	text := b.text("body")
-	for _, want := range []string{"Without JavaScript", "goroutine-abandon", "walks away from it", "goroutines", "TIME-WAIT", "Nobody answers a SYN", "proxy"} {
+	for _, want := range []string{"Without JavaScript", "goroutine-abandon", "returns at the timeout without it", "goroutines", "TIME-WAIT", "Nobody answers a SYN", "proxy"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in the page", want)
 		}
