@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -35,6 +36,7 @@ func (compareCmd) Help() string {
 when they are due, slow and fast ones in turn. Then it waits until the last of the
 work has ended, and probes with clean calls whether the service still works. The
 floor is the baseline under calls that end in time: what the machine adds.
+The strategies are ` + strings.Join(strategyNames(), ", ") + `.
 
   gotimeout compare
   gotimeout compare --ops db --network 3g --network none --html page.html

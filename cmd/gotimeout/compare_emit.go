@@ -12,16 +12,21 @@ import (
 	"gotimeout/strategies"
 )
 
+// strategyNames are the names of this program's strategies.
+func strategyNames() (names []string) {
+	for _, s := range strategies.All() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 // emit prints the plan as a script for k6. It asks no lab: the strategies are
 // this program's, and the script finds out whether a lab has the rest.
 func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 	if c.Out != "" || c.HTML != "" {
 		return errors.New("--emit runs nothing, and has no results: leave --out and --html out")
 	}
-	var all []string
-	for _, s := range strategies.All() {
-		all = append(all, s.Name)
-	}
+	all := strategyNames()
 	if len(plan.Strategies) == 0 {
 		plan.Strategies = all
 	}

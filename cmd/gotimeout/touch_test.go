@@ -1,0 +1,170 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// touch is a thing that a newcomer adds: the files that the change adds, and the
+// lists that it edits. Paths are from the root of the repository.
+type touch struct {
+	files map[string]string
+	edits map[string]edit
+	check func(t *testing.T, p touched)
+}
+
+// edit puts text before a line that stands once in a file.
+type edit struct{ before, text string }
+
+// touches has a row for each kind of thing that is a file and an entry in a list.
+// To add a row, write the smallest such thing in files, its list entry in edits,
+// and in check each place where the program must show the thing. If that takes
+// an edit of any other file, mend the code: it should derive from the list.
+var touches = map[string]touch{
+	"a strategy": {
+		files: map[string]string{"strategies/throwaway.go": `package strategies
+
+func throwaway() Strategy {
+	return Strategy{Name: "throwaway", Family: OutOfRequest, Doc: "Shows that a strategy is one file.", Do: Baseline{}.Do}
+}
+`},
+		edits: map[string]edit{"strategies/strategy.go": {"\t\terrgroupStrategy(),\n", "\t\tthrowaway(),\n"}},
+		check: func(t *testing.T, p touched) {
+			contains(t, p.output(t, "compare", "-h"), "timer-panic, throwaway, errgroup")
+			url := p.serve(t)
+			contains(t, p.fetch(t, url+"/", "text/html"), "throwaway", "Shows that a strategy is one file.")
+			contains(t, p.fetch(t, url+"/", "*/*"), "throwaway", "Shows that a strategy is one file.")
+			contains(t, p.fetch(t, url+"/throwaway?op=cpu&delay=0", "*/*"), `"name":"throwaway"`, `"family":"out of the request"`)
+			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway request completed")
+		},
+	},
+}
+
+// Each thing is added in an overlay of the repository. The program then builds and
+// shows the thing, though no other file was touched.
+func TestTouches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	for name, row := range touches {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row.check(t, row.build(t))
+		})
+	}
+}
+
+// touched is the program with a thing added.
+type touched struct{ binary string }
+
+// build builds the program. The overlay lets the go command reuse what it has
+// built of the packages that the thing does not reach; a copy of the repository
+// would be built anew.
+func (row touch) build(t *testing.T) touched {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := map[string]string{}
+	put := func(path, text string) {
+		at := filepath.Join(dir, "overlay", path)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(root, path)] = at
+	}
+	for path, text := range row.files {
+		if _, err := os.Stat(filepath.Join(root, path)); err == nil {
+			t.Fatalf("%s is there already", path)
+		}
+		put(path, text)
+	}
+	for path, e := range row.edits {
+		text, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), e.before); n != 1 {
+			t.Fatalf("%q stands %d times in %s, want 1", e.before, n, path)
+		}
+		put(path, strings.Replace(string(text), e.before, e.text+e.before, 1))
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("overlay.json", string(overlay))
+	p := touched{filepath.Join(dir, "gotimeout")}
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay", "overlay.json"), "-o", p.binary, "./cmd/gotimeout")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return p
+}
+
+// output is what a command of the program prints.
+func (p touched) output(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), p.binary, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+// serve serves on a free port until the test ends, and returns the URL.
+func (p touched) serve(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, p.binary, append([]string{"serve", "--addr=127.0.0.1:0"}, args...)...)
+	cmd.WaitDelay = 10 * time.Second
+	started := serving(t, cmd)
+	t.Cleanup(func() { cancel(); _ = cmd.Wait(); http.DefaultClient.CloseIdleConnections() })
+	return servingAt.FindStringSubmatch(started.log)[1]
+}
+
+func (p touched) fetch(t *testing.T, url, accept string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", accept)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s: %v: %s", url, resp.Status, err, body)
+	}
+	return string(body)
+}
+
+// contains checks that text has each of the parts, wherever its lines are broken.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	text = strings.Join(strings.Fields(text), " ")
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in %s", part, text)
+		}
+	}
+}
