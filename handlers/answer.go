@@ -8,31 +8,14 @@ import (
 	"strings"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 )
 
-// Answer is the body of every answer to a run, run or refused. What a refused
-// one has not is null.
-type Answer struct {
-	Completed bool           `json:"completed"`
-	Time      *string        `json:"time"`
-	Timeout   *string        `json:"timeout"`
-	Name      *string        `json:"name"`
-	Slow      *string        `json:"slow"`
-	Status    receipt.Status `json:"status"`
-	Ctx       *string        `json:"ctx"`
-	Family    *string        `json:"family"`
-	Network   any            `json:"network"`
-	Answered  *float64       `json:"answered_ms"`
-	Overshoot *float64       `json:"overshoot_ms"`
-	Error     *receipt.Error `json:"error"`
-	Receipt   *string        `json:"receipt"`
-}
-
 // answerOf makes the answer from the receipt of an answered run.
-func answerOf(v receipt.View) Answer {
+func answerOf(v receipt.View) wire.Answer {
 	time := strconv.FormatFloat(*v.Answered, 'f', 0, 64) + "ms"
 	path := "/receipts/" + v.ID
-	return Answer{
+	return wire.Answer{
 		Completed: *v.Status == receipt.Completed,
 		Time:      &time, Timeout: &v.Timeout, Name: &v.Name, Slow: &v.Slow,
 		Status: *v.Status, Ctx: &v.Ctx, Family: &v.Family,
@@ -43,7 +26,7 @@ func answerOf(v receipt.View) Answer {
 
 // refuse answers that nothing was run, with a code and a sentence.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
-	writeJSON(w, r, status, Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
+	writeJSON(w, r, status, wire.Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
 }
 
 // badParameter answers for a query that was not understood.

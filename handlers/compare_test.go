@@ -12,6 +12,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 	"gotimeout/slowops"
 )
 
@@ -132,7 +133,7 @@ func TestCompareRefused(t *testing.T) {
 		get(t, lab, "/goroutine-abandon?delay=5h")
 		w := get(t, lab, "/compare")
 		checkStatus(t, w, http.StatusServiceUnavailable)
-		if w.Header().Get("Retry-After") == "" || read[handlers.Answer](t, w).Error.Code != "too_many_abandoned" {
+		if w.Header().Get("Retry-After") == "" || read[wire.Answer](t, w).Error.Code != "too_many_abandoned" {
 			t.Errorf("%v %s", w.Header(), w.Body)
 		}
 		settle(t, lab)

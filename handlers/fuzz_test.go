@@ -8,6 +8,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 )
 
 // FuzzParse: whatever the query, the answer is one of the known ones.
@@ -32,7 +33,7 @@ func FuzzParse(f *testing.F) {
 // checkKnown checks that an answer is of the known shape and that its parts agree.
 func checkKnown(t *testing.T, r *http.Response) {
 	t.Helper()
-	a := handlers.Answer{}
+	a := wire.Answer{}
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&a); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
@@ -117,7 +118,7 @@ func ExampleLab_Routes() {
 	for _, query := range []string{"delay=0", "delay=1m&timeout=1ms", "delay=1h"} {
 		w := httptest.NewRecorder()
 		lab.Routes().ServeHTTP(w, httptest.NewRequest("GET", "/context-cancel?"+query, nil))
-		var a handlers.Answer
+		var a wire.Answer
 		_ = json.Unmarshal(w.Body.Bytes(), &a)
 		fmt.Println(w.Code, a.Status)
 	}

@@ -56,6 +56,8 @@ type Op struct {
 	// its parameter, why.
 	Lacks map[string]string
 
+	Noun    string                  // the backend's name in a sentence, as "the database"; "" where there is none
+	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
 	Reports int                     // how many backends report when they began and stopped
 	Seen    bool                    // all its backends report

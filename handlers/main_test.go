@@ -16,6 +16,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 	"gotimeout/strategies"
 
 	"go.uber.org/goleak"
@@ -119,7 +120,7 @@ func read[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 // view reads the receipt of an answer.
 func view(t *testing.T, lab *handlers.Lab, w *httptest.ResponseRecorder) receipt.View {
 	t.Helper()
-	path := read[handlers.Answer](t, w).Receipt
+	path := read[wire.Answer](t, w).Receipt
 	if path == nil {
 		t.Fatalf("no receipt in\n%s", w.Body)
 	}

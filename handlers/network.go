@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/wire"
 )
 
 // Network is what lies between the ops and their backends.
@@ -37,16 +38,9 @@ func (l *Lab) state() *badnet.State {
 	return l.Network.State()
 }
 
-// networkAnswer is the body of an answer about the network.
-type networkAnswer struct {
-	*badnet.State
-	Change  *string         `json:"change_refused"` // why this caller may not change it, null where it may
-	Presets []badnet.Preset `json:"presets"`
-}
-
 // network serves the network as it stands.
 func (l *Lab) network(w http.ResponseWriter, r *http.Request) {
-	a := networkAnswer{State: l.state(), Presets: badnet.Presets()}
+	a := wire.Network{State: l.state(), Presets: badnet.Presets()}
 	if err := l.mayChange(r); err != nil {
 		sentence := err.Error()
 		a.Change = &sentence

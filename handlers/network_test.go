@@ -11,6 +11,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/wire"
 )
 
 // fakeNetwork keeps what it is told.
@@ -64,7 +65,7 @@ func change(t *testing.T, lab *handlers.Lab, method, target, body string, header
 		}
 	}
 	w := serve(lab, r)
-	a := read[handlers.Answer](t, w)
+	a := read[wire.Answer](t, w)
 	if a.Error != nil {
 		code, message = a.Error.Code, a.Error.Message
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 	"gotimeout/strategies"
 )
 
@@ -84,7 +85,7 @@ var refusals = []struct {
 // unavailable answers for a run that the ledger refused.
 func unavailable(w http.ResponseWriter, r *http.Request, why *receipt.Error) {
 	w.Header().Set("Retry-After", "1")
-	writeJSON(w, r, http.StatusServiceUnavailable, Answer{Status: receipt.Refused, Error: why})
+	writeJSON(w, r, http.StatusServiceUnavailable, wire.Answer{Status: receipt.Refused, Error: why})
 }
 
 func refusal(err error) *receipt.Error {

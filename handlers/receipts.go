@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -47,7 +48,7 @@ func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
 	for i, rc := range found {
 		views[i] = l.resolved(rc)
 	}
-	writeJSON(w, r, http.StatusOK, map[string]any{"receipts": views})
+	writeJSON(w, r, http.StatusOK, wire.Receipts{Receipts: views})
 }
 
 // noReceipt answers for an ID that is none of a receipt.

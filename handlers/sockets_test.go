@@ -9,6 +9,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 )
 
 // fakeKernel knows no connection any more, and has one socket a backend.
@@ -16,10 +17,10 @@ type fakeKernel struct{ err error }
 
 func (k fakeKernel) Known(netip.AddrPort, netip.AddrPort) (bool, error) { return false, k.err }
 
-func (k fakeKernel) Sockets(names []string) (*handlers.Sockets, error) {
-	s := &handlers.Sockets{}
+func (k fakeKernel) Sockets(names []string) (*wire.Sockets, error) {
+	s := &wire.Sockets{}
 	for _, name := range names {
-		s.Backends = append(s.Backends, handlers.BackendSockets{Name: name, Client: map[string]int{"TIME-WAIT": 1}})
+		s.Backends = append(s.Backends, wire.BackendSockets{Name: name, Client: map[string]int{"TIME-WAIT": 1}})
 	}
 	return s, k.err
 }
@@ -31,7 +32,7 @@ func TestSockets(t *testing.T) {
 		w := get(t, lab, "/sockets"+query)
 		checkStatus(t, w, http.StatusOK)
 		var names []string
-		for _, b := range read[struct{ Sockets handlers.Sockets }](t, w).Sockets.Backends {
+		for _, b := range read[struct{ Sockets wire.Sockets }](t, w).Sockets.Backends {
 			names = append(names, b.Name)
 		}
 		if !slices.Equal(names, want) {

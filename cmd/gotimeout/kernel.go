@@ -9,6 +9,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/sockets"
+	"gotimeout/internal/wire"
 )
 
 // kernel tells the handlers what the kernel keeps of the bench's connections.
@@ -31,22 +32,22 @@ func (k *kernel) Known(local, remote netip.AddrPort) (bool, error) {
 }
 
 // Sockets counts, in one look at all of them.
-func (k *kernel) Sockets(names []string) (*handlers.Sockets, error) {
+func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 	now, err := sockets.Count()
 	if err != nil {
 		return nil, err
 	}
-	s := &handlers.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP()}
+	s := &wire.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP()}
 	s.Backends, err = k.backends(func(p *part) bool { return slices.Contains(names, p.name) })
 	return s, err
 }
 
 // backends counts the sockets of those that are meant.
-func (k *kernel) backends(meant func(*part) bool) ([]handlers.BackendSockets, error) {
-	all, of := []handlers.BackendSockets{}, map[uint16]handlers.BackendSockets{}
+func (k *kernel) backends(meant func(*part) bool) ([]wire.BackendSockets, error) {
+	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
 	for _, p := range k.parts {
 		if meant(p) {
-			b := handlers.BackendSockets{Name: p.name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{}}
+			b := wire.BackendSockets{Name: p.name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
 		}
 	}

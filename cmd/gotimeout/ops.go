@@ -17,6 +17,7 @@ func (b *bench) ops() []handlers.Op {
 	ops := []handlers.Op{
 		{
 			Name: "http", Doc: "GET /delay/{seconds} of an httpbin.",
+			Noun: "the HTTP server", Settle: httpSettle,
 			Dials: true, Backends: deafOnlyEmbedded(http),
 			Targets: b.httpTargets(), TLS: http.tls,
 			Reports: one(http.server != nil), Seen: http.server != nil,
@@ -24,12 +25,14 @@ func (b *bench) ops() []handlers.Op {
 		},
 		{
 			Name: "cache", Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
+			Noun: "memcached", Settle: cacheSettle,
 			Dials: true, NoDelay: noDelay(cache), Lacks: cacheLacks,
 			Reports: one(cache.server != nil), Seen: cache.server != nil,
 			Parts: []handlers.Part{cache.do},
 		},
 		{
 			Name: "db", Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
+			Noun: "the database", Settle: dbSettle,
 			Dials: true, Works: []string{slowops.WorkSleep, slowops.WorkCPU},
 			Lacks:   dbLacks,
 			Reports: one(dbReports), Seen: dbReports, Busy: dbBusy, Prepare: b.prepare,
@@ -45,6 +48,14 @@ func (b *bench) ops() []handlers.Op {
 	return append(ops, all(ops[:3], cache))
 }
 
+// How long a client may keep an idle connection: the second that slowops gives
+// it, and the time until the client looks. database/sql looks once a second.
+const (
+	httpSettle  = 1300 * time.Millisecond
+	cacheSettle = 1300 * time.Millisecond
+	dbSettle    = 2500 * time.Millisecond
+)
+
 // all is three ops at once. A cache that can't be slow is fast in it.
 func all(three []handlers.Op, cache *part) handlers.Op {
 	op := handlers.Op{Name: "all", Doc: "http, cache and db at once.", Dials: true, Seen: true,
@@ -58,6 +69,7 @@ func all(three []handlers.Op, cache *part) handlers.Op {
 			}}
 		}
 		op.Parts = append(op.Parts, parts...)
+		op.Settle = max(op.Settle, of.Settle)
 		op.Reports += of.Reports
 		op.Seen = op.Seen && of.Seen
 		op.Works = append(op.Works, of.Works...)

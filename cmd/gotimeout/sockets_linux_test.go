@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/handlers"
+	"gotimeout/internal/wire"
 )
 
 // Each strategy leaves its own kind of socket behind: what is kept is there for
@@ -38,7 +38,7 @@ func TestHowConnectionsEnd(t *testing.T) {
 	}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		var got struct{ Sockets *handlers.Sockets }
+		var got struct{ Sockets *wire.Sockets }
 		p.get(t, "/sockets?op=cache", &got)
 		if got.Sockets == nil || len(got.Sockets.Backends) != 1 {
 			t.Fatalf("%+v", got)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/wire"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
@@ -22,7 +23,7 @@ const (
 )
 
 // ask runs a path as a caller in a trace, and returns what it was answered.
-func (p program) ask(t *testing.T, path, traceparent string) (answer handlers.Answer) {
+func (p program) ask(t *testing.T, path, traceparent string) (answer wire.Answer) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
 	if err != nil {

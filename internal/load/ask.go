@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"gotimeout/internal/wire"
 )
 
 func (l *Lab) get(ctx context.Context, path string, body any) error {
@@ -52,10 +54,8 @@ func refusal(status int, body []byte) error {
 	if status < 300 || status == http.StatusGatewayTimeout || status == http.StatusBadGateway {
 		return nil
 	}
-	var answer struct {
-		Error struct{ Message string }
-	}
-	if json.Unmarshal(body, &answer) != nil || answer.Error.Message == "" {
+	var answer wire.Answer
+	if json.Unmarshal(body, &answer) != nil || answer.Error == nil {
 		return fmt.Errorf("what serves there is no lab: it answers %d %s", status, http.StatusText(status))
 	}
 	return errors.New(answer.Error.Message)

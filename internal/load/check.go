@@ -43,13 +43,14 @@ func (r *runner) check(ctx context.Context) (err error) {
 }
 
 // settle waits until idle connections are closed: until the lab has no more
-// goroutines than it began with, and one or two for those who ask it. It waits for
-// a second, and where there is a database for another one: database/sql looks
-// once a second for those whose second is over.
+// goroutines than it began with, and one or two for those who ask it. It waits no
+// longer than the clients of the ops keep an idle connection.
 func (r *runner) settle(ctx context.Context, ops ...string) error {
-	longest := 1300 * time.Millisecond
-	if slices.Contains(ops, "db") || slices.Contains(ops, "all") {
-		longest = 2500 * time.Millisecond
+	longest := time.Duration(0)
+	for _, op := range r.facts.Ops {
+		if slices.Contains(ops, op.Name) {
+			longest = max(longest, span(op.Settle))
+		}
 	}
 	for end := time.Now().Add(longest); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
 		f, err := r.Lab.Facts(ctx)

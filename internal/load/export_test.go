@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
 // SendAll sends an open-loop load to paths of the lab, one every interval, and
@@ -27,7 +28,7 @@ func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requ
 }
 
 // Check tells what of the plan a lab can't run.
-func (p Plan) Check(f Facts) error { return p.check(f) }
+func (p Plan) Check(f wire.Lab) error { return p.check(f) }
 
 // At is the part of a sweep at a timeout.
 func (p Plan) At(timeout float64, rec *results.Recommendation) Plan { return p.at(timeout, rec) }

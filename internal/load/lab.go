@@ -7,9 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
-	"gotimeout/internal/machine"
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 )
 
 // Lab is a running lab.
@@ -37,85 +38,20 @@ func OpenLab(text, token string) (*Lab, error) {
 // Close closes the connections that the lab is asked on.
 func (l *Lab) Close() { l.client.CloseIdleConnections() }
 
-// Facts are what a lab says of itself.
-type Facts struct {
-	Machine    machine.Machine `json:"machine"`
-	Strategies []string        `json:"strategies"`
-	Ops        []Op            `json:"ops"`
-	Network    bool            `json:"network"` // one lies between that can be changed
-	Public     bool            `json:"public"`  // each client has a share of runs
-	Caps       Caps            `json:"caps"`
-	Now        Now             `json:"now"`
-}
-
-// Op is an op of a lab.
-type Op struct {
-	Name    string `json:"name"`
-	NoDelay string `json:"no_delay"` // why it can't be slow, "" where it can
-}
-
-// Caps are a lab's.
-type Caps struct {
-	MaxDelay    string `json:"max_delay"`
-	MaxTimeout  string `json:"max_timeout"`
-	MaxInFlight int    `json:"max_in_flight"`
-	Receipts    int    `json:"receipts"`
-}
-
-// Now is how a lab is at a moment.
-type Now struct {
-	Goroutines  int     `json:"goroutines"`
-	CPU         float64 `json:"cpu_ms"`
-	Allocated   uint64  `json:"allocated_bytes"`
-	InFlight    int     `json:"in_flight"`
-	Abandoned   int     `json:"abandoned"`
-	LastReceipt string  `json:"last_receipt"`
-}
-
 // Facts asks the lab about itself.
-func (l *Lab) Facts(ctx context.Context) (f Facts, err error) {
+func (l *Lab) Facts(ctx context.Context) (f wire.Lab, err error) {
 	err = l.get(ctx, "/lab", &f)
 	if err == nil && len(f.Strategies) == 0 {
-		err = fmt.Errorf("what serves at %s is no lab", l.URL)
+		err = fmt.Errorf("%s is not a goTimeout lab: its answer to GET /lab names no strategy", l.URL)
 	}
 	return f, err
 }
 
-// sockets are the lab's connections to its backends.
-type sockets struct {
-	Backends []struct {
-		Client map[string]int `json:"client"`
-		Server map[string]int `json:"server"`
-	} `json:"backends"`
-	Settings map[string]string `json:"settings"`
-}
-
 // sockets returns nil where the lab's system doesn't show them.
-func (l *Lab) sockets(ctx context.Context) (*sockets, error) {
-	var answer struct {
-		Sockets *sockets `json:"sockets"`
-	}
+func (l *Lab) sockets(ctx context.Context) (*wire.Sockets, error) {
+	var answer wire.SocketsAnswer
 	err := l.get(ctx, "/sockets", &answer)
 	return answer.Sockets, err
-}
-
-// receipt is what a receipt is asked for.
-type receipt struct {
-	ID           string    `json:"id"`
-	Complete     bool      `json:"complete"`
-	Status       *string   `json:"status"`
-	Delay        string    `json:"delay"`
-	Started      time.Time `json:"started"`
-	Answered     *float64  `json:"answered_ms"`
-	Overshoot    *float64  `json:"overshoot_ms"`
-	Ended        *float64  `json:"ended_ms"`
-	Straggle     *float64  `json:"straggle_ms"`
-	BackendEnded *float64  `json:"backend_ended_ms"`
-	Waste        *float64  `json:"waste_ms"`
-	Goroutines   int       `json:"goroutines_left"`
-	Connections  struct {
-		Dialed, Reused, Kept, Closed, RST int
-	} `json:"connections"`
 }
 
 // page is how many receipts are asked for at once.
@@ -123,16 +59,15 @@ const page = 1000
 
 // receiptsAfter hands over the receipts after one, the oldest first, or all
 // where it is "".
-func (l *Lab) receiptsAfter(ctx context.Context, id string, each func(*receipt) error) error {
+func (l *Lab) receiptsAfter(ctx context.Context, id string, each func(*receipt.View) error) error {
 	for {
 		path := fmt.Sprintf("/receipts?limit=%d&after=%s", page, url.QueryEscape(id))
-		var answer struct {
-			Receipts []*receipt `json:"receipts"`
-		}
+		var answer wire.Receipts
 		if err := l.get(ctx, path, &answer); err != nil {
 			return err
 		}
-		for _, r := range answer.Receipts {
+		for i := range answer.Receipts {
+			r := &answer.Receipts[i]
 			if err := each(r); err != nil {
 				return err
 			}
@@ -144,36 +79,19 @@ func (l *Lab) receiptsAfter(ctx context.Context, id string, each func(*receipt) 
 	}
 }
 
-// path is a network as the lab tells it.
-type path struct {
-	Driver      string `json:"driver"`
-	Profile     string `json:"profile"`
-	Calibration *struct {
-		RoundTrip *float64 `json:"round_trip_p50_ms"`
-	} `json:"calibration"`
-}
-
-func (p path) roundTrip() *float64 {
-	if p.Calibration == nil {
-		return nil
-	}
-	return p.Calibration.RoundTrip
-}
-
-// network returns the lab's, after it was set to a profile unless that is "".
-func (l *Lab) network(ctx context.Context, profile string) (p path, err error) {
+// network returns the lab's network, after it was set to a profile unless that is
+// "".
+func (l *Lab) network(ctx context.Context, profile string) (*badnet.State, error) {
+	answer := wire.Network{State: &badnet.State{}}
 	if profile == "" {
-		return p, l.get(ctx, "/network", &p)
+		return answer.State, l.get(ctx, "/network", &answer)
 	}
-	return p, l.do(ctx, http.MethodPut, "/network", strings.NewReader(profile), &p)
+	return answer.State, l.do(ctx, http.MethodPut, "/network", strings.NewReader(profile), &answer)
 }
 
 // run makes one run, whose error is what it did not complete of.
 func (l *Lab) run(ctx context.Context, path string) error {
-	var answer struct {
-		Completed bool
-		Error     *struct{ Message string }
-	}
+	var answer wire.Answer
 	err := l.get(ctx, path, &answer)
 	if err == nil && !answer.Completed && answer.Error != nil {
 		return errors.New(answer.Error.Message)

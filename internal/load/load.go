@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
@@ -128,16 +129,12 @@ func read(answer *vegeta.Result, r *results.Request) {
 		r.Status, r.Code = "failed", results.NoAnswer
 		return
 	}
-	var body struct {
-		Status  string
-		Receipt *string
-		Error   *struct{ Code string }
-	}
+	var body wire.Answer
 	if json.Unmarshal(answer.Body, &body) != nil || body.Status == "" {
 		r.Status, r.Code = "failed", fmt.Sprintf("http_%d", answer.Code)
 		return
 	}
-	r.Status = body.Status
+	r.Status = string(body.Status)
 	if body.Error != nil {
 		r.Code = body.Error.Code
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
 // Plan is a comparison as it was asked for.
@@ -102,7 +103,7 @@ func (p Plan) requests() int {
 func (p Plan) Receipts() int { return p.requests() + 10 }
 
 // check tells what of the plan the lab can't run.
-func (p Plan) check(f Facts) error {
+func (p Plan) check(f wire.Lab) error {
 	if f.Public {
 		return errors.New("the lab is public, and gives each client only a share of its runs: start it with --no-public, or leave --url out")
 	}
@@ -146,7 +147,7 @@ func (p Plan) check(f Facts) error {
 	return p.checkCaps(f.Caps)
 }
 
-func (p Plan) checkCaps(caps Caps) error {
+func (p Plan) checkCaps(caps wire.Caps) error {
 	for _, bound := range []struct {
 		flag  string
 		asked time.Duration

@@ -7,12 +7,13 @@ import (
 
 	"gotimeout/internal/load"
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
-var facts = load.Facts{
+var facts = wire.Lab{
 	Strategies: []string{"baseline", "context-cancel"},
-	Ops:        []load.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
-	Caps:       load.Caps{MaxDelay: "10s", MaxTimeout: "30s", MaxInFlight: 20, Receipts: 10_000},
+	Ops:        []wire.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
+	Caps:       wire.Caps{MaxDelay: "10s", MaxTimeout: "30s", MaxInFlight: 20, Receipts: 10_000},
 }
 
 func plan(change func(*load.Plan)) load.Plan {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"gotimeout/internal/receipt"
 	"gotimeout/internal/results"
 )
 
@@ -14,7 +15,7 @@ func (c *cellRun) receipts(ctx context.Context) error {
 		return nil
 	}
 	found, answered, ended := 0, 0.0, 0.0 // by the lab's clock
-	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt) error {
+	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt.View) error {
 		phase, ours := c.phases[r.ID]
 		if !ours {
 			c.end.Others++
@@ -40,18 +41,19 @@ func (c *cellRun) receipts(ctx context.Context) error {
 	return err
 }
 
-func (c *cellRun) recordOf(r *receipt, phase string) *results.Receipt {
+func (c *cellRun) recordOf(r *receipt.View, phase string) *results.Receipt {
 	delay, _ := time.ParseDuration(r.Delay)
+	started, _ := time.Parse(time.RFC3339Nano, r.Started)
 	of := &results.Receipt{
 		Type: results.TypeReceipt, Cell: c.Cell.Cell, Phase: phase, ID: r.ID, Complete: r.Complete,
-		Delay: ms(delay), Started: ms(r.Started.Sub(c.start)),
+		Delay: ms(delay), Started: ms(started.Sub(c.start)),
 		Overshoot: r.Overshoot, Ended: r.Ended, Straggle: r.Straggle, BackendEnded: r.BackendEnded, Waste: r.Waste,
 		Goroutines: r.Goroutines,
 		Dialed:     r.Connections.Dialed, Reused: r.Connections.Reused, Kept: r.Connections.Kept,
 		Closed: r.Connections.Closed, RST: r.Connections.RST,
 	}
 	if r.Status != nil && r.Answered != nil {
-		of.Status, of.Answered = *r.Status, *r.Answered
+		of.Status, of.Answered = string(*r.Status), *r.Answered
 	}
 	return of
 }

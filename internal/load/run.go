@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
 // Comparison is a plan on a lab.
@@ -31,7 +33,7 @@ type Progress struct {
 // runner is a comparison while it runs.
 type runner struct {
 	*Comparison
-	facts   Facts
+	facts   wire.Lab
 	began   time.Time
 	takes   time.Duration // all of it, as it is estimated
 	last    time.Time     // when a cell ended
@@ -39,7 +41,7 @@ type runner struct {
 	of      int
 	set     string             // the network that was asked for last
 	found   string             // the profile that it had
-	network path               // as it stands
+	network *badnet.State      // as it stands
 	nominal map[string]float64 // of a call alone
 }
 
@@ -159,7 +161,10 @@ func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
 	if c.Network == "" {
 		c.Network = r.network.Profile
 	}
-	c.Driver, c.RoundTrip = r.network.Driver, r.network.roundTrip()
+	c.Driver = r.network.Driver
+	if calibrated := r.network.Calibration; calibrated != nil {
+		c.RoundTrip = calibrated.RoundTripP50
+	}
 	return nil
 }
 

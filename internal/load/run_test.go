@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"gotimeout/internal/load"
+	"gotimeout/internal/receipt"
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
 // fakeLab answers what a comparison asks a lab, and completes every run at once.
 type fakeLab struct {
 	mu    sync.Mutex
-	now   load.Now
+	now   wire.Now
 	runs  int
 	seen  func(run int)                    // is told of each run, if it is set
 	other func(w http.ResponseWriter) bool // answers in its place, if it is set
@@ -32,9 +34,9 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/lab":
 		l.now.LastReceipt = fmt.Sprint("x-", l.runs)
-		answer = load.Facts{
-			Strategies: []string{"baseline", "context-cancel"}, Ops: []load.Op{{Name: "http"}},
-			Caps: load.Caps{MaxDelay: "1m", MaxTimeout: "1m", MaxInFlight: 1000, Receipts: 10_000}, Now: l.now,
+		answer = wire.Lab{
+			Strategies: []string{"baseline", "context-cancel"}, Ops: []wire.Op{{Name: "http"}},
+			Caps: wire.Caps{MaxDelay: "1m", MaxTimeout: "1m", MaxInFlight: 1000, Receipts: 10_000}, Now: l.now,
 		}
 	case "/receipts":
 		var first int
@@ -90,7 +92,7 @@ func TestCompares(t *testing.T) {
 // Nobody else's runs stand in the figures without a word.
 func TestComparesAlone(t *testing.T) {
 	t.Parallel()
-	if _, err := compared(t, &fakeLab{now: load.Now{Abandoned: 3}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on: compare needs it for itself") {
+	if _, err := compared(t, &fakeLab{now: wire.Now{Counts: receipt.Counts{Abandoned: 3}}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on: compare needs it for itself") {
 		t.Errorf("a busy lab: %v", err)
 	}
 	l := new(fakeLab)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 )
 
 // sampleUntil samples until ctx is done.
@@ -26,18 +27,18 @@ func (c *cellRun) sampleUntil(ctx context.Context, phase string) error {
 const listEvery = 500 * time.Millisecond
 
 // sample records how the lab is now.
-func (c *cellRun) sample(ctx context.Context, phase string) (Now, error) {
+func (c *cellRun) sample(ctx context.Context, phase string) (wire.Now, error) {
 	c.show(c.Cell, phase)
 	at := time.Now()
 	facts, err := c.Lab.Facts(ctx)
 	if err != nil {
-		return Now{}, err
+		return wire.Now{}, err
 	}
-	var sockets *sockets
+	var sockets *wire.Sockets
 	if during := phase == results.Load || phase == results.Drain; !during || at.Sub(c.listed) >= listEvery {
 		c.listed = at
 		if sockets, err = c.Lab.sockets(ctx); err != nil {
-			return Now{}, err
+			return wire.Now{}, err
 		}
 	}
 	now := facts.Now
