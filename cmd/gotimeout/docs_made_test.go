@@ -1,0 +1,256 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
+	"gotimeout/strategies"
+)
+
+// made returns what the pages show of a list or of data: "strategies", or "data
+// NAME" for docs/data/NAME.txt.
+func made(t *testing.T, name string) string {
+	t.Helper()
+	what, of, _ := strings.Cut(name, " ")
+	switch what {
+	case "strategies":
+		return madeStrategies()
+	case "outcomes":
+		return madeOutcomes(t)
+	case "ops":
+		return madeOps(t)
+	case "presets":
+		return madePresets()
+	case "columns":
+		return madeColumns()
+	case "help":
+		var out bytes.Buffer
+		run(t.Context(), append(strings.Fields(of), "--help"), &out, &out)
+		return fenced(out.String())
+	case "file":
+		return fenced(rootFile(t, of))
+	case "data":
+		return madeData(t, of)
+	case "public":
+		return madePublic(t)
+	}
+	t.Fatalf("nothing makes %q", name)
+	return ""
+}
+
+func fenced(text string) string { return "```\n" + strings.TrimSuffix(text, "\n") + "\n```\n" }
+
+// table is a markdown table; the text of a cell may hold a |.
+func table(head []string, rows [][]string) string {
+	var b strings.Builder
+	row := func(cells []string) {
+		b.WriteString("|")
+		for _, cell := range cells {
+			b.WriteString(" " + strings.ReplaceAll(cell, "|", `\|`) + " |")
+		}
+		b.WriteString("\n")
+	}
+	row(head)
+	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
+	for _, cells := range rows {
+		row(cells)
+	}
+	return b.String()
+}
+
+func madeStrategies() string {
+	var rows [][]string
+	for _, s := range strategies.All() {
+		rows = append(rows, []string{"`" + s.Name + "`", string(s.Family), s.Doc})
+	}
+	return table([]string{"strategy", "family", "what it does"}, rows)
+}
+
+// madeOutcomes is the matrix in a row a strategy: what it leaves behind.
+func madeOutcomes(t *testing.T) string {
+	cells := matrix(t)
+	of := func(strategy, op, ctx string) cell {
+		c, ok := cells[strategy+" "+op+" "+ctx]
+		if !ok {
+			t.Fatalf("the matrix has no %s %s %s", strategy, op, ctx)
+		}
+		return c
+	}
+	answer := func(c cell) string {
+		if c.answered == "timeout" {
+			return "at the timeout"
+		}
+		return "when the call ends"
+	}
+	runsOn := func(at, what string) string {
+		if at == "timeout" {
+			return "stops"
+		}
+		return what
+	}
+	var rows [][]string
+	for _, s := range strategies.All() {
+		aware, deaf, db, cpu := of(s.Name, "http", "aware"), of(s.Name, "http", "deaf"), of(s.Name, "db/cpu", "aware"), of(s.Name, "cpu", "aware")
+		here, server, database := "nothing", runsOn(aware.backend, "runs on"), runsOn(db.backend, "runs on")
+		if aware.left != "0" {
+			here = "the goroutine and its connection"
+		}
+		if s.Unbounded {
+			server, database = "-", "-"
+		}
+		rows = append(rows, []string{"`" + s.Name + "`", answer(aware), answer(deaf), answer(cpu), here, server, database})
+	}
+	return table([]string{"strategy", "answers a call that honours its context", "a call that ignores it", "a computation", "left in your process", "an HTTP server that watches its client", "the query in MySQL"}, rows)
+}
+
+var opLine = regexp.MustCompile(`(?m)^op=(\S+) (.*)$`)
+
+// madeOps is what a lab says of its ops.
+func madeOps(t *testing.T) string {
+	var rows [][]string
+	p := start(t)
+	resp, err := http.Get(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	index, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range opLine.FindAllStringSubmatch(string(index), -1) {
+		doc, _, _ := strings.Cut(m[2], " backend=")
+		doc, _, _ = strings.Cut(doc, " work=sleep|")
+		rows = append(rows, []string{"`" + m[1] + "`", doc})
+	}
+	if len(rows) < 5 {
+		t.Fatalf("the page lists %d ops", len(rows))
+	}
+	return table([]string{"op", "what it calls"}, rows)
+}
+
+// madePublic is what a public lab allows beside one that isn't.
+func madePublic(t *testing.T) string {
+	type caps struct {
+		Delay     string `json:"max_delay"`
+		Timeout   string `json:"max_timeout"`
+		InFlight  int    `json:"max_in_flight"`
+		Abandoned int    `json:"max_abandoned"`
+		Receipts  int    `json:"receipts"`
+	}
+	of := func(flag string) []string {
+		var lab struct{ Caps caps }
+		start(t, flag).get(t, "/lab", &lab)
+		c := lab.Caps
+		return []string{c.Delay, c.Timeout, strconv.Itoa(c.InFlight), strconv.Itoa(c.Abandoned), strconv.Itoa(c.Receipts)}
+	}
+	rows := [][]string{{"`--max-delay`"}, {"`--max-timeout`"}, {"`--max-in-flight`"}, {"`--max-abandoned`"}, {"`--receipts`"}}
+	public, private := of("--public"), of("--no-public")
+	for i := range rows {
+		rows[i] = append(rows[i], public[i], private[i])
+	}
+	share := fmt.Sprintf("%d runs a minute", 200*len(strategies.All()))
+	rows = append(rows,
+		[]string{"a client, which is an address or an IPv6 /64", share, "no limit"},
+		[]string{"the network is changed", "with `GOTIMEOUT_TOKEN` only", "with the token, or from this machine"})
+	return table([]string{"", "public", "otherwise"}, rows)
+}
+
+func madePresets() string {
+	var rows [][]string
+	for _, p := range badnet.Presets() {
+		name, link, ok := strings.Cut(p.Source, ", https://")
+		if ok {
+			name = "[" + name + "](https://" + link + ")"
+			if section, address, more := strings.Cut(link, ", https://"); more {
+				name = "[" + p.Source[:strings.Index(p.Source, ", https://")] + ", " + section + "](https://" + address + ")"
+			}
+		}
+		rows = append(rows, []string{"`" + p.Name + "`", p.Doc, "`" + p.Profile.String() + "`", name})
+	}
+	return table([]string{"preset", "", "profile", "source of the figures"}, rows)
+}
+
+func madeColumns() string {
+	var rows [][]string
+	for _, c := range results.Columns() {
+		rows = append(rows, []string{"`" + c.Name + "`", c.Title, c.Unit, c.Doc})
+	}
+	return table([]string{"column", "title", "unit", "meaning"}, rows)
+}
+
+// madeData is docs/data/NAME.txt: lines of "key: value", an empty one, and what
+// was measured. NAME is compare for the comparison, whose table is made of its
+// records.
+func madeData(t *testing.T, name string) string {
+	head, body, ok := strings.Cut(rootFile(t, "docs/data/"+name+".txt"), "\n\n")
+	if !ok {
+		t.Fatalf("docs/data/%s.txt has no empty line after its head", name)
+	}
+	said := map[string]string{}
+	for _, line := range strings.Split(head, "\n") {
+		key, value, _ := strings.Cut(line, ": ")
+		said[key] = value
+	}
+	for _, key := range []string{"commit", "date", "machine", "command", "packages"} {
+		if said[key] == "" {
+			t.Errorf("docs/data/%s.txt names no %s", name, key)
+		}
+	}
+	return fmt.Sprintf("Measured at commit `%s` on %s by `%s`: %s.\n\n%s", said["commit"], said["date"], said["command"], said["machine"], body)
+}
+
+// The comparison's table and pictures are made of its records.
+func TestDocsCompare(t *testing.T) {
+	file, err := os.Open("../../docs/data/compare.jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	raw, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := results.Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	if err := report.Table(&table, r, 80); err != nil {
+		t.Fatal(err)
+	}
+	const path = "../../docs/data/compare.txt"
+	head, _, _ := strings.Cut(rootFile(t, "docs/data/compare.txt"), "\n\n")
+	goldenOf(t, filepath.Join("..", path), head+"\n\n"+fenced(table.String()))
+	for _, g := range r.Groups() {
+		goldenOf(t, "../../../docs/img/compare-"+g.Op+".svg", report.Lanes(g))
+	}
+}
+
+// The commands of the lab VM are those that the Vagrantfile and scripts/netem take.
+func TestLabVM(t *testing.T) {
+	vm := rootFile(t, "Vagrantfile")
+	for _, want := range []string{`guest: 8000, host: 8000`, `path: "scripts/provision"`} {
+		if !strings.Contains(vm, want) {
+			t.Errorf("Vagrantfile has no %s", want)
+		}
+	}
+	if out, err := exec.Command("../../scripts/netem", "add", "100ms", "no-such-link").CombinedOutput(); err == nil || !strings.Contains(string(out), `no network device "no-such-link"`) {
+		t.Errorf("scripts/netem add 100ms no-such-link: %v, %s", err, out)
+	}
+}
