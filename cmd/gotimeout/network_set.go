@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/netem"
+
+	"github.com/alecthomas/kong"
 )
 
 type networkSetCmd struct {
@@ -105,4 +109,64 @@ func reset(dev string, to streams) error {
 func isLoopback(dev string) bool {
 	i, err := net.InterfaceByName(dev)
 	return err == nil && i.Flags&net.FlagLoopback != 0
+}
+
+type networkShowCmd struct{}
+
+// Run prints what is on each link. kong calls it.
+func (networkShowCmd) Run(to streams) error {
+	roots, err := netem.List()
+	if err != nil {
+		return err
+	}
+	lines := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	for _, r := range roots {
+		switch {
+		case r.Link != nil:
+			fmt.Fprintf(lines, "%s\t%s; %d packets, %d of them dropped\n",
+				r.Dev, withRoundTrip(*r.Link, isLoopback(r.Dev)), r.Totals.Packets, r.Totals.Dropped)
+		case r.Ours:
+			fmt.Fprintf(lines, "%s\tgotimeout's, with profiles for ports\n", r.Dev)
+		case r.Qdisc != "":
+			fmt.Fprintf(lines, "%s\tqdisc %s, which is not gotimeout's\n", r.Dev, r.Qdisc)
+		default:
+			fmt.Fprintf(lines, "%s\tas it is\n", r.Dev)
+		}
+	}
+	return lines.Flush()
+}
+
+// profileArg is a profile on the command line, quoted or not: as an argument it
+// takes all words up to the next flag or --, as a flag's value the one.
+type profileArg struct{ profile badnet.Profile }
+
+// Decode reads it. kong calls it.
+func (a *profileArg) Decode(ctx *kong.DecodeContext) error {
+	first, err := ctx.Scan.PopValue("profile")
+	if err != nil {
+		return err
+	}
+	words := []string{first.String()}
+	if ctx.Value.Flag == nil {
+		for _, more := range ctx.Scan.PopWhile(kong.Token.IsValue) {
+			words = append(words, more.String())
+		}
+	}
+	a.profile, err = badnet.Parse(strings.Join(words, " "))
+	return err
+}
+
+// onLink is what the link makes of packets, there and back, if l is what it
+// makes of those that leave: on a loopback all of them do.
+func onLink(l badnet.Link, loopback bool) badnet.Profile {
+	if loopback {
+		return badnet.Profile{Up: l, Down: l}
+	}
+	return badnet.Profile{Up: l}
+}
+
+// withRoundTrip writes what is on a link.
+func withRoundTrip(l badnet.Link, loopback bool) string {
+	both := badnet.Profile{Up: l, Down: l}
+	return fmt.Sprintf("%s, round trip: %s", both, roundTrip(onLink(l, loopback)))
 }

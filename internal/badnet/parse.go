@@ -3,8 +3,11 @@ package badnet
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // key is one word of a profile.
@@ -113,4 +116,212 @@ func (l Link) normal() Link {
 func list(names []string) string {
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+func parseDelay(l *Link, value string) (err error) {
+	l.Delay, err = parseDuration(value)
+	return err
+}
+
+func parseJitter(l *Link, value string) (err error) {
+	value, name, named := strings.Cut(value, ",")
+	l.Distribution = Uniform
+	if named {
+		i := slices.Index(distributions, name)
+		if i < 0 {
+			return fmt.Errorf("unknown distribution %q; there are %s", name, list(distributions))
+		}
+		l.Distribution = Distribution(i)
+	}
+	l.Jitter, err = parseDuration(value)
+	return err
+}
+
+func parseLoss(l *Link, value string) (err error) {
+	value, rest, more := strings.Cut(value, ",")
+	l.Burst = 0
+	if more {
+		burst, ok := strings.CutPrefix(rest, "burst=")
+		if !ok {
+			return fmt.Errorf("%q behind the comma; write the mean length of a burst there, as in loss=1%%,burst=3", rest)
+		}
+		if l.Burst, err = parseNumber(burst, ""); err != nil || l.Burst < 1 {
+			return fmt.Errorf("unreadable burst %q; write the mean number of packets, 1 or more, as in burst=3", burst)
+		}
+	}
+	l.Loss, err = parsePercent(value)
+	return err
+}
+
+func parseRate(l *Link, value string) error {
+	l.Rate = 0
+	if value == "none" {
+		return nil
+	}
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(strings.ToLower(value), u.name)
+		if !ok {
+			continue
+		}
+		if bits, err := parseNumber(digits, u.exponent); err == nil && bits >= 1 && bits < 1e18 {
+			l.Rate = int64(bits)
+			return nil
+		}
+		break
+	}
+	return errors.New("unreadable rate; write a number above 0 and bit, kbit, mbit or gbit, as in rate=1mbit, or none")
+}
+
+func parseReorder(l *Link, value string) (err error) {
+	l.Reorder, err = parsePercent(value)
+	return err
+}
+
+func parseDuplicate(l *Link, value string) (err error) {
+	l.Duplicate, err = parsePercent(value)
+	return err
+}
+
+func parseLimit(l *Link, value string) (err error) {
+	l.Limit, err = strconv.Atoi(value)
+	if err != nil || l.Limit < 1 {
+		return errors.New("unreadable limit; write a number of packets, 1 or more, as in limit=1000")
+	}
+	return nil
+}
+
+func parseDuration(value string) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || value == "0" {
+		return 0, errors.New("unreadable duration; write a number and its unit, as in 100ms or 1.5s")
+	}
+	return d, nil
+}
+
+// parsePercent takes no share: whether 0.5 were half of all or half a percent
+// would be a guess.
+func parsePercent(value string) (float64, error) {
+	digits, ok := strings.CutSuffix(value, "%")
+	v, err := parseNumber(digits, "e-2")
+	if !ok || err != nil {
+		return 0, errors.New("unreadable share; write a percentage, as in 1% or 0.1%")
+	}
+	return v, nil
+}
+
+// parseNumber reads plain digits, and shifts their point by the exponent: to
+// the last bit, which a multiplication isn't.
+func parseNumber(digits, exponent string) (float64, error) {
+	if strings.Trim(digits, "0123456789.") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(digits+exponent, 64)
+}
+
+// String returns the text that Parse reads as this Profile: each key in its
+// order, what is as good as can be left out, and "none" where nothing is left.
+func (p Profile) String() string {
+	var words []string
+	for _, k := range keys {
+		up, down := k.format(p.Up), k.format(p.Down)
+		if up == down {
+			words = appendWord(words, k.name, up)
+			continue
+		}
+		words = appendWord(words, "up."+k.name, up)
+		words = appendWord(words, "down."+k.name, down)
+	}
+	if len(words) == 0 {
+		return None
+	}
+	return strings.Join(words, " ")
+}
+
+func appendWord(words []string, name, value string) []string {
+	if value == "" {
+		return words
+	}
+	return append(words, name+"="+value)
+}
+
+func formatDelay(l Link) string { return text(l.Delay) }
+
+func formatJitter(l Link) string {
+	if l.Jitter == 0 || l.Distribution == Uniform {
+		return text(l.Jitter)
+	}
+	return l.Jitter.String() + "," + l.Distribution.String()
+}
+
+func formatLoss(l Link) string {
+	if l.Loss == 0 || l.Burst <= 1 {
+		return share(l.Loss)
+	}
+	return percent(l.Loss) + ",burst=" + number(l.Burst)
+}
+
+func formatRate(l Link) string {
+	if l.Rate == 0 {
+		return ""
+	}
+	return rate(l.Rate)
+}
+
+func formatReorder(l Link) string   { return share(l.Reorder) }
+func formatDuplicate(l Link) string { return share(l.Duplicate) }
+
+func formatLimit(l Link) string {
+	if l.Limit == 0 || l.Limit == DefaultLimit {
+		return ""
+	}
+	return strconv.Itoa(l.Limit)
+}
+
+func share(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return percent(v)
+}
+
+// percent moves the point of a share by two digits instead of multiplying it:
+// 0.07*100 is 7.000000000000001.
+func percent(share float64) string {
+	if math.IsNaN(share) || math.IsInf(share, 0) {
+		return number(share) + "%"
+	}
+	sign := ""
+	if math.Signbit(share) {
+		sign = "-"
+	}
+	whole, fraction, _ := strings.Cut(number(math.Abs(share)), ".")
+	fraction += "00"
+	whole = strings.TrimLeft(whole+fraction[:2], "0")
+	fraction = strings.TrimRight(fraction[2:], "0")
+	if whole == "" {
+		whole = "0"
+	}
+	if fraction != "" {
+		fraction = "." + fraction
+	}
+	return sign + whole + fraction + "%"
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// units are tc's, the largest first.
+var units = []struct {
+	name     string
+	exponent string
+	bits     int64
+}{{"gbit", "e9", 1e9}, {"mbit", "e6", 1e6}, {"kbit", "e3", 1e3}, {"bit", "", 1}}
+
+// rate writes a rate with the largest unit that leaves no fraction.
+func rate(bits int64) string {
+	for _, u := range units {
+		if bits%u.bits == 0 && bits != 0 {
+			return strconv.FormatInt(bits/u.bits, 10) + u.name
+		}
+	}
+	return "0bit"
 }

@@ -90,3 +90,74 @@ func (d Distribution) String() string {
 	}
 	return fmt.Sprintf("Distribution(%d)", uint8(d))
 }
+
+// The bounds of a Link.
+const (
+	maxDelay = time.Minute
+	maxBurst = 10_000
+	minRate  = 1_000             // 1kbit
+	maxRate  = 1_000_000_000_000 // 1000gbit
+	maxLimit = 100_000
+)
+
+// Validate returns an error that says what can't be and what could.
+func (p Profile) Validate() error {
+	if p.Up == p.Down {
+		return p.Up.Validate()
+	}
+	if err := p.Up.Validate(); err != nil {
+		return fmt.Errorf("up: %w", err)
+	}
+	if err := p.Down.Validate(); err != nil {
+		return fmt.Errorf("down: %w", err)
+	}
+	return nil
+}
+
+// Validate returns an error that says what can't be and what could.
+func (l Link) Validate() error {
+	for _, share := range []struct {
+		key   string
+		value float64
+	}{{"loss", l.Loss}, {"reorder", l.Reorder}, {"duplicate", l.Duplicate}} {
+		if !(share.value >= 0 && share.value <= 1) { // not a number is neither
+			return fmt.Errorf("%s=%s is out of bounds; write 0%% to 100%%", share.key, percent(share.value))
+		}
+	}
+	switch {
+	case l.Delay < 0 || l.Delay > maxDelay:
+		return fmt.Errorf("delay=%s is out of bounds; write 0s to %s", l.Delay, maxDelay)
+	case l.Jitter < 0:
+		return fmt.Errorf("jitter=%s is out of bounds; write 0s or more", l.Jitter)
+	case l.Jitter > l.Delay:
+		return fmt.Errorf("jitter=%s is above delay=%s, and no packet arrives before it was sent; write a longer delay or less jitter", l.Jitter, l.Delay)
+	case int(l.Distribution) >= len(distributions):
+		return fmt.Errorf("unknown distribution %d; there are %s", l.Distribution, list(distributions))
+	case l.Reorder > 0 && l.Delay == 0:
+		return fmt.Errorf("reorder=%s without a delay, and there is nothing to overtake; add delay=10ms, or more", percent(l.Reorder))
+	case l.Rate != 0 && (l.Rate < minRate || l.Rate > maxRate):
+		return fmt.Errorf("rate=%s is out of bounds; write %s to %s, or none", rate(l.Rate), rate(minRate), rate(maxRate))
+	case l.Limit < 0 || l.Limit > maxLimit:
+		return fmt.Errorf("limit=%d is out of bounds; write 1 to %d packets", l.Limit, maxLimit)
+	}
+	return l.validateBurst()
+}
+
+// validateBurst refuses what can't be: losses that come each on their own make
+// bursts of 1/(1-loss) packets, and shorter ones would have to avoid each other.
+func (l Link) validateBurst() error {
+	switch {
+	case l.Burst == 0 || l.Burst == 1:
+		return nil
+	case !(l.Burst >= 1 && l.Burst <= maxBurst):
+		return fmt.Errorf("burst=%s is out of bounds; write 1 to %d packets", number(l.Burst), maxBurst)
+	case l.Loss == 0:
+		return fmt.Errorf("burst=%s of no loss; add a loss, as in loss=1%%,burst=%s", number(l.Burst), number(l.Burst))
+	case l.Loss == 1:
+		return fmt.Errorf("burst=%s of loss=100%%, which never ends; leave the burst out", number(l.Burst))
+	case l.Burst*(1-l.Loss) < 1-1e-9: // 5*(1-0.8) is a hair below 1
+		return fmt.Errorf("burst=%s is too short for loss=%s, which makes bursts of %.4g packets by chance alone; write more than that, or leave the burst out",
+			number(l.Burst), percent(l.Loss), 1/(1-l.Loss))
+	}
+	return nil
+}

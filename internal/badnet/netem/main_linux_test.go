@@ -1,18 +1,23 @@
 package netem_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/netem"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 const inNamespace = "GOTIMEOUT_TEST_IN_NAMESPACE"
@@ -101,4 +106,165 @@ func parse(t *testing.T, profile string) badnet.Profile {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// flight is one direction: packets with a number, from a socket to another.
+type flight struct {
+	t        *testing.T
+	from, to *net.UDPConn
+	begun    time.Time
+}
+
+// arrival is a packet that came out.
+type arrival struct {
+	number   int
+	sent, at time.Duration
+}
+
+func (a arrival) took() time.Duration { return a.at - a.sent }
+
+// fly opens a flight to a port of the loopback, and one back. 0 is any port.
+func fly(t *testing.T, host string, port int) (there, back flight) {
+	t.Helper()
+	server := listen(t, host, port)
+	client := listen(t, host, 0)
+	begun := time.Now()
+	return flight{t, client, server, begun}, flight{t, server, client, begun}
+}
+
+func listen(t *testing.T, host string, port int) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(host), Port: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// send sends a packet of that many bytes, its headers among them.
+func (f flight) send(number, bytes int) {
+	f.t.Helper()
+	packet := make([]byte, max(bytes-28, 16))
+	binary.BigEndian.PutUint64(packet, uint64(number))
+	binary.BigEndian.PutUint64(packet[8:], uint64(time.Since(f.begun)))
+	if _, err := f.from.WriteTo(packet, f.to.LocalAddr()); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// receive returns the next packet, or false if none comes in time.
+func (f flight) receive(patience time.Duration) (arrival, bool) {
+	f.t.Helper()
+	packet := make([]byte, 2000)
+	if err := f.to.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		f.t.Error(err)
+	}
+	if _, _, err := f.to.ReadFrom(packet); err != nil {
+		return arrival{}, false
+	}
+	return arrival{
+		int(binary.BigEndian.Uint64(packet)),
+		time.Duration(binary.BigEndian.Uint64(packet[8:])), time.Since(f.begun),
+	}, true
+}
+
+// all receives what comes until nothing has come for that long.
+func (f flight) all(patience time.Duration) []arrival {
+	f.t.Helper()
+	var out []arrival
+	for {
+		a, ok := f.receive(patience)
+		if !ok {
+			return out
+		}
+		out = append(out, a)
+	}
+}
+
+// stream sends packets one after the other with a pause between them, and
+// returns those that came.
+func (f flight) stream(packets, bytes int, pause time.Duration) []arrival {
+	f.t.Helper()
+	arrivals := make(chan []arrival)
+	go func() { arrivals <- f.all(time.Second) }()
+	for i := range packets {
+		f.send(i, bytes)
+		if pause > 0 {
+			<-time.After(pause)
+		}
+	}
+	return <-arrivals
+}
+
+// counts sends many packets through a network without a delay, in groups that
+// fit into the receiver's socket, and returns how often each came.
+func (f flight) counts(packets int) []int {
+	f.t.Helper()
+	counts := make([]int, packets)
+	raw, err := f.to.SyscallConn()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	packet := make([]byte, 2000)
+	// Without a deadline: one that has passed reads nothing, though it is there.
+	receive := func(socket uintptr) bool {
+		for {
+			if _, _, err := unix.Recvfrom(int(socket), packet, unix.MSG_DONTWAIT); err != nil {
+				return true
+			}
+			counts[binary.BigEndian.Uint64(packet)]++
+		}
+	}
+	for i := range packets {
+		f.send(i, 100)
+		if i%50 == 49 {
+			err = errors.Join(err, raw.Read(receive))
+		}
+	}
+	<-time.After(100 * time.Millisecond)
+	if err = errors.Join(err, raw.Read(receive)); err != nil {
+		f.t.Fatal(err)
+	}
+	return counts
+}
+
+// way is how long a packet takes.
+func (f flight) way() time.Duration {
+	f.t.Helper()
+	return best(func() time.Duration {
+		f.send(0, 100)
+		a, ok := f.receive(time.Second)
+		if !ok {
+			f.t.Error("a packet didn't come")
+		}
+		return a.took()
+	})
+}
+
+// best is the shortest of a few measurements: a busy machine makes some longer,
+// and a network with a delay none shorter.
+func best(measure func() time.Duration) time.Duration {
+	shortest := measure()
+	for range 4 {
+		shortest = min(shortest, measure())
+	}
+	return shortest
+}
+
+// within fails a test where a duration isn't at least the first and at most the
+// second.
+func within(t *testing.T, what string, got, least, most time.Duration) {
+	t.Helper()
+	if got < least || got > most {
+		t.Errorf("%s: %v, want %v to %v", what, got, least, most)
+	}
+}
+
+// near fails a test where a figure is further from what it should be than off.
+func near(t *testing.T, what string, got, want, off float64) {
+	t.Helper()
+	if got < want-off || got > want+off {
+		t.Errorf("%s: %.5g, want %.5g ±%.2g", what, got, want, off)
+	}
 }

@@ -1,7 +1,10 @@
 package netem
 
 import (
+	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -131,4 +134,126 @@ func limitOf(l badnet.Link) int {
 func inDelay(l badnet.Link) int {
 	bytes := float64(l.Rate) / 8 * (l.Delay + l.Jitter).Seconds()
 	return int(min(math.Ceil(bytes/fullPacket), math.MaxInt32/2))
+}
+
+const (
+	tableScale = 8192 // of a table's entry that is one jitter off
+	tableSize  = 4096 // as iproute2's; the kernel takes 16384
+)
+
+// table returns a distribution's quantiles as netem takes them: it draws one
+// entry for each packet. No entry can say more than 4 jitters, so a longer tail
+// is cut there and the rest stretched until the mean is 0 and the deviation that
+// of the whole again.
+func table(d badnet.Distribution) []int16 {
+	values := make([]float64, tableSize)
+	for i := range values {
+		values[i] = d.Quantile((float64(i) + 0.5) / tableSize)
+	}
+	if d != badnet.Uniform {
+		standardize(values, math.MaxInt16/float64(tableScale))
+	}
+	out := make([]int16, tableSize)
+	for i, v := range values {
+		out[i] = int16(math.Round(v * tableScale))
+	}
+	return out
+}
+
+// standardize cuts the values at most jitters and makes their mean 0 and their
+// deviation 1. Cutting moves both, hence the rounds.
+func standardize(values []float64, most float64) {
+	for range 100 {
+		var sum, squares float64
+		for i, v := range values {
+			v = min(max(v, -most), most)
+			values[i] = v
+			sum += v
+			squares += v * v
+		}
+		n := float64(len(values))
+		mean := sum / n
+		deviation := math.Sqrt(squares/n - mean*mean)
+		for i, v := range values {
+			values[i] = (v - mean) / deviation
+		}
+	}
+	for i, v := range values {
+		values[i] = min(max(v, -most), most)
+	}
+}
+
+// tc writes the params as tc-netem(8) reads them.
+func (p params) tc() string {
+	words := []string{"netem limit", strconv.Itoa(p.limit)}
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	if p.delay > 0 {
+		add("delay %s", tcTime(p.delay))
+	}
+	if p.jitter > 0 {
+		add("%s", tcTime(p.jitter))
+	}
+	if p.distribution != badnet.Uniform {
+		add("distribution %s", p.distribution)
+	}
+	if p.loss > 0 {
+		add("loss %s", tcShare(p.loss))
+	}
+	if p.leave > 0 {
+		add("loss gemodel %s %s", tcShare(p.enter), tcShare(p.leave))
+	}
+	if p.duplicate > 0 {
+		add("duplicate %s", tcShare(p.duplicate))
+	}
+	if p.reorder > 0 {
+		add("reorder %s", tcShare(p.reorder))
+	}
+	if p.bits > 0 {
+		add("rate %s", tcRate(p.bits))
+	}
+	if p.overhead != 0 {
+		add("%d", p.overhead)
+	}
+	return strings.Join(words, " ")
+}
+
+// tcTime writes the largest unit that leaves no fraction.
+func tcTime(d time.Duration) string {
+	units := []struct {
+		unit time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "us"}}
+	for _, u := range units {
+		if d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(d), 10) + "ns"
+}
+
+func tcRate(bits int64) string {
+	units := []struct {
+		unit int64
+		name string
+	}{{1e12, "tbit"}, {1e9, "gbit"}, {1e6, "mbit"}, {1e3, "kbit"}}
+	for _, u := range units {
+		if bits%u.unit == 0 {
+			return strconv.FormatInt(bits/u.unit, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(bits, 10) + "bit"
+}
+
+// tcShare writes ten digits: more than the 32 bits in which the kernel keeps it.
+func tcShare(share float64) string {
+	return strconv.FormatFloat(share*100, 'g', 10, 64) + "%"
+}
+
+// Root is what is at the root of a link.
+type Root struct {
+	Dev    string
+	Qdisc  string       // its kind and handle; "" for the kernel's own choice
+	Ours   bool         // made by this package
+	Link   *badnet.Link // what it makes of the packets that leave, if it is a netem of ours
+	Totals badnet.Totals
 }

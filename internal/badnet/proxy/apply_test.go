@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/proxy"
+	"gotimeout/slowops"
 )
 
 func TestApplyToAnOpenConnection(t *testing.T) {
@@ -142,5 +148,234 @@ func check(t *testing.T, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// How a connection ends passes through the proxy behind the data, takes the
+// delay of its way, and comes out as what it was.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	const up, down = 150 * ms, 300 * ms
+	halfClose := func(l *lab, c *net.TCPConn) { l.try(c.CloseWrite()) }
+	closes := func(l *lab, c *net.TCPConn) { l.try(c.Close()) }
+	resets := func(l *lab, c *net.TCPConn) { l.try(c.SetLinger(0)); l.try(c.Close()) }
+	for name, tt := range map[string]struct {
+		ends func(*lab, *net.TCPConn)
+		data string // before
+		want string
+	}{
+		"half close":            {halfClose, "", "|close"},
+		"half close after data": {halfClose, "hello", "hello|close"},
+		"close":                 {closes, "", "|close"},
+		"close after data":      {closes, "hello", "hello|close"},
+		"reset":                 {resets, "", "|reset"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, by := range []string{"client", "server"} {
+				l := newLab(t, "none")
+				from, to := l.connect()
+				l.pass(from, to) // else the reset may be the end of the proxy's dial
+				l.apply("up.delay=150ms down.delay=300ms")
+				asked := up
+				if by == "server" {
+					from, to, asked = to, from, down
+				}
+				start := time.Now()
+				l.write(from, tt.data)
+				tt.ends(l, from)
+				if got := outcome(to); got != tt.want {
+					t.Errorf("the %s's %s: got %s, want %s", by, name, got, tt.want)
+				}
+				near(t, "the "+by+"'s "+name, time.Since(start), asked)
+			}
+		})
+	}
+}
+
+// What a client that has said all gets back is the whole answer.
+func TestHalfCloseLeavesTheOtherHalf(t *testing.T) {
+	l := newLab(t, "delay=50ms")
+	client, server := l.connect()
+	l.write(client, "question")
+	l.try(client.CloseWrite())
+	if got := outcome(server); got != "question|close" {
+		t.Error(got)
+	}
+	answer := strings.Repeat("answer", 100_000)
+	l.write(server, answer)
+	l.try(server.Close())
+	if got := outcome(client); got != answer+"|close" {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// A server in the middle of an answer learns that its client has gone, one way
+// up later; also where the client had half closed before.
+func TestClientGoesInTheMiddleOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(l *lab, client, server *net.TCPConn){
+		"open":        func(*lab, *net.TCPConn, *net.TCPConn) {},
+		"half closed": func(l *lab, c, s *net.TCPConn) { l.try(c.CloseWrite()); _ = outcome(s) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, "up.delay=200ms")
+			client, server := l.connect()
+			before(l, client, server)
+			l.pass(server, client)
+			gone := time.Now()
+			l.try(client.SetLinger(0))
+			l.try(client.Close())
+			var err error
+			for err == nil {
+				_, err = server.Write(make([]byte, 64<<10))
+			}
+			if !isReset(err) {
+				t.Error(err)
+			}
+			if name == "open" { // else only a write of the proxy's could tell
+				near(t, "the reset", time.Since(gone), 200*ms)
+			}
+		})
+	}
+}
+
+// A client whose backend is not there is connected, and reset.
+func TestRefused(t *testing.T) {
+	l := newLab(t, "none")
+	l.try(l.listener.Close())
+	client, err := net.Dial("tcp", l.addr)
+	if isReset(err) {
+		return // sooner than the dial was back
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	l.try(client.SetDeadline(time.Now().Add(patience)))
+	if got := outcome(client); got != "|reset" {
+		t.Error(got)
+	}
+}
+
+// Close waits for nothing that is under way.
+func TestCloseEndsAll(t *testing.T) {
+	l := newLab(t, "delay=1m rate=8kbit")
+	type pair struct{ client, server *net.TCPConn }
+	var pairs []pair
+	for range 10 {
+		client, server := l.connect()
+		l.write(client, strings.Repeat("up", 100_000))
+		l.write(server, strings.Repeat("down", 100_000))
+		pairs = append(pairs, pair{client, server})
+	}
+	l.try(pairs[0].client.Close())
+	l.try(pairs[1].server.CloseWrite())
+	start := time.Now()
+	l.try(l.proxies.Close())
+	if took := time.Since(start); took > patience/2 {
+		t.Errorf("Close took %s", took)
+	}
+	for _, p := range pairs[2:] {
+		if got := outcome(p.client) + outcome(p.server); got != "|reset|reset" {
+			t.Error(got)
+		}
+	}
+	if _, err := net.Dial("tcp", l.addr); err == nil {
+		t.Error("there is still a proxy")
+	}
+}
+
+func (l *lab) try(err error) {
+	l.Helper()
+	if err != nil {
+		l.Error(err)
+	}
+}
+
+// Each backend of the lab answers through its proxy a round trip later, and
+// learns that its client has gone half a round trip later.
+func TestBackends(t *testing.T) {
+	t.Parallel()
+	const oneWay = 100 * ms
+	for name, start := range map[string]func(backends.Options) (*backends.Server, error){
+		"http": httpbackend.Start, "cache": cachebackend.Start, "db": dbbackend.Start,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began, ended := make(chan bool, 1), make(chan time.Time, 1)
+			server, err := start(backends.Options{
+				MaxDelay: time.Minute,
+				Began:    func(string) { began <- true },
+				Ended:    func(string) { ended <- time.Now() },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			proxies := proxy.New()
+			defer proxies.Close()
+			via, err := proxies.Attach(name, server.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := proxies.Apply(name, profile(t, "delay=100ms")); err != nil {
+				t.Fatal(err)
+			}
+			do := op(t, name, server.Addr, via)
+
+			asked := time.Now()
+			if err := do(t.Context(), slowops.Call{Run: "first"}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(asked); took < 2*oneWay {
+				t.Errorf("the answer took %s", took)
+			}
+			<-began
+			<-ended
+			if name == "db" {
+				return // MySQL looks every 5 s whether its client is still there
+			}
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var left time.Time
+			go func() {
+				<-began
+				left = time.Now()
+				cancel()
+			}()
+			if err := do(ctx, slowops.Call{Run: "second", Delay: time.Minute}); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			near(t, "that the client has gone", (<-ended).Sub(left), oneWay)
+		})
+	}
+}
+
+// op returns the op of a backend, by way of a proxy.
+func op(t *testing.T, name, addr, via string) func(context.Context, slowops.Call) error {
+	t.Helper()
+	switch name {
+	case "http":
+		op := slowops.NewHTTP("http://"+addr, 0)
+		op.Via = via
+		t.Cleanup(op.Close)
+		return op.Do
+	case "cache":
+		op := slowops.NewCache(addr, 0)
+		op.Via = via
+		t.Cleanup(op.Close)
+		return op.Do
+	default:
+		cfg, err := slowops.ParseDSN("lab@tcp(" + addr + ")/lab")
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := slowops.NewMySQL(cfg, 0)
+		op.Via = via
+		t.Cleanup(op.Close)
+		return op.Do
 	}
 }

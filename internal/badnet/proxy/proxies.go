@@ -1,13 +1,16 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"gotimeout/internal/badnet"
 )
@@ -101,4 +104,196 @@ func (p *Proxies) Close() error {
 		delete(p.fronts, name)
 	}
 	return errors.Join(errs...)
+}
+
+const (
+	acceptAgain = 10 * time.Millisecond // after an error: no descriptors, perhaps
+
+	// stuck is how long a change of the network waits for a connection whose
+	// reader takes nothing. After 5 s toxiproxy would lose bytes of it.
+	stuck = 4 * time.Second
+)
+
+// front is a backend's proxy.
+type front struct {
+	upstream string
+	listener *net.TCPListener
+	life     context.Context // ends with Close
+	end      context.CancelFunc
+	running  sync.WaitGroup // the pairs too
+	applying sync.Mutex
+
+	mu      sync.Mutex
+	network *network
+	pairs   map[*pair]bool
+}
+
+// newFront returns a proxy on a free port of 127.0.0.1, to be served.
+func newFront(upstream string, n *network) (*front, error) {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	f := &front{upstream: upstream, listener: listener, network: n, pairs: map[*pair]bool{}}
+	f.life, f.end = context.WithCancel(context.Background())
+	return f, nil
+}
+
+func (f *front) serve() {
+	for {
+		client, err := f.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			f.running.Go(func() { f.connect(client) })
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			select {
+			case <-time.After(acceptAgain):
+			case <-f.life.Done():
+			}
+		}
+	}
+}
+
+// connect joins a client with the backend. Where that can't be reached, the
+// client's connection is reset.
+func (f *front) connect(client *net.TCPConn) {
+	server, err := new(net.Dialer).DialContext(f.life, "tcp", f.upstream)
+	if err != nil {
+		_ = client.SetLinger(0)
+		_ = client.Close()
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := newPair(f, client, server.(*net.TCPConn))
+	if f.life.Err() != nil {
+		p.client.breaks()
+		p.server.breaks()
+		return
+	}
+	f.running.Add(1)
+	f.pairs[p] = true
+	p.up.start(f.network)
+	p.down.start(f.network)
+}
+
+func (f *front) forget(p *pair) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.pairs, p)
+	f.running.Done()
+}
+
+// apply puts the open pairs and those to come on a network, and resets those
+// that can't be changed in time.
+func (f *front) apply(n *network) {
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	f.mu.Lock()
+	f.network = n
+	open := slices.Collect(maps.Keys(f.pairs))
+	f.mu.Unlock()
+	var changes sync.WaitGroup
+	for _, p := range open {
+		changes.Go(func() {
+			late := time.AfterFunc(stuck, p.reset)
+			defer late.Stop()
+			p.change(n)
+		})
+	}
+	changes.Wait()
+}
+
+// close resets what is open, and returns when all has ended.
+func (f *front) close() error {
+	f.mu.Lock()
+	f.end()
+	err := f.listener.Close()
+	open := slices.Collect(maps.Keys(f.pairs))
+	f.mu.Unlock()
+	for _, p := range open {
+		p.reset()
+	}
+	f.running.Wait()
+	return err
+}
+
+const (
+	kilobyte = 8_000 // bits of the unit of toxiproxy's rates
+	maxOff   = 0.02  // share by which a rate may be rounded
+)
+
+// Check returns an error that is badnet.ErrCannot, and says what to do, where a
+// proxy can't do a valid profile: it has no packets to lose, to reorder, to
+// duplicate or to count in a limit, its jitter is uniform, its times are whole
+// milliseconds and its rates multiples of 8 kbit/s, to which others are rounded
+// if they are at most 2% off.
+func Check(p badnet.Profile) error {
+	if p.Up == p.Down {
+		return check("", p.Up)
+	}
+	if err := check("up.", p.Up); err != nil {
+		return err
+	}
+	return check("down.", p.Down)
+}
+
+func check(prefix string, l badnet.Link) error {
+	word := func(l badnet.Link) string { return prefix + badnet.Profile{Up: l, Down: l}.String() }
+	limit := l.Limit
+	if limit == badnet.DefaultLimit {
+		limit = 0
+	}
+	for _, c := range []struct {
+		deed, key string
+		asked     bool
+		link      badnet.Link
+	}{
+		{"lose", "loss", l.Loss != 0, badnet.Link{Loss: l.Loss, Burst: l.Burst}},
+		{"reorder", "reorder", l.Reorder != 0, badnet.Link{Reorder: l.Reorder}},
+		{"duplicate", "duplicate", l.Duplicate != 0, badnet.Link{Duplicate: l.Duplicate}},
+		{"count", "limit", limit != 0, badnet.Link{Limit: limit}},
+	} {
+		if c.asked {
+			return badnet.Cannot("the proxy driver can't %s packets (%s), since a proxy sees none: use netem or tun, or leave %s out",
+				c.deed, word(c.link), prefix+c.key)
+		}
+	}
+	switch {
+	case l.Jitter != 0 && l.Distribution != badnet.Uniform:
+		return badnet.Cannot("the proxy driver has no jitter but a uniform one (%s): use netem or tun, or write %sjitter=%s",
+			word(badnet.Link{Jitter: l.Jitter, Distribution: l.Distribution}), prefix, l.Jitter)
+	case l.Delay%time.Millisecond != 0:
+		return cannotSplit(prefix+"delay", l.Delay)
+	case l.Jitter%time.Millisecond != 0:
+		return cannotSplit(prefix+"jitter", l.Jitter)
+	case off(l.Rate) > maxOff:
+		return badnet.Cannot("the proxy driver can't hold %s, since its rates are multiples of 8kbit: use netem or tun, or write %s",
+			word(badnet.Link{Rate: l.Rate}), word(badnet.Link{Rate: kilobytes(l.Rate) * kilobyte}))
+	}
+	return nil
+}
+
+func cannotSplit(key string, d time.Duration) error {
+	return badnet.Cannot("the proxy driver can't split a millisecond (%s=%s): use netem or tun, or write %s=%s",
+		key, d, key, d.Truncate(time.Millisecond)+time.Millisecond)
+}
+
+// kilobytes returns what is nearest to a rate in bit/s, and 0 for no bound.
+func kilobytes(rate int64) int64 {
+	if rate == 0 {
+		return 0
+	}
+	return max((rate+kilobyte/2)/kilobyte, 1)
+}
+
+// off returns how far the rate that a proxy has is from the one asked for, as a
+// share of that.
+func off(rate int64) float64 {
+	if rate == 0 {
+		return 0
+	}
+	return math.Abs(float64(kilobytes(rate)*kilobyte-rate)) / float64(rate)
 }

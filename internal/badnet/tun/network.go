@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"encoding/binary"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -112,4 +113,110 @@ func large(p badnet.Plan) bool {
 		}
 	}
 	return whole(p.All.Up) && whole(p.All.Down)
+}
+
+// packet is what matters of an IPv4 packet.
+type packet struct {
+	size     int // of all of it
+	proto    byte
+	src, dst uint16 // ports, where it has any
+	ports    bool
+	syn      bool // the first of a TCP connection
+	request  bool // an ICMP echo request
+	id       uint16
+	fragment bool // it has no header but IP's, and belongs to the one of the same id
+}
+
+// The protocols that have ports, and the one of ping.
+const (
+	icmp = 1
+	tcp  = 6
+	udp  = 17
+)
+
+// parse reads a packet, or returns false where it is none.
+func parse(b []byte) (p packet, ok bool) {
+	if len(b) < 20 || b[0]>>4 != 4 {
+		return p, false
+	}
+	header := int(b[0]&15) * 4
+	if header < 20 || header > len(b) {
+		return p, false
+	}
+	p.size, p.proto = len(b), b[9]
+	p.id = binary.BigEndian.Uint16(b[4:])
+	p.fragment = binary.BigEndian.Uint16(b[6:])&0x1fff != 0
+	rest := b[header:]
+	if p.fragment || len(rest) < 8 {
+		return p, p.fragment || p.proto != tcp && p.proto != udp && p.proto != icmp
+	}
+	switch p.proto {
+	case tcp:
+		if len(rest) < 20 {
+			return p, false
+		}
+		const syn, ack = 2, 16
+		p.syn = rest[13]&(syn|ack) == syn
+		fallthrough
+	case udp:
+		p.ports = true
+		p.src, p.dst = binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
+	case icmp:
+		p.request = rest[0] == 8
+	}
+	return p, true
+}
+
+// directions tells towards which server a packet goes or from which it comes.
+// No packet says so, but the first of a TCP connection goes to a server, and so
+// does the first between two ports of UDP. It remembers ports, a bit for each:
+// that is exact unless one port is both ends of different connections at once.
+type directions struct {
+	servers [1 << 16 / 64]uint64
+	last    struct { // the fragment before
+		id   uint16
+		port uint16
+		up   bool
+	}
+}
+
+// of returns the server's port, 0 where there is none, and whether the packet
+// goes up to it.
+func (d *directions) of(p packet) (port uint16, up bool) {
+	switch {
+	case p.fragment && p.id == d.last.id:
+		return d.last.port, d.last.up
+	case !p.ports:
+		return 0, p.request
+	}
+	if p.syn {
+		d.set(p.src, false)
+		d.set(p.dst, true)
+	}
+	fromServer, toServer := d.is(p.src), d.is(p.dst)
+	if !fromServer && !toServer && p.proto == udp {
+		d.set(p.dst, true)
+		toServer = true
+	}
+	up = toServer
+	if fromServer == toServer { // both or neither: servers mostly have the lower one
+		up = p.dst < p.src
+	}
+	port = p.src
+	if up {
+		port = p.dst
+	}
+	d.last.id, d.last.port, d.last.up = p.id, port, up
+	return port, up
+}
+
+func (d *directions) is(port uint16) bool { return d.servers[port/64]>>(port%64)&1 == 1 }
+
+func (d *directions) set(port uint16, server bool) {
+	bit := uint64(1) << (port % 64)
+	if server {
+		d.servers[port/64] |= bit
+	} else {
+		d.servers[port/64] &^= bit
+	}
 }

@@ -1,0 +1,326 @@
+package proxy_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/proxy"
+
+	"github.com/rs/zerolog"
+	"github.com/rs/zerolog/log"
+	"go.uber.org/goleak"
+)
+
+const (
+	ms       = time.Millisecond
+	patience = 20 * time.Second // bounds what should happen soon
+	slack    = 3 * time.Second  // what a busy machine may add
+)
+
+// The package is silent, though toxiproxy also writes to zerolog's global logger.
+func TestMain(m *testing.M) {
+	said := new(bytes.Buffer)
+	log.Logger = zerolog.New(zerolog.SyncWriter(said))
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // they wait: more at once than there are processors
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if said.Len() > 0 {
+			fmt.Printf("toxiproxy is not silent: %s\n", said)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+func profile(t *testing.T, text string) badnet.Profile {
+	t.Helper()
+	p, err := badnet.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// lab is one backend behind its proxy.
+type lab struct {
+	*testing.T
+	proxies  *proxy.Proxies
+	addr     string
+	listener net.Listener
+}
+
+const backend = "backend"
+
+// newLab puts the network of the text in front of a listener.
+func newLab(t *testing.T, text string) *lab {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{T: t, proxies: proxy.New(), listener: listener}
+	t.Cleanup(func() {
+		listener.Close()
+		if err := l.proxies.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if l.addr, err = l.proxies.Attach(backend, listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	l.apply(text)
+	return l
+}
+
+func (l *lab) apply(text string) {
+	l.Helper()
+	if err := l.proxies.Apply(backend, profile(l.T, text)); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// connect returns both ends of a connection through the proxy.
+func (l *lab) connect() (client, server *net.TCPConn) {
+	l.Helper()
+	c, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		l.Fatal(err)
+	}
+	s, err := l.listener.Accept()
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { c.Close(); s.Close() })
+	for _, conn := range []net.Conn{c, s} {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			l.Fatal(err)
+		}
+	}
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// pass writes a byte into one end, and returns when it comes out of the other.
+func (l *lab) pass(from, to net.Conn) time.Duration {
+	l.Helper()
+	start := time.Now()
+	l.write(from, "x")
+	if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+		l.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// fastest passes a byte several times: a busy machine only makes it slower.
+func (l *lab) fastest(from, to net.Conn) time.Duration {
+	l.Helper()
+	least := patience
+	for range 9 {
+		least = min(least, l.pass(from, to))
+	}
+	return least
+}
+
+func (l *lab) write(to io.Writer, text string) {
+	l.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// outcome reads to the end, and says what came and how it ended.
+func outcome(from io.Reader) string {
+	data, err := io.ReadAll(from)
+	end := "close"
+	switch {
+	case isReset(err):
+		end = "reset"
+	case err != nil:
+		end = err.Error()
+	}
+	return string(data) + "|" + end
+}
+
+const wsaeConnReset = syscall.Errno(10054) // Windows'
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, wsaeConnReset)
+}
+
+// near fails the test unless it took what was asked for, or somewhat longer.
+func near(t *testing.T, what string, took, asked time.Duration) {
+	t.Helper()
+	if took < asked || took > asked+slack {
+		t.Errorf("%s took %s, not %s", what, took, asked)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for text, want := range map[string]string{
+		"none":                                 "",
+		"delay=1m jitter=1m":                   "",
+		"delay=100ms jitter=20ms rate=1mbit":   "",
+		"rate=8kbit":                           "",
+		"rate=1500kbit":                        "", // 0.3% off
+		"rate=408300bit":                       "", // 2% off
+		"rate=1000gbit":                        "",
+		"limit=1000":                           "", // as if it weren't there
+		"delay=1ms up.delay=2ms up.rate=8mbit": "",
+
+		"loss=5%":             "the proxy driver can't lose packets (loss=5%), since a proxy sees none: use netem or tun, or leave loss out",
+		"blackhole":           "the proxy driver can't lose packets (loss=100%), since a proxy sees none: use netem or tun, or leave loss out",
+		"up.loss=5%":          "the proxy driver can't lose packets (up.loss=5%), since a proxy sees none: use netem or tun, or leave up.loss out",
+		"loss=5%,burst=3":     "the proxy driver can't lose packets (loss=5%,burst=3), since a proxy sees none: use netem or tun, or leave loss out",
+		"down.limit=50":       "the proxy driver can't count packets (down.limit=50), since a proxy sees none: use netem or tun, or leave down.limit out",
+		"duplicate=0.1%":      "the proxy driver can't duplicate packets (duplicate=0.1%), since a proxy sees none: use netem or tun, or leave duplicate out",
+		"delay=1s reorder=1%": "the proxy driver can't reorder packets (reorder=1%), since a proxy sees none: use netem or tun, or leave reorder out",
+
+		"delay=1s jitter=9ms,normal":    "the proxy driver has no jitter but a uniform one (jitter=9ms,normal): use netem or tun, or write jitter=9ms",
+		"delay=1s up.jitter=9ms,pareto": "the proxy driver has no jitter but a uniform one (up.jitter=9ms,pareto): use netem or tun, or write up.jitter=9ms",
+		"delay=1500us":                  "the proxy driver can't split a millisecond (delay=1.5ms): use netem or tun, or write delay=2ms",
+		"delay=1s down.jitter=1ns":      "the proxy driver can't split a millisecond (down.jitter=1ns): use netem or tun, or write down.jitter=1ms",
+		"rate=1kbit":                    "the proxy driver can't hold rate=1kbit, since its rates are multiples of 8kbit: use netem or tun, or write rate=8kbit",
+		"up.rate=20kbit":                "the proxy driver can't hold up.rate=20kbit, since its rates are multiples of 8kbit: use netem or tun, or write up.rate=24kbit",
+	} {
+		err := proxy.Check(profile(t, text))
+		if err == nil && want == "" {
+			continue
+		}
+		if err == nil || err.Error() != want {
+			t.Errorf("%s:\ngot  %v\nwant %s", text, err, want)
+		} else if !errors.Is(err, badnet.ErrCannot) {
+			t.Errorf("%s: no ErrCannot", text)
+		}
+	}
+}
+
+// Of the presets a proxy does those that lose nothing.
+func TestCheckPresets(t *testing.T) {
+	for _, p := range badnet.Presets() {
+		loses := p.Profile.Up.Loss > 0
+		if err := proxy.Check(p.Profile); (err != nil) != loses {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}
+
+func TestCheckAtTheBounds(t *testing.T) {
+	for _, rate := range []int64{7_844, 8_163, 204_000, 1e12} {
+		l := badnet.Link{Rate: rate}
+		if err := proxy.Check(badnet.Profile{Up: l, Down: l}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, rate := range []int64{1e3, 7_843, 8_164, 12_000, 196_001} {
+		l := badnet.Link{Rate: rate}
+		if err := proxy.Check(badnet.Profile{Up: l, Down: l}); err == nil {
+			t.Errorf("%d bit/s is accepted", rate)
+		}
+	}
+	l := badnet.Link{Delay: time.Minute - 1}
+	if err := proxy.Check(badnet.Profile{Down: l}); err == nil {
+		t.Error("a nanosecond is accepted")
+	}
+}
+
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct{ up, down time.Duration }{
+		"none":                         {0, 0},
+		"delay=50ms":                   {50 * ms, 50 * ms},
+		"up.delay=80ms":                {80 * ms, 0},
+		"down.delay=80ms":              {0, 80 * ms},
+		"up.delay=20ms down.delay=1ms": {20 * ms, 1 * ms},
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, text)
+			client, server := l.connect()
+			checkFastest(l, "up", client, server, want.up)
+			checkFastest(l, "down", server, client, want.down)
+		})
+	}
+}
+
+func checkFastest(l *lab, what string, from, to net.Conn, asked time.Duration) {
+	l.Helper()
+	if took := l.fastest(from, to); took < asked || took > asked+20*ms {
+		l.Errorf("%s: at least %s, and not %s", what, took, asked)
+	}
+}
+
+// The kernel answers a dial before the proxy knows of it.
+func TestDialIsNotDelayed(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "delay=10s")
+	start := time.Now()
+	client, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("a dial took %s", took)
+	}
+}
+
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, "up.delay=20ms up.jitter=10ms")
+	client, server := l.connect()
+	var took []time.Duration
+	for range 60 {
+		took = append(took, l.pass(client, server))
+	}
+	slices.Sort(took)
+	least, lower, upper := took[0], took[15], took[45]
+	if least < 10*ms || upper-lower < 3*ms { // of 10 ms between the quartiles
+		t.Errorf("at least %s, the quartiles %s and %s", least, lower, upper)
+	}
+}
+
+// Bytes have their delay and their time in the rate, one after the other, and
+// several at once wait for each other in the rate alone.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct{ up, down time.Duration }{
+		"rate=800kbit":                     {500 * ms, 500 * ms},
+		"up.rate=800kbit":                  {500 * ms, 0},
+		"down.rate=1600kbit delay=250ms":   {250 * ms, 500 * ms},
+		"down.rate=1600mbit up.rate=4mbit": {100 * ms, 0},
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, text)
+			client, server := l.connect()
+			for _, w := range []struct {
+				way      string
+				from, to net.Conn
+				asked    time.Duration
+			}{{"up", client, server, want.up}, {"down", server, client, want.down}} {
+				const size = 50_000
+				least := patience
+				for try := 0; try < 5 && least > w.asked+100*ms; try++ {
+					start := time.Now()
+					l.write(w.from, string(make([]byte, size)))
+					if _, err := io.CopyN(io.Discard, w.to, size); err != nil {
+						t.Fatal(err)
+					}
+					least = min(least, time.Since(start))
+				}
+				if least < w.asked*95/100 || least > w.asked+100*ms {
+					t.Errorf("%s took %s, not %s", w.way, least, w.asked)
+				}
+			}
+		})
+	}
+}
