@@ -1,12 +1,6 @@
 package main
 
-import (
-	"maps"
-	"slices"
-	"strings"
-
-	"gotimeout/handlers"
-)
+import "gotimeout/handlers"
 
 // cacheLacks and dbLacks say which timeouts of phases the drivers have not.
 var (
@@ -31,27 +25,8 @@ func lacksAll(why string) map[string]string {
 
 // httpTargets are the servers with a fault, in the order of their names.
 func (b *bench) httpTargets() (targets []handlers.Target) {
-	for _, name := range slices.Sorted(maps.Keys(b.targets.URLs)) {
-		kind, h2 := strings.CutSuffix(name, "-h2")
-		doc := targetDocs[kind]
-		if h2 {
-			doc += " Over HTTP/2."
-		}
-		targets = append(targets, handlers.Target{Name: name, Doc: doc, TLS: b.targets.TLS(name), Sound: kind == "ok"})
+	for _, t := range b.targets.List {
+		targets = append(targets, handlers.Target(t))
 	}
 	return targets
-}
-
-// targetDocs say what each does.
-var targetDocs = map[string]string{
-	"ok":           "Answers as it should.",
-	"refused":      "Nobody listens there.",
-	"blackhole":    "Nobody answers a SYN: its accept queue is full.",
-	"silent":       "Takes the request, and says nothing.",
-	"slow-headers": "Sends a header, a byte now and then.",
-	"drip":         "Sends the body, a byte now and then.",
-	"stall":        "Sends half the body, and then nothing.",
-	"slow-tls":     "Takes its time to shake hands.",
-	"reset":        "Drops the connection when it is asked.",
-	"half-close":   "Sends half the body, and says that it is all.",
 }

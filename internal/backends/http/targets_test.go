@@ -6,18 +6,26 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gotimeout/internal/backends"
 	"gotimeout/internal/backends/backendtest"
 	httpbackend "gotimeout/internal/backends/http"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func startTargets(t testing.TB, o backends.Options) *httpbackend.Targets {
 	t.Helper()
@@ -107,8 +115,8 @@ func TestTargetsH2(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	for name, want := range map[string]string{"ok-h2": "ok\n", "silent-h2": "", "drip-h2": "...", "stall-h2": "half of the body"} {
 		t.Run(name, func(t *testing.T) {
-			if !targets.TLS(name) {
-				t.Error("it isn't said to speak TLS")
+			if !slices.ContainsFunc(targets.List, func(of httpbackend.Target) bool { return of.Name == name && of.TLS }) {
+				t.Error("the list does not say that it speaks TLS")
 			}
 			within := 500 * time.Millisecond // of those that never end
 			if name == "ok-h2" || name == "drip-h2" {
@@ -183,5 +191,34 @@ func TestSlowTLSIsSlow(t *testing.T) {
 	defer resp.Body.Close()
 	if body, _ := io.ReadAll(resp.Body); string(body) != "ok\n" || time.Since(start) < 100*time.Millisecond {
 		t.Errorf("%q after %s", body, time.Since(start))
+	}
+}
+
+// The list has every target, in order, and the docs give the pace of a drip as it is.
+func TestTargetsAreDescribed(t *testing.T) {
+	targets := startTargets(t, backends.Options{})
+	var names []string
+	for _, target := range targets.List {
+		names = append(names, target.Name)
+	}
+	if want := slices.Sorted(maps.Keys(targets.URLs)); !slices.Equal(names, want) {
+		t.Errorf("the list has %v, the URLs are of %v", names, want)
+	}
+	pages, _ := filepath.Glob("../../../docs/*.md")
+	said := 0
+	for _, page := range append(pages, "../../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`byte comes every (\d+) ms`).FindAllSubmatch(text, -1) {
+			said++
+			if pace := string(found[1]) + "ms"; pace != httpbackend.DripEvery.String() {
+				t.Errorf("%s: a byte every %s, want %s", page, pace, httpbackend.DripEvery)
+			}
+		}
+	}
+	if said == 0 {
+		t.Error("no page says how often a drip's byte comes")
 	}
 }
