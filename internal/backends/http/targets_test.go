@@ -211,7 +211,7 @@ func TestTargetsAreDescribed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, found := range regexp.MustCompile(`byte comes every (\d+) ms`).FindAllSubmatch(text, -1) {
+		for _, found := range regexp.MustCompile(`a byte every (\d+) ms`).FindAllSubmatch(text, -1) {
 			said++
 			if pace := string(found[1]) + "ms"; pace != httpbackend.DripEvery.String() {
 				t.Errorf("%s: a byte every %s, want %s", page, pace, httpbackend.DripEvery)
