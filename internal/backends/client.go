@@ -14,9 +14,9 @@ import (
 // ErrClientGone is what [Client.Stay] returns when the client has left.
 var ErrClientGone = errors.New("the client has left")
 
-// Client is the connection of one client, read through a buffer. While a server is busy with a request nobody reads from
-// the connection, so nobody learns that the client has left; peeking into the buffer shows it, takes nothing of the next
-// request away, and needs no call that is particular to an operating system.
+// Client is the connection of one client, read through a buffer. While a server works on a request it does not read from the
+// connection, and does not learn that the client has left. Peeking into the buffer shows that, takes nothing of the next request
+// away, and is the same on every operating system.
 type Client struct {
 	net.Conn
 	Reader *bufio.Reader // of Conn
@@ -27,9 +27,9 @@ func NewClient(c net.Conn) *Client { return &Client{Conn: c, Reader: bufio.NewRe
 
 func (c *Client) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
-// Stay waits until the client has left, and returns ErrClientGone, or until the given time, and returns nil. It must run
-// on the goroutine that reads from c. Requests that the client sends ahead are kept; a client that sends more than
-// the buffer holds is there, and is not looked at again.
+// Stay returns ErrClientGone as soon as the client has left, nil at the given time, and ctx's cause when ctx is done. It must be
+// called on the goroutine that reads from c. Requests that the client sends ahead are kept; a client that has sent more than the
+// buffer holds counts as present, and is not checked again.
 func (c *Client) Stay(ctx context.Context, until time.Time) error {
 	if err := c.SetReadDeadline(until); err != nil {
 		return ErrClientGone

@@ -16,9 +16,9 @@ type Options struct {
 	// CLIENT_ERROR, a MySQL error.
 	MaxDelay time.Duration
 
-	// Began and Ended are called when the backend began and stopped working on a run, only for work that carries a
-	// run's tag, with exactly one Ended for each Began, also when the server is closed. Ended is called before the
-	// answer leaves, where the answer is small. They may be nil and must not block.
+	// Began and Ended are called when the backend begins and stops working on a run. They are called for work with a run's
+	// tag alone, and each Began has exactly one Ended, also when the server is closed. A small answer leaves after Ended.
+	// They may be nil and must not block.
 	Began, Ended func(run string)
 }
 
@@ -62,8 +62,8 @@ func (s *Server) Begin(run, work string) (end func()) { return s.jobs.begin(run,
 // Working returns what the server is working on now, oldest first, tagged or not. The cache's fast commands are not work.
 func (s *Server) Working() []Job { return s.jobs.list() }
 
-// Close stops accepting, closes every connection, ends the work in progress, and returns when every connection has been let
-// go by its goroutine. Further calls wait too and do nothing else.
+// Close stops accepting, closes every connection, ends the work in progress, and returns when the goroutine of every connection
+// has returned. Further calls wait for the same.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -106,7 +106,7 @@ func (s *Server) acceptAll(l net.Listener, serve func(net.Conn)) {
 	for s.ctx.Err() == nil {
 		c, err := l.Accept()
 		if err != nil {
-			// Out of file descriptors, say: the lab does that on purpose, and it passes.
+			// Such as: out of file descriptors, which the lab causes on purpose and which passes.
 			_ = Pause(s.ctx, 5*time.Millisecond)
 			continue
 		}
@@ -140,14 +140,14 @@ func (a acceptor) Accept() (net.Conn, error) {
 func (a acceptor) Close() error   { return a.s.listener.Close() }
 func (a acceptor) Addr() net.Addr { return a.s.listener.Addr() }
 
-// Conn is a connection that its server knows of until Close, which the goroutine that serves it calls last.
+// Conn is a connection that its server keeps until Close. The goroutine that serves the connection calls Close last.
 type Conn struct {
 	*net.TCPConn
 	s    *Server
 	once sync.Once
 }
 
-// Cut closes the connection under the goroutine that serves it, which finds out and calls Close when it has finished.
+// Cut closes the socket alone: the goroutine that serves the connection gets an error, and calls Close when it has finished.
 func (c *Conn) Cut() { _ = c.TCPConn.Close() }
 
 func (c *Conn) Close() error {

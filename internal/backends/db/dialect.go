@@ -2,10 +2,16 @@ package dbbackend
 
 import (
 	"context"
+	"crypto/md5"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
@@ -19,7 +25,7 @@ type form struct {
 	do      func(s *session, ctx context.Context, args []string) (*mysql.Result, error)
 }
 
-// dialect is all of the SQL that the database understands, in the order of the sentence that lists it.
+// dialect has every statement that the database understands, in the order of the error that lists them.
 var dialect = []form{
 	{"SELECT 1", fold(`SELECT (-?\d+)`), (*session).selectNumber},
 	{"SELECT SLEEP(seconds)", fold(`SELECT SLEEP ?\( ?([\d.]+) ?\)`), (*session).selectSleep},
@@ -35,7 +41,7 @@ var dialect = []form{
 // fold compiles a pattern that a whole statement must match, in any case.
 func fold(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?is)^` + pattern + `$`) }
 
-// run carries out a statement, or refuses it with error 1064 and the list of what would do.
+// run carries out a statement, or refuses it with error 1064 and the list of known statements.
 func (s *session) run(ctx context.Context, text string) (*mysql.Result, error) {
 	for _, f := range dialect {
 		if args := f.pattern.FindStringSubmatch(text); args != nil {
@@ -93,8 +99,141 @@ func (s *session) killOther(ctx context.Context, args []string) (*mysql.Result, 
 	if !strings.EqualFold(args[0], "QUERY") {
 		victim.client.Conn.(*backends.Conn).Cut()
 	}
-	if ctx.Err() != nil { // it killed itself
+	if ctx.Err() != nil { // the session killed itself
 		return nil, interruption(ctx)
 	}
 	return nil, nil
+}
+
+// selectSleep sleeps and answers 0, as MySQL's SLEEP does. SLEEP checks at fixed intervals whether its client is still there, and
+// stops when the client has left: so SLEEP does not show how long a real query runs on after a timeout; BENCHMARK does.
+//
+// A limit on the execution time ends a query that is nothing but a SLEEP with the answer 1, and no error, as MySQL's manual says.
+// A KILL QUERY does the same on MySQL; here it is error 1317, as on MariaDB and as for any other query.
+func (s *session) selectSleep(ctx context.Context, args []string) (*mysql.Result, error) {
+	seconds, err := strconv.ParseFloat(args[0], 64)
+	if err != nil {
+		return nil, mysql.NewDefaultError(mysql.ER_WRONG_ARGUMENTS, "sleep")
+	}
+	if seconds > s.db.longest.Seconds() {
+		return nil, mysql.NewDefaultError(mysql.ER_WRONG_ARGUMENTS,
+			fmt.Sprintf("sleep: %ss is over this database's cap of %s", args[0], s.db.longest))
+	}
+	s.setState("User sleep")
+
+	column := "SLEEP(" + args[0] + ")"
+	end := time.Now().Add(time.Duration(seconds * float64(time.Second)))
+	for remaining := time.Until(end); remaining > 0; remaining = time.Until(end) {
+		err := backends.Pause(ctx, min(remaining, s.db.poll))
+		switch {
+		case errors.Is(err, errQueryTimeout):
+			return row(column, 1)
+		case err != nil:
+			return nil, interruption(ctx)
+		case remaining > s.db.poll && s.clientGone(ctx):
+			return nil, errInterrupted
+		}
+	}
+	return row(column, 0)
+}
+
+// clientGone takes a millisecond: with a deadline that has passed the connection would not be read at all.
+func (s *session) clientGone(ctx context.Context) bool {
+	return errors.Is(s.client.Stay(ctx, time.Now().Add(time.Millisecond)), backends.ErrClientGone)
+}
+
+// busiest bounds a BENCHMARK, in multiples of MaxDelay: on busy processors a BENCHMARK takes longer than its rounds were meant to.
+const busiest = 4
+
+// selectBenchmark computes and answers 0. The expression is ignored: each round is the MD5 of the round before, so that no round
+// can be left out. BENCHMARK never checks whether its client is still there.
+func (s *session) selectBenchmark(ctx context.Context, args []string) (*mysql.Result, error) {
+	rounds, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return nil, mysql.NewDefaultError(mysql.ER_WRONG_ARGUMENTS, "benchmark")
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, busiest*s.db.longest, errQueryTimeout)
+	defer cancel()
+
+	const between = 1024 // rounds between two checks of ctx: a tenth of a millisecond
+	var sum [md5.Size]byte
+	for done := uint64(0); done < rounds; done++ {
+		if done%between == 0 {
+			if ctx.Err() != nil {
+				return nil, interruption(ctx)
+			}
+			runtime.Gosched() // a real server would not take the lab's processors for a whole time slice
+		}
+		sum = md5.Sum(sum[:])
+	}
+	return row("BENCHMARK()", 0)
+}
+
+func (s *session) setState(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+// showProcesslist cuts the SQL after 100 characters without FULL, as MySQL does.
+func (s *session) showProcesslist(_ context.Context, args []string) (*mysql.Result, error) {
+	columns := []string{"Id", "User", "Host", "db", "Command", "Time", "State", "Info"}
+	var rows [][]any
+	for _, p := range s.db.processes() {
+		info := p.info
+		if args[0] == "" && len(info) > 100 {
+			info = info[:100]
+		}
+		command := "Query"
+		if info == "" {
+			command = "Sleep"
+		}
+		// As bytes, because go-mysql makes NULL of an empty string.
+		state := []byte(p.state)
+		seconds := int64(time.Since(p.since).Seconds())
+		rows = append(rows, []any{p.id, dbUser, p.host, orNull(p.schema), command, seconds, state, orNull(info)})
+	}
+	return table(columns, rows)
+}
+
+// selectTagged answers the query that [ProcessList] sends.
+func (s *session) selectTagged(context.Context, []string) (*mysql.Result, error) {
+	var rows [][]any
+	for _, p := range s.db.processes() {
+		if p.id != s.id && runTag(p.info) != "" {
+			rows = append(rows, []any{p.info})
+		}
+	}
+	return table([]string{"INFO"}, rows)
+}
+
+// process is what the process list shows of a session.
+type process struct {
+	id                        uint32
+	host, schema, info, state string
+	since                     time.Time
+}
+
+// processes returns the process list, the oldest connection first.
+func (db *database) processes() []process {
+	db.sessionsMu.Lock()
+	defer db.sessionsMu.Unlock()
+	var all []process
+	for _, id := range slices.Sorted(maps.Keys(db.sessions)) {
+		all = append(all, db.sessions[id].process())
+	}
+	return all
+}
+
+func (s *session) process() process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return process{id: s.id, host: s.host, schema: s.schema, info: s.info, state: s.state, since: s.since}
+}
+
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// lookSQL finds every query of every run, but not itself. MySQL and MariaDB both know it, and so does [Start]'s database.
+// lookSQL lists the queries of all runs, without itself. MySQL and MariaDB know it, and so does the database of [Start].
 const lookSQL = "SELECT INFO FROM information_schema.processlist WHERE INFO LIKE '%gotimeout run=%' AND ID <> CONNECTION_ID()"
 
 // lookTimeout bounds one look, so that a server that does not answer is an error.
@@ -35,15 +35,15 @@ type watch struct {
 	ended func(known bool)
 }
 
-// NewProcessList returns a list that looks every so often, and only while something is watched. That interval, and the
-// round trip of a look, is the resolution of what it finds. db should be a pool of its own: a look that waits for a connection
-// behind the very queries that it looks for is late.
+// NewProcessList returns a list that is read at that interval, while a run is watched. The resolution of what it finds is the
+// interval and the round trip of a read. db should be a pool of its own: a read that waits for a connection behind the queries
+// that it looks for is late.
 func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &ProcessList{db: db, every: every, ctx: ctx, cancel: cancel}
 }
 
-// Watch calls ended once: ended(true) at the first look that no longer shows the comment "gotimeout run=ID" in any query,
+// Watch calls ended once: ended(true) at the first read that does not show the comment "gotimeout run=ID" in any query,
 // ended(false) when the list cannot be read, or is closed. ended must not block. Call Watch after the query was sent: a run
 // that is not in the list has ended.
 func (p *ProcessList) Watch(run string, ended func(known bool)) {
@@ -52,7 +52,7 @@ func (p *ProcessList) Watch(run string, ended func(known bool)) {
 	}
 }
 
-// Watched returns the runs that are watched: their queries have not ended, as far as the last look has shown.
+// Watched returns the runs that are watched: at the last read their queries had not ended.
 func (p *ProcessList) Watched() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *ProcessList) add(w watch) bool {
 	return true
 }
 
-// Close stops looking, reports ended(false) of what is still watched, and returns when that is done. It leaves db open.
+// Close stops reading, reports ended(false) for each run that is still watched, and returns after that. It leaves db open.
 func (p *ProcessList) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -87,12 +87,12 @@ func (p *ProcessList) Close() {
 	p.polling.Wait()
 }
 
-// poll looks until nothing is watched any more.
+// poll reads the list until no run is watched.
 func (p *ProcessList) poll() {
 	ticker := time.NewTicker(p.every)
 	defer ticker.Stop()
 	for {
-		// A run that is watched only after this look has begun may have begun after it too: the next look decides.
+		// A run that is added after this read has begun may itself have begun after the read: the next read decides.
 		p.mu.Lock()
 		n := len(p.watched)
 		if n == 0 {
@@ -133,18 +133,18 @@ func (p *ProcessList) look() (map[string]bool, error) {
 	return running, rows.Err()
 }
 
-// settle takes out, of the first n watched, those that have ended, or all of these after an error.
+// settle removes from the first n watched runs those that have ended, or all n after an error.
 func (p *ProcessList) settle(n int, running map[string]bool, err error) (ended []watch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var left []watch
+	var remaining []watch
 	for i, w := range p.watched {
 		if i < n && (err != nil || !running[w.run]) {
 			ended = append(ended, w)
 		} else {
-			left = append(left, w)
+			remaining = append(remaining, w)
 		}
 	}
-	p.watched = left
+	p.watched = remaining
 	return ended
 }

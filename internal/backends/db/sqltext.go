@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// statement is an SQL text made easy to compare.
+// statement is an SQL text, reduced for comparison.
 type statement struct {
 	text  string        // without comments, whitespace folded, no ";" at the end
 	run   string        // the tag of the run, or ""
@@ -36,14 +36,14 @@ func parseStatement(sql string) statement {
 	return st
 }
 
-// nextToken returns the length of what sql begins with: a comment, a quoted string, in which nothing is one, or any other byte.
-// What is not ended reaches to the end of sql.
+// nextToken returns the length of the first token of sql: a comment, a quoted string, or any other byte. A comment or string that
+// is not closed reaches to the end of sql.
 func nextToken(sql string) (n int, comment bool) {
 	switch {
 	case strings.HasPrefix(sql, "/*"):
-		return through(sql, 2, "*/"), true
+		return endOf(sql, 2, "*/"), true
 	case strings.HasPrefix(sql, "-- "), strings.HasPrefix(sql, "--\n"), sql[0] == '#':
-		return through(sql, 1, "\n"), true
+		return endOf(sql, 1, "\n"), true
 	case sql[0] == '\'' || sql[0] == '"' || sql[0] == '`':
 		for i := 1; i < len(sql); i++ {
 			if sql[i] == '\\' && sql[0] != '`' {
@@ -57,8 +57,8 @@ func nextToken(sql string) (n int, comment bool) {
 	return 1, false
 }
 
-// through returns the index behind the first end in sql from index from on.
-func through(sql string, from int, end string) int {
+// endOf returns the index after the first end in sql at or after from, or the length of sql.
+func endOf(sql string, from int, end string) int {
 	i := strings.Index(sql[from:], end)
 	if i < 0 {
 		return len(sql)
