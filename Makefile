@@ -1,17 +1,23 @@
-.PHONY: help test race bench bench-network bench-compare results ci servers
+.PHONY: help test docs pictures race bench results servers ci
 
 help:
-	@echo "make test      go test ./..., nothing needed beside Go"
-	@echo "make race      the same under the race detector"
-	@echo "make bench     the benchmarks of the strategies"
-	@echo "make bench-network  those of the bad networks"
-	@echo "make bench-compare  those of compare and the receipts"
-	@echo "make results   the README's comparison, run anew"
+	@echo "make test      go test ./...: needs nothing but Go"
+	@echo "make docs      write the made tables and the printed output in the docs again"
+	@echo "make pictures  take the pictures of the page again (needs Chromium)"
+	@echo "make race      the tests under the race detector"
+	@echo "make bench     measure the tables of docs/benchmarks.md again (half an hour)"
+	@echo "make results   measure the tables and pictures of docs/compare.md again"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
 	@echo "make ci        everything that must hold before a change goes in"
 
 test:
 	go test ./...
+
+docs:
+	GOTIMEOUT_DOCS=all go test ./cmd/gotimeout -run TestDocs -update
+
+pictures:
+	GOTIMEOUT_CHROMIUM=require go test ./cmd/gotimeout -run TestDocsPictures -update
 
 race:
 	go test -race ./...
@@ -19,17 +25,11 @@ race:
 bench:
 	scripts/bench
 
-bench-network:
-	scripts/bench-network
-
-bench-compare:
-	scripts/bench-compare
-
 results:
 	scripts/results
 
-ci:
-	.ci/run
-
 servers:
 	@scripts/servers start
+
+ci:
+	.ci/run

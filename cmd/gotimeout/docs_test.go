@@ -26,7 +26,8 @@ import (
 //	<!-- made: NAME -->    made by made(NAME); it ends at <!-- end -->;
 //	<!-- checked by X -->  X is a test, or a file that has each line of the block.
 //
-// go test ./cmd/gotimeout -run TestDocs -update writes what is made and printed.
+// go test ./cmd/gotimeout -run TestDocs -update writes what is made, and what is
+// printed otherwise than before.
 
 // segment is a part of a page.
 type segment struct {
@@ -160,9 +161,11 @@ func (s *segment) check(t *testing.T, shared func() program) {
 		t.Skip("slow: GOTIMEOUT_DOCS=all runs it")
 	default:
 		printed := (&session{lab: shared}).run(t, body)
-		if *update {
+		if got, want := blanked(printed), blanked(body); got == want {
+			return
+		} else if *update {
 			s.fresh = append(append([]string{s.lines[0]}, printed...), "```")
-		} else if got, want := blanked(printed), blanked(body); got != want {
+		} else {
 			t.Errorf("it printed otherwise (go test ./cmd/gotimeout -run TestDocs -update):\n%s\n\n%s\nwant\n%s", strings.Join(printed, "\n"), got, want)
 		}
 	}

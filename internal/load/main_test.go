@@ -27,7 +27,7 @@ func labOf(t *testing.T, serve http.HandlerFunc) *load.Lab {
 	return lab
 }
 
-// atURL is a server of its own for the benchmarks, as scripts/bench-compare has one.
+// atURL is a server of its own for the benchmarks, as scripts/bench has one.
 var atURL = flag.String("url", "", "URL of the server that the benchmarks send to; one in this process if empty")
 
 // noop is a server that does nothing, in the words of a lab.

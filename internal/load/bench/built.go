@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// built is the directory of what scripts/bench-compare builds.
+// built is the directory of what scripts/bench builds.
 type built string
 
 func (b built) path(name string) string { return filepath.Join(string(b), name) }

@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "noop": // the server that is loaded
 		return noop()
 	case len(args) != 1:
-		return errors.New("it needs one argument, the directory of what scripts/bench-compare builds")
+		return errors.New("it needs one argument, the directory of what scripts/bench builds")
 	}
 	this := machine.This()
 	load, _ := os.ReadFile("/proc/loadavg")
