@@ -87,49 +87,38 @@ where there is no such network here.`
 // Run measures the network. kong calls it.
 func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
 	profile, err := badnet.Parse(strings.Join(c.Profile, " "))
-	switch {
-	case err != nil:
-		return refuse(to, err)
-	case private.Inside():
-		return c.inside(ctx, to, profile)
-	case c.Driver == badnet.Proxy:
-		return c.proxy(ctx, to, profile, "it was asked for")
-	}
-	status, err := private.Run(private.Outside{})
-	var refused *private.RefusedError
-	switch {
-	case errors.As(err, &refused) && c.Driver == badnet.Auto:
-		return c.proxy(ctx, to, profile, "it needs no private network, and there is none: "+err.Error())
-	case err != nil:
-		return refuse(to, err)
-	}
-	return exitStatus(status)
-}
-
-// inside measures in the private network.
-func (c *networkCheckCmd) inside(ctx context.Context, to streams, profile badnet.Profile) error {
-	process, err := private.Enter(false)
 	if err != nil {
-		return exitStatus(exitNoNetwork) // the outside tells
-	}
-	loopback, err := drivers.OpenLoopback(c.Driver, profile, 1)
-	if err != nil {
-		return errors.Join(process.Refuse(oneLine(err)), exitStatus(exitNoNetwork))
-	}
-	ctx = signalled(ctx, process)
-	measured, err := check.Packets(ctx, loopback)
-	if ctx.Err() != nil {
-		return exitStatus(exitInterrupted)
-	}
-	return c.report(to, measured, err)
-}
-
-func (c *networkCheckCmd) proxy(ctx context.Context, to streams, profile badnet.Profile, why string) error {
-	measured, err := check.Proxy(ctx, profile, why)
-	if errors.Is(err, badnet.ErrCannot) {
 		return refuse(to, err)
 	}
-	return c.report(to, measured, err)
+	byProxy := func(why string) error {
+		measured, err := check.Proxy(ctx, profile, why)
+		if errors.Is(err, badnet.ErrCannot) {
+			return refuse(to, err)
+		}
+		return c.report(to, measured, err)
+	}
+	if c.Driver == badnet.Proxy {
+		return byProxy("it was asked for")
+	}
+	return inPrivate(ctx, to, private.Work{
+		Inside: func(ctx context.Context, _ *private.Process) (int, error) {
+			loopback, err := drivers.OpenLoopback(c.Driver, profile, 1)
+			if err != nil {
+				return 0, private.Refused(err)
+			}
+			measured, err := check.Packets(ctx, loopback)
+			if ctx.Err() != nil {
+				return exitInterrupted, nil
+			}
+			return 0, c.report(to, measured, err)
+		},
+		Refused: func(reason *private.RefusedError) (int, error) {
+			if c.Driver != badnet.Auto {
+				return 0, reason
+			}
+			return 0, byProxy("it needs no private network, and there is none: " + reason.Error())
+		},
+	})
 }
 
 func (c *networkCheckCmd) report(to streams, check *check.Check, err error) error {
@@ -188,7 +177,20 @@ func wrap(text string, indent, width int) string {
 	return out.String()
 }
 
-// refuse says why there is no such network, as network run does.
+// inPrivate does work in a private network and returns its exit status as an
+// error.
+func inPrivate(ctx context.Context, to streams, w private.Work) error {
+	status, err := w.Do(ctx)
+	switch {
+	case errors.As(err, new(*private.RefusedError)):
+		return refuse(to, err)
+	case err != nil || status == 0:
+		return err
+	}
+	return exitStatus(status)
+}
+
+// refuse says why there is no such network.
 func refuse(to streams, err error) error {
 	fmt.Fprintf(to.err, "gotimeout: %s\n", oneLine(err))
 	return exitStatus(exitNoNetwork)
@@ -238,14 +240,12 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 		fmt.Fprintf(to.err, "gotimeout: %v\n", err)
 		return exitStatus(exitUsage)
 	}
-	if private.Inside() {
-		return c.inside(ctx, to, profile)
-	}
-	status, err := private.Run(private.Outside{Processes: true})
-	if err != nil {
-		return refuse(to, err)
-	}
-	return exitStatus(status)
+	return inPrivate(ctx, to, private.Work{
+		Outside: private.Outside{Processes: true},
+		Inside: func(ctx context.Context, p *private.Process) (int, error) {
+			return c.inside(ctx, to, profile, p)
+		},
+	})
 }
 
 // profileBefore reads the words before the command.
@@ -263,20 +263,16 @@ func profileBefore(words []string) (badnet.Profile, error) {
 }
 
 // inside runs the command in the private network.
-func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile) error {
-	process, err := private.Enter(true)
-	if err != nil {
-		return exitStatus(exitNoNetwork) // the outside tells
-	}
+func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile, p *private.Process) (status int, err error) {
 	loopback, err := drivers.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {
-		return errors.Join(process.Refuse(err.Error()), exitStatus(exitNoNetwork))
+		return 0, private.Refused(err)
 	}
 	// Beside the command, which is not to wait for it.
 	calibrated := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
-	status, err := process.Command(c.Command)
+	status, err = p.Command(c.Command)
 	cancel()
 	if failed := <-calibrated; failed != nil {
 		fmt.Fprintf(to.err, "gotimeout: %v\n", failed)
@@ -286,24 +282,21 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 		fmt.Fprintf(to.err, "gotimeout: %v\n", err)
 	}
 	fmt.Fprintf(to.err, "gotimeout: %s\n", loopback.Summary())
-	return exitStatus(status)
+	return status, nil
 }
 
 type networkDriversCmd struct{}
 
 // Run tries the drivers and prints which work. kong calls it.
-func (networkDriversCmd) Run(to streams) error {
-	if private.Inside() {
-		if _, err := private.Enter(false); err != nil {
-			return exitStatus(exitNoNetwork) // the outside tells
-		}
-		return printDrivers(to, drivers.Try())
-	}
-	status, err := private.Run(private.Outside{})
-	if err != nil {
-		return printDrivers(to, drivers.Refused(err))
-	}
-	return exitStatus(status)
+func (networkDriversCmd) Run(ctx context.Context, to streams) error {
+	return inPrivate(ctx, to, private.Work{
+		Inside: func(context.Context, *private.Process) (int, error) {
+			return 0, printDrivers(to, drivers.Try())
+		},
+		Refused: func(reason *private.RefusedError) (int, error) {
+			return 0, printDrivers(to, drivers.Refused(reason))
+		},
+	})
 }
 
 // printDrivers prints a line for each driver, and more where the reason is long.

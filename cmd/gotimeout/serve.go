@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/badnet/live"
+	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/machine"
 	"gotimeout/strategies"
 )
@@ -48,18 +50,19 @@ func (s *serveCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(to.err, nil))
-	listener, process, err := listen(addr)
+	listener, err := listen(addr)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	if process != nil {
-		ctx = signalled(ctx, process)
-	}
-	network, err := openNetwork(settings, listener, process, log)
-	if err != nil {
-		return err
-	}
+	return onNetwork(ctx, settings, listener, log, func(ctx context.Context, listener net.Listener, network *live.Network, process *private.Process) error {
+		defer listener.Close()
+		return s.lab(ctx, settings, log, listener, network, process)
+	})
+}
+
+// lab serves the lab until ctx is done. The network and the process in a private
+// one are nil where there is none.
+func (s *serveCmd) lab(ctx context.Context, settings settings, log *slog.Logger, listener net.Listener, network *live.Network, process *private.Process) error {
 	bench, err := openBench(settings, network)
 	if err != nil {
 		return err

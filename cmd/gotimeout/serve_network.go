@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/live"
@@ -18,99 +16,64 @@ import (
 // repeated.
 const seed = 1
 
-// listen listens, or inside of a private network takes the listener that the
-// process outside hands in. Then that process is not nil.
-func listen(addr string) (net.Listener, *private.Process, error) {
-	if !private.Inside() {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			err = fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
-		}
-		return l, nil, err
+// listen listens. The process in a private network is handed the listener of the
+// one outside, and gets nil here.
+func listen(addr string) (*net.TCPListener, error) {
+	if private.Inside() {
+		return nil, nil
 	}
-	process, err := private.Enter(false)
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, nil, exitStatus(exitFailure) // the outside tells
+		return nil, fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
 	}
-	defer process.Files[0].Close()
-	l, err := net.FileListener(process.Files[0])
-	return l, process, err
+	return l.(*net.TCPListener), nil
 }
 
-// openNetwork opens the network that was asked for, nil where none was. Outside
-// of a private one it runs the whole program inside, and returns its exit status
-// as the error; where that can't be had and nothing else was asked for, proxies
-// take its place.
-func openNetwork(s settings, listener net.Listener, process *private.Process, log *slog.Logger) (*live.Network, error) {
+// onNetwork calls serve with the network that was asked for, nil where none was.
+// For a private one it runs the program again inside of it; where that can't be
+// had and nothing else was asked for, proxies take its place.
+func onNetwork(ctx context.Context, s settings, listener *net.TCPListener, log *slog.Logger,
+	serve func(context.Context, net.Listener, *live.Network, *private.Process) error) error {
+	proxies := func(why string) error {
+		n, err := live.Proxies(why)
+		if err != nil {
+			return err
+		}
+		return serve(ctx, listener, n, nil)
+	}
 	switch {
 	case !s.network:
-		return nil, nil
+		return serve(ctx, listener, nil, nil)
 	case s.driver == badnet.Proxy:
-		return live.Proxies("it was asked for")
-	case process != nil:
-		n, err := live.Private(process, s.driver, s.profile, seed)
-		if err != nil {
-			return nil, errors.Join(process.Refuse(err.Error()), exitStatus(exitFailure))
-		}
-		return n, process.Ready()
+		return proxies("it was asked for")
 	}
-	status, err := inside(s, listener)
-	var refused *private.RefusedError
+	status, err := private.Work{
+		Outside: private.Outside{Listener: listener, Servers: s.servers()},
+		Inside: func(ctx context.Context, p *private.Process) (int, error) {
+			n, err := live.Private(p, s.driver, s.profile, seed)
+			if err != nil {
+				return 0, private.Refused(err)
+			}
+			if err := p.Ready(); err != nil {
+				return 0, err
+			}
+			return 0, serve(ctx, p.Listener, n, p)
+		},
+		Refused: func(reason *private.RefusedError) (int, error) {
+			if s.driver != badnet.Auto {
+				return 0, fmt.Errorf("there is no network by --network-driver %s here: %w", s.driver, reason)
+			}
+			log.Warn("no private network, and so proxies", "reason", reason)
+			return 0, proxies("no private network can be had here: " + reason.Error())
+		},
+	}.Do(ctx)
 	switch {
-	case err == nil && status > 128:
-		log.Error("the process in the private network was killed", "signal", status-128)
-		return nil, exitStatus(status)
-	case err == nil:
-		return nil, exitStatus(status)
-	case !errors.As(err, &refused):
-		return nil, err
-	case s.driver != badnet.Auto:
-		return nil, fmt.Errorf("there is no network by --network-driver %s here: %w", s.driver, err)
-	}
-	log.Warn("no private network, and so proxies", "reason", err)
-	return live.Proxies("no private network can be had here: " + err.Error())
-}
-
-// inside runs this program in a private network. The listener is that one's
-// alone when it serves; where it can't be had, it is still this one's.
-func inside(s settings, listener net.Listener) (status int, err error) {
-	tcp := listener.(*net.TCPListener)
-	file, err := tcp.File()
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	status, err = private.Run(private.Outside{
-		Files: []*os.File{file}, Servers: s.servers(),
-		Ready: func() { file.Close(); tcp.Close() },
-	})
-	if err != nil {
-		return 0, errors.Join(err, nonblocking(file))
-	}
-	return status, nil
-}
-
-// nonblocking undoes what handing a file to a process does to it and to whoever
-// shares it: an Accept that blocks couldn't be ended (https://go.dev/issue/24942).
-// A listener that is made of it makes it non-blocking again.
-func nonblocking(file *os.File) error {
-	l, err := net.FileListener(file)
-	if err != nil {
+	case err != nil || status == 0:
 		return err
+	case status > 128:
+		log.Error("the process in the private network was killed", "signal", status-128)
 	}
-	return l.Close()
-}
-
-// signalled returns a context that is done when the outside is sent a signal. A
-// second one ends this process at once, as it would without a network.
-func signalled(ctx context.Context, process *private.Process) context.Context {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		<-process.Signals
-		cancel()
-		os.Exit(128 + int(<-process.Signals))
-	}()
-	return ctx
+	return exitStatus(status)
 }
 
 // servers are the real ones and the collector, which the inside is to reach.

@@ -36,27 +36,17 @@ where there is no private network here.`
 
 // Run makes the experiments. kong calls it.
 func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
-	if !private.Inside() {
-		status, err := private.Run(private.Outside{})
-		if err != nil {
-			return refuse(to, err)
+	return inPrivate(ctx, to, private.Work{Inside: func(ctx context.Context, _ *private.Process) (int, error) {
+		p := stepPrinter{to: to.out, json: c.JSON}
+		err := c.experiments(ctx, &p)
+		switch {
+		case ctx.Err() != nil:
+			return exitInterrupted, nil
+		case err != nil:
+			return 0, err
 		}
-		return exitStatus(status)
-	}
-	process, err := private.Enter(false)
-	if err != nil {
-		return exitStatus(exitNoNetwork) // the outside tells
-	}
-	ctx = signalled(ctx, process)
-	p := stepPrinter{to: to.out, json: c.JSON}
-	err = c.experiments(ctx, &p)
-	if ctx.Err() != nil {
-		return exitStatus(exitInterrupted)
-	}
-	if err == nil {
-		err = p.verdict()
-	}
-	return err
+		return 0, p.verdict()
+	}})
 }
 
 func (c *timewaitCmd) experiments(ctx context.Context, p *stepPrinter) error {

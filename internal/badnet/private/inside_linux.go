@@ -22,8 +22,8 @@ import (
 
 // Process is this process, inside of a private network.
 type Process struct {
-	Files   []*os.File            // that were handed in
-	Signals <-chan syscall.Signal // that the outside was sent, and means for this process
+	Listener net.Listener          // handed in, nil where the outside has none
+	Signals  <-chan syscall.Signal // that the outside was sent, and means for this process
 
 	socket socket
 
@@ -43,7 +43,7 @@ func Inside() bool { return os.Getenv(insideEnv) != "" }
 
 // Enter brings the private network up that this process is inside of, and must
 // be called once. Processes is what Run was called with. SIGINT and SIGTERM come
-// by Signals from then on. Its error has been told to the outside, whose Run
+// by Signals from then on. A RefusedError has been told to the outside, whose Run
 // returns it.
 func Enter(processes bool) (*Process, error) {
 	files, err := strconv.Atoi(os.Getenv(insideEnv))
@@ -61,8 +61,13 @@ func Enter(processes bool) (*Process, error) {
 	}
 	signals := make(chan syscall.Signal, 16)
 	p := &Process{Signals: signals, socket: s, waiting: map[uint64]chan dialed{}}
-	for i := range files {
-		p.Files = append(p.Files, os.NewFile(uintptr(first+1+i), "handed in"))
+	if files > 0 {
+		f := os.NewFile(first+1, "listener")
+		p.Listener, err = net.FileListener(f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("the listener that was handed in: %w", err)
+		}
 	}
 	// What comes here by itself comes to the outside too, which passes it on.
 	notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM)
@@ -71,7 +76,7 @@ func Enter(processes bool) (*Process, error) {
 		ownProc()
 	}
 	if err := up(); err != nil {
-		err = refusal(err)
+		err = Refused(refusal(err))
 		_ = p.Refuse(err.Error())
 		return nil, err
 	}

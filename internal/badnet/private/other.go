@@ -6,29 +6,16 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"runtime"
 	"syscall"
 )
 
-// What there is of a private network on a system without namespaces: the words,
-// and a refusal.
-type (
-	Outside struct {
-		Files     []*os.File
-		Ready     func()
-		Servers   []Server
-		Processes bool
-	}
-	Server       struct{ Network, Addr string }
-	RefusedError struct{ Reason string }
-	Process      struct {
-		Files   []*os.File
-		Signals <-chan syscall.Signal
-	}
-)
-
-func (e *RefusedError) Error() string { return e.Reason }
+// Process is what there is of one on a system without namespaces: nothing, and
+// every function refuses.
+type Process struct {
+	Listener net.Listener
+	Signals  <-chan syscall.Signal
+}
 
 var errNone = &RefusedError{"private networks need Linux, and this is " + runtime.GOOS + ": run it there, in a container or a virtual machine"}
 

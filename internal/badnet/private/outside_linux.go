@@ -18,23 +18,6 @@ import (
 // handed. It takes it out of its environment.
 const insideEnv = "GOTIMEOUT_INSIDE"
 
-// Outside is what the process outside gives the one inside.
-type Outside struct {
-	Files     []*os.File // handed in, in their order
-	Ready     func()     // is called when the inside has begun its work: nothing takes its place any more
-	Servers   []Server   // that the inside may be connected to
-	Processes bool       // for a command: the inside is the first of processes of its own, which end with it
-}
-
-// Server is a server in the outside's network.
-type Server struct{ Network, Addr string }
-
-// RefusedError says why there is no private network, or none that the process
-// inside can use. Its text is a sentence with a remedy.
-type RefusedError struct{ Reason string }
-
-func (e *RefusedError) Error() string { return e.Reason }
-
 // Run starts this program again inside, with the same arguments, environment and
 // standard streams, and returns its exit status: 128 and the signal where one
 // killed it, as in a shell. Until then it passes signals on. Where there can't be
@@ -49,7 +32,20 @@ func Run(o Outside) (status int, err error) {
 		return 0, err
 	}
 	defer ours.close()
-	cmd := command(o, theirs)
+	files := []*os.File{theirs}
+	if o.Listener != nil {
+		file, err := o.Listener.File()
+		if err != nil {
+			theirs.Close()
+			return 0, err
+		}
+		defer file.Close()
+		// To hand a file to a process makes it blocking for all that share it: here
+		// an Accept that blocks couldn't be ended (https://go.dev/issue/24942).
+		defer func() { _ = unix.SetNonblock(int(file.Fd()), true) }()
+		files = append(files, file)
+	}
+	cmd := command(o.Processes, files)
 	signals := make(chan os.Signal, 16)
 	notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(signals)
@@ -74,7 +70,12 @@ func Run(o Outside) (status int, err error) {
 		}
 	}()
 
-	refused := ours.answer(o) // until the child has closed its end
+	refused := ours.answer(o, func() { // until the child has closed its end
+		for _, file := range files[1:] {
+			file.Close()
+			o.Listener.Close()
+		}
+	})
 	err = cmd.Wait()
 	if refused != "" {
 		return 0, &RefusedError{refused}
@@ -86,15 +87,16 @@ func Run(o Outside) (status int, err error) {
 	return exitStatus(cmd.ProcessState), nil
 }
 
-// command is this program again, in namespaces of its own.
-func command(o Outside, socket *os.File) *exec.Cmd {
+// command is this program again, in namespaces of its own, with the files from
+// number 3 on.
+func command(processes bool, files []*os.File) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), insideEnv+"="+strconv.Itoa(len(o.Files)))
-	cmd.ExtraFiles = append([]*os.File{socket}, o.Files...)
+	cmd.Env = append(os.Environ(), insideEnv+"="+strconv.Itoa(len(files)-1))
+	cmd.ExtraFiles = files
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	if o.Processes {
+	if processes {
 		attr.Cloneflags |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
 	if !privileged() {

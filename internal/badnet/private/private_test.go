@@ -5,6 +5,7 @@ package private_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,7 +26,9 @@ func init() {
 		return both(private.Outside{}, func(*private.Process) (int, error) { return strconv.Atoi(os.Args[1]) })
 	}
 	roles["refuse"] = func() (int, error) {
-		return both(private.Outside{}, func(p *private.Process) (int, error) { return 3, p.Refuse("there is no driver") })
+		return both(private.Outside{}, func(*private.Process) (int, error) {
+			return 3, private.Refused(errors.Join(errors.New("there is"), errors.New("no driver")))
+		})
 	}
 	// look says who it is and what network there is, and whether it reaches a
 	// server of the outside by itself.
@@ -43,25 +46,20 @@ func init() {
 	}
 	// serve answers one connection on the listener that it was handed.
 	roles["serve"] = func() (int, error) {
-		var files []*os.File
+		var listener *net.TCPListener
 		if !private.Inside() {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return 1, err
 			}
 			fmt.Println(l.Addr())
-			file, err := l.(*net.TCPListener).File()
-			if err != nil {
-				return 1, err
-			}
-			files = append(files, file)
+			listener = l.(*net.TCPListener)
 		}
-		return both(private.Outside{Files: files}, func(p *private.Process) (int, error) {
-			l, err := net.FileListener(p.Files[0])
-			if err != nil {
+		return both(private.Outside{Listener: listener}, func(p *private.Process) (int, error) {
+			if err := p.Ready(); err != nil {
 				return 1, err
 			}
-			conn, err := l.Accept()
+			conn, err := p.Listener.Accept()
 			if err != nil {
 				return 1, err
 			}
@@ -102,7 +100,7 @@ func TestExitStatus(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	needPrivate(t, os.Getuid())
 	status, _, stderr := run(t, program(t, os.Getuid(), "refuse"))
-	if status != 1 || strings.TrimSpace(stderr) != "there is no driver" {
+	if status != 1 || strings.TrimSpace(stderr) != "there is; no driver" {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
 }
@@ -296,12 +294,5 @@ func run(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
 
 // both runs this program inside, and there that.
 func both(o private.Outside, inside func(p *private.Process) (int, error)) (int, error) {
-	if !private.Inside() {
-		return private.Run(o)
-	}
-	p, err := private.Enter(o.Processes)
-	if err != nil {
-		return 0, err
-	}
-	return inside(p)
+	return private.Work{Outside: o, Inside: func(_ context.Context, p *private.Process) (int, error) { return inside(p) }}.Do(context.Background())
 }

@@ -93,7 +93,7 @@ const dialTimeout = 30 * time.Second
 
 // answer answers the inside's messages until it closes its end, and returns
 // why it gave up, if it did.
-func (s socket) answer(o Outside) (refused string) {
+func (s socket) answer(o Outside, ready func()) (refused string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var dials sync.WaitGroup
 	defer dials.Wait()
@@ -105,8 +105,8 @@ func (s socket) answer(o Outside) (refused string) {
 			return refused
 		case m.Refused != "":
 			refused = m.Refused
-		case m.Ready && o.Ready != nil:
-			o.Ready()
+		case m.Ready:
+			ready()
 		case m.Dial != nil && slices.Contains(o.Servers, *m.Dial):
 			dials.Go(func() { s.dial(ctx, m.ID, *m.Dial) })
 		case m.Dial != nil:

@@ -1,0 +1,85 @@
+package private
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+)
+
+// Outside is what the process outside gives the one inside.
+type Outside struct {
+	Listener  *net.TCPListener // handed in; closed here when the inside is Ready
+	Servers   []Server         // that the inside may be connected to
+	Processes bool             // for a command: the inside is the first of processes of its own, which end with it
+}
+
+// Server is a server in the outside's network.
+type Server struct{ Network, Addr string }
+
+// RefusedError says why there is no private network, or none that the process
+// inside can use. Its text is a sentence with a remedy.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// Refused returns a RefusedError for an error, in one line.
+func Refused(err error) error {
+	return &RefusedError{strings.ReplaceAll(err.Error(), "\n", "; ")}
+}
+
+// Work is what a program does in a private network.
+type Work struct {
+	Outside
+	// Inside does the work in the process inside and returns its exit status. Its
+	// context is done with the first SIGINT or SIGTERM that the outside is sent;
+	// the second ends the process. For Processes the signals are the command's.
+	// A RefusedError says that the network is of no use.
+	Inside func(ctx context.Context, p *Process) (status int, err error)
+	// Refused does the work in the process outside instead, where there is no
+	// private network or Inside refused it. Where Refused is nil, Do returns the
+	// reason.
+	Refused func(reason *RefusedError) (status int, err error)
+}
+
+// Do does the work and returns its exit status. It is called by both processes:
+// the one outside starts the program again and waits for that to end.
+func (w Work) Do(ctx context.Context) (status int, err error) {
+	var refused *RefusedError
+	if Inside() {
+		p, err := Enter(w.Processes)
+		switch {
+		case errors.As(err, &refused):
+			return 1, nil // the outside has the reason
+		case err != nil:
+			return 1, err
+		}
+		status, err := w.Inside(p.context(ctx, w.Processes), p)
+		if errors.As(err, &refused) {
+			return 1, p.Refuse(refused.Reason)
+		}
+		return status, err
+	}
+	status, err = Run(w.Outside)
+	if errors.As(err, &refused) && w.Refused != nil {
+		return w.Refused(refused)
+	}
+	return status, err
+}
+
+// context returns the context of the work inside. The outside's signals end it
+// and not this process's own, which come twice where a whole group is sent one.
+func (p *Process) context(ctx context.Context, processes bool) context.Context {
+	ctx = context.WithoutCancel(ctx)
+	if processes {
+		return ctx // Command passes the signals on
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		<-p.Signals
+		cancel()
+		os.Exit(128 + int(<-p.Signals))
+	}()
+	return ctx
+}
