@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -93,8 +92,8 @@ func port(addr string) uint16 {
 func settingsOfTCP() map[string]string {
 	all := map[string]string{}
 	for _, name := range []string{"tcp_tw_reuse", "tcp_fin_timeout", "tcp_max_tw_buckets", "ip_local_port_range"} {
-		if text, err := os.ReadFile("/proc/sys/net/ipv4/" + name); err == nil {
-			all[name] = strings.Join(strings.Fields(string(text)), "-")
+		if value, err := sockets.Setting(name); err == nil {
+			all[name] = strings.ReplaceAll(value, " ", "-")
 		}
 	}
 	return all

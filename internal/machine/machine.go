@@ -1,12 +1,18 @@
+// Package machine describes what a measurement was made on: the system, the processors, Go, and the versions of the modules
+// that are built in; and what this process has used so far.
+//
+// The package only reads. What the system does not show is empty or zero, never a guess.
 package machine
 
 import (
 	"cmp"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"time"
 )
 
-// Machine is what a process runs on and is made of.
+// Machine is the machine and the program of a process.
 type Machine struct {
 	OS         string            `json:"os"`     // GOOS/GOARCH
 	Kernel     string            `json:"kernel"` // its release, as uname -r prints it
@@ -14,7 +20,7 @@ type Machine struct {
 	Processors int               `json:"processors"`
 	Go         string            `json:"go"`
 	Version    string            `json:"version"` // of gotimeout
-	Modules    map[string]string `json:"modules"` // the versions of what it depends on
+	Modules    map[string]string `json:"modules"` // the version of each module that the program depends on
 }
 
 // This describes this process.
@@ -36,12 +42,11 @@ func This() Machine {
 	return m
 }
 
-// version is set by the linker (-X gotimeout/internal/machine.version=v1) where the
-// build doesn't see the repository, as in a container's or a PaaS's.
+// version is set by the linker (-X gotimeout/internal/machine.version=v1) where the build does not see the repository, as in a
+// container or on a PaaS.
 var version string
 
-// Version is gotimeout's: what the build gave it, or that of its module, or of the
-// commit that it was built of.
+// Version returns gotimeout's version: the linker's, or else the module's, or else the commit that the program was built from.
 func Version() string {
 	if version != "" {
 		return version
@@ -63,4 +68,18 @@ func Version() string {
 		}
 	}
 	return cmp.Or(commit+dirty, "devel")
+}
+
+// Usage is what this process has used since it began, and what it holds.
+type Usage struct {
+	Goroutines    int
+	ProcessorTime time.Duration
+	Allocated     uint64 // bytes on the heap, freed or not
+}
+
+// Used returns what this process has used so far. It does not stop the world.
+func Used() Usage {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return Usage{runtime.NumGoroutine(), processorTime(), sample[0].Value.Uint64()}
 }

@@ -1,9 +1,7 @@
 package machine
 
 import (
-	"os"
-	"strings"
-
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,14 +14,13 @@ func kernel() string {
 }
 
 func model() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
+	proc, err := procfs.NewDefaultFS()
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
+	processors, err := proc.CPUInfo()
+	if err != nil || len(processors) == 0 {
+		return ""
 	}
-	return ""
+	return processors[0].ModelName
 }

@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"gotimeout/internal/machine"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestThis(t *testing.T) {
 	m := machine.This()
@@ -16,6 +20,9 @@ func TestThis(t *testing.T) {
 	}
 	if runtime.GOOS == "linux" && m.Kernel == "" {
 		t.Error("no kernel")
+	}
+	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" && m.CPU == "" {
+		t.Error("no model of the processor")
 	}
 	if m.Version == "" {
 		t.Error("no version")

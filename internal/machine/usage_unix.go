@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used, by itself and in the kernel.
+// processorTime is the processor time of this process, in user mode and in the kernel.
 func processorTime() time.Duration {
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {

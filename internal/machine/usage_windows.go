@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used, by itself and in the kernel.
+// processorTime is the processor time of this process, in user mode and in the kernel.
 func processorTime() time.Duration {
 	process, err := syscall.GetCurrentProcess()
 	if err != nil {
@@ -18,7 +18,7 @@ func processorTime() time.Duration {
 	return span(kernel) + span(user)
 }
 
-// span is a Filetime that is no moment but a length, in its units of 100 ns.
+// span reads a Filetime that is a length of time, in units of 100 ns.
 func span(f syscall.Filetime) time.Duration {
 	return time.Duration(int64(f.HighDateTime)<<32+int64(f.LowDateTime)) * 100
 }
