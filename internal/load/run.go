@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -116,6 +117,14 @@ func (r *runner) introduce(ctx context.Context) error {
 	}
 	if r.Own {
 		run.URL = ""
+	}
+	for _, name := range r.facts.Strategies {
+		run.Strategies = append(run.Strategies, results.Strategy{
+			Name: name, Family: r.facts.Families[name], Unbounded: slices.Contains(r.facts.Unbounded, name),
+		})
+	}
+	for _, op := range r.facts.Ops {
+		run.Ops = append(run.Ops, results.Op{Name: op.Name, Backend: op.Backend, Calls: op.Calls})
 	}
 	if sockets != nil {
 		run.TCP = sockets.Settings

@@ -118,9 +118,10 @@ func needsTimeouts(place int) bool {
 	return false
 }
 
-// usedNone is of a row without an ideal: only of op all nobody can tell one.
+// usedNone is of a row without an ideal: nobody can tell it of runs that make
+// several calls.
 func usedNone(row *results.Row) bool {
-	return row.Op != "all" && row.Figures[results.ConnectionsOpened] != nil
+	return row.Calls <= 1 && row.Figures[results.ConnectionsOpened] != nil
 }
 
 func nothingTimedOut(row *results.Row) bool {

@@ -32,7 +32,7 @@ func (c Condition) Check(r *results.Results) (out []Violation) {
 	judged := 0
 	for _, row := range r.Rows {
 		v := row.Figures[place]
-		if !c.names(row) || v == nil && c.Strategy == "" && row.Strategy == "baseline" && needsTimeouts(place) {
+		if !c.names(row) || v == nil && c.Strategy == "" && row.Unbounded && needsTimeouts(place) {
 			continue
 		}
 		judged++

@@ -56,7 +56,7 @@ type gallery struct {
 
 func newPage(r *results.Results) *page {
 	p := &page{
-		Run: &r.Run, Colours: template.CSS(pictureColours), Columns: results.Columns(),
+		Run: &r.Run, Colours: pictureColours, Columns: results.Columns(),
 		results: r, groups: r.Groups(), ids: map[*results.Row]string{},
 	}
 	for i, g := range p.groups {
@@ -95,7 +95,7 @@ func (p *page) where(k results.Key) string {
 func (p *page) draw() {
 	kinds := []struct {
 		gallery
-		of func(*results.Group) picture
+		of func(*results.Group) *picture
 	}{
 		{gallery{ID: "lanes", Heading: "When it was over", Text: "The calls of the longest delay: when the caller was answered, when the op had ended here, and when the backend stopped working on it. What reaches beyond the answer is work for nobody."}, lanesOf},
 		{gallery{ID: "latency", Heading: "How long callers waited", Text: "Every request, whatever its answer: so many percent had it within so long. To the right each further nine takes as much room. A line that goes past the timeout is of a bound that did not bind."}, latencyOf},
@@ -103,8 +103,7 @@ func (p *page) draw() {
 	}
 	for _, kind := range kinds {
 		for i, g := range p.groups {
-			svg := kind.of(g).svg(fmt.Sprintf("%s-%d", kind.ID, i+1), "")
-			kind.Pictures = append(kind.Pictures, template.HTML(svg))
+			kind.Pictures = append(kind.Pictures, kind.of(g).svg(fmt.Sprintf("%s-%d", kind.ID, i+1)))
 		}
 		if len(kind.Pictures) > 0 {
 			p.Galleries = append(p.Galleries, kind.gallery)

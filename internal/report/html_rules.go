@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -80,7 +81,7 @@ func openReceipts(j judged) finding {
 
 func late(j judged) finding {
 	n := j.beyond(results.Late, 0)
-	if unbounded(j.Row) {
+	if j.Unbounded {
 		n = 0
 	}
 	return finding{size: n, short: digits(n),
@@ -105,20 +106,10 @@ func waste(j judged) finding {
 	}
 	return finding{size: math.Round(size), short: digits(seconds) + " s",
 		say: fmt.Sprintf("%slet %s %% of its timed-out calls run on in %s: %s backend seconds for nobody per 1,000 requests%s%s",
-			opening, digits(part), backend(j.Op), digits(seconds), rate, j.bracketed(results.WastePer1000, digits))}
+			opening, digits(part), orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits))}
 }
 
-func backend(op string) string {
-	switch op {
-	case "http":
-		return "the HTTP server"
-	case "cache":
-		return "memcached"
-	case "db":
-		return "the database"
-	}
-	return "the backend"
-}
+func orBackend(noun string) string { return cmp.Or(noun, "the backend") }
 
 func falseTimeouts(j judged) finding {
 	n := j.beyond(results.FalseTimeouts, 0)

@@ -77,7 +77,7 @@ func (p *page) best(remarked map[*results.Row]bool) (all []sentence) {
 		others := 0
 		for _, r := range g.Rows {
 			switch {
-			case unbounded(r):
+			case r.Unbounded:
 			case remarked[r] || orZero(r, results.Failed)+orZero(r, results.Refused) > 0 || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.Figures[results.WastePer1000] == nil:
 				others++
 			default:
@@ -110,8 +110,6 @@ func (p *page) praise(g *results.Group, clean []*results.Row) sentence {
 		millis(max(0.1, worst(results.StraggleP99))), digits(worst(results.WastePer1000)), millis(worst(results.OvershootP99)), of.beside(results.OvershootP99, "; ", millis))})
 	return s
 }
-
-func unbounded(r *results.Row) bool { return strategyNamed(r.Strategy).Unbounded }
 
 // link leads to a row, if it is in a table.
 func (p *page) link(r *results.Row) part {

@@ -48,7 +48,7 @@ func (p *page) tables() {
 }
 
 func (p *page) row(id string, r *results.Row) pageRow {
-	t := pageRow{ID: id, Strategy: r.Strategy, Family: string(strategyNamed(r.Strategy).Family), Notes: r.Notes}
+	t := pageRow{ID: id, Strategy: r.Strategy, Family: r.Family, Notes: r.Notes}
 	for place := range results.Columns() {
 		t.Cells = append(t.Cells, p.cell(r, place))
 	}

@@ -1,85 +1,286 @@
 package report
 
 import (
-	"bytes"
+	_ "embed"
 	"fmt"
-	"html"
-	"image/color"
-	"regexp"
+	"html/template"
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+	"gotimeout/internal/results"
 )
 
-// pictureWidth is that of every picture, in CSS pixels: a phone's, so that the
-// text stays legible there.
+// pictureWidth is the width of each picture in CSS pixels. It is that of a phone,
+// so that the text stays legible there; picture.html has it too.
 const pictureWidth = 360
 
-// picture is one that can be drawn. Its lengths are CSS pixels.
+//go:embed picture.html
+var pictureText string
+
+var pictureTemplate = template.Must(template.New("picture").Parse(pictureText))
+
+// picture is a drawing that grows from its top downwards. Its lengths are CSS
+// pixels from the upper left corner.
 type picture struct {
-	title  string // what it is of
-	desc   string // what is to be seen in it, with its figures
-	height vg.Length
-	draw   func(c draw.Canvas)
+	ID      string // keeps it apart from the other pictures of a page
+	Title   string // what it is of
+	Desc    string // what is to be seen in it, with its figures
+	Height  int
+	Colours template.CSS // of a picture that is a file of its own
+	Shapes  []shape
 }
 
-// standalone is the picture as a file of its own, which knows its colours.
-func (p picture) standalone() string {
-	return p.svg("picture", "<style>"+pictureColours+"</style>")
+// shape is a path, or text where it has no path.
+type shape struct {
+	Path               string
+	Style              template.CSS
+	X, Y, Anchor, Text string
 }
 
-// svg is the picture to be put into a page that has the colours. The id keeps it
-// apart from the others there.
-func (p picture) svg(id, more string) string {
-	canvas := vgsvg.New(pictureWidth, p.height)
-	p.draw(draw.New(canvas))
-	var b bytes.Buffer
-	_, _ = canvas.WriteTo(&b) // a buffer takes everything
-	_, drawn, _ := strings.Cut(b.String(), "<g ")
-	drawn = coordinate.ReplaceAllString(drawn, "$1")
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" aria-labelledby="%[1]s-t %[1]s-d" viewBox="0 0 %[2]d %[3]d" font-family="&quot;Liberation Sans&quot;, Arial, Helvetica, sans-serif"><title id="%[1]s-t">%[4]s</title><desc id="%[1]s-d">%[5]s</desc>%[6]s<g %[7]s`,
-		id, pictureWidth, int(p.height), html.EscapeString(printable(p.title, 200)), html.EscapeString(printable(p.desc, 10_000)), more, inks.Replace(drawn))
+// point is a place in a picture.
+type point struct{ x, y float64 }
+
+// newPicture returns a picture with its heading of two lines.
+func newPicture(title, desc string, height int, first, second string) *picture {
+	p := &picture{Title: printable(title, 200), Desc: printable(desc, 10_000), Height: height}
+	p.text(1, 11, letters{ink, 12, true, ""}, printable(first, 48))
+	p.text(1, 25, letters{soft, smallSize, false, ""}, second)
+	return p
 }
 
-// coordinate is a number whose further decimals nobody can see.
-var coordinate = regexp.MustCompile(`(\d+\.\d)\d+`)
+// standalone is the picture as a file of its own, which has the colours in it.
+func (p *picture) standalone() string {
+	p.Colours = pictureColours
+	return string(p.svg("picture"))
+}
 
-// A picture is drawn in stand-ins, which become CSS's own colours: only these
-// follow the reader's choice of light or dark.
-var (
-	ink        = standIn(0) // text and axes
-	soft       = standIn(1) // what matters less
-	faint      = standIn(2) // grids
-	drainShade = standIn(3) // the shade of a phase
-	probeShade = standIn(4)
+// svg is the picture to be put into a page that has the colours.
+func (p *picture) svg(id string) template.HTML {
+	p.ID = id
+	var b strings.Builder
+	if err := pictureTemplate.Execute(&b, p); err != nil {
+		panic(err) // only of a template that doesn't know its picture, which any test finds
+	}
+	return template.HTML(strings.TrimSpace(b.String()))
+}
+
+// The sizes of text. A narrow phone shrinks the picture to 0.9 of itself.
+const (
+	textSize  = 11
+	smallSize = 10
 )
 
-const firstStrategyInk = 5
+// letters are how text looks. The anchor is "", "middle" or "end".
+type letters struct {
+	colour string
+	size   float64
+	bold   bool
+	anchor string
+}
 
-func standIn(n uint8) color.Color { return color.RGBA{n, 0xab, 0xcd, 0xff} }
+// text writes text whose baseline is at y.
+func (p *picture) text(x, y float64, of letters, text string) {
+	style := fmt.Sprintf("fill:var(%s);font-size:%gpx", of.colour, of.size)
+	if of.bold {
+		style += ";font-weight:bold;paint-order:stroke;stroke:var(--paper);stroke-width:3px" // no line runs through it
+	}
+	p.Shapes = append(p.Shapes, shape{Style: template.CSS(style), X: pixels(x), Y: pixels(y), Anchor: of.anchor, Text: text})
+}
 
-// inks puts the colours in the place of the stand-ins, and leaves out what the
-// picture says once.
-var inks = func() *strings.Replacer {
-	pairs := []string{
-		"font-family:Liberation Sans;font-variant:normal;", "", "font-weight:normal;", "", "font-style:normal;", "",
-		"\n\t", " ", "\n", "",
+// width estimates the width of text, which only the reader's font decides.
+func (of letters) width(text string) (w float64) {
+	for _, r := range text {
+		switch {
+		case strings.ContainsRune("ijl.,:;'|!ftI -()", r):
+			w += .31
+		case strings.ContainsRune("mwMW", r), unicode.Is(unicode.Han, r):
+			w += .88
+		case unicode.IsUpper(r):
+			w += .7
+		default:
+			w += .56
+		}
 	}
-	names := []string{"--ink", "--soft", "--line", "--drain", "--probe"}
-	for i := range strategyColours {
-		names = append(names, fmt.Sprintf("--s%d", i))
+	if of.bold {
+		w *= 1.06
 	}
-	for i, name := range names {
-		pairs = append(pairs, fmt.Sprintf("#%02XABCD", i), "var("+name+")")
+	return w * of.size
+}
+
+// line draws straight lines from point to point.
+func (p *picture) line(colour string, width float64, dashes string, points ...point) {
+	if len(points) > 0 {
+		p.stroke(colour, width, dashes, straight(points, false))
 	}
-	return strings.NewReplacer(pairs...)
-}()
+}
+
+func (p *picture) stroke(colour string, width float64, dashes, path string) {
+	style := fmt.Sprintf("fill:none;stroke:var(%s);stroke-width:%g", colour, width)
+	if dashes != "" {
+		style += ";stroke-dasharray:" + dashes
+	}
+	p.path(style, path)
+}
+
+// fill fills a rectangle of two corners, if it is one.
+func (p *picture) fill(colour string, x0, y0, x1, y1 float64) {
+	if x0 < x1 && y0 < y1 {
+		p.path("fill:var("+colour+")", straight(corners(x0, y0, x1, y1), true))
+	}
+}
+
+// outline draws the border of a rectangle, inside of it.
+func (p *picture) outline(colour string, x0, y0, x1, y1 float64) {
+	p.stroke(colour, 1, "", straight(corners(x0+.5, y0+.5, max(x0+1, x1-.5), y1-.5), true))
+}
+
+// hatch draws slanted lines in a rectangle, and its outline.
+func (p *picture) hatch(colour string, x0, y0, x1, y1 float64) {
+	const step = 4
+	height := y1 - y0
+	var path strings.Builder
+	for x := x0 - height; x < x1; x += step { // each from (x, y1) up to (x+height, y0), as far as it is inside
+		if from, to := max(x, x0), min(x+height, x1); from < to {
+			path.WriteString(straight([]point{{from, y1 - (from - x)}, {to, y1 - (to - x)}}, false))
+		}
+	}
+	if path.Len() > 0 {
+		p.stroke(colour, 1, "", path.String())
+	}
+	p.outline(colour, x0, y0, x1, y1)
+}
+
+func (p *picture) path(style, path string) {
+	p.Shapes = append(p.Shapes, shape{Path: path, Style: template.CSS(style)})
+}
+
+func corners(x0, y0, x1, y1 float64) []point { return []point{{x0, y0}, {x1, y0}, {x1, y1}, {x0, y1}} }
+
+// straight is the path through points.
+func straight(points []point, closed bool) string {
+	var b strings.Builder
+	for i, at := range points {
+		b.WriteByte("ML"[min(i, 1)])
+		b.WriteString(pixels(at.x) + " " + pixels(at.y))
+	}
+	if closed {
+		b.WriteByte('Z')
+	}
+	return b.String()
+}
+
+// pixels is a length to a tenth of a pixel, beyond which nobody can see.
+func pixels(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
+
+// scale is an axis: it maps low and high to from and to.
+type scale struct {
+	low, high, from, to float64
+	log                 bool
+}
+
+// at is where a value is, at one of the ends if it is beyond.
+func (s scale) at(v float64) float64 {
+	low, high := s.low, s.high
+	v = min(max(v, low), high)
+	if s.log {
+		v, low, high = math.Log10(v), math.Log10(low), math.Log10(high)
+	}
+	if high == low {
+		return s.from
+	}
+	return s.from + (v-low)/(high-low)*(s.to-s.from)
+}
+
+// tick is a mark on an axis; one without a label is small.
+type tick struct {
+	at    float64
+	label string
+}
+
+// roundTicks are about n ticks at round values.
+func roundTicks(low, high float64, n float64) (ticks []tick) {
+	step := math.Pow(10, math.Ceil(math.Log10((high-low)/n)))
+	for _, finer := range []float64{5, 2} {
+		if (high-low)/(step/finer) <= n {
+			step /= finer
+			break
+		}
+	}
+	for i := math.Ceil(low / step); i*step <= high && len(ticks) < 50; i++ {
+		ticks = append(ticks, tick{i * step, digits(math.Round(i*step*1e6)/1e6 + 0)}) // 0 is not -0
+	}
+	return ticks
+}
+
+// decadeTicks are those of a logarithmic axis: a label each power of ten.
+func decadeTicks(low, high float64, label func(float64) string) (ticks []tick) {
+	for e := math.Floor(math.Log10(low) + 1e-9); e <= math.Ceil(math.Log10(high)); e++ {
+		for i := 1.0; i < 10; i++ {
+			if at := i * math.Pow(10, e); at >= low*0.999 && at <= high {
+				ticks = append(ticks, tick{at, map[bool]string{true: label(at)}[i == 1]})
+			}
+		}
+	}
+	return ticks
+}
+
+// across draws a horizontal axis at y, and its grid up to top; where top is y,
+// there is none.
+func (p *picture) across(s scale, y, top float64, ticks []tick, label string) {
+	for _, t := range ticks {
+		x := s.at(t.at)
+		if top < y {
+			p.line(faint, .7, "", point{x, top}, point{x, y})
+		}
+		p.line(faint, .5, "", point{x, y}, point{x, y + 4})
+		p.text(x, y+14, letters{soft, smallSize, false, "middle"}, t.label)
+	}
+	p.line(soft, .5, "", point{s.from, y}, point{s.to, y})
+	p.text((s.from+s.to)/2, y+26, letters{soft, smallSize, false, "middle"}, label)
+}
+
+// upwards draws a vertical axis at x, and its grid to the right.
+func (p *picture) upwards(s scale, x, right float64, ticks []tick) {
+	for _, t := range ticks {
+		y := s.at(t.at)
+		if t.label == "" {
+			p.line(faint, .5, "", point{x - 3, y}, point{x, y})
+			continue
+		}
+		p.line(faint, .7, "", point{x - 4, y}, point{right, y})
+		p.text(x-6, y+3.5, letters{soft, smallSize, false, "end"}, t.label)
+	}
+	p.line(soft, .5, "", point{x, s.from}, point{x, s.to})
+}
+
+// The colours are CSS's own variables: only these follow the reader's choice of
+// light or dark.
+const (
+	ink        = "--ink"   // text and axes
+	soft       = "--soft"  // what matters less
+	faint      = "--line"  // grids
+	drainShade = "--drain" // the shade of a phase
+	probeShade = "--probe"
+)
+
+// strategyColours are those of Okabe and Ito, which most colour-blind people can
+// tell apart, each darker or lighter where it needs to be to stand out from the
+// page by 3:1. The first is the baseline's.
+var strategyColours = []struct{ light, dark string }{
+	{"#6b7078", "#a7adb5"}, // grey
+	{"#d55e00", "#e8702a"}, // vermillion
+	{"#0072b2", "#3d9bdc"}, // blue
+	{"#b5568c", "#d58ab5"}, // reddish purple
+	{"#008a65", "#1fb88f"}, // bluish green
+	{"#a87400", "#e69f00"}, // orange
+	{"#2b8cc4", "#8fd0f5"}, // sky blue
+	{"#857c00", "#f0e442"}, // yellow
+}
 
 // pictureColours is CSS: the colours in both schemes.
-var pictureColours = func() string {
+var pictureColours = func() template.CSS {
 	var b strings.Builder
 	b.WriteString(":root{color-scheme:light dark;--paper:light-dark(#fff,#16181c);--ink:light-dark(#1b1b1b,#e8e8e8);" +
 		"--soft:light-dark(#5a5f66,#a7adb5);--line:light-dark(#d9dce0,#363b42);" +
@@ -88,10 +289,79 @@ var pictureColours = func() string {
 		fmt.Fprintf(&b, ";--s%d:light-dark(%s,%s)", i, of.light, of.dark)
 	}
 	b.WriteString("}@media print{:root{color-scheme:light}}")
-	return b.String()
+	return template.CSS(b.String())
 }()
 
-// printable is the text without what XML can't hold, and not longer than fits.
+// look is how a strategy appears in every picture: by its place among the lab's
+// strategies, so that it is the same in each picture, page and comparison.
+type look struct {
+	place          int
+	colour, dashes string
+}
+
+func lookAt(place int) look {
+	dashes := []string{"", "7 2", "2 2", "7 2 2 2", "4 3", "10 3", "1 2"}
+	return look{place, fmt.Sprintf("--s%d", place%len(strategyColours)), dashes[place%len(dashes)]}
+}
+
+// lookOf is that of a strategy by its name.
+func lookOf(name string, rows []*results.Row) look {
+	for _, r := range rows {
+		if r.Strategy == name {
+			return lookAt(r.Place)
+		}
+	}
+	return lookAt(0)
+}
+
+// mark draws the look's marker at a point.
+func (p *picture) mark(l look, at point) {
+	const r = 2.6
+	around := func(corners ...point) string {
+		for i := range corners {
+			corners[i] = point{at.x + r*corners[i].x, at.y + r*corners[i].y}
+		}
+		return straight(corners, true)
+	}
+	cross := func(a, b point) string {
+		return around(a, point{-a.x, -a.y}) + around(b, point{-b.x, -b.y})
+	}
+	circle := fmt.Sprintf("M%s %sa%g %g 0 1 0 %g 0a%g %g 0 1 0 %g 0Z", pixels(at.x-r), pixels(at.y), r, r, 2*r, r, r, -2*r)
+	square := around(point{-.9, -.9}, point{.9, -.9}, point{.9, .9}, point{-.9, .9})
+	switch filled := "fill:var(" + l.colour + ")"; l.place % 8 {
+	case 0:
+		p.stroke(l.colour, 1, "", cross(point{-.8, -.8}, point{-.8, .8}))
+	case 1:
+		p.path(filled, circle)
+	case 2:
+		p.stroke(l.colour, 1, "", square)
+	case 3:
+		p.stroke(l.colour, 1, "", around(point{0, -1.1}, point{1, .8}, point{-1, .8}))
+	case 4:
+		p.stroke(l.colour, 1, "", circle)
+	case 5:
+		p.path(filled, square)
+	case 6:
+		p.path(filled, around(point{0, -1.2}, point{1.1, .9}, point{-1.1, .9}))
+	default:
+		p.stroke(l.colour, 1, "", cross(point{-1, 0}, point{0, -1}))
+	}
+}
+
+const legendStep = 15
+
+// legend shows the line of each strategy, in two columns from y downwards.
+func (p *picture) legend(y float64, rows []*results.Row) {
+	for i, r := range rows {
+		l := lookAt(r.Place)
+		x, middle := 1+float64(i%2)*(pictureWidth-2)/2, y+float64(i/2)*legendStep+8
+		p.line(l.colour, 1.7, l.dashes, point{x, middle}, point{x + 30, middle})
+		p.mark(l, point{x + 15, middle})
+		p.text(x+36, middle+3.5, letters{ink, smallSize, false, ""}, printable(r.Strategy, 24))
+	}
+}
+
+// printable is the text without what XML can't hold, and no longer than fits.
 func printable(s string, longest int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

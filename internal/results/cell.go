@@ -12,6 +12,7 @@ const noise = 5
 // cell is what has been recorded of a cell that has not ended.
 type cell struct {
 	Cell
+	callsARun                             int // 0 is not known
 	requests, completed, timedOut, failed int
 	falseTimeouts, late, wrong, noAnswer  int
 	refused                               map[string]int // by code

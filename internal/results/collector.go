@@ -10,6 +10,7 @@ import (
 type Collector struct {
 	results Results
 	cells   map[int]*cell
+	unnamed []string // strategies that the run's header doesn't name
 }
 
 // NewCollector returns one without a record.
@@ -32,7 +33,8 @@ func (c *Collector) Add(record any) error {
 		if len(r.Delays) == 0 || c.cells[r.Cell] != nil {
 			return fmt.Errorf("cell %d has no delays, or begins twice", r.Cell)
 		}
-		c.cells[r.Cell] = &cell{Cell: *r, refused: map[string]int{}}
+		_, _, op := c.results.Run.about(*r)
+		c.cells[r.Cell] = &cell{Cell: *r, callsARun: op.Calls, refused: map[string]int{}}
 		return nil
 	case *Request:
 		number = r.Cell
@@ -99,8 +101,16 @@ func (c *Collector) row(of *cell) *Row {
 	if row := c.results.Row(of.Cell); row != nil {
 		return row
 	}
+	strategy, place, op := c.results.Run.about(of.Cell)
+	if strategy.Name == "" && !of.Floor {
+		if !slices.Contains(c.unnamed, of.Strategy) {
+			c.unnamed = append(c.unnamed, of.Strategy)
+		}
+		place += slices.Index(c.unnamed, of.Strategy)
+	}
 	row := &Row{
-		Key: keyOf(of.Cell), Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
+		Key: keyOf(of.Cell), Family: strategy.Family, Unbounded: strategy.Unbounded, Place: place,
+		Backend: op.Backend, Calls: op.Calls, Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
 		Delays: of.Delays, Nominal: of.Nominal,
 	}
 	c.results.Rows = append(c.results.Rows, row)

@@ -39,7 +39,7 @@ func (c *cell) figures(end End) (f Figures) {
 		f.count(ConnectionsOpened, c.dialed)
 		f.count(RSTs, c.rsts)
 	}
-	if len(c.calls) > 0 && c.Op != "all" { // whose runs make several calls at once
+	if len(c.calls) > 0 && c.callsARun <= 1 {
 		f.count(ConnectionsIdeal, most(c.calls))
 	}
 	f.count(WrongAnswers, c.wrong)

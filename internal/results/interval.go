@@ -1,11 +1,6 @@
 package results
 
-import (
-	"math"
-	"sort"
-
-	"gonum.org/v1/gonum/stat/distuv"
-)
+import "math"
 
 // An interval is of 95%: 2.5% lie under it, and 2.5% above, where a normal
 // variable is z standard deviations off.
@@ -53,8 +48,18 @@ func SampleSize(share float64) int {
 // distribution: so many of n are under it as a binomial variable says. low is 0
 // and high n+1 where n is too small.
 func ranks(n int, share float64) (low, high int) {
-	under := distuv.Binomial{N: float64(n), P: 1 - share}
-	low = sort.Search(n, func(k int) bool { return under.CDF(float64(k)) > outside })
-	high = sort.Search(n, func(k int) bool { return under.CDF(float64(k)) >= 1-outside }) + 1
-	return low, high
+	low = -1
+	logP, odds := float64(n)*math.Log(share), math.Log1p(-share)-math.Log(share) // of none under it
+	cumulative := 0.0
+	for k := 0; k <= n; k++ {
+		cumulative += math.Exp(logP)
+		if low < 0 && cumulative > outside {
+			low = k
+		}
+		if cumulative >= 1-outside {
+			return low, k + 1
+		}
+		logP += math.Log(float64(n-k)) - math.Log(float64(k+1)) + odds
+	}
+	return max(low, 0), n + 1
 }

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"slices"
 	"time"
 
 	"gotimeout/internal/machine"
@@ -36,6 +37,53 @@ type Run struct {
 	Machine  machine.Machine   `json:"machine"`
 	Lab      machine.Machine   `json:"lab"`
 	TCP      map[string]string `json:"tcp"` // the lab's kernel's settings
+
+	// Files that were written before there were these two have none.
+	Strategies []Strategy `json:"strategies,omitempty"` // of the lab, in its order
+	Ops        []Op       `json:"ops,omitempty"`
+}
+
+// Strategy is a strategy of the lab.
+type Strategy struct {
+	Name      string `json:"name"`
+	Family    string `json:"family"`
+	Unbounded bool   `json:"unbounded,omitempty"` // it ignores the timeout
+}
+
+// Op is an op of the lab.
+type Op struct {
+	Name    string `json:"name"`
+	Backend string `json:"backend,omitempty"` // its backend's name in a sentence, "" where there is none
+	Calls   int    `json:"calls"`             // that a run makes, at once
+}
+
+// The strategies and ops of a lab when files did not name them yet.
+var (
+	formerStrategies = []Strategy{
+		{SampleName, "none", true}, {"goroutine-abandon", "around the call", false}, {"context-cancel", "around the call", false},
+		{"timer-panic", "around the call", false}, {"errgroup", "around the call", false}, {"io-timeout", "inside the client", false},
+	}
+	formerOps = []Op{{"http", "the HTTP server", 1}, {"cache", "memcached", 1}, {"db", "the database", 1}, {"cpu", "", 1}, {"all", "", 3}}
+)
+
+// about returns the strategy and the op of a cell, and the strategy's place in
+// the lab's order: the end of that where the lab has no such strategy.
+func (r *Run) about(c Cell) (s Strategy, place int, op Op) {
+	strategies, ops := r.Strategies, r.Ops
+	if len(strategies) == 0 {
+		strategies = formerStrategies
+	}
+	if len(ops) == 0 {
+		ops = formerOps
+	}
+	place = len(strategies)
+	if i := slices.IndexFunc(strategies, func(s Strategy) bool { return s.Name == c.Strategy }); i >= 0 {
+		s, place = strategies[i], i
+	}
+	if i := slices.IndexFunc(ops, func(o Op) bool { return o.Name == c.Op }); i >= 0 {
+		op = ops[i]
+	}
+	return s, place, op
 }
 
 // Cell begins the run of one combination.
