@@ -1,20 +1,24 @@
 package telemetry_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"gotimeout/internal/receipt"
-	"gotimeout/internal/telemetry"
-
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"gotimeout/internal/machine"
+	"gotimeout/internal/receipt"
+	"gotimeout/internal/telemetry"
 )
 
 var lab = telemetry.Lab{
@@ -154,5 +158,54 @@ func fill(m *telemetry.Metrics, n int) {
 				m.Completed(run, receipt.Figures{Straggle: known, Waste: known})
 			}
 		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "OTEL_") {
+			os.Unsetenv(name)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func nop(context.Context) error { return nil }
+
+// A scrape with every series there is may take 5 ms. The least of them is what
+// it takes where nothing else runs.
+func BenchmarkScrape(b *testing.B) {
+	m := telemetry.NewMetrics(lab)
+	fill(m, 1000)
+	for name, accept := range map[string]string{"text": "text/plain", "protobuf": protobuf} {
+		b.Run(name, func(b *testing.B) {
+			least, before := time.Hour, machine.Used().ProcessorTime
+			for b.Loop() {
+				start := time.Now()
+				b.SetBytes(int64(scrape(m, accept).Body.Len()))
+				least = min(least, time.Since(start))
+			}
+			used := machine.Used().ProcessorTime - before
+			b.ReportMetric(used.Seconds()*1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(least.Seconds()*1000, "least-ms")
+		})
+	}
+}
+
+// What a run's metrics cost beside its record.
+func BenchmarkRun(b *testing.B) {
+	for name, watcher := range map[string]receipt.Watcher{"without": nil, "with": telemetry.NewMetrics(lab)} {
+		b.Run(name, func(b *testing.B) {
+			l := receipt.NewLedger("lab", 10_000, receipt.Limits{InFlight: 1000, Abandoned: 1000, Busy: 1000})
+			l.Watcher = watcher
+			b.ReportAllocs()
+			for b.Loop() {
+				r, _ := l.Open(receipt.Run{Name: "errgroup", Slow: "db", Ops: 1, Backends: 1, Seen: true})
+				r.BackendBegan()
+				r.BackendEnded()
+				_ = r.Wrap(nop)(context.Background())
+				r.Answered(receipt.TimedOut, nil)
+			}
+		})
 	}
 }

@@ -1,15 +1,20 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -18,17 +23,18 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+
+	"gotimeout/internal/receipt"
 )
 
-// name is the service's, unless OTEL_SERVICE_NAME says another, and the scope's
-// of its spans.
-const name = "gotimeout"
+// serviceName is the name of the service, unless OTEL_SERVICE_NAME has another, and of the scope of its spans.
+const serviceName = "gotimeout"
 
 // Tracing makes spans and sends them to a collector.
 type Tracing struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
-	after    trace.Tracer // of what goes on after the answer; it samples all that it is given
+	after    trace.Tracer // for work after the answer; it samples every span
 	context  propagation.TraceContext
 	serve    func(http.Handler) http.Handler
 }
@@ -36,36 +42,34 @@ type Tracing struct {
 // Dial connects to a collector.
 type Dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// OpenTracing starts to trace for the collector, which need not be there: the
-// log tells when it can't be reached, and when it can be again. Version is the
-// lab's; dial is nil where the system's own will do. Close it after use.
+// OpenTracing starts to send traces to the collector, which need not run yet: the log says when the collector cannot be reached,
+// and when it can be reached again. version is the lab's; a nil dial is the system's own. Close the tracing after use.
 func OpenTracing(ctx context.Context, to *Collector, version string, dial Dial, log *slog.Logger) (*Tracing, error) {
 	exporter, err := open(ctx, to, dial)
 	if err != nil {
 		return nil, fmt.Errorf("traces (OTEL_EXPORTER_OTLP_...): %w", err)
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", name), attribute.String("service.version", version)),
+		resource.WithAttributes(attribute.String("service.name", serviceName), attribute.String("service.version", version)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("traces (OTEL_RESOURCE_ATTRIBUTES): %w", err)
 	}
-	return newTracing(&told{SpanExporter: exporter, log: log, to: to.Addr}, about), nil
+	return newTracing(&loggedExporter{SpanExporter: exporter, log: log, to: to.Addr}, about), nil
 }
 
 func newTracing(exporter sdk.SpanExporter, about *resource.Resource) *Tracing {
 	batches, of := sdk.WithSpanProcessor(sdk.NewBatchSpanProcessor(exporter)), sdk.WithResource(about)
 	t := &Tracing{provider: sdk.NewTracerProvider(batches, of)}
-	t.tracer = t.provider.Tracer(name)
-	t.after = sdk.NewTracerProvider(batches, of, sdk.WithSampler(sdk.AlwaysSample())).Tracer(name)
-	t.serve = otelhttp.NewMiddleware(name, otelhttp.WithTracerProvider(t.provider),
+	t.tracer = t.provider.Tracer(serviceName)
+	t.after = sdk.NewTracerProvider(batches, of, sdk.WithSampler(sdk.AlwaysSample())).Tracer(serviceName)
+	t.serve = otelhttp.NewMiddleware(serviceName, otelhttp.WithTracerProvider(t.provider),
 		otelhttp.WithPropagators(t.context), otelhttp.WithMeterProvider(noop.NewMeterProvider()))
 	return t
 }
 
-// open makes the exporter, which reads the rest of the variables. One that
-// dials in a way of its own does without those of its client: the timeout and
-// the certificates.
+// open makes the exporter, which reads the other OTEL_ variables itself. With a dial of our own, HTTP's exporter does not read the
+// variables of its client: the timeout and the certificates.
 func open(ctx context.Context, to *Collector, dial Dial) (sdk.SpanExporter, error) {
 	if to.grpc {
 		var options []otlptracegrpc.Option
@@ -84,42 +88,218 @@ func open(ctx context.Context, to *Collector, dial Dial) (sdk.SpanExporter, erro
 	return otlptracehttp.New(ctx, options...)
 }
 
-// Handler serves in a span, within that of the client where the request has a
-// traceparent.
+// Handler serves each request in a span, which is the child of the client's span where the request has a traceparent.
 func (t *Tracing) Handler(next http.Handler) http.Handler { return t.serve(next) }
 
-// closing bounds the last export: a collector that is down must not keep the
-// lab from its end.
-const closing = 2 * time.Second
+// closeTimeout bounds the last export: a collector that is down must not keep the lab from its end.
+const closeTimeout = 2 * time.Second
 
-// Close sends what it has, and ends. Spans that have not ended are lost. That of
-// nil does nothing.
+// Close sends the spans that have ended, and stops. Spans that have not ended are lost. Close of a nil Tracing does nothing.
 func (t *Tracing) Close() {
 	if t == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = t.provider.Shutdown(ctx) // what it failed to send has been told
+	_ = t.provider.Shutdown(ctx) // loggedExporter has logged a failure
 }
 
-// told is an exporter that tells when it begins to fail and when it works again,
-// which OpenTelemetry would tell a logger of its own, each time.
-type told struct {
+// loggedExporter logs when its exporter begins to fail and when it works again. OpenTelemetry would log each failure, to a logger of
+// its own.
+type loggedExporter struct {
 	sdk.SpanExporter
 	log    *slog.Logger
 	to     string
-	failed bool // its batches come one after another
+	failed bool // of the last batch; batches come one after another
 }
 
-func (t *told) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+func (t *loggedExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := t.SpanExporter.ExportSpans(ctx, spans)
 	switch failed := err != nil; {
 	case failed && !t.failed:
-		t.log.Warn("traces are lost: the collector doesn't take them", "addr", t.to, "error", err)
+		t.log.Warn("traces are lost: the collector does not accept them", "addr", t.to, "error", err)
 	case !failed && t.failed:
-		t.log.Info("the collector takes traces again", "addr", t.to)
+		t.log.Info("the collector accepts traces again", "addr", t.to)
 	}
 	t.failed = err != nil
 	return nil
+}
+
+// Collector is the receiver of traces that the standard variables name.
+type Collector struct {
+	Addr string // host:port
+	grpc bool
+}
+
+// ReadCollector reads the variables that turn traces on and name their collector; OpenTelemetry's SDK reads the others. It returns
+// nil where traces are off.
+func ReadCollector(getenv func(string) string) (*Collector, error) {
+	name, endpoint := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+	exporter := getenv("OTEL_TRACES_EXPORTER")
+	switch {
+	case strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true"), exporter == "none":
+		return nil, nil
+	case exporter == "" && endpoint == "":
+		return nil, nil
+	case exporter != "" && exporter != "otlp":
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: use otlp or none", exporter)
+	}
+	protocol, wire := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+	c := &Collector{grpc: wire == "grpc"}
+	switch wire {
+	case "", "http/protobuf", "http/json":
+		endpoint = cmp.Or(endpoint, "http://localhost:4318")
+	case "grpc":
+		endpoint = cmp.Or(endpoint, "http://localhost:4317")
+	default:
+		return nil, fmt.Errorf("%s is %q: use http/protobuf, http/json or grpc", protocol, wire)
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, fmt.Errorf("%s is not a URL of a collector: write http://host:port", name) // without the value, which may hold a password
+	}
+	c.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
+	return c, nil
+}
+
+// first returns the first variable that is set.
+func first(getenv func(string) string, names ...string) (name, value string) {
+	for _, name := range names {
+		if value := getenv(name); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// spans are the spans of a run: one of the strategy, and one of each call of the op.
+type spans struct {
+	tracing *Tracing
+	run     trace.Span
+	op      string
+	labels  []attribute.KeyValue // what was run, and its receipt
+
+	mu       sync.Mutex
+	answered bool
+	ops      []*opSpan
+}
+
+// opSpan is the span of a call. Where the answer comes before the call returns, the span ends with the answer, and straggle lasts
+// until the call returns.
+type opSpan struct {
+	trace.Span
+	ended    bool
+	straggle trace.Span
+}
+
+type spansKey struct{}
+
+// Run begins the span of a run, which ctx carries.
+func (t *Tracing) Run(ctx context.Context, rc *receipt.Receipt) context.Context {
+	run := rc.Run()
+	s := &spans{tracing: t, op: run.Slow, labels: []attribute.KeyValue{
+		attribute.String("gotimeout.receipt", rc.ID()),
+		attribute.String("gotimeout.strategy", run.Name),
+		attribute.String("gotimeout.op", run.Slow),
+	}}
+	ctx, s.run = t.tracer.Start(ctx, run.Name, trace.WithAttributes(s.labels...), trace.WithAttributes(
+		attribute.String("gotimeout.family", run.Family),
+		attribute.String("gotimeout.ctx", run.Ctx),
+		attribute.Float64("gotimeout.delay_ms", 1000*run.Delay.Seconds()),
+		attribute.Float64("gotimeout.timeout_ms", 1000*run.Timeout.Seconds()),
+	))
+	rc.OnComplete(s.complete)
+	return context.WithValue(ctx, spansKey{}, s)
+}
+
+// Op begins the span of a call.
+func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, traceparent string, end func(error)) {
+	s := ctx.Value(spansKey{}).(*spans)
+	kind := trace.SpanKindInternal
+	if remote {
+		kind = trace.SpanKindClient
+	}
+	op := new(opSpan)
+	ctx, op.Span = t.tracer.Start(ctx, s.op, trace.WithSpanKind(kind), trace.WithAttributes(s.labels...))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ops = append(s.ops, op)
+	if s.answered { // before the call began
+		s.leave(op)
+	}
+	carrier := propagation.MapCarrier{}
+	t.context.Inject(ctx, carrier)
+	return ctx, carrier["traceparent"], func(err error) { s.ended(op, err) }
+}
+
+// ended ends the span of a call, or of its straggle.
+func (s *spans) ended(op *opSpan, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	span := op.Span
+	if op.straggle != nil {
+		span = op.straggle
+	}
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	op.ended = true
+	span.End()
+}
+
+// Answered ends the span of a run.
+func (t *Tracing) Answered(ctx context.Context, status receipt.Status, err *receipt.Error) {
+	s := ctx.Value(spansKey{}).(*spans)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = true
+	for _, op := range s.ops {
+		if !op.ended {
+			s.leave(op)
+		}
+	}
+	s.run.SetAttributes(attribute.String("gotimeout.status", string(status)))
+	if err != nil {
+		s.run.SetAttributes(attribute.String("error.type", err.Code))
+		s.run.SetStatus(codes.Error, err.Message)
+	}
+	s.run.End()
+}
+
+// leave ends the span of a call that runs on after the answer, and begins the span of its straggle.
+func (s *spans) leave(op *opSpan) {
+	op.SetAttributes(attribute.String(leftAttribute, "goroutine"))
+	op.End()
+	op.straggle = s.after("straggle", "goroutine", []*opSpan{op})
+}
+
+// complete adds the span of the waste: from the answer until the last backend stopped.
+func (s *spans) complete(f receipt.Figures) {
+	if !f.Waste.Known || f.Waste.Time == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answered := f.Start.Add(f.Answered)
+	span := s.after("waste", "backend", s.ops, trace.WithTimestamp(answered))
+	span.End(trace.WithTimestamp(answered.Add(f.Waste.Time)))
+}
+
+// leftAttribute says what works on after the answer: a goroutine or a backend.
+const leftAttribute = "gotimeout.left"
+
+// after begins a trace of work after the answer, linked to the calls that it belongs to. It is sampled if one of them is.
+func (s *spans) after(name, which string, of []*opSpan, options ...trace.SpanStartOption) trace.Span {
+	var links []trace.Link
+	for _, op := range of {
+		if op.SpanContext().IsSampled() {
+			links = append(links, trace.Link{SpanContext: op.SpanContext()})
+		}
+	}
+	if len(links) == 0 {
+		return trace.SpanFromContext(context.Background()) // a span that records nothing
+	}
+	_, span := s.tracing.after.Start(context.Background(), name, append(options,
+		trace.WithLinks(links...), trace.WithAttributes(s.labels...), trace.WithAttributes(attribute.String(leftAttribute, which)))...)
+	return span
 }
