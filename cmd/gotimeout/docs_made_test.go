@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -239,18 +238,5 @@ func TestDocsCompare(t *testing.T) {
 	goldenOf(t, filepath.Join("..", path), head+"\n\n"+fenced(table.String()))
 	for _, g := range r.Groups() {
 		goldenOf(t, "../../../docs/img/compare-"+g.Op+".svg", report.Lanes(g))
-	}
-}
-
-// The commands of the lab VM are those that the Vagrantfile and scripts/netem take.
-func TestLabVM(t *testing.T) {
-	vm := rootFile(t, "Vagrantfile")
-	for _, want := range []string{`guest: 8000, host: 8000`, `path: "scripts/provision"`} {
-		if !strings.Contains(vm, want) {
-			t.Errorf("Vagrantfile has no %s", want)
-		}
-	}
-	if out, err := exec.Command("../../scripts/netem", "add", "100ms", "no-such-link").CombinedOutput(); err == nil || !strings.Contains(string(out), `no network device "no-such-link"`) {
-		t.Errorf("scripts/netem add 100ms no-such-link: %v, %s", err, out)
 	}
 }
