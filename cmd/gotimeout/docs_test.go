@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 )
 
 // README.md, CONTRIBUTING.md and docs/*.md hold nothing that nobody checks. Before
@@ -376,5 +379,31 @@ func TestDocsLinks(t *testing.T) {
 		if !linked[page] {
 			t.Errorf("README.md has no link to %s", page)
 		}
+	}
+}
+
+// The picture in README.md is of a race that is run here, and taken again under -update.
+func TestDocsPictures(t *testing.T) {
+	t.Parallel()
+	browser := openBrowser(t)
+	p := start(t)
+	b := openTab(t, browser, wide)
+	b.open(p.url + "/?op=db&delay=2s&timeout=500ms&race=1")
+	b.until(over)
+	b.checkLanes()
+	if !*update {
+		return
+	}
+	box := in[page.Viewport](b, `(() => {
+		const key = document.querySelector('.key').getBoundingClientRect(), lanes = document.querySelector('#lanes').getBoundingClientRect()
+		return {x: lanes.x - 12, y: key.y + scrollY - 12, width: lanes.width + 24, height: lanes.bottom - key.y + 12, scale: 1}
+	})()`)
+	beyond := true
+	shot, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Clip: &box, CaptureBeyondViewport: &beyond})
+	if err == nil {
+		err = os.WriteFile("../../docs/img/race.png", shot.Data, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
