@@ -7,15 +7,18 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/strategies"
@@ -37,6 +40,10 @@ func made(t *testing.T, name string) string {
 		return madePresets()
 	case "columns":
 		return madeColumns()
+	case "drivers":
+		return madeDrivers()
+	case "metrics":
+		return madeMetrics(t)
 	case "help":
 		var out bytes.Buffer
 		run(t.Context(), append(strings.Fields(of), "--help"), &out, &out)
@@ -122,17 +129,7 @@ var opLine = regexp.MustCompile(`(?m)^op=(\S+) (.*)$`)
 // madeOps is what a lab says of its ops.
 func madeOps(t *testing.T) string {
 	var rows [][]string
-	p := start(t)
-	resp, err := http.Get(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	index, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range opLine.FindAllStringSubmatch(string(index), -1) {
+	for _, m := range opLine.FindAllStringSubmatch(get(t, start(t).url), -1) {
 		doc, _, _ := strings.Cut(m[2], " backend=")
 		doc, _, _ = strings.Cut(doc, " work=sleep|")
 		rows = append(rows, []string{"`" + m[1] + "`", doc})
@@ -183,6 +180,47 @@ func madePresets() string {
 		rows = append(rows, []string{"`" + p.Name + "`", p.Doc, "`" + p.Profile.String() + "`", name})
 	}
 	return table([]string{"preset", "", "profile", "source of the figures"}, rows)
+}
+
+func madeDrivers() string {
+	rows := [][]string{{"`auto`", "the first driver that works here and can do the profile; `gotimeout network drivers` says why not the others"}}
+	for _, d := range drivers.All() {
+		rows = append(rows, []string{"`" + d.Name + "`", d.Doc})
+	}
+	return table([]string{"`--network-driver`", ""}, rows)
+}
+
+var metricHelp = regexp.MustCompile(`(?m)^# HELP (gotimeout_\S+) (.*)\n# TYPE \S+ (\S+)\n`)
+
+// madeMetrics is what the lab says of its metrics, with their labels.
+func madeMetrics(t *testing.T) string {
+	text := get(t, start(t).url+"/metrics")
+	var rows [][]string
+	for _, m := range metricHelp.FindAllStringSubmatch(text, -1) {
+		labels := map[string]bool{}
+		for _, series := range regexp.MustCompile(`(?m)^`+m[1]+`(?:_\w+)?\{(.*)\}`).FindAllStringSubmatch(text, -1) {
+			for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(series[1], -1) {
+				labels[label[1]] = true
+			}
+		}
+		delete(labels, "le")
+		rows = append(rows, []string{"`" + m[1] + "`", m[3], strings.Join(slices.Sorted(maps.Keys(labels)), ", "), m[2]})
+	}
+	return table([]string{"metric", "type", "labels", "meaning"}, rows)
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", url, resp.Status, err)
+	}
+	return string(body)
 }
 
 func madeColumns() string {
