@@ -32,6 +32,9 @@ type IOTimeout struct{}
 func (IOTimeout) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	start := time.Now()
 	err := together(ops)(ctx)
+	if err == nil {
+		return nil
+	}
 	passed := time.Since(start) >= timeout
 	var ofClient interface{ Timeout() bool }
 	var ofPhase interface {

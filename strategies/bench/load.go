@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -37,16 +41,16 @@ var scenes = []scene{
 
 const loadRounds = 3
 
-// load prints the scenes, with the lab of the program at path and the bare
-// handler beside it, both in fresh processes for each measurement.
-func load(ctx context.Context, path string) error {
+// load prints the scenes: the lab, and the bare handler beside it, both in fresh
+// processes for each measurement.
+func load(ctx context.Context, b built) error {
 	for _, s := range scenes {
 		fmt.Printf("%s, wrk for %d s, median of %d rounds:\n\n", s.title, s.seconds, loadRounds)
-		fmt.Print("| | req/s | beside bare | overshoot p50, p99 (ms) | unexpected answers | goroutines before, 2 s after | |\n|---|--:|--:|--:|--:|--:|---|\n")
+		header("", "req/s", "beside bare", "overshoot p50, p99 (ms)", "unexpected answers", "goroutines before, 2 s after", "")
 		results := map[string][]result{}
 		for range loadRounds {
 			for _, name := range s.strategies {
-				if err := s.pair(ctx, path, name, results); err != nil {
+				if err := s.pair(ctx, b.path("gotimeout"), name, results); err != nil {
 					return fmt.Errorf("%s, %s: %w", s.title, name, err)
 				}
 			}
@@ -99,21 +103,21 @@ func (s scene) print(name string, results map[string][]result) {
 		goroutines = fmt.Sprintf("%d, %d", r.before, r.after)
 		judged = verdict(ratio >= s.atLeast && perSecond >= s.orAtLeast && (s.overshoot == 0 || p99 <= s.overshoot) && odd == 0 && grown <= 0)
 	}
-	fmt.Printf("| %s | %.0f | %.2f | %s | %d | %s | %s |\n", name, perSecond, ratio, overshoot, odd, goroutines, judged)
+	row(name, number(perSecond), fmt.Sprintf("%.2f", ratio), overshoot, fmt.Sprint(odd), goroutines, judged)
 }
 
 // measure loads one handler.
 func measure(ctx context.Context, path string, s scene, name string) (r result, err error) {
 	httpbin := ""
 	if s.apart {
-		backend, err := startServer(ctx, os.Args[0], "httpbin")
+		backend, err := startServer(ctx, os.Args[0], "as", "httpbin")
 		if err != nil {
 			return r, err
 		}
 		defer backend.stop()
 		httpbin = backend.url
 	}
-	args := []string{"bare", httpbin}
+	args := []string{"as", "bare", httpbin}
 	if name != "bare" {
 		// Room for what an abandoning strategy leaves at 10,000 requests a second.
 		args = []string{"serve", "--addr=127.0.0.1:0", "--http-url=" + httpbin, "--max-in-flight=4096", "--max-abandoned=16384"}
@@ -126,13 +130,13 @@ func measure(ctx context.Context, path string, s scene, name string) (r result, 
 	}
 	defer server.stop()
 	if name == "bare" {
-		return wrk(ctx, server.url+"/bare?"+s.query, s)
+		return s.wrk(ctx, server.url+"/bare?"+s.query)
 	}
 	before, err := goroutines(server.url)
 	if err != nil {
 		return r, err
 	}
-	if r, err = wrk(ctx, server.url+"/"+name+"?"+s.query, s); err != nil {
+	if r, err = s.wrk(ctx, server.url+"/"+name+"?"+s.query); err != nil {
 		return r, err
 	}
 	r.before = before
@@ -185,4 +189,55 @@ func (s scene) expected() string {
 		return "504"
 	}
 	return "200"
+}
+
+// result is what wrk saw of one handler, and its goroutines.
+type result struct {
+	rate          float64 // answers per second
+	beside        float64 // the bare handler's, as a share
+	p50, p99      float64 // overshoot in ms
+	unexpected    int     // socket errors, and answers of another status than the scene's
+	before, after int     // goroutines
+}
+
+// script makes wrk count the answers of an unexpected status and print what
+// its own text rounds.
+const script = `
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function init(args) expected, odd = tonumber(args[1]), 0 end
+function response(status) if status ~= expected then odd = odd + 1 end end
+function done(summary, latency, requests)
+  local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  for _, thread in ipairs(threads) do bad = bad + thread:get("odd") end
+  print(string.format("RESULT %f %f %f %d", summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
+end
+`
+
+var resultLine = regexp.MustCompile(`(?m)^RESULT (\S+) (\S+) (\S+) (\d+)$`)
+
+// wrk loads a URL with the scene's connections.
+func (s scene) wrk(ctx context.Context, url string) (r result, err error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	lua := filepath.Join(dir, "count.lua")
+	if err := os.WriteFile(lua, []byte(script), 0o600); err != nil {
+		return r, err
+	}
+	out, err := exec.CommandContext(ctx, "wrk", "-t2", "-c", strconv.Itoa(s.connections),
+		"-d", strconv.Itoa(s.seconds)+"s", "--timeout", "10s", "-s", lua, url, "--", s.expected()).CombinedOutput()
+	m := resultLine.FindSubmatch(out)
+	if err != nil || m == nil {
+		return r, fmt.Errorf("wrk: %v: %s", err, out)
+	}
+	figures := make([]float64, 4)
+	for i := range figures {
+		figures[i], _ = strconv.ParseFloat(string(m[i+1]), 64) // wrk printed a number
+	}
+	bound := float64(s.timeout.Milliseconds())
+	return result{rate: figures[0], p50: figures[1] - bound, p99: figures[2] - bound, unexpected: int(figures[3])}, nil
 }

@@ -1,22 +1,36 @@
-// Command bench measures the strategies beside their peers and prints tables
-// with ratios: "bench noop" around an op that does nothing, "bench load" over
-// HTTP with wrk beside a bare handler. It is a module of its own, so that the
-// peers are no dependency of the lab.
+// Command bench measures the lab beside its peers and prints tables with the bar
+// that each figure has to meet. It is a module of its own, so that the peers are
+// no dependency of the lab. scripts/bench builds and runs it.
 //
-// These are comparisons within one run, on a machine that is otherwise idle:
-// each round measures every row once, and a ratio is the median of the rounds'.
+// Every figure is a comparison within one run, on a machine that is otherwise
+// idle: what is compared is measured in turns, so that a drift of the machine is
+// in both, and a ratio is the median of the rounds' ratios.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
+	"path/filepath"
 	"strings"
 
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
 )
+
+// built is the directory of the programs that scripts/bench builds.
+type built string
+
+func (b built) path(name string) string { return filepath.Join(string(b), name) }
+
+// measurement prints the tables of docs/data/NAME.txt.
+type measurement struct {
+	name string
+	run  func(ctx context.Context, b built) error
+}
+
+func measurements() []measurement {
+	return []measurement{{"noop", noop}, {"load", load}, {"network", network}, {"generator", generator}}
+}
 
 func main() {
 	if err := run(context.Background(), os.Args[1:]); err != nil {
@@ -26,46 +40,30 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	switch {
-	case len(args) == 1 && args[0] == "noop":
-		machine()
-		return noop()
-	case len(args) == 2 && args[0] == "load":
-		machine()
-		return load(ctx, args[1])
-	case len(args) == 2 && args[0] == "bare":
-		return bare(ctx, args[1])
-	case len(args) == 1 && args[0] == "httpbin":
-		return serve(ctx, httpbin.New())
+	if len(args) > 1 && args[0] == "as" {
+		return part(ctx, args[1], args[2:])
 	}
-	return fmt.Errorf("%q: use noop, or load with the path of gotimeout", strings.Join(args, " "))
-}
-
-// machine names what the figures were measured on.
-func machine() {
-	cpu := "unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				cpu = strings.TrimSpace(value)
-			}
+	var names []string
+	for _, m := range measurements() {
+		if len(args) == 2 && args[0] == m.name {
+			return m.run(ctx, built(args[1]))
 		}
+		names = append(names, m.name)
 	}
-	fmt.Printf("%s, %s/%s, %d × %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpu)
+	return fmt.Errorf("the arguments are %q: give one of %s, and the directory of what scripts/bench builds", args, strings.Join(names, ", "))
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	if len(sorted) == 0 {
-		return 0
+// part is one of the processes that a measurement starts of this program.
+func part(ctx context.Context, name string, args []string) error {
+	switch {
+	case name == "bare" && len(args) == 1:
+		return serveBare(ctx, args[0])
+	case name == "httpbin":
+		return serve(ctx, httpbin.New())
+	case name == "lab-noop":
+		return serve(ctx, labNoop)
+	case name == "pings":
+		return printPings()
 	}
-	return sorted[len(sorted)/2]
-}
-
-// verdict holds a figure against its bar.
-func verdict(met bool) string {
-	if met {
-		return "met"
-	}
-	return "MISSED"
+	return fmt.Errorf("no part of a measurement is called %q", name)
 }

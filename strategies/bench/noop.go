@@ -21,13 +21,13 @@ const noopTimeout = time.Second
 
 func op(context.Context) error { return nil }
 
-// row is one way to bound an op that does nothing.
-type row struct {
+// bound is one way to bound an op that does nothing.
+type bound struct {
 	name string
 	call func(ctx context.Context) error
 }
 
-// bars says which of the rows a strategy is held against, and how.
+// bars are the ratios that a strategy has to meet beside another bound.
 var bars = []struct {
 	name, beside string
 	atMost       float64
@@ -41,21 +41,21 @@ var bars = []struct {
 	{"errgroup", "bare errgroup", 1.10},
 }
 
-func rows() []row {
-	var all []row
+func bounds() []bound {
+	var all []bound
 	for _, s := range strategies.All() {
-		all = append(all, row{s.Name, func(ctx context.Context) error { return s.Do(ctx, noopTimeout, op) }})
+		all = append(all, bound{s.Name, func(ctx context.Context) error { return s.Do(ctx, noopTimeout, op) }})
 	}
 	return append(all, peers()...)
 }
 
-func peers() []row {
+func peers() []bound {
 	timer := time.NewTimer(time.Hour)
 	policy := failsafe.With(failsafetimeout.New[any](noopTimeout))
-	bound := deadline.New(noopTimeout)
+	limit := deadline.New(noopTimeout)
 	handler := http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _ = op(r.Context()) }), noopTimeout, "")
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
-	return []row{
+	return []bound{
 		{"bare context.WithTimeout", func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, noopTimeout)
 			defer cancel()
@@ -84,7 +84,7 @@ func peers() []row {
 			return policy.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error { return op(e.Context()) })
 		}},
 		{"go-resiliency", func(ctx context.Context) error {
-			return bound.Run(func(<-chan struct{}) error { return op(ctx) })
+			return limit.Run(func(<-chan struct{}) error { return op(ctx) })
 		}},
 		{"http.TimeoutHandler", func(context.Context) error {
 			handler.ServeHTTP(nowhere{}, request)
@@ -100,34 +100,35 @@ func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (nowhere) WriteHeader(int)             {}
 
-// noop prints what each costs around an op that does nothing.
-func noop() error {
+// noop prints what each bound costs around an op that does nothing.
+func noop(context.Context, built) error {
 	testing.Init()
 	if err := flag.Set("test.benchtime", "200ms"); err != nil {
 		return err
 	}
 	const rounds = 9
-	all := rows()
+	all := bounds()
 	ns := map[string][]float64{}
 	last := map[string]testing.BenchmarkResult{}
 	for range rounds {
-		for _, r := range all {
+		for _, of := range all {
 			result := testing.Benchmark(func(b *testing.B) {
 				b.ReportAllocs()
 				ctx := b.Context()
 				for b.Loop() {
-					if err := r.call(ctx); err != nil {
+					if err := of.call(ctx); err != nil {
 						b.Fatal(err)
 					}
 				}
 			})
-			ns[r.name] = append(ns[r.name], float64(result.T.Nanoseconds())/float64(result.N))
-			last[r.name] = result
+			ns[of.name] = append(ns[of.name], float64(result.T.Nanoseconds())/float64(result.N))
+			last[of.name] = result
 		}
 	}
-	fmt.Printf("A no-op under a timeout of %s, median of %d rounds:\n\n| | ns/op | B/op | allocs/op |\n|---|--:|--:|--:|\n", noopTimeout, rounds)
-	for _, r := range all {
-		fmt.Printf("| %s | %.1f | %d | %d |\n", r.name, median(ns[r.name]), last[r.name].AllocedBytesPerOp(), last[r.name].AllocsPerOp())
+	fmt.Printf("A no-op under a timeout of %s, median of %d rounds:\n\n", noopTimeout, rounds)
+	header("", "ns/op", "B/op", "allocs/op")
+	for _, of := range all {
+		row(of.name, fmt.Sprintf("%.1f", median(ns[of.name])), fmt.Sprint(last[of.name].AllocedBytesPerOp()), fmt.Sprint(last[of.name].AllocsPerOp()))
 	}
 	fmt.Print("\n| | beside | ratio | bar | |\n|---|---|--:|--:|---|\n")
 	for _, bar := range bars {
@@ -135,13 +136,4 @@ func noop() error {
 		fmt.Printf("| %s | %s | %.2f | ≤ %.2f | %s |\n", bar.name, bar.beside, ratio, bar.atMost, verdict(ratio <= bar.atMost))
 	}
 	return nil
-}
-
-// ratios divides round by round, so that a drift of the machine cancels out.
-func ratios(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for i := range a {
-		out[i] = a[i] / b[i]
-	}
-	return out
 }

@@ -1,14 +1,14 @@
-//go:build linux
-
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// header begins a table, whose first column is on the left.
+// header begins a table, whose first column is aligned on the left.
 func header(columns ...string) {
 	fmt.Printf("| %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("--:|", len(columns)-1))
 }
@@ -25,10 +25,21 @@ func verdict(met bool) string {
 
 func number(v float64) string { return fmt.Sprintf("%.0f", v) }
 
-// median is that of values in any order.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[(len(sorted)-1)/2]
+// millis writes milliseconds.
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
+}
+
+func median[T cmp.Ordered](values []T) T {
+	return quantile(slices.Sorted(slices.Values(values)), 0.5)
+}
+
+// quantile is that of sorted values, or zero without any.
+func quantile[T cmp.Ordered](sorted []T, share float64) (q T) {
+	if len(sorted) > 0 {
+		q = sorted[int(float64(len(sorted)-1)*share)]
+	}
+	return q
 }
 
 // ratios divides round by round, so that a drift of the machine cancels out.

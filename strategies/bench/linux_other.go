@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+var errLinux = errors.New("this measurement needs Linux")
+
+func generator(context.Context, built) error { return errLinux }
+func network(context.Context, built) error   { return errLinux }
+func printPings() error                      { return errLinux }

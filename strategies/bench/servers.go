@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/mccutchen/go-httpbin/v2/httpbin"
+)
+
+// serveBare serves the handler that a person would write: chi,
+// context.WithTimeout and net/http, on the httpbin at base. Without a base the
+// httpbin is in this process, as the lab's is in its own.
+func serveBare(ctx context.Context, base string) error {
+	if base == "" {
+		backend, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		go func() { _ = http.Serve(backend, httpbin.New()) }()
+		base = "http://" + backend.Addr().String()
+	}
+	r := chi.NewRouter()
+	r.Get("/bare", bareHandler(base))
+	return serve(ctx, r)
+}
+
+func bareHandler(base string) http.HandlerFunc {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1 << 20}}
+	return func(w http.ResponseWriter, r *http.Request) {
+		timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		if err := get(ctx, client, base+"/delay/"+r.URL.Query().Get("delay")); err != nil {
+			http.Error(w, err.Error(), http.StatusGatewayTimeout)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"completed": true}`)
+	}
+}
+
+func get(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// labNoop answers as a lab does, and does nothing.
+var labNoop = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
+})
+
+// serve serves h on a free port, whose URL it prints, until SIGTERM.
+func serve(ctx context.Context, h http.Handler) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("serving url=http://%s\n", listener.Addr())
+	go func() { _ = http.Serve(listener, h) }()
+	<-ctx.Done()
+	return nil
+}
+
+// server is a program that serves, in a process of its own.
+type server struct {
+	url string
+	cmd *exec.Cmd
+}
+
+// startServer starts a server and returns when it has printed "serving" and
+// its URL.
+func startServer(ctx context.Context, path string, args ...string) (*server, error) {
+	cmd := exec.CommandContext(ctx, path, args...)
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	last := ""
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		last = lines.Text()
+		if _, url, ok := strings.Cut(last, "url=http://"); ok && strings.Contains(last, "serving") {
+			go func() { // so that its log never blocks it
+				defer out.Close()
+				_, _ = io.Copy(io.Discard, out)
+			}()
+			return &server{"http://" + strings.Fields(url)[0], cmd}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s ended before it served: %w: %s", path, cmd.Wait(), last)
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+}
