@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"gotimeout/internal/sockets"
 )
@@ -168,6 +171,215 @@ func (s *scarce) exhaust(ctx context.Context) error {
 		Why:      "A connection is two addresses and two ports: to one server from one address only the client's port can differ, and a TIME-WAIT keeps it for a minute.",
 		Command:  "ss -Htan state time-wait | wc -l; sysctl net.ipv4." + portSetting,
 		Figures:  Figures{Opened: &f.opened, Ports: number(narrow), ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+	})
+	return nil
+}
+
+// pooling makes many more requests than there are ports.
+func (s *scarce) pooling(ctx context.Context) error {
+	const requests, workers = 10 * narrow, 5
+	before, err := sockets.Count()
+	if err != nil {
+		return err
+	}
+	client := newClient(workers)
+	defer client.CloseIdleConnections()
+	var all sync.WaitGroup
+	var answered atomic.Int64
+	for range workers {
+		all.Go(func() {
+			for range requests / workers {
+				if get(ctx, client, s.web.url) == nil {
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	after, err := sockets.Count()
+	if err != nil {
+		return err
+	}
+	opened, ideal := int(after.Sub(before).Opened), workers
+	s.step(Step{
+		Did:      fmt.Sprintf("a pool: %d requests by %d workers to another server", requests, workers),
+		Expected: "all are answered, by fewer connections than there are ports",
+		Saw:      fmt.Sprintf("%d answered, by %s", answered.Load(), plural(opened, "connection")),
+		OK:       answered.Load() == requests && opened < narrow,
+		Why:      "The remedy that removes the cause: a connection that is used again leaves no TIME-WAIT, and it saves the handshake too.",
+		Figures:  Figures{Requests: number(requests), Opened: &opened, Ideal: &ideal, Ports: number(narrow), TWReuse: number(0)},
+	})
+	return nil
+}
+
+// remedy is one that makes connections to a server anew, and how many more.
+type remedy struct {
+	did, why string
+	dialer   net.Dialer
+	to       *server
+	ports    int
+	more     int
+}
+
+func (s *scarce) try(ctx context.Context, r remedy) error {
+	f, err := fill(ctx, r.dialer, r.to, 2*wide)
+	if err != nil {
+		return err
+	}
+	s.step(Step{
+		Did:      r.did,
+		Expected: fmt.Sprintf("%d more, then none", r.more),
+		Saw:      f.says(),
+		OK:       f.opened == r.more && f.none != nil,
+		Why:      r.why,
+		Figures:  Figures{Opened: &f.opened, Ports: &r.ports, ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+	})
+	return nil
+}
+
+func (s *scarce) wider(ctx context.Context) error {
+	undo, err := set(portSetting, s.ports(wide))
+	if err != nil {
+		return err
+	}
+	defer undo()
+	return s.try(ctx, remedy{
+		did: fmt.Sprintf("a wider range: %d ports", wide),
+		why: "It moves the bound and not the cause. The most is 1024 to 65535: a thousand connections a second to one server use that up within its minute.",
+		to:  s.first, ports: wide, more: wide - narrow,
+	})
+}
+
+func (s *scarce) moreSources(ctx context.Context) error {
+	return s.try(ctx, remedy{
+		did:    "another source address, 127.0.0.2, with IP_BIND_ADDRESS_NO_PORT",
+		why:    "The address is bound, and the port is left to connect, which knows the other end: each address of the client has the whole range to each server.",
+		dialer: net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Control: bindNoPort()},
+		to:     s.first, ports: narrow, more: narrow,
+	})
+}
+
+// boundSources comes last: for a minute it spoils the range for all others.
+func (s *scarce) boundSources(ctx context.Context) error {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}}
+	f, err := fill(ctx, d, s.first, 2*wide)
+	if err != nil {
+		return err
+	}
+	others, err := fill(ctx, net.Dialer{}, s.third, 1)
+	if err != nil {
+		return err
+	}
+	s.step(Step{
+		Did:      "another source address, 127.0.0.3, as net.Dialer's LocalAddr binds it",
+		Expected: fmt.Sprintf("%d more, then none; and none to a new server, from any address", narrow),
+		Saw:      fmt.Sprintf("%s; to a new server: %s", f.says(), others.says()),
+		OK:       f.opened == narrow && f.none != nil && others.opened == 0,
+		Why:      "Go lets bind choose the port, which can't know the other end, and connect never shares a port that was bound: the dialer takes it from all the others too.",
+		Figures:  Figures{Opened: &f.opened, Ports: number(narrow), ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+	})
+	return nil
+}
+
+func (s *scarce) moreServers(ctx context.Context) error {
+	return s.try(ctx, remedy{
+		did: "another port of the server",
+		why: "The same client ports serve again for each other end: only connections to the one are out of ports.",
+		to:  s.second, ports: narrow, more: narrow,
+	})
+}
+
+// twOld is longer than a TIME-WAIT must have lasted to be taken again.
+const twOld = 1500 * time.Millisecond
+
+// twReuse tries the values of tcp_tw_reuse between addresses of the loopback and
+// between others, whose ports are all in TIME-WAIT.
+func (s *scarce) twReuse(ctx context.Context) error {
+	if _, err := fill(ctx, net.Dialer{}, s.elsewhere, 2*wide); err != nil {
+		return err
+	}
+	for value, c := range []struct {
+		loopback, other bool
+		why             string
+	}{
+		{false, false, "A port in TIME-WAIT stays taken, however long its minute has run."},
+		{true, true, "A client may take one that is a second old: TCP's timestamps tell the old connection's packets from the new one's. It helps the end that connects, and no server."},
+		{true, false, "The default: for loopback alone. It hides on a developer's machine, where all is loopback, what production runs into."},
+	} {
+		if err := s.reuseIs(ctx, value, c.loopback, c.other, c.why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reuseIs tries a value, for longer than a TIME-WAIT must be old to be taken.
+func (s *scarce) reuseIs(ctx context.Context, value int, loopback, other bool, why string) error {
+	undo, err := set(reuse, fmt.Sprint(value))
+	if err != nil {
+		return err
+	}
+	defer undo()
+	before, err := sockets.Count()
+	if err != nil {
+		return err
+	}
+	var saw [2]bool
+	for i, to := range []*server{s.first, s.elsewhere} {
+		if saw[i], err = connects(ctx, to, []bool{loopback, other}[i]); err != nil {
+			return err
+		}
+	}
+	after, err := sockets.Count()
+	reused := int(after.Sub(before).TimeWaitReuse)
+	s.step(Step{
+		Did:      fmt.Sprintf("tcp_tw_reuse=%d, to 127.0.0.1 and to %s", value, otherAddress),
+		Expected: outcome(loopback) + ", " + outcome(other),
+		Saw:      fmt.Sprintf("%s, %s; %s taken again", outcome(saw[0]), outcome(saw[1]), plural(reused, "TIME-WAIT")),
+		OK:       saw == [2]bool{loopback, other} && (reused > 0) == (loopback || other),
+		Why:      why,
+		Figures:  Figures{Ports: number(narrow), TWReuse: &value, Reused: &reused},
+	})
+	return err
+}
+
+func outcome(connected bool) string {
+	if connected {
+		return "connected"
+	}
+	return fmt.Sprint(syscall.EADDRNOTAVAIL)
+}
+
+// connects tries to connect: until it does where it should, else for longer than
+// the second that a TIME-WAIT must be old.
+func connects(ctx context.Context, to *server, should bool) (did bool, err error) {
+	bound := patience
+	if !should {
+		bound = twOld
+	}
+	err = until(ctx, bound, func() (bool, error) {
+		f, err := fill(ctx, net.Dialer{}, to, 1)
+		did = f.opened > 0
+		return did, err
+	})
+	return did, err
+}
+
+// recycle looks for the setting that old advice names.
+func (s *scarce) recycle(context.Context) error {
+	has := hasSetting("tcp_tw_recycle")
+	saw := "there is none"
+	if has {
+		saw = "there is one"
+	}
+	s.step(Step{
+		Did:      "tcp_tw_recycle: looked for the setting",
+		Expected: "there is none", Saw: saw, OK: !has,
+		Why:     "Linux 4.12 has removed it, for it dropped connections of clients behind one NAT: advice that names it is from before 2017.",
+		Command: "sysctl net.ipv4.tcp_tw_recycle",
 	})
 	return nil
 }
