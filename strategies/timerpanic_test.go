@@ -10,8 +10,8 @@ import (
 	"gotimeout/strategies"
 )
 
-// A boundary takes its own panic and no other, so the outer timer's passes
-// through an inner one.
+// A call recovers its own panic and no other, so the outer timer's panic passes
+// through the inner call.
 func TestTimerPanicNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var outer, inner strategies.TimerPanic
@@ -30,8 +30,7 @@ func TestTimerPanicNested(t *testing.T) {
 	})
 }
 
-// The context that timer-panic hands out is made lazily and must be one in
-// every other respect.
+// The context of an op is made lazily and behaves as any other.
 func TestTimerPanicContext(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +67,7 @@ func TestTimerPanicContext(t *testing.T) {
 }
 
 // An op may keep its context, as net/http's Transport does for a dial that
-// outlives its request; after the call it must be a cancelled one.
+// outlives its request; after the call it must be cancelled.
 func TestTimerPanicContextKept(t *testing.T) {
 	for name, d := range map[string]time.Duration{"returned": time.Minute, "fired": work} {
 		t.Run(name, func(t *testing.T) {
@@ -88,8 +87,8 @@ func TestTimerPanicContextKept(t *testing.T) {
 	}
 }
 
-// One hundred thousand timers fire, reused ones among them, and each answers
-// for its own call alone.
+// Of 100,000 calls a third time out. Their timers are reused, and each ends its own
+// call alone.
 func TestTimerPanicMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s strategies.TimerPanic
