@@ -17,7 +17,7 @@ docs:
 	GOTIMEOUT_DOCS=all go test ./cmd/gotimeout -run TestDocs -update
 
 pictures:
-	GOTIMEOUT_CHROMIUM=require go test ./cmd/gotimeout -run TestDocsPictures -update
+	GOTIMEOUT_CHROMIUM=require go test ./cmd/gotimeout -run TestPictures -update
 
 race:
 	go test -race ./...

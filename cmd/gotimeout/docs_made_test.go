@@ -87,7 +87,8 @@ func madeStrategies() string {
 	return table([]string{"strategy", "family", "what it does"}, rows)
 }
 
-// madeOutcomes is the matrix in a row a strategy: what it leaves behind.
+// madeOutcomes is the matrix in a row a strategy: what it leaves behind. What becomes
+// of the connection is from the recorded comparison.
 func madeOutcomes(t *testing.T) string {
 	cells := matrix(t)
 	of := func(strategy, op, ctx string) cell {
@@ -109,19 +110,28 @@ func madeOutcomes(t *testing.T) string {
 		}
 		return what
 	}
+	resets := map[string]float64{} // of a strategy's connections, in the recorded comparison
+	for _, g := range recordedComparison(t).Groups() {
+		for _, row := range g.Rows {
+			resets[row.Strategy] += *row.Figure("rsts")
+		}
+	}
 	var rows [][]string
 	for _, s := range strategies.All() {
 		aware, deaf, db, cpu := of(s.Name, "http", "aware"), of(s.Name, "http", "deaf"), of(s.Name, "db/cpu", "aware"), of(s.Name, "cpu", "aware")
-		here, server, database := "nothing", runsOn(aware.backend, "runs on"), runsOn(db.backend, "runs on")
+		here, connection, server, database := "nothing", "kept", runsOn(aware.backend, "runs on"), runsOn(db.backend, "runs on")
 		if aware.left != "0" {
-			here = "the goroutine and its connection"
+			here = "the goroutine, until the call ends"
+		}
+		if resets[s.Name] > 0 {
+			connection = "closed"
 		}
 		if s.Unbounded {
 			server, database = "-", "-"
 		}
-		rows = append(rows, []string{"`" + s.Name + "`", answer(aware), answer(deaf), answer(cpu), here, server, database})
+		rows = append(rows, []string{"`" + s.Name + "`", answer(aware), answer(deaf), answer(cpu), here, connection, server, database})
 	}
-	return table([]string{"strategy", "answers a call that honours its context", "a call that ignores it", "a computation", "left in your process", "an HTTP server that watches its client", "the query in MySQL"}, rows)
+	return table([]string{"strategy", "answers a call that honours its context", "a call that ignores it", "a computation", "leaves in your process", "the connection", "a server that watches its client", "a query in MySQL"}, rows)
 }
 
 var opLine = regexp.MustCompile(`(?m)^op=(\S+) (.*)$`)
@@ -252,8 +262,9 @@ func madeData(t *testing.T, name string) string {
 	return fmt.Sprintf("Measured at commit `%s` on %s by `%s`: %s.\n\n%s", said["commit"], said["date"], said["command"], said["machine"], body)
 }
 
-// The comparison's table and pictures are made of its records.
-func TestDocsCompare(t *testing.T) {
+// recordedComparison reads docs/data/compare.jsonl.gz.
+func recordedComparison(t *testing.T) *results.Results {
+	t.Helper()
 	file, err := os.Open("../../docs/data/compare.jsonl.gz")
 	if err != nil {
 		t.Fatal(err)
@@ -267,6 +278,12 @@ func TestDocsCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// The comparison's table and pictures are made of its records.
+func TestDocsCompare(t *testing.T) {
+	r := recordedComparison(t)
 	var table strings.Builder
 	if err := report.Table(&table, r, 80); err != nil {
 		t.Fatal(err)
@@ -276,5 +293,21 @@ func TestDocsCompare(t *testing.T) {
 	goldenOf(t, filepath.Join("..", path), head+"\n\n"+fenced(table.String()))
 	for _, g := range r.Groups() {
 		goldenOf(t, "../../../docs/img/compare-"+g.Op+".svg", report.Lanes(g))
+	}
+}
+
+// docs/http-api.md names every parameter and every path of the lab.
+func TestDocsNameTheAPI(t *testing.T) {
+	t.Parallel()
+	p, page := start(t), rootFile(t, "docs/http-api.md")
+	for path, word := range map[string]*regexp.Regexp{"/baseline?nosuch=1": regexp.MustCompile(`\b[a-z_]+\b`), "/nosuch": regexp.MustCompile(`/[a-z]+`)} {
+		var refused struct{ Error struct{ Message string } }
+		p.get(t, path, &refused)
+		_, allowed, _ := strings.Cut(refused.Error.Message, ": ")
+		for _, name := range word.FindAllString(allowed, -1) {
+			if known := name == "use" || name == "or" || slices.ContainsFunc(strategies.All(), func(s strategies.Strategy) bool { return strings.HasPrefix(s.Name, strings.Trim(name, "/")) }); !known && !strings.Contains(page, "`"+name) {
+				t.Errorf("docs/http-api.md does not name %s", name)
+			}
+		}
 	}
 }

@@ -383,7 +383,7 @@ func TestDocsLinks(t *testing.T) {
 }
 
 // The picture in README.md is of a race that is run here, and taken again under -update.
-func TestDocsPictures(t *testing.T) {
+func TestPictures(t *testing.T) {
 	t.Parallel()
 	browser := openBrowser(t)
 	p := start(t)
