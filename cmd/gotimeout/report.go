@@ -3,16 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
 
 type reportCmd struct {
-	Format string   `default:"table" enum:"table,markdown,json,csv,html" help:"How to show it: ${enum}."`
+	Format string   `default:"table" enum:"${reportFormats}" help:"How to show it: ${enum}."`
 	File   []string `arg:"" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
 }
 
@@ -42,13 +42,7 @@ func (c *reportCmd) Run(to streams) error {
 		}
 		all = append(all, r)
 	}
-	switch len(all) {
-	case 1:
-		return writeResults(to.out, all[0], c.Format)
-	case 2:
-		return report.Compare(to.out, all[0], all[1], c.Format)
-	}
-	return fmt.Errorf("%d files: report takes one, or two to compare", len(all))
+	return report.Write(to.out, c.Format, 80, all...)
 }
 
 // readResults reads a file, or the standard input.
@@ -68,17 +62,11 @@ func readResults(path string) (*results.Results, error) {
 	return r, err
 }
 
-// writeResults shows results in a format of report's.
-func writeResults(w io.Writer, r *results.Results, format string) error {
-	switch format {
-	case report.FormatTable:
-		return report.Table(w, r, 80)
-	case report.FormatMarkdown:
-		return report.Markdown(w, r)
-	case report.FormatJSON:
-		return report.JSON(w, r)
-	case report.FormatCSV:
-		return report.CSV(w, r)
+// reportFormats is the enum of --format: the default stands first.
+func reportFormats() string {
+	var names []string
+	for _, f := range report.Formats(0) {
+		names = append(names, f.Name)
 	}
-	return report.HTML(w, r)
+	return strings.Join(names, ",")
 }

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"gotimeout/internal/receipt"
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -217,4 +219,103 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
+}
+
+// sampleUntil samples until ctx is done.
+func (c *cellRun) sampleUntil(ctx context.Context, phase string) error {
+	for {
+		_, err := c.sample(context.WithoutCancel(ctx), phase)
+		if err != nil {
+			return err
+		}
+		wait(ctx, every)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// listEvery is how often the lab's sockets are listed during a cell: a look at
+// them costs its kernel milliseconds, which would count as those of requests.
+const listEvery = 500 * time.Millisecond
+
+// sample records how the lab is now.
+func (c *cellRun) sample(ctx context.Context, phase string) (wire.Now, error) {
+	c.show(c.Cell, phase)
+	at := time.Now()
+	facts, err := c.Lab.Facts(ctx)
+	if err != nil {
+		return wire.Now{}, err
+	}
+	var sockets *wire.Sockets
+	if during := phase == results.Load || phase == results.Drain; !during || at.Sub(c.listed) >= listEvery {
+		c.listed = at
+		if sockets, err = c.Lab.sockets(ctx); err != nil {
+			return wire.Now{}, err
+		}
+	}
+	now := facts.Now
+	s := results.Sample{
+		Type: results.TypeSample, Cell: c.Cell.Cell, Phase: phase, At: ms(at.Sub(c.start)),
+		Goroutines: now.Goroutines, InFlight: now.InFlight, Abandoned: now.Abandoned,
+		CPU: now.CPU, Allocated: now.Allocated,
+	}
+	if sockets != nil {
+		s.Connections, s.TimeWait = new(int), new(int)
+		for _, backend := range sockets.Backends {
+			*s.Connections += backend.Client["ESTABLISHED"]
+			*s.TimeWait += backend.Client["TIME-WAIT"] + backend.Server["TIME-WAIT"]
+		}
+	}
+	return now, c.record(&s)
+}
+
+// receipts records those of the cell's requests, and sees in them when the last of
+// the work ended.
+func (c *cellRun) receipts(ctx context.Context) error {
+	if c.answer.IsZero() {
+		return nil
+	}
+	found, answered, ended := 0, 0.0, 0.0 // by the lab's clock
+	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt.View) error {
+		phase, ours := c.phases[r.ID]
+		if !ours {
+			c.end.Others++
+			return nil
+		}
+		found++
+		of := c.recordOf(r, phase)
+		if phase != results.Probe {
+			answered = max(answered, of.Started+of.Answered)
+			for _, at := range []*float64{&of.Answered, of.Ended, of.BackendEnded} {
+				if at != nil {
+					ended = max(ended, of.Started+*at)
+				}
+			}
+			if !r.Complete {
+				c.end.Open++
+			}
+		}
+		return c.record(of)
+	})
+	c.end.Missing = len(c.phases) - found
+	c.end.Drained = c.end.Answered + ended - answered
+	return err
+}
+
+func (c *cellRun) recordOf(r *receipt.View, phase string) *results.Receipt {
+	delay, _ := time.ParseDuration(r.Delay)
+	started, _ := time.Parse(time.RFC3339Nano, r.Started)
+	of := &results.Receipt{
+		Type: results.TypeReceipt, Cell: c.Cell.Cell, Phase: phase, ID: r.ID, Complete: r.Complete,
+		Delay: ms(delay), Started: ms(started.Sub(c.start)),
+		Overshoot: r.Overshoot, Ended: r.Ended, Straggle: r.Straggle, BackendEnded: r.BackendEnded, Waste: r.Waste,
+		Goroutines: r.Goroutines,
+		Dialed:     r.Connections.Dialed, Reused: r.Connections.Reused, Kept: r.Connections.Kept,
+		Closed: r.Connections.Closed, RST: r.Connections.RST,
+	}
+	if r.Status != nil && r.Answered != nil {
+		of.Status, of.Answered = string(*r.Status), *r.Answered
+	}
+	return of
 }

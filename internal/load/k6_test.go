@@ -105,21 +105,21 @@ func TestK6ThresholdsOfRows(t *testing.T) {
 `: {{Column: "failed", Op: ">", Limit: 0}},
 		`
   "overshoot_ms{strategy:context-cancel,op:http,ctx:aware}": ["p(99)<=50","max<=90"],
-  "timed_out{strategy:context-cancel,op:http,ctx:aware}": ["count>0"],
+  "overshot{strategy:context-cancel,op:http,ctx:aware}": ["count>0"],
   "overshoot_ms{strategy:context-cancel,op:db,ctx:aware}": ["p(99)<=50","max<=90"],
-  "timed_out{strategy:context-cancel,op:db,ctx:aware}": ["count>0"],
+  "overshot{strategy:context-cancel,op:db,ctx:aware}": ["count>0"],
 `: {{Column: "overshoot_p99_ms", Op: ">", Limit: 50}, {Column: "overshoot_max_ms", Op: ">", Limit: 90}},
 		`
   "overshoot_ms{strategy:floor,op:http,ctx:aware}": ["p(50)<=5"],
-  "completed{strategy:floor,op:http,ctx:aware}": ["count>0"],
+  "overshot{strategy:floor,op:http,ctx:aware}": ["count>0"],
   "overshoot_ms{strategy:floor,op:db,ctx:aware}": ["p(50)<=5"],
-  "completed{strategy:floor,op:db,ctx:aware}": ["count>0"],
+  "overshot{strategy:floor,op:db,ctx:aware}": ["count>0"],
 `: {{Strategy: "floor", Column: "overshoot_p50_ms", Op: ">", Limit: 5}},
 		`
   "overshoot_ms{strategy:baseline,op:http,ctx:aware}": ["max<=5"],
-  "timed_out{strategy:baseline,op:http,ctx:aware}": ["count>0"],
+  "overshot{strategy:baseline,op:http,ctx:aware}": ["count>0"],
   "overshoot_ms{strategy:baseline,op:db,ctx:aware}": ["max<=5"],
-  "timed_out{strategy:baseline,op:db,ctx:aware}": ["count>0"],
+  "overshot{strategy:baseline,op:db,ctx:aware}": ["count>0"],
 `: {{Strategy: "baseline", Column: "overshoot_max_ms", Op: ">", Limit: 5}},
 	} {
 		if got := limitsOf(t, scriptOf(t, p, thresholds...)); got != want {

@@ -1,11 +1,18 @@
 package report
 
 import (
+	"fmt"
+	"maps"
 	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gotimeout/internal/machine"
+	"gotimeout/internal/results"
 
 	"github.com/aclements/go-moremath/stats"
-
-	"gotimeout/internal/results"
 )
 
 // alpha is how often figures that don't differ are said to.
@@ -182,4 +189,146 @@ func (r comparedRow) changed() (shown []change) {
 		}
 	}
 	return shown
+}
+
+// difference is a setting that is not the same in two comparisons.
+type difference struct{ name, old, new string }
+
+// differences are in what two comparisons were not made alike, which is to be
+// known before their figures are held against each other.
+func differences(before, after *results.Results) (out []difference) {
+	apart := loadApart(before) || loadApart(after)
+	old, new := circumstances(before, apart), circumstances(after, apart)
+	names := maps.Clone(old)
+	maps.Copy(names, new)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if old[name] != new[name] {
+			out = append(out, difference{name, old[name], new[name]})
+		}
+	}
+	return out
+}
+
+// circumstances are the settings of a comparison, and where it was made.
+func circumstances(r *results.Results, apart bool) map[string]string {
+	out := map[string]string{
+		"rate":     strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s",
+		"duration": setting(r.Run.Duration),
+		"warm-up":  setting(r.Run.WarmUp),
+		"repeat":   strconv.Itoa(r.Run.Repeat),
+		"probes":   strconv.Itoa(r.Run.Probes),
+		"url":      r.Run.URL,
+	}
+	for name, value := range r.Run.TCP {
+		out["lab: "+name] = value
+	}
+	describe(out, "lab: ", r.Run.Lab)
+	if apart {
+		describe(out, "load generator: ", r.Run.Machine)
+	}
+	var delays, timeouts []string
+	for _, row := range r.Rows {
+		if row.Network != "none" {
+			out["driver of "+row.Network] = row.Driver
+		}
+		if !row.Floor {
+			delays, timeouts = append(delays, settings(row.Delays)), append(timeouts, setting(row.Timeout))
+		}
+	}
+	out["delays"], out["timeouts"] = distinct(delays), distinct(timeouts)
+	return out
+}
+
+// loadApart tells whether the load came from another machine or program than the
+// lab's.
+func loadApart(r *results.Results) bool { return !reflect.DeepEqual(r.Run.Machine, r.Run.Lab) }
+
+func distinct(texts []string) string {
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), ", ")
+}
+
+func describe(out map[string]string, whose string, m machine.Machine) {
+	maps.Copy(out, map[string]string{
+		whose + "system": m.OS, whose + "kernel": m.Kernel, whose + "CPU": m.CPU,
+		whose + "processors": strconv.Itoa(m.Processors), whose + "Go": m.Go, whose + "gotimeout": m.Version,
+	})
+	for path, version := range m.Modules {
+		out[whose+path] = version
+	}
+}
+
+// sentences say how the figures were judged, and what to know of the two.
+func (c *comparison) sentences() (out []string) {
+	if c.tested > 0 {
+		out = append(out, fmt.Sprintf("Judged by the Mann–Whitney U test on the figures of the repeats, alpha %v: %d of %d figures differ by %d%% or more, "+
+			"of which chance alone would make about %.0f.", alpha, c.found, c.tested, least, math.Ceil(alpha*float64(c.tested))))
+	}
+	if c.unjudged > 0 {
+		out = append(out, fmt.Sprintf("No verdict on figures that differ in too few repeats, for it may be noise: %d. "+
+			"For one, run both with --repeat 5 (4 at least).", c.unjudged))
+	}
+	if len(c.rows) == 0 {
+		out = append(out, "The two have no row in common.")
+	}
+	for _, row := range c.oldOnly {
+		out = append(out, fmt.Sprintf("In the old one only: %s on %s.", row.Strategy, place(row.Key)))
+	}
+	for _, row := range c.newOnly {
+		out = append(out, fmt.Sprintf("In the new one only: %s on %s.", row.Strategy, place(row.Key)))
+	}
+	return append(append(out, of("old", remarks(c.old))...), of("new", remarks(c.new))...)
+}
+
+// of are sentences on one of the two.
+func of(which string, remarks []string) (out []string) {
+	for _, text := range remarks {
+		out = append(out, "Of the "+which+" one: "+text)
+	}
+	return out
+}
+
+// fields are a change's, with the names of JSON and CSV.
+func (ch change) fields() object {
+	var verdict any
+	if ch.verdict != "" {
+		verdict = ch.verdict
+	}
+	return object{
+		{"column", ch.column.Name},
+		{"old", ch.old},
+		{"new", ch.new},
+		{"change_percent", ch.percent},
+		{"p", ch.p},
+		{"verdict", verdict},
+	}
+}
+
+const unfair = "Not made alike, so the comparison may not be fair:"
+
+func (d difference) text() string { return d.name + ": " + orNone(d.old) + " → " + orNone(d.new) }
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// texts are the column's name, old, new, change, p and the verdict.
+func (ch change) texts() []string {
+	figure := func(v *float64) string {
+		if v == nil {
+			return "?"
+		}
+		return amount(*v, ch.column)
+	}
+	out := []string{ch.column.Name, figure(ch.old), figure(ch.new), "", "", ch.verdict}
+	if ch.percent != nil && *ch.percent != 0 {
+		out[3] = fmt.Sprintf("%+.1f%%", *ch.percent)
+	}
+	if ch.p != nil {
+		out[4] = strconv.FormatFloat(*ch.p, 'f', 3, 64)
+	}
+	return out
 }

@@ -30,7 +30,7 @@ func (f *fixture) done() *results.Results {
 }
 
 func against(old *results.Results, format string) func(io.Writer, *results.Results) error {
-	return func(w io.Writer, r *results.Results) error { return report.Compare(w, old, r, format) }
+	return func(w io.Writer, r *results.Results) error { return report.Write(w, format, 80, old, r) }
 }
 
 // twoRuns differ in their overshoots, a setting, the machine and a row each.
@@ -49,19 +49,19 @@ func twoRuns(t *testing.T) (old, new *results.Results) {
 
 func TestCompareTable(t *testing.T) {
 	old, r := twoRuns(t)
-	got := text(t, r, against(old, report.FormatTable))
+	got := text(t, r, against(old, "table"))
 	narrow(t, got)
 	golden(t, "compare.txt", got)
 }
 
 func TestCompareMarkdown(t *testing.T) {
 	old, r := twoRuns(t)
-	golden(t, "compare.md", text(t, r, against(old, report.FormatMarkdown)))
+	golden(t, "compare.md", text(t, r, against(old, "markdown")))
 }
 
 func TestCompareCSV(t *testing.T) {
 	old, r := twoRuns(t)
-	lines, err := csv.NewReader(strings.NewReader(text(t, r, against(old, report.FormatCSV)))).ReadAll()
+	lines, err := csv.NewReader(strings.NewReader(text(t, r, against(old, "csv")))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ type changed struct {
 
 func comparedOf(t *testing.T, old, r *results.Results) (out compared) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(text(t, r, against(old, report.FormatJSON))), &out); err != nil {
+	if err := json.Unmarshal([]byte(text(t, r, against(old, "json"))), &out); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -139,12 +139,12 @@ func TestVerdicts(t *testing.T) {
 func TestVerdictWithoutDirection(t *testing.T) {
 	late := []float64{-1, -1, -1, -1} // completed
 	c := comparedOf(t, repeats(t, aRun(), 1, 1, 1, 1).done(), repeats(t, aRun(), late...).done())
-	for name, want := range map[string]string{"completed": "differs", "timed_out": "differs", "late": "worse", "requests": "~"} {
+	for name, want := range map[string]string{"completed": "differs", "timed_out": "differs", "late": "worse", "overshoot_p99_ms": "worse", "requests": "~"} {
 		if ch := c.column(name); *ch.Verdict != want {
 			t.Errorf("%s: %s, want %s", name, *ch.Verdict, want)
 		}
 	}
-	if ch := c.column("overshoot_p99_ms"); ch.Verdict != nil || ch.New != nil || ch.ChangePercent != nil {
+	if ch := c.column("ran_on_percent"); ch.Verdict != nil || ch.New != nil || ch.ChangePercent != nil {
 		t.Errorf("%+v of what the new one doesn't know", ch)
 	}
 }
@@ -180,7 +180,7 @@ func TestNoVerdict(t *testing.T) {
 	if ch := c.column("sent_late_p99_ms"); ch.Verdict != nil || ch.P != nil || *ch.ChangePercent < 3000 {
 		t.Errorf("%+v of the load generator", ch)
 	}
-	if got := text(t, late(4), against(late(0.1), report.FormatTable)); strings.Contains(got, "sent_late") || strings.Contains(got, "too few repeats") {
+	if got := text(t, late(4), against(late(0.1), "table")); strings.Contains(got, "sent_late") || strings.Contains(got, "too few repeats") {
 		t.Errorf("what is the load generator's own is shown:\n%s", got)
 	}
 }
@@ -240,7 +240,7 @@ func dealt(a, b []float64) float64 {
 }
 
 func TestCompareWithItself(t *testing.T) {
-	got := text(t, small(t), against(small(t), report.FormatTable))
+	got := text(t, small(t), against(small(t), "table"))
 	for _, want := range []string{"Rows in both: 6. Figures that are unchanged or the load generator's own, and not\nshown: 192.\n", "Of the old one: The comparison was interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)
@@ -256,7 +256,7 @@ func TestCompareWithItself(t *testing.T) {
 func TestCompareNothingInCommon(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none"})
-	got := text(t, f.done(), against(repeats(t, aRun(), 1).done(), report.FormatTable))
+	got := text(t, f.done(), against(repeats(t, aRun(), 1).done(), "table"))
 	for _, want := range []string{
 		"The two have no row in common.", "In the old one only: context-cancel on op=db ctx=aware network=none",
 		"In the new one only: errgroup on op=db",
@@ -268,7 +268,7 @@ func TestCompareNothingInCommon(t *testing.T) {
 }
 
 func TestCompareFormats(t *testing.T) {
-	err := report.Compare(io.Discard, small(t), small(t), "html")
+	err := report.Write(io.Discard, "html", 80, small(t), small(t))
 	if want := "two comparisons are shown as table, markdown, json or csv, not as html"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gotimeout/internal/results"
 )
@@ -24,15 +27,14 @@ type Violation struct {
 
 // Check returns the rows of which the condition holds. A gate must not open
 // because nobody looked: a figure that is not known is a violation too, and so
-// is a condition for which there is no row. The baseline alone, which times
-// nothing out, is left alone where the figure is of what timed out, unless it is
-// named.
+// is a condition for which there is no row. An unbounded strategy, unless the
+// condition names it, is not judged by a figure of timeouts.
 func (c Condition) Check(r *results.Results) (out []Violation) {
 	place, _ := results.Lookup(c.Column.Name)
 	judged := 0
 	for _, row := range r.Rows {
 		v := row.Figures[place]
-		if !c.names(row) || v == nil && c.Strategy == "" && row.Unbounded && needsTimeouts(place) {
+		if !c.names(row) || v == nil && c.Strategy == "" && row.Unbounded && (isOvershoot(place) || place == results.RanOnPercent) {
 			continue
 		}
 		judged++
@@ -93,3 +95,89 @@ func (v Violation) String() string {
 }
 
 func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// conditionForm is [strategy.]column OP number [unit].
+var conditionForm = regexp.MustCompile(`^(?:([^\s.<>=!]+)\.)?([^\s.<>=!]+)\s*([<>=!]+)\s*([-+]?[0-9.]+)\s*(\S*)$`)
+
+// ParseCondition reads a condition as context-cancel.overshoot_p99_ms > 50. Of
+// the strategies, the floor is one. The error says what is wrong, what was
+// probably meant and what is allowed.
+func ParseCondition(text string, strategies []string) (c Condition, err error) {
+	parts := conditionForm.FindStringSubmatch(strings.TrimSpace(text))
+	if parts == nil {
+		return c, fmt.Errorf("%q is no condition: write [strategy.]column OP number, as context-cancel.overshoot_p99_ms > 50", text)
+	}
+	var names []string
+	for _, column := range results.Columns() {
+		names = append(names, column.Name)
+	}
+	strategies = append(slices.Clip(strategies), results.FloorName)
+	if err := oneOf("strategy", parts[1], strategies); err != nil && parts[1] != "" {
+		return c, err
+	}
+	if err := oneOf("column", parts[2], names); err != nil {
+		return c, err
+	}
+	if err := oneOf("comparison", parts[3], []string{">", ">=", "<", "<=", "==", "!="}); err != nil {
+		return c, err
+	}
+	at, _ := results.Lookup(parts[2])
+	if parts[1] == results.FloorName && notOfFloor(at) {
+		return c, fmt.Errorf("the floor has no %s: its calls end in time, name a strategy or none", parts[2])
+	}
+	c = Condition{Strategy: parts[1], Column: results.Columns()[at], Op: parts[3]}
+	if c.Limit, err = strconv.ParseFloat(parts[4], 64); err != nil {
+		return c, fmt.Errorf("%q is no number", parts[4])
+	}
+	return c, checkUnit(c.Column, parts[5])
+}
+
+// checkUnit refuses a unit that is not the column's. None is fine.
+func checkUnit(of results.Column, unit string) error {
+	written := strings.NewReplacer("µ", "u", "μ", "u") // the micro sign, and the Greek letter
+	own := written.Replace(of.Unit)
+	short, _, _ := strings.Cut(own, "/")
+	switch written.Replace(unit) {
+	case "", own, short:
+		return nil
+	}
+	if of.Unit == "" {
+		return fmt.Errorf("%s is a count: leave out the unit %q", of.Name, unit)
+	}
+	return fmt.Errorf("%s is in %s, not in %q: write the number in that, with the unit or without", of.Name, of.Unit, unit)
+}
+
+// oneOf refuses what is not allowed, and says what was probably meant.
+func oneOf(what, got string, allowed []string) error {
+	if slices.Contains(allowed, got) {
+		return nil
+	}
+	closest := slices.MinFunc(allowed, func(a, b string) int { return distance(got, a) - distance(got, b) })
+	list := strings.Join(allowed, ", ")
+	if distance(got, closest) > 1+len(got)/3 {
+		return fmt.Errorf("unknown %s %q: allowed are %s", what, got, list)
+	}
+	return fmt.Errorf("unknown %s %q, did you mean %s? Allowed are %s", what, got, closest, list)
+}
+
+// distance is Levenshtein's: how many letters must be changed, put in or left
+// out to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

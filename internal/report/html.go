@@ -2,11 +2,18 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
+	"gotimeout/internal/machine"
 	"gotimeout/internal/results"
 )
 
@@ -109,4 +116,273 @@ func (p *page) draw() {
 			p.Galleries = append(p.Galleries, kind.gallery)
 		}
 	}
+}
+
+// pageTable is a group's: a row a strategy, and the floor.
+type pageTable struct {
+	Number  int
+	Caption string
+	About   string // delays and what a call takes alone
+	Rows    []pageRow
+	Floor   *pageRow
+}
+
+type pageRow struct {
+	ID, Strategy, Family string
+	Notes                []string
+	Cells                []pageCell
+}
+
+// pageCell is a figure: its text, and the number to sort by, "" where not known.
+type pageCell struct{ Text, Value, Why string }
+
+func (p *page) tables() {
+	for i, g := range p.groups {
+		t := pageTable{Number: i + 1, Caption: p.where(g.Key), About: about(g)}
+		for _, r := range g.Rows {
+			t.Rows = append(t.Rows, p.row(p.ids[r], r))
+		}
+		if g.Floor != nil {
+			floor := p.row(floorID(i), g.Floor)
+			floor.Family = "calls of " + settings(g.Floor.Delays)
+			if onNetwork(g.Floor) {
+				floor.Family += " over " + g.Floor.Network
+			}
+			t.Floor = &floor
+		}
+		p.Tables = append(p.Tables, t)
+	}
+	p.PrintCSS = printed()
+}
+
+func (p *page) row(id string, r *results.Row) pageRow {
+	t := pageRow{ID: id, Strategy: r.Strategy, Family: r.Family, Notes: r.Notes}
+	for place := range results.Columns() {
+		t.Cells = append(t.Cells, p.cell(r, place))
+	}
+	return t
+}
+
+func (p *page) cell(r *results.Row, place int) pageCell {
+	switch shown(p.results, r, place) {
+	case "-":
+		return pageCell{Text: "–", Why: "there is no such thing"}
+	case "?":
+		return pageCell{Text: "?", Why: "not known"}
+	}
+	v := *r.Figures[place]
+	return pageCell{Text: digits(v), Value: strconv.FormatFloat(v, 'g', 8, 64)}
+}
+
+// about is what the rows of a group share.
+func about(g *results.Group) string {
+	if len(g.Rows) == 0 {
+		return ""
+	}
+	r := g.Rows[0]
+	each := make([]string, len(r.Delays))
+	for i, d := range r.Delays {
+		each[i] = setting(d)
+		if i < len(r.Nominal) && d < g.Timeout { // of a longer one no call was made
+			each[i] += " (alone " + millis(r.Nominal[i]) + ")"
+		}
+	}
+	slices.Sort(each)
+	each = slices.Compact(each)
+	return fmt.Sprintf("Timeout %s; calls of %s.", setting(g.Timeout), strings.Join(each, ", "))
+}
+
+// printed is CSS that names each figure beside it: on paper a row is a paragraph.
+func printed() template.CSS {
+	var b strings.Builder
+	for i, c := range results.Columns() {
+		fmt.Fprintf(&b, ".figures td:nth-child(%d)::before{content:%q}", i+2, strings.TrimSpace(c.Title+" "+c.Unit)+": ")
+	}
+	return template.CSS(b.String())
+}
+
+// heatMap is a column over all groups: a row a strategy, a cell a group.
+type heatMap struct {
+	Caption, Text string
+	Heads         []string
+	Rows          []heatRow
+}
+
+type heatRow struct {
+	Strategy string
+	Cells    []heatCell
+}
+
+// heatCell is a figure and how hot it is, from 0 to 100.
+type heatCell struct {
+	pageCell
+	Href string
+	Heat int
+}
+
+func (p *page) heat() (maps []heatMap) {
+	if len(p.groups) == 0 {
+		return nil
+	}
+	for _, of := range []struct {
+		place         int
+		caption, text string
+	}{
+		{results.OvershootP99, "Overshoot, p99", "ms: answered − timeout"},
+		{results.WastePer1000, "Waste", "backend seconds for nobody per 1,000 requests"},
+	} {
+		m := heatMap{Caption: of.caption, Text: of.text}
+		for _, g := range p.groups {
+			m.Heads = append(m.Heads, p.where(g.Key))
+			for _, r := range g.Rows {
+				if !slices.ContainsFunc(m.Rows, func(h heatRow) bool { return h.Strategy == r.Strategy }) {
+					m.Rows = append(m.Rows, heatRow{Strategy: r.Strategy})
+				}
+			}
+		}
+		for i := range m.Rows {
+			for _, g := range p.groups {
+				m.Rows[i].Cells = append(m.Rows[i].Cells, p.heatCell(g, m.Rows[i].Strategy, of.place))
+			}
+		}
+		maps = append(maps, m)
+	}
+	return maps
+}
+
+func (p *page) heatCell(g *results.Group, strategy string, place int) heatCell {
+	for _, r := range g.Rows {
+		if r.Strategy == strategy {
+			return heatCell{p.cell(r, place), "#" + p.ids[r], hot(judged{r, g.Floor, p.Run}.beyond(place, 0))}
+		}
+	}
+	return heatCell{pageCell: pageCell{Text: "", Why: "not run"}}
+}
+
+// hot is 0 up to 1, where the machine's own noise is, and 100 from 1,000 on, each
+// digit as much hotter.
+func hot(beyond float64) int {
+	if beyond <= 1 {
+		return 0
+	}
+	return int(min(100, 100*math.Log10(beyond)/3))
+}
+
+// ask says in one line what was asked for.
+func (p *page) ask(r *results.Results) {
+	var names, ops, ctxs, networks, timeouts, delays []string
+	add := func(to *[]string, s string) {
+		if s != "" && !slices.Contains(*to, s) {
+			*to = append(*to, s)
+		}
+	}
+	for _, g := range p.groups {
+		add(&ops, g.Op)
+		add(&ctxs, g.Ctx)
+		add(&networks, g.Network)
+		add(&timeouts, setting(g.Timeout))
+		for _, row := range g.Rows {
+			add(&names, row.Strategy)
+			add(&delays, settings(row.Delays))
+		}
+	}
+	if len(p.groups) == 0 {
+		p.Title, p.Asked = "Timeouts compared", nothingToShow
+		return
+	}
+	list := func(s []string) string { return strings.Join(s, ", ") }
+	p.Title = "Timeouts compared: " + list(ops)
+	p.Asked = fmt.Sprintf("%s on %s (%s), network %s, under a timeout of %s; calls of %s in turn, %s requests a second for %s",
+		plural(float64(len(names)), "strategy"), list(ops), list(ctxs), list(networks), list(timeouts),
+		strings.Join(delays, "; or "), digits(r.Run.Rate), setting(r.Run.Duration))
+	if r.Run.Repeat > 1 {
+		p.Asked += fmt.Sprintf(", %d times", r.Run.Repeat)
+	}
+	if !r.Run.Started.IsZero() {
+		p.Asked += ". " + r.Run.Started.UTC().Format("2 January 2006, 15:04 ") + time.UTC.String()
+	}
+	p.Asked += "."
+}
+
+// pageMachine is what one of the two ran on.
+type pageMachine struct {
+	Role  string
+	Facts []fact
+}
+
+type fact struct{ Name, Value string }
+
+// modules are those that decide what is measured.
+var modules = []string{
+	"github.com/go-chi/chi/v5", "github.com/bradfitz/gomemcache", "github.com/go-sql-driver/mysql",
+	"github.com/mccutchen/go-httpbin/v2", "golang.org/x/sync", "github.com/tsenart/vegeta/v12",
+}
+
+// machines are the lab's and the load's, once where they don't differ.
+func machines(run *results.Run) []pageMachine {
+	lab, load := machineOf("The lab's machine", run.Lab), machineOf("The load's machine", run.Machine)
+	if slices.Equal(lab.Facts, load.Facts) {
+		lab.Role = "The machine of the lab and the load"
+		return []pageMachine{lab}
+	}
+	return []pageMachine{lab, load}
+}
+
+func machineOf(role string, m machine.Machine) pageMachine {
+	of := pageMachine{Role: role}
+	add := func(name, value string) { of.Facts = append(of.Facts, fact{name, cmp.Or(value, "?")}) }
+	add("system", m.OS)
+	add("kernel", m.Kernel)
+	add("CPU", m.CPU)
+	add("processors", map[bool]string{true: digits(float64(m.Processors))}[m.Processors > 0])
+	add("Go", m.Go)
+	add("gotimeout", m.Version)
+	for _, path := range modules {
+		if version := m.Modules[path]; version != "" {
+			add(strings.TrimPrefix(path, "github.com/"), version)
+		}
+	}
+	return of
+}
+
+// network is a profile and what was measured of it.
+type network struct{ Name, Driver, RoundTrip string }
+
+func networks(rows []*results.Row) (all []network) {
+	for _, r := range rows {
+		n := network{cmp.Or(r.Network, "none"), cmp.Or(r.Driver, "none"), "?"}
+		if n.Name == "none" {
+			n.RoundTrip = "nothing lies between"
+		}
+		if r.RoundTrip != nil {
+			n.RoundTrip = millis(*r.RoundTrip)
+		}
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// warnings say what the figures must not be taken for.
+func (p *page) warnings(r *results.Results) (all []sentence) {
+	text := func(s string) []part { return []part{{Text: s}} }
+	if slow, ms := latest(r); ms > bottleneck {
+		all = append(all, sentence{true, []part{
+			{Text: "The load generator was the bottleneck: requests of "}, p.link(slow),
+			{Text: fmt.Sprintf(" were sent %s after they were due (p99), and times count from then. Ask for a lower rate, or run the lab on another machine.", millis(ms))},
+		}})
+	}
+	switch {
+	case r.Interrupted:
+		all = append(all, sentence{true, text("The comparison was interrupted: rows are missing, or of fewer repeats.")})
+	case !r.Complete:
+		all = append(all, sentence{true, text("The records end before the comparison did: rows are missing, or of fewer repeats.")})
+	}
+	for _, row := range r.Rows {
+		for _, note := range row.Notes {
+			all = append(all, sentence{false, []part{p.link(row), {Text: ": " + note + "."}}})
+		}
+	}
+	return all
 }

@@ -87,3 +87,27 @@ func markdownList(b *strings.Builder, texts []string) {
 func escaped(text string) string {
 	return strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "\n", " ").Replace(text)
 }
+
+// markdown shows every column.
+func (c *comparison) markdown(w io.Writer) error {
+	var b strings.Builder
+	markdownList(&b, []string{"old: " + origin(c.old), "new: " + origin(c.new)})
+	if len(c.differences) > 0 {
+		b.WriteString("\n" + unfair + "\n")
+	}
+	var differences []string
+	for _, d := range c.differences {
+		differences = append(differences, d.text())
+	}
+	markdownList(&b, differences)
+	for _, row := range c.rows {
+		fmt.Fprintf(&b, "\n**%s on %s**\n\n", escaped(row.Strategy), escaped(place(row.Key)))
+		markdownHead(&b, []string{"column", "old", "new", "change", "p", "verdict"}, 1)
+		for _, ch := range row.changes {
+			markdownRow(&b, ch.texts())
+		}
+	}
+	markdownList(&b, c.sentences())
+	_, err := io.WriteString(w, plain(b.String()))
+	return err
+}

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"gotimeout/internal/results"
 )
@@ -71,4 +73,263 @@ func textOf(r *results.Results, g *results.Group, of block) textTable {
 		out.spans[i].fit()
 	}
 	return out
+}
+
+// block is a table of the columns that belong together and fit 80 columns of a
+// terminal.
+type block struct {
+	title   string
+	columns []column
+}
+
+// column is one of a block. Neighbours with the same over share it.
+type column struct {
+	over, head string
+	places     []int // of a figure, or of two shown as one/another
+}
+
+// blocks are what is shown of a group. What is left out stands in the heading
+// (requests), follows from the rest (completed), or is a matter of the load and
+// not of a row (sent late).
+func blocks() []block {
+	return []block{
+		{"answers", []column{
+			{"answered ms", "p50", []int{results.AnsweredP50}},
+			{"answered ms", "p99", []int{results.AnsweredP99}},
+			{"answered ms", "max", []int{results.AnsweredMax}},
+			{"overshoot ms", "p50", []int{results.OvershootP50}},
+			{"overshoot ms", "p99", []int{results.OvershootP99}},
+			{"overshoot ms", "max", []int{results.OvershootMax}},
+			{"timed out", "all", []int{results.TimedOut}},
+			{"timed out", "false", []int{results.FalseTimeouts}},
+			{"", "late", []int{results.Late}},
+			{"", "failed", []int{results.Failed}},
+			{"re-", "fused", []int{results.Refused}},
+		}},
+		{"left behind", []column{
+			{"goroutines", "+20ms", []int{results.GoroutinesAnswered}},
+			{"goroutines", "left", []int{results.GoroutinesLeft}},
+			{"connections", "opened/ideal", []int{results.ConnectionsOpened, results.ConnectionsIdeal}},
+			{"connections", "left", []int{results.ConnectionsLeft}},
+			{"connections", "RST", []int{results.RSTs}},
+			{"TIME-", "WAIT", []int{results.TimeWait}},
+			{"probe ms", "failed", []int{results.ProbeFailures}},
+			{"probe ms", "p50", []int{results.ProbeP50}},
+			{"probe ms", "p99", []int{results.ProbeP99}},
+		}},
+		{"costs", []column{
+			{"straggle", "p99 ms", []int{results.StraggleP99}},
+			{"drain", "ms", []int{results.DrainTime}},
+			{"still", "open", []int{results.OpenReceipts}},
+			{"waste", "s/1000", []int{results.WastePer1000}},
+			{"ran", "on %", []int{results.RanOnPercent}},
+			{"CPU", "µs/req", []int{results.CPUPerRequest}},
+			{"allocated", "B/req", []int{results.AllocatedPerRequest}},
+			{"wrong", "answers", []int{results.WrongAnswers}},
+		}},
+	}
+}
+
+const glossary = `answered: from when a request was due to its answer, whatever it was.
+overshoot: answered − timeout, of the requests that were answered after the
+  timeout, whatever the answer; of the floor, answered − delay.
+false: timed out, though the same call alone takes less than the timeout.
+late: completed, but more than 5 ms after the timeout.
+goroutines, connections, TIME-WAIT: more than before the load; goroutines also
+  20 ms after the last answer. ideal: the most runs at once that used one.
+probe: clean calls on the same pools when all was over.
+straggle: work that went on here after the answer. drain: until nothing did.
+waste: seconds that backends worked for nobody, per 1,000 requests that were
+  seen to reach one.
+ran on: of what timed out and could be seen, whose backend worked on for more
+  than 5 ms.
+floor: calls that end in time, without a network unless one is named: what this
+  machine adds.
+? nobody could see; - there is no such thing.
+`
+
+// shown is what a table has for a row in this column.
+func (c column) shown(r *results.Results, row *results.Row) string {
+	var texts []string
+	for _, place := range c.places {
+		texts = append(texts, shown(r, row, place))
+	}
+	if row.Figures[c.places[0]] == nil {
+		return texts[0]
+	}
+	return strings.Join(texts, "/")
+}
+
+func shown(r *results.Results, row *results.Row, place int) string {
+	v := row.Figures[place]
+	switch {
+	case row.Floor && notOfFloor(place), len(row.Repeats) == 0:
+		return "-"
+	case v != nil:
+		return amount(*v, results.Columns()[place])
+	case isOvershoot(place), place == results.RanOnPercent && nothingTimedOut(row), place == results.ConnectionsIdeal && usedNone(row):
+		return "-"
+	case r.Run.Probes == 0 && (place == results.ProbeFailures || place == results.ProbeP50 || place == results.ProbeP99):
+		return "-"
+	}
+	return "?"
+}
+
+// notOfFloor tells whether a figure is of calls that exceed a timeout, which those
+// of the floor never do.
+func notOfFloor(place int) bool { return place == results.Late || place == results.FalseTimeouts }
+
+// isOvershoot tells whether a figure is of the requests that were answered after
+// their timeout.
+func isOvershoot(place int) bool {
+	return place == results.OvershootP50 || place == results.OvershootP99 || place == results.OvershootMax
+}
+
+// usedNone is of a row without an ideal: nobody can tell it of runs that make
+// several calls.
+func usedNone(row *results.Row) bool {
+	return row.Calls <= 1 && row.Figures[results.ConnectionsOpened] != nil
+}
+
+func nothingTimedOut(row *results.Row) bool {
+	n := row.Figures[results.TimedOut]
+	return n != nil && *n == 0
+}
+
+// textTable is a table as text: names at the left, figures in spans of columns.
+type textTable struct {
+	title, head string
+	names       []string
+	spans       []headed
+	apart       int // as many rows at the end stand apart
+}
+
+// headed is columns under one head.
+type headed struct {
+	over    string
+	columns []cells
+}
+
+// cells are the texts of a column.
+type cells struct {
+	head  string
+	texts []string
+	width int
+}
+
+// newCells measures a column.
+func newCells(head string, texts []string) cells {
+	c := cells{head, texts, utf8.RuneCountInString(head)}
+	for _, text := range texts {
+		c.width = max(c.width, utf8.RuneCountInString(text))
+	}
+	return c
+}
+
+func (s headed) width() int {
+	n := len(s.columns) - 1
+	for _, c := range s.columns {
+		n += c.width
+	}
+	return n
+}
+
+// fit makes the first column so wide that the head has room.
+func (s *headed) fit() {
+	s.columns[0].width += max(0, utf8.RuneCountInString(s.over)-s.width())
+}
+
+// gap is what lies between two spans: more beside those of several columns.
+func gap(before, after headed) int {
+	if len(before.columns) > 1 || len(after.columns) > 1 {
+		return 2
+	}
+	return 1
+}
+
+// write writes the table, in parts below each other where it is wider than width.
+func (g textTable) write(b *strings.Builder, width int) {
+	names := newCells(g.head, append(g.names, g.title))
+	for from := 0; from < len(g.spans); {
+		used, to := names.width, from
+		for to < len(g.spans) {
+			more := 2 + g.spans[to].width()
+			if to > from {
+				more = gap(g.spans[to-1], g.spans[to]) + g.spans[to].width()
+				if used+more > width {
+					break
+				}
+			}
+			used, to = used+more, to+1
+		}
+		g.part(b, names.width, g.spans[from:to])
+		from = to
+	}
+}
+
+func (g textTable) part(b *strings.Builder, names int, spans []headed) {
+	line := func(first string, text func(headed) string) {
+		l := fmt.Sprintf("%-*s", names, first)
+		for i, s := range spans {
+			space := 2
+			if i > 0 {
+				space = gap(spans[i-1], s)
+			}
+			l += strings.Repeat(" ", space) + text(s)
+		}
+		b.WriteString(strings.TrimRight(l, " ") + "\n")
+	}
+	each := func(s headed, text func(cells) string) string {
+		var texts []string
+		for _, c := range s.columns {
+			texts = append(texts, fmt.Sprintf("%*s", c.width, text(c)))
+		}
+		return strings.Join(texts, " ")
+	}
+	b.WriteString("\n")
+	line(g.title, func(s headed) string { return fmt.Sprintf("%*s", s.width(), s.over) })
+	line(g.head, func(s headed) string { return each(s, func(c cells) string { return c.head }) })
+	for i, name := range g.names {
+		if i > 0 && i == len(g.names)-g.apart {
+			b.WriteString("\n")
+		}
+		line(name, func(s headed) string { return each(s, func(c cells) string { return c.texts[i] }) })
+	}
+}
+
+// table shows what changed.
+func (c *comparison) table(w io.Writer, width int) error {
+	const line = "%-29s %9s %9s %9s %6s  %s"
+	var b strings.Builder
+	b.WriteString(wrapped("old: "+origin(c.old), width) + wrapped("new: "+origin(c.new), width))
+	if len(c.differences) > 0 {
+		b.WriteString("\n" + unfair + "\n")
+	}
+	for _, d := range c.differences {
+		b.WriteString("  " + d.text() + "\n")
+	}
+	unchanged := 0
+	for _, row := range c.rows {
+		changes := row.changed()
+		unchanged += len(row.changes) - len(changes)
+		if len(changes) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\n%s on %s\n", row.Strategy, place(row.Key))
+		lines := [][]string{{"", "old", "new", "change", "p", ""}}
+		for _, ch := range changes {
+			lines = append(lines, ch.texts())
+		}
+		for _, l := range lines {
+			text := fmt.Sprintf(line, "  "+l[0], l[1], l[2], l[3], l[4], l[5])
+			b.WriteString(strings.TrimRight(text, " ") + "\n")
+		}
+	}
+	both := fmt.Sprintf("Rows in both: %d. Figures that are unchanged or the load generator's own, and not shown: %d.", len(c.rows), unchanged)
+	b.WriteString("\n" + wrapped(both, width))
+	for _, text := range c.sentences() {
+		b.WriteString("\n" + wrapped(text, width))
+	}
+	_, err := io.WriteString(w, plain(b.String()))
+	return err
 }

@@ -124,7 +124,7 @@ func TestTableIsPlain(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: "\x1b[31mred", op: "db\x07", network: "none"})
 	for name, write := range formats() {
-		if name != report.FormatCSV && strings.ContainsAny(text(t, f.collector.Results(), write), "\x1b\x07") {
+		if name != "csv" && strings.ContainsAny(text(t, f.collector.Results(), write), "\x1b\x07") {
 			t.Errorf("%s has control characters", name)
 		}
 	}
@@ -132,8 +132,8 @@ func TestTableIsPlain(t *testing.T) {
 
 func formats() map[string]func(io.Writer, *results.Results) error {
 	return map[string]func(io.Writer, *results.Results) error{
-		report.FormatTable: table, report.FormatMarkdown: report.Markdown,
-		report.FormatJSON: report.JSON, report.FormatCSV: report.CSV,
+		"table": table, "markdown": report.Markdown,
+		"json": report.JSON, "csv": report.CSV,
 	}
 }
 
@@ -217,7 +217,7 @@ func TestFullDisk(t *testing.T) {
 		if err := write(full{}, small(t)); !errors.Is(err, errFull) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := report.Compare(full{}, small(t), small(t), name); !errors.Is(err, errFull) {
+		if err := report.Write(full{}, name, 80, small(t), small(t)); !errors.Is(err, errFull) {
 			t.Errorf("%s of two: %v", name, err)
 		}
 	}

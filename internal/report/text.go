@@ -133,3 +133,91 @@ func wrapped(text string, width int) string {
 	}
 	return lines.String() + "\n"
 }
+
+// digits are those of a figure as people read it: about three, or all before the
+// point, with the thousands apart.
+func digits(v float64) string {
+	decimals := 0
+	switch a := math.Abs(v); {
+	case a == math.Trunc(a):
+	case a < 0.995:
+		decimals = 2
+	case a < 99.95:
+		decimals = 1
+	}
+	s := strconv.FormatFloat(v, 'f', decimals, 64)
+	whole, rest, _ := strings.Cut(s, ".")
+	sign := ""
+	if strings.HasPrefix(whole, "-") {
+		sign, whole = "-", whole[1:]
+	}
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if rest != "" {
+		rest = "." + rest
+	}
+	return sign + whole + rest
+}
+
+// millis is a time in milliseconds.
+func millis(v float64) string { return digits(v) + " ms" }
+
+// where says what a group's rows have in common, without what goes without saying.
+func where(k results.Key) string {
+	s := k.Op
+	if k.Ctx != "" && k.Ctx != "aware" {
+		s += ", " + k.Ctx
+	}
+	if k.Network != "" && k.Network != "none" {
+		s += " over " + k.Network
+	}
+	return s
+}
+
+// nothingToShow is all there is to say of a comparison that ended in its floors.
+const nothingToShow = "No row of a strategy has ended, so there is nothing to show."
+
+// remarks are the sentences on a comparison as a whole: what to know before its
+// figures are believed.
+func remarks(r *results.Results) (out []string) {
+	switch {
+	case r.Interrupted:
+		out = append(out, "The comparison was interrupted: these are the figures of what there was until then.")
+	case !r.Complete:
+		out = append(out, "The comparison is incomplete: its records end before it did.")
+	}
+	if late, ms := latest(r); ms > bottleneck {
+		out = append(out, fmt.Sprintf("The load generator was the bottleneck: of %s on %s, 1%% of the requests were sent more than %s ms late. "+
+			"Take a lower --rate, or another machine for the lab (--url).", late.Strategy, place(late.Key), amount(ms, results.Columns()[results.SentLateP99])))
+	}
+	return out
+}
+
+// tellsP99 is how many requests a p99 takes that is not just their longest.
+const tellsP99 = 100
+
+// bottleneck is by how many milliseconds requests may be sent late (p99) before
+// the figures are those of the load generator.
+const bottleneck = 5
+
+// latest is the row whose requests were sent the latest, of those with enough of
+// them, and how late.
+func latest(r *results.Results) (row *results.Row, ms float64) {
+	for _, candidate := range r.Rows {
+		if v := candidate.Figures[results.SentLateP99]; v != nil && orZero(candidate, results.Requests) >= tellsP99 && (row == nil || *v > ms) {
+			row, ms = candidate, *v
+		}
+	}
+	return row, ms
+}
+
+// notes are those of all rows, with where they belong.
+func notes(r *results.Results) (out []string) {
+	for _, row := range r.Rows {
+		for _, note := range row.Notes {
+			out = append(out, fmt.Sprintf("%s, %s: %s", row.Strategy, place(row.Key), note))
+		}
+	}
+	return out
+}

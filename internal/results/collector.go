@@ -33,8 +33,8 @@ func (c *Collector) Add(record any) error {
 		if len(r.Delays) == 0 || c.cells[r.Cell] != nil {
 			return fmt.Errorf("cell %d has no delays, or begins twice", r.Cell)
 		}
-		_, _, op := c.results.Run.about(*r)
-		c.cells[r.Cell] = &cell{Cell: *r, callsARun: op.Calls, refused: map[string]int{}}
+		strategy, _, op := c.results.Run.about(*r)
+		c.cells[r.Cell] = &cell{Cell: *r, unbounded: strategy.Unbounded, callsARun: op.Calls, refused: map[string]int{}}
 		return nil
 	case *Request:
 		number = r.Cell

@@ -1,52 +1,6 @@
 package results
 
-// Column is a figure of a row.
-type Column struct {
-	Name  string // as in JSON, CSV and expressions; ends in its unit, where it has one
-	Title string // as in tables for people
-	Unit  string // "" is a count
-	Doc   string // one sentence
-	// Less tells that less of it is better. Of those where it is not, none is.
-	Less bool
-}
-
-// columns are in the order of Figures. The names of their places follow.
-var columns = []Column{
-	{"requests", "requests", "", "Requests that were due during the load.", false},
-	{"answered_p50_ms", "answered p50", "ms", "Time from when a request was due to its answer, whatever the answer: median.", true},
-	{"answered_p99_ms", "answered p99", "ms", "The same: 99th percentile.", true},
-	{"answered_max_ms", "answered max", "ms", "The same: the longest.", true},
-	{"overshoot_p50_ms", "overshoot p50", "ms", "Answered less timeout, of requests that timed out: median. Of the floor, answered less delay.", true},
-	{"overshoot_p99_ms", "overshoot p99", "ms", "The same: 99th percentile.", true},
-	{"overshoot_max_ms", "overshoot max", "ms", "The same: the longest.", true},
-	{"completed", "completed", "", "Requests answered with the op's result, in time or late.", false},
-	{"timed_out", "timed out", "", "Requests answered with a timeout.", false},
-	{"failed", "failed", "", "Requests that failed of anything else, or had no answer.", true},
-	{"refused", "refused", "", "Requests that the lab did not run, to protect itself.", true},
-	{"false_timeouts", "false timeouts", "", "Requests that timed out though the same call, alone, takes less than the timeout.", true},
-	{"late", "late", "", "Requests that completed, but more than 5 ms after the timeout: the bound did not bind.", true},
-	{"straggle_p99_ms", "straggle p99", "ms", "How long work went on here after the answer: 99th percentile of all requests.", true},
-	{"waste_s_per_1000", "waste", "s/1000", "Seconds that backends worked after the answer, for nobody, per 1,000 requests that were seen to reach one.", true},
-	{"ran_on_percent", "ran on", "%", "Of the requests that timed out and whose backend could be seen, those whose backend worked on for more than 5 ms.", true},
-	{"goroutines_answered", "goroutines at last answer", "", "Goroutines more than before the load, 20 ms after the last answer.", true},
-	{"goroutines_left", "goroutines left", "", "Goroutines more than before the load, when all had ended and idle connections were closed.", true},
-	{"drain_ms", "drain", "ms", "Time from the last answer until nothing went on any more.", true},
-	{"open_receipts", "open", "", "Receipts of which something still went on when the wait for it was over.", true},
-	{"connections_opened", "connections opened", "", "Connections dialled to the backends in the load and its warm-up.", true},
-	{"connections_ideal", "connections ideal", "", "The most runs at once in them that used one: so many connections would do if each were used again. Not known of op all, whose runs make several calls at once.", false},
-	{"connections_left", "connections left", "", "Connections to the backends more than before the load, when idle ones were closed.", true},
-	{"rsts", "RSTs", "", "Connections to the backends that ended by a reset, in the load and its warm-up.", true},
-	{"time_wait", "TIME_WAIT", "", "Sockets in TIME-WAIT more than before, when all had ended, before the probe; tcp_tw_reuse decides what becomes of them.", true},
-	{"wrong_answers", "wrong answers", "", "Calls of the load and of the probe that got the answer to another's question.", true},
-	{"probe_failures", "probe failures", "", "Clean calls after the load that did not complete.", true},
-	{"probe_p50_ms", "probe p50", "ms", "Time of a clean call after the load: median.", true},
-	{"probe_p99_ms", "probe p99", "ms", "The same: 99th percentile.", true},
-	{"cpu_us_per_request", "CPU", "µs/request", "Processor time of the lab, embedded backends included, per request of the load.", true},
-	{"allocated_bytes_per_request", "allocated", "B/request", "Bytes allocated by the lab, embedded backends included, per request of the load.", true},
-	{"sent_late_p99_ms", "sent late p99", "ms", "By how much requests were sent later than due: the load generator's own fault, 99th percentile.", true},
-}
-
-// The places of the columns.
+// The columns: the places of their figures.
 const (
 	Requests = iota
 	AnsweredP50
@@ -83,10 +37,54 @@ const (
 	columnCount
 )
 
-// Columns returns the columns, in their order.
-func Columns() []Column { return columns }
+// Column is a figure of a row.
+type Column struct {
+	Name  string // as in JSON, CSV and expressions; ends in its unit, where it has one
+	Title string // as in tables for people
+	Unit  string // "" is a count
+	Doc   string // one sentence
+	Less  bool   // less of it is better; where it is not set, neither less nor more is
+}
 
-// Figures has a figure a column; nil is not known.
+var columns = [columnCount]Column{
+	Requests:            {"requests", "requests", "", "Requests that were due during the load.", false},
+	AnsweredP50:         {"answered_p50_ms", "answered p50", "ms", "Time from when a request was due to its answer, whatever the answer: median.", true},
+	AnsweredP99:         {"answered_p99_ms", "answered p99", "ms", "The same: 99th percentile.", true},
+	AnsweredMax:         {"answered_max_ms", "answered max", "ms", "The same: the longest.", true},
+	OvershootP50:        {"overshoot_p50_ms", "overshoot p50", "ms", "Answered − timeout, of the requests that were answered after the timeout, whatever the answer: median. Of the floor, answered − delay.", true},
+	OvershootP99:        {"overshoot_p99_ms", "overshoot p99", "ms", "The same: 99th percentile.", true},
+	OvershootMax:        {"overshoot_max_ms", "overshoot max", "ms", "The same: the longest.", true},
+	Completed:           {"completed", "completed", "", "Requests answered with the op's result, in time or late.", false},
+	TimedOut:            {"timed_out", "timed out", "", "Requests answered with a timeout.", false},
+	Failed:              {"failed", "failed", "", "Requests that failed of anything else, or had no answer.", true},
+	Refused:             {"refused", "refused", "", "Requests that the lab did not run, to protect itself.", true},
+	FalseTimeouts:       {"false_timeouts", "false timeouts", "", "Requests that timed out though the same call, alone, takes less than the timeout.", true},
+	Late:                {"late", "late", "", "Requests that completed, but more than 5 ms after the timeout: the bound did not bind.", true},
+	StraggleP99:         {"straggle_p99_ms", "straggle p99", "ms", "How long work went on here after the answer: 99th percentile of all requests.", true},
+	WastePer1000:        {"waste_s_per_1000", "waste", "s/1000", "Seconds that backends worked after the answer, for nobody, per 1,000 requests that were seen to reach one.", true},
+	RanOnPercent:        {"ran_on_percent", "ran on", "%", "Of the requests that timed out and whose backend could be seen, those whose backend worked on for more than 5 ms.", true},
+	GoroutinesAnswered:  {"goroutines_answered", "goroutines at last answer", "", "Goroutines more than before the load, 20 ms after the last answer.", true},
+	GoroutinesLeft:      {"goroutines_left", "goroutines left", "", "Goroutines more than before the load, when all had ended and idle connections were closed.", true},
+	DrainTime:           {"drain_ms", "drain", "ms", "Time from the last answer until nothing went on any more.", true},
+	OpenReceipts:        {"open_receipts", "open", "", "Receipts of which something still went on when the wait for it was over.", true},
+	ConnectionsOpened:   {"connections_opened", "connections opened", "", "Connections dialled to the backends in the load and its warm-up.", true},
+	ConnectionsIdeal:    {"connections_ideal", "connections ideal", "", "The most runs at once in them that used one: so many connections would do if each were used again. Not known of op all, whose runs make several calls at once.", false},
+	ConnectionsLeft:     {"connections_left", "connections left", "", "Connections to the backends more than before the load, when idle ones were closed.", true},
+	RSTs:                {"rsts", "RSTs", "", "Connections to the backends that ended by a reset, in the load and its warm-up.", true},
+	TimeWait:            {"time_wait", "TIME_WAIT", "", "Sockets in TIME-WAIT more than before, when all had ended, before the probe; tcp_tw_reuse decides what becomes of them.", true},
+	WrongAnswers:        {"wrong_answers", "wrong answers", "", "Calls of the load and of the probe that got the answer to another's question.", true},
+	ProbeFailures:       {"probe_failures", "probe failures", "", "Clean calls after the load that did not complete.", true},
+	ProbeP50:            {"probe_p50_ms", "probe p50", "ms", "Time of a clean call after the load: median.", true},
+	ProbeP99:            {"probe_p99_ms", "probe p99", "ms", "The same: 99th percentile.", true},
+	CPUPerRequest:       {"cpu_us_per_request", "CPU", "µs/request", "Processor time of the lab, embedded backends included, per request of the load.", true},
+	AllocatedPerRequest: {"allocated_bytes_per_request", "allocated", "B/request", "Bytes allocated by the lab, embedded backends included, per request of the load.", true},
+	SentLateP99:         {"sent_late_p99_ms", "sent late p99", "ms", "By how much requests were sent later than due: the load generator's own fault, 99th percentile.", true},
+}
+
+// Columns returns the columns, in their order.
+func Columns() []Column { return columns[:] }
+
+// Figures has a figure for each column; nil is not known.
 type Figures [columnCount]*float64
 
 // Lookup returns the place of the column of a name.

@@ -13,7 +13,7 @@ func TestFigures(t *testing.T) {
 	want := map[string]float64{
 		"requests":        6,
 		"answered_p50_ms": 12, "answered_p99_ms": 1003, "answered_max_ms": 1003,
-		"overshoot_p50_ms": 0.5, "overshoot_p99_ms": 1, "overshoot_max_ms": 1,
+		"overshoot_p50_ms": 1, "overshoot_p99_ms": 753, "overshoot_max_ms": 753,
 		"completed": 2, "timed_out": 2, "failed": 1, "refused": 1,
 		"false_timeouts": 1, "late": 1,
 		"straggle_p99_ms": 749.5, "waste_s_per_1000": 250, "ran_on_percent": 50,
@@ -101,6 +101,34 @@ func TestPercentile(t *testing.T) {
 	} {
 		if got := results.Percentile(test.values, test.p); got != test.want {
 			t.Errorf("percentile %v of %d values is %v, want %v", test.p, len(test.values), got, test.want)
+		}
+	}
+}
+
+// Overshoot is of each bounded request that was answered after its timeout,
+// whatever the answer was, and not of what the load generator sent too late.
+func TestOvershoot(t *testing.T) {
+	deaf, failed, refused, lost := aRequest(10, "completed", 2000, 0), aRequest(10, "failed", 260, 0), aRequest(10, "refused", 900, 0), aRequest(10, "failed", 9000, 0)
+	lost.Code = results.NoAnswer
+	for name, test := range map[string]struct {
+		strategy string
+		request  *results.Request
+		want     *float64
+	}{
+		"timed out":             {"context-cancel", aRequest(10, "timed_out", 251, 0), known(1)},
+		"completed late":        {"context-cancel", deaf, known(1750)},
+		"failed late":           {"context-cancel", failed, known(10)},
+		"in time":               {"context-cancel", aRequest(10, "completed", 249, 0), nil},
+		"refused":               {"context-cancel", refused, nil},
+		"without an answer":     {"context-cancel", lost, nil},
+		"sent late":             {"context-cancel", aRequest(10, "completed", 300, 100), nil},
+		"of a strategy unbound": {"baseline", deaf, nil},
+	} {
+		cell := aCell(1)
+		cell.Strategy = test.strategy
+		got := collect(t, aRun(), cell, test.request, anEnd()).Rows[0].Figures[results.OvershootMax]
+		if (got == nil) != (test.want == nil) || got != nil && *got != *test.want {
+			t.Errorf("%s: %v, want %v", name, text(got), text(test.want))
 		}
 	}
 }

@@ -25,7 +25,8 @@ const limits = {
 };
 
 const answered = new Trend('answered_ms', true); // from when a request was sent: k6 can't tell when it was due
-const overshoot = new Trend('overshoot_ms', true); // of those that timed out; of the floor, answered less delay
+const overshoot = new Trend('overshoot_ms', true); // answered - timeout, of those that were answered after it; of the floor, answered - delay
+const overshot = new Counter('overshot'); // so many
 const outcomes = {
   completed: new Counter('completed'),
   timed_out: new Counter('timed_out'),
@@ -33,7 +34,7 @@ const outcomes = {
   refused: new Counter('refused'),
 };
 const outcomeOf = { 200: 'completed', 503: 'refused', 504: 'timed_out' };
-const figures = ['answered_ms', 'overshoot_ms', ...Object.keys(outcomes)];
+const figures = ['answered_ms', 'overshoot_ms', 'overshot', ...Object.keys(outcomes)];
 
 const of = (metric, cell) => `${metric}{strategy:${cell.strategy},op:${cell.op},ctx:${cell.ctx}}`;
 const load = Math.ceil((1000 * (warmUp + requests)) / rate); // ms of a cell
@@ -97,10 +98,10 @@ export default function () {
   const outcome = outcomeOf[answer.status] || 'failed';
   answered.add(took);
   outcomes[outcome].add(1);
-  if (floor && outcome === 'completed') {
-    overshoot.add(took - delay);
-  } else if (outcome === 'timed_out') {
-    overshoot.add(took - cell.timeout_ms);
+  const over = took - (floor ? delay : cell.timeout_ms);
+  if (floor ? outcome === 'completed' : !cell.unbounded && outcome !== 'refused' && answer.status !== 0 && over >= 0) {
+    overshoot.add(over);
+    overshot.add(1);
   }
 }
 

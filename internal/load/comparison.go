@@ -1,3 +1,13 @@
+// Package load measures what each strategy costs: it sends a lab an open-loop
+// load, cell by cell of a matrix of strategies, ops and networks, waits until the
+// last of the work has ended, probes whether the service still works, and
+// records it all. Recommend chooses the timeouts of such a matrix by what calls
+// take without one.
+//
+// It knows a lab only by its URL, so that what it measures is what everyone
+// gets; it has no strategy and no op of its own. It refuses, before the first
+// request, a matrix that the lab can't run, and a lab on which somebody else has
+// runs going. Figures are made of the records by package results.
 package load
 
 import (
@@ -192,4 +202,59 @@ func (r *runner) show(c results.Cell, phase string) {
 		left = one*time.Duration(r.of-r.done) - time.Since(r.last)
 	}
 	r.Show(Progress{Cell: c, Of: r.of, Phase: phase, Left: max(0, left)})
+}
+
+// aloneCalls are made one after another, after a first that opens a connection.
+const aloneCalls = 5
+
+// alone returns what a call of each delay takes while nothing else goes on: the
+// median of some, in milliseconds. One whose delay is no less than the timeout is
+// not made: the delay stands for it.
+func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
+	if c.Floor {
+		return nil, nil
+	}
+	r.show(c, "alone")
+	nominal := make([]float64, len(c.Delays))
+	for i, delay := range c.Delays {
+		key := fmt.Sprint(c.Op, " ", c.Ctx, " ", c.Network, " ", delay)
+		if _, known := r.nominal[key]; !known {
+			took, err := r.calls(ctx, c, delay)
+			if err != nil {
+				return nil, err
+			}
+			r.nominal[key] = took
+			if err := r.settle(ctx, c.Op); err != nil {
+				return nil, err
+			}
+		}
+		nominal[i] = r.nominal[key]
+	}
+	return nominal, nil
+}
+
+// calls makes them. Where one doesn't complete, alone as it is, what was waited
+// for it stands for them.
+func (r *runner) calls(ctx context.Context, c results.Cell, delay float64) (float64, error) {
+	if delay >= c.Timeout {
+		return delay, nil
+	}
+	patience := span(2*c.Timeout) + time.Second
+	var took []float64
+	for range aloneCalls + 1 {
+		within, cancel := context.WithTimeout(ctx, patience)
+		start := time.Now()
+		err := r.Lab.run(within, pathOf("baseline", c, delay))
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case err != nil:
+			return ms(patience), nil
+		}
+		took = append(took, ms(time.Since(start)))
+	}
+	took = took[1:]
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }

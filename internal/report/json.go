@@ -2,12 +2,9 @@ package report
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"gotimeout/internal/results"
 )
@@ -92,55 +89,36 @@ func writeJSON(w io.Writer, o object) error {
 	return e.Encode(o)
 }
 
-// CSV writes a line a row, and first the names. What is not known is empty; a
-// list has spaces between.
-func CSV(w io.Writer, r *results.Results) error {
-	line := func(row *results.Row) object {
-		o := append(append(identity(row), conditions(row)...), field{"repeats", len(row.Repeats)})
-		o = append(o, figures(row.Figures)...)
-		return append(o, field{"notes", strings.Join(row.Notes, "; ")})
-	}
-	var lines []object
-	for _, row := range r.Rows {
-		lines = append(lines, line(row))
-	}
-	return writeCSV(w, line(new(results.Row)), lines)
-}
-
-func writeCSV(w io.Writer, head object, lines []object) error {
-	out := csv.NewWriter(w)
-	write := func(o object, text func(field) string) {
-		var texts []string
-		for _, f := range o {
-			texts = append(texts, text(f))
+// json is an object with every column of every row.
+func (c *comparison) json(w io.Writer) error {
+	identities := func(rows []*results.Row) []object {
+		out := []object{}
+		for _, row := range rows {
+			out = append(out, identity(row))
 		}
-		_ = out.Write(texts) // Error tells, below
+		return out
 	}
-	write(head, func(f field) string { return f.name })
-	for _, o := range lines {
-		write(o, func(f field) string { return csvText(f.value) })
+	settings, rows := []object{}, []object{}
+	for _, d := range c.differences {
+		settings = append(settings, object{{"setting", d.name}, {"old", d.old}, {"new", d.new}})
 	}
-	out.Flush()
-	return out.Error()
-}
-
-func csvText(value any) string {
-	switch v := value.(type) {
-	case nil:
-		return ""
-	case *float64:
-		if v == nil {
-			return ""
+	for _, row := range c.rows {
+		var changes []object
+		for _, ch := range row.changes {
+			changes = append(changes, ch.fields())
 		}
-		return csvText(*v)
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case []float64:
-		var texts []string
-		for _, one := range v {
-			texts = append(texts, csvText(one))
-		}
-		return strings.Join(texts, " ")
+		rows = append(rows, append(identity(row.Row), field{"changes", changes}))
 	}
-	return fmt.Sprint(value)
+	return writeJSON(w, object{
+		{"old", c.old.Run},
+		{"new", c.new.Run},
+		{"differences", settings},
+		{"test", "Mann–Whitney U"},
+		{"alpha", alpha},
+		{"tested", c.tested},
+		{"remarks", append([]string{}, c.sentences()...)},
+		{"rows", rows},
+		{"old_only", identities(c.oldOnly)},
+		{"new_only", identities(c.newOnly)},
+	})
 }

@@ -1,0 +1,72 @@
+// Package report shows the results of a comparison: as a table for a terminal,
+// Markdown, JSON, CSV and a page; what differs between two; and whether a
+// condition on a figure holds. It shows a recommendation of a timeout likewise.
+//
+// Whatever it shows comes from results.Results and its Columns: it has no figure
+// and no name of its own, and it computes none but those that hold two results
+// against each other. It reads no file and knows no server.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"gotimeout/internal/results"
+)
+
+// Format is a way to show results.
+type Format struct {
+	Name string
+	One  func(io.Writer, *results.Results) error
+	Two  func(w io.Writer, before, after *results.Results) error // what differs; nil where the format shows one alone
+}
+
+// Formats returns the formats, the default first. A table is for a terminal of a
+// width.
+func Formats(width int) []Format {
+	two := func(write func(*comparison, io.Writer) error) func(io.Writer, *results.Results, *results.Results) error {
+		return func(w io.Writer, before, after *results.Results) error { return write(compare(before, after), w) }
+	}
+	return []Format{
+		{"table", func(w io.Writer, r *results.Results) error { return Table(w, r, width) },
+			two(func(c *comparison, w io.Writer) error { return c.table(w, width) })},
+		{"markdown", Markdown, two((*comparison).markdown)},
+		{"json", JSON, two((*comparison).json)},
+		{"csv", CSV, two((*comparison).csv)},
+		{"html", HTML, nil},
+	}
+}
+
+// Write writes results in the format of a name. Of two, it writes what differs:
+// as a table what changed beyond the noise, in the other formats every column of
+// every row. Where both have 4 repeats or more, the Mann–Whitney U test on their
+// figures judges.
+func Write(w io.Writer, format string, width int, all ...*results.Results) error {
+	var names, ofTwo []string
+	for _, f := range Formats(width) {
+		switch {
+		case f.Name == format && len(all) == 1:
+			return f.One(w, all[0])
+		case f.Name == format && len(all) == 2 && f.Two != nil:
+			return f.Two(w, all[0], all[1])
+		}
+		names = append(names, f.Name)
+		if f.Two != nil {
+			ofTwo = append(ofTwo, f.Name)
+		}
+	}
+	switch len(all) {
+	case 1:
+		return fmt.Errorf("results are shown as %s, not as %s", either(names), format)
+	case 2:
+		return fmt.Errorf("two comparisons are shown as %s, not as %s", either(ofTwo), format)
+	}
+	return fmt.Errorf("%d files: report takes one, or two to compare", len(all))
+}
+
+// either joins names as "a, b or c".
+func either(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
