@@ -40,6 +40,8 @@ func made(t *testing.T, name string) string {
 		return madePresets()
 	case "columns":
 		return madeColumns()
+	case "formats":
+		return madeFormats()
 	case "drivers":
 		return madeDrivers()
 	case "metrics":
@@ -190,6 +192,18 @@ func madePresets() string {
 		rows = append(rows, []string{"`" + p.Name + "`", p.Doc, "`" + p.Profile.String() + "`", name})
 	}
 	return table([]string{"preset", "", "profile", "source of the figures"}, rows)
+}
+
+func madeFormats() string {
+	var rows [][]string
+	for _, f := range report.Formats(80) {
+		two := "yes"
+		if f.Two == nil {
+			two = "no"
+		}
+		rows = append(rows, []string{"`" + f.Name + "`", two})
+	}
+	return table([]string{"`--format`", "shows what differs between two"}, rows)
 }
 
 func madeDrivers() string {
