@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"os"
@@ -40,6 +41,8 @@ func made(t *testing.T, name string) string {
 		return madePresets()
 	case "columns":
 		return madeColumns()
+	case "touches":
+		return madeTouches()
 	case "formats":
 		return madeFormats()
 	case "drivers":
@@ -194,6 +197,22 @@ func madePresets() string {
 	return table([]string{"preset", "", "profile", "source of the figures"}, rows)
 }
 
+// madeTouches is what TestTouches adds, and the files that it takes.
+func madeTouches() string {
+	cell := func(paths iter.Seq[string]) string {
+		var shown []string
+		for _, path := range slices.Sorted(paths) {
+			shown = append(shown, "`"+strings.ReplaceAll(path, "throwaway", "NAME")+"`")
+		}
+		return strings.Join(shown, ", ")
+	}
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(touches)) {
+		rows = append(rows, []string{name, cell(maps.Keys(touches[name].files)), cell(maps.Keys(touches[name].edits))})
+	}
+	return table([]string{"to add", "write", "and add it to the list in"}, rows)
+}
+
 func madeFormats() string {
 	var rows [][]string
 	for _, f := range report.Formats(80) {
@@ -322,6 +341,20 @@ func TestDocsNameTheAPI(t *testing.T) {
 			if known := name == "use" || name == "or" || slices.ContainsFunc(strategies.All(), func(s strategies.Strategy) bool { return strings.HasPrefix(s.Name, strings.Trim(name, "/")) }); !known && !strings.Contains(page, "`"+name) {
 				t.Errorf("docs/http-api.md does not name %s", name)
 			}
+		}
+	}
+}
+
+// docs/architecture.md names every package that has a place of its own.
+func TestDocsArchitecture(t *testing.T) {
+	page := rootFile(t, "docs/architecture.md")
+	folders, err := filepath.Glob("../../internal/*/*.go")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("%d, %v", len(folders), err)
+	}
+	for _, file := range append(folders, "../../strategies/", "../../slowops/", "../../handlers/", "../../cmd/gotimeout/") {
+		if name := strings.TrimPrefix(filepath.Dir(file), "../../"); !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("docs/architecture.md does not name %s", name)
 		}
 	}
 }
