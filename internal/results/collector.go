@@ -90,6 +90,12 @@ func (c *Collector) end(of *cell, end End) {
 	row.Took = append(row.Took, took(of.took)...)
 	slices.Sort(row.Took)
 	row.Held += of.held
+	row.TimedOut, row.Seen, row.RanOn = row.TimedOut+of.timedOutRuns, row.Seen+of.timedOutSeen, row.RanOn+of.ranOn
+	values := Values{len(of.answered), len(of.overshoot), len(of.straggles), len(of.probes)}
+	if len(row.Repeats) == 1 {
+		row.Values = values
+	}
+	row.Values = row.Values.fewer(values)
 	if len(row.Repeats) == 1 {
 		row.Slow = Lane{median(of.slow[0]), median(of.slow[1]), median(of.slow[2])}
 		row.Timeline = Timeline{of.samples, end.Answered, end.Drained}
@@ -135,7 +141,7 @@ func (r *Row) note(of *cell, end End) {
 		add("%d runs still went on when the wait for them was over", end.Open)
 	}
 	if end.Missing > 0 {
-		add("%d receipts were no longer in the lab's ledger", end.Missing)
+		add("%d receipts were no longer in the lab's ledger: late, straggle, waste and connections are of the others", end.Missing)
 	}
 	if end.Others > 0 {
 		add("%d other runs were made on the lab meanwhile: the figures are of theirs as well", end.Others)

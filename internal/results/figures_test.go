@@ -141,7 +141,7 @@ func TestUnknown(t *testing.T) {
 	end.Open = 3
 	row := collect(t, aRun(), cell, aRequest(10, "completed", 12, 0), end).Rows[0]
 	unknown := []string{
-		"overshoot_p50_ms", "overshoot_p99_ms", "overshoot_max_ms", "false_timeouts", "straggle_p99_ms", "waste_s_per_1000",
+		"overshoot_p50_ms", "overshoot_p99_ms", "overshoot_max_ms", "false_timeouts", "late", "straggle_p99_ms", "waste_s_per_1000",
 		"ran_on_percent", "goroutines_answered", "goroutines_left", "drain_ms", "connections_opened", "connections_ideal",
 		"connections_left", "rsts", "time_wait", "probe_failures", "probe_p50_ms", "probe_p99_ms",
 		"cpu_us_per_request", "allocated_bytes_per_request",
@@ -160,10 +160,42 @@ func TestUnknown(t *testing.T) {
 func TestNoise(t *testing.T) {
 	within, beyond := aReceipt("timed_out", 0), aReceipt("timed_out", 0)
 	within.Waste, beyond.Waste = known(5), known(5.1)
+	inTime, tooLate := aReceipt("completed", 0), aReceipt("completed", 0)
+	inTime.Answered, tooLate.Answered = 255, 255.1
 	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 255, 0), aRequest(10, "completed", 255.1, 0),
-		within, beyond, anEnd()).Rows[0]
+		within, beyond, inTime, tooLate, anEnd()).Rows[0]
 	if late, ranOn := text(row.Figure("late")), text(row.Figure("ran_on_percent")); late != 1 || ranOn != 50 {
 		t.Errorf("%v late, %v%% ran on; want 1 and 50", late, ranOn)
+	}
+}
+
+// What the load generator or the machine delayed is not late: the lab had
+// answered by its own clock. Without a receipt nobody can tell.
+func TestLateByTheReceipt(t *testing.T) {
+	receipt := aReceipt("completed", 0)
+	receipt.Answered = 97
+	row := collect(t, aRun(), aCell(1), aRequest(10, "completed", 400, 0), receipt, anEnd()).Rows[0]
+	if got := text(row.Figure("late")); got != 0 {
+		t.Errorf("%v late, though the lab answered after 97 ms", got)
+	}
+	row = collect(t, aRun(), aCell(1), aRequest(10, "completed", 400, 0), anEnd()).Rows[0]
+	if got := row.Figure("late"); got != nil {
+		t.Errorf("%v late of a request without a receipt", *got)
+	}
+}
+
+// No more connections would have done than did: a run lasts a little longer than
+// its use of the connection, which the next run may already have.
+func TestIdealIsNoMoreThanThereWere(t *testing.T) {
+	run := func(started float64, dialed int) *results.Receipt {
+		r := aReceipt("completed", started)
+		r.Ended, r.Dialed, r.Reused = known(10), dialed, 1-dialed
+		return r
+	}
+	before := &results.Sample{Type: results.TypeSample, Cell: 1, Phase: results.Before, Connections: count(0)}
+	row := collect(t, aRun(), aCell(1), before, aRequest(10, "completed", 12, 0), run(0, 1), run(9.9, 0), anEnd()).Rows[0]
+	if opened, ideal := text(row.Figure("connections_opened")), text(row.Figure("connections_ideal")); opened != 1 || ideal != 1 {
+		t.Errorf("%v opened, ideal %v; want 1 and 1", opened, ideal)
 	}
 }
 

@@ -283,7 +283,7 @@ func (d *decoder) decode(line []byte) (any, error) {
 
 // record is an empty one of a line's type, nil where there is none.
 func (d *decoder) record(line []byte) any {
-	switch string(typeOf(line)) {
+	switch typeOf(line) {
 	case TypeRun:
 		d.run = Run{}
 		return &d.run
@@ -309,12 +309,16 @@ func (d *decoder) record(line []byte) any {
 	return nil
 }
 
-// typeOf is the type of a record, which is its first key.
-func typeOf(line []byte) []byte {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"type":"`))
-	kind, _, closed := bytes.Cut(rest, []byte(`"`))
-	if !ok || !closed {
-		return nil
+// typeOf is the type of a record, "" where there is none. It is the first key of
+// a record that Writer wrote; other programs may order and space a line as they
+// like.
+func typeOf(line []byte) string {
+	if rest, ok := bytes.CutPrefix(line, []byte(`{"type":"`)); ok {
+		if kind, _, closed := bytes.Cut(rest, []byte(`"`)); closed {
+			return string(kind)
+		}
 	}
-	return kind
+	var record struct{ Type string }
+	_ = json.Unmarshal(line, &record) // whether it is JSON, decode finds out
+	return record.Type
 }

@@ -2,6 +2,14 @@ package results_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 
 	"gotimeout/internal/results"
@@ -48,7 +56,7 @@ func planted() []any {
 	slow.Ended, slow.Straggle = known(1000), known(749.5)
 	slow.BackendEnded, slow.Waste = known(997.5), known(747)
 	short.Ended, short.Straggle, short.Waste, short.Dialed = known(251), known(0), known(3), 1
-	open.Dialed = 2
+	open.Dialed, open.Answered = 2, 1003
 	quick := aReceipt("completed", 2000)
 	quick.Ended, quick.Straggle, quick.Waste = known(12), known(0), known(0)
 	ofProbe := aReceipt("completed", 0)
@@ -105,4 +113,233 @@ func written(t testing.TB, records ...any) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// A file shows what its comparison showed.
+func TestReadIsAsLive(t *testing.T) {
+	read, err := results.Read(bytes.NewReader(written(t, planted()...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := collect(t, planted()...)
+	if !reflect.DeepEqual(read, live) {
+		t.Errorf("read %+v, live %+v", read, live)
+	}
+	if !live.Complete || live.Interrupted {
+		t.Errorf("complete %v, interrupted %v", live.Complete, live.Interrupted)
+	}
+}
+
+// Other programs put spaces into JSON and keys in another order.
+func TestReadOtherJSON(t *testing.T) {
+	var text bytes.Buffer
+	for line := range bytes.Lines(written(t, planted()...)) {
+		var record map[string]any // whose keys are written in the order of the alphabet
+		if err := json.Unmarshal(line, &record); err != nil {
+			t.Fatal(err)
+		}
+		spaced, err := json.MarshalIndent(record, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(append(bytes.ReplaceAll(spaced, []byte("\n"), nil), '\n'))
+	}
+	read, err := results.Read(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live := collect(t, planted()...); !reflect.DeepEqual(read, live) {
+		t.Errorf("read %+v, live %+v", read, live)
+	}
+}
+
+// Two records of a type have nothing of each other.
+func TestReadForgets(t *testing.T) {
+	none, full, bare := aReceipt("timed_out", 0), aReceipt("timed_out", 0), aReceipt("timed_out", 0)
+	none.Waste, full.Waste = known(0), known(100)
+	text := string(written(t, aRun(), aCell(1), aRequest(10, "timed_out", 260, 0), none, full, bare, anEnd()))
+	// Keys that are not there are not those of the record before either.
+	text = strings.Replace(text, `"waste_ms":null,`, "", 1)
+	r, err := results.Read(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Rows[0].Figure("waste_s_per_1000"); got == nil || *got != 50 {
+		t.Errorf("%v, want 50: the third knows nothing", *got)
+	}
+}
+
+// A file that was cut, wherever, has the cells that had ended.
+func TestReadCut(t *testing.T) {
+	records := planted()
+	whole := written(t, records...)
+	run, ended := len(written(t, aRun())), len(whole)-len(written(t, records[len(records)-1]))
+	for n := range whole {
+		r, err := results.Read(bytes.NewReader(whole[:n]))
+		switch {
+		case n < run-1: // the newline may be missing
+			if !errors.Is(err, results.ErrNoResults) {
+				t.Fatalf("cut after %d bytes: %v", n, err)
+			}
+			continue
+		case err != nil:
+			t.Fatalf("cut after %d bytes: %v", n, err)
+		}
+		if want := n >= ended-1; (len(r.Rows) == 1) != want || r.Complete && n < len(whole)-1 {
+			t.Fatalf("cut after %d bytes: %d rows, complete: %v; the cell ends after %d", n, len(r.Rows), r.Complete, ended)
+		}
+	}
+}
+
+func TestReadInterrupted(t *testing.T) {
+	r, err := results.Read(bytes.NewReader(written(t, aRun(), &results.Done{Type: results.TypeDone, Interrupted: true})))
+	if err != nil || r.Complete || !r.Interrupted {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	run, cell := string(written(t, aRun())), string(written(t, aCell(1)))
+	for name, test := range map[string]struct {
+		text, want string
+		ours       bool
+	}{
+		"empty":            {"", "it is empty, or was cut in its first line: these are no results of gotimeout compare --out", false},
+		"text":             {"hello\nworld\n", "line 1 is no record of a run: these are no results of gotimeout compare --out", false},
+		"JSON of others":   {"{\"type\":\"vegeta\"}\n", "line 1 is no record of a run: these are no results of gotimeout compare --out", false},
+		"no run":           {cell, "line 1 is no record of a run: these are no results of gotimeout compare --out", false},
+		"one long line":    {strings.Repeat("x", 2<<20), "line 1 is longer than any record: these are no results of gotimeout compare --out", false},
+		"broken inside":    {run + "{\"type\":\"ce\n" + cell, "line 2: it is no whole JSON object", true},
+		"two in a line":    {run + cell[:50] + cell + cell, "line 2: it is no whole JSON object", true},
+		"an unknown type":  {run + "{\"type\":\"toast\"}\n", `line 2: there is no type of record "toast"`, true},
+		"another's number": {run + "{\"type\":\"cell\",\"cell\":\"one\"}\n", "line 2: json: cannot unmarshal string", true},
+		"another format":   {strings.Replace(run, `"format":1`, `"format":7`, 1), "line 1: the records are of format 7, this gotimeout reads 1: use the one that wrote them", true},
+		"two files in one": {run + cell + run, "line 3: a second comparison begins here: a file holds one", true},
+	} {
+		_, err := results.Read(strings.NewReader(test.text))
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) || errors.Is(err, results.ErrNoResults) == test.ours {
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+func TestReadFails(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err = results.Read(dir); err == nil || errors.Is(err, results.ErrNoResults) {
+		t.Errorf("a directory: %v", err)
+	}
+}
+
+// No file makes Read panic, nor what it read.
+func FuzzRead(f *testing.F) {
+	f.Add(written(f, planted()...))
+	f.Add(written(f, aRun(), aCell(1), anEnd()))
+	f.Add(written(f, aRun(), aCell(1), aRequest(10, "timed_out", 1, 1), anEnd()))
+	f.Add([]byte("null\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := results.Read(bytes.NewReader(data))
+		if (r == nil) == (err == nil) {
+			t.Fatalf("%v, %v", r, err)
+		}
+		if err != nil {
+			return
+		}
+		for _, g := range r.Groups() {
+			for _, row := range g.Rows {
+				if len(row.Repeats) == 0 && row.Figures != (results.Figures{}) {
+					t.Errorf("figures of no repeat: %+v", row.Figures)
+				}
+			}
+		}
+		if _, err := json.Marshal(r.Run); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// readEnv names a file for a child to read, whose memory is of reading alone.
+const readEnv = "GOTIMEOUT_TEST_READ"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(readEnv); path != "" {
+		readAlone(path)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// readAlone prints what the kernel says of this process, after reading.
+func readAlone(path string) {
+	f, err := os.Open(path)
+	if err == nil {
+		_, err = results.Read(f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status, _ := os.ReadFile("/proc/self/status") // where there is one
+	_, _ = os.Stdout.Write(status)
+}
+
+// BenchmarkRead reads a million records: no more than 5 s and 200 MiB at the peak.
+func BenchmarkRead(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "results.jsonl")
+	writeMillion(b, path)
+	b.ResetTimer()
+	var peak float64
+	for b.Loop() {
+		child := exec.CommandContext(b.Context(), os.Args[0])
+		child.Env = append(os.Environ(), readEnv+"="+path)
+		status, err := child.Output()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, after, ok := strings.Cut(string(status), "VmHWM:"); ok {
+			var kib float64
+			if _, err := fmt.Sscan(after, &kib); err != nil {
+				b.Fatal(err)
+			}
+			peak = max(peak, kib/1024)
+		}
+	}
+	b.ReportMetric(peak, "peak-MiB")
+}
+
+// writeMillion writes 500,000 requests and as many receipts.
+func writeMillion(b *testing.B, path string) {
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := results.NewWriter(f)
+	add := func(record any) {
+		if err := w.Add(record); err != nil {
+			b.Fatal(err)
+		}
+	}
+	add(aRun())
+	add(aCell(1))
+	for i := range 500_000 {
+		v := float64(i%1000) + 0.123
+		id := fmt.Sprintf("abcdef-%d", i)
+		request, receipt := aRequest(10, "timed_out", v, 0.1), aReceipt("timed_out", v)
+		request.At, request.Code, request.Receipt = v, "timed_out", id
+		receipt.ID, receipt.Answered, receipt.Overshoot = id, v, &v
+		receipt.Ended, receipt.Straggle, receipt.BackendEnded, receipt.Waste = &v, &v, &v, &v
+		add(request)
+		add(receipt)
+	}
+	add(anEnd())
+	add(&results.Done{Type: results.TypeDone})
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
 }

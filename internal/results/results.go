@@ -63,9 +63,36 @@ type Row struct {
 	TookFirst *float64  // the median of those of the first quarter of the first repeat
 	TookLast  *float64  // of the last quarter
 	Held      float64   // milliseconds, of all requests that timed out until their answer
+	TimedOut  int       // runs of all repeats that timed out, by their receipts
+	Seen      int       // those of them whose backend could be seen
+	RanOn     int       // those of Seen whose backend worked on for more than 5 ms
+	Values    Values    // the fewest of a repeat
 	Slow      Lane      // of the calls of the longest delay
 	Timeline  Timeline  // of the first repeat
 	Notes     []string  // sentences on what didn't go as planned
+}
+
+// Values are how many values the percentiles of a cell are of.
+type Values struct{ Answered, Overshoot, Straggle, Probe int }
+
+// Of is how many values a figure is of that is a percentile; of another it is 0.
+func (v Values) Of(place int) int {
+	switch place {
+	case AnsweredP50, AnsweredP99, AnsweredMax, SentLateP99:
+		return v.Answered
+	case OvershootP50, OvershootP99, OvershootMax:
+		return v.Overshoot
+	case StraggleP99:
+		return v.Straggle
+	case ProbeP50, ProbeP99:
+		return v.Probe
+	}
+	return 0
+}
+
+// fewer has the fewer of each.
+func (v Values) fewer(than Values) Values {
+	return Values{min(v.Answered, than.Answered), min(v.Overshoot, than.Overshoot), min(v.Straggle, than.Straggle), min(v.Probe, than.Probe)}
 }
 
 // Lane is the median of three times, in milliseconds; nil is not known.

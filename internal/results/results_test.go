@@ -116,7 +116,7 @@ func TestNotes(t *testing.T) {
 	failed := []any{repeat(3, nil, 0)[0], &results.End{Type: results.TypeEnd, Cell: 3, Error: "the lab is gone"}}
 	r := collect(t, append(append(append([]any{aRun()}, first...), second...), failed...)...)
 	want := []string{
-		"4 runs still went on when the wait for them was over", "5 receipts were no longer in the lab's ledger",
+		"4 runs still went on when the wait for them was over", "5 receipts were no longer in the lab's ledger: late, straggle, waste and connections are of the others",
 		"repeat 2: interrupted: the figures are of what there was until then", "repeat 3: the lab is gone",
 	}
 	if got := r.Rows[0].Notes; !reflect.DeepEqual(got, want) {
