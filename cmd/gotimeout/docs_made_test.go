@@ -22,6 +22,7 @@ import (
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
+	"gotimeout/internal/timewait"
 	"gotimeout/strategies"
 )
 
@@ -41,6 +42,8 @@ func made(t *testing.T, name string) string {
 		return madePresets()
 	case "columns":
 		return madeColumns()
+	case "experiments":
+		return madeExperiments()
 	case "touches":
 		return madeTouches()
 	case "formats":
@@ -82,6 +85,14 @@ func table(head []string, rows [][]string) string {
 		row(cells)
 	}
 	return b.String()
+}
+
+func madeExperiments() string {
+	var rows [][]string
+	for _, e := range timewait.All() {
+		rows = append(rows, []string{"`" + e.Name + "`", e.Title})
+	}
+	return table([]string{"experiment", "shows"}, rows)
 }
 
 func madeStrategies() string {

@@ -2,42 +2,57 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
 	"slices"
+	"strings"
 
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/timewait"
+
+	"golang.org/x/term"
 )
 
 type timewaitCmd struct {
-	Only []string `enum:"who,how-long,churn,ports,restart,linger,myth" placeholder:"NAME" help:"Make these experiments alone (${enum})."`
+	Only []string `enum:"${experiments}" placeholder:"NAME" help:"Run these experiments alone (${enum})."`
 	Fast bool     `help:"Watch a TIME-WAIT for seconds instead of its minute, and make fewer requests."`
 	JSON bool     `help:"Print each step as a JSON object on a line of its own."`
 }
 
+// experimentNames are the names that --only takes.
+func experimentNames() (names []string) {
+	for _, e := range timewait.All() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
 // Help is what the help says beyond the flags. kong calls it.
 func (timewaitCmd) Help() string {
-	return `It makes connections on a private loopback, without root, asks the kernel what
-became of them, and prints step by step what it did and saw, and why it is so. A
-step that came out other than expected says so.
+	return `Experiments make connections on a private loopback, without root, and read from
+the kernel what became of them. Each step prints what it did and saw, and why it
+is so. A step whose outcome was not expected says so.
 
   gotimeout timewait --fast
   gotimeout timewait --only who,restart
 
---json prints experiment, did, expected, saw, ok, why and command, which is one
-that shows the same on any machine or "", and what the step counted, where null
-is what it didn't: requests, opened (connections), ideal (connections, if each
-were used again), client_time_wait and server_time_wait (ends in TIME-WAIT),
-resets (RSTs sent), reused (TIME-WAITs taken for a new connection), ports (in the
+--json prints experiment, did, expected, saw, ok, why, command (which shows the
+same on any machine, or ""), and the counts of the step, null where the step made
+no such count: requests, opened (connections), ideal (connections, if each were
+used again), client_time_wait and server_time_wait (ends in TIME-WAIT), resets
+(RSTs sent), reused (TIME-WAITs that a new connection took over), ports (in the
 range for clients), tcp_tw_reuse (the setting) and seconds.
 
-The exit status is 0 where all is as expected, 1 where something is not, and 125
-where there is no private network here.`
+The exit status is 0 where each outcome was expected, 1 where one was not, and
+125 where this system has no private network.`
 }
 
-// Run makes the experiments. kong calls it.
+// Run runs the experiments. kong calls it.
 func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
 	return inPrivate(ctx, to, private.Work{Inside: func(ctx context.Context, _ *private.Process) (int, error) {
-		p := stepPrinter{to: to.out, json: c.JSON}
+		p := stepPrinter{to: to.out, json: c.JSON, width: columns(to.out)}
 		err := c.experiments(ctx, &p)
 		switch {
 		case ctx.Err() != nil:
@@ -60,4 +75,99 @@ func (c *timewaitCmd) experiments(ctx context.Context, p *stepPrinter) error {
 		}
 	}
 	return nil
+}
+
+// columns is the width for text: the terminal's, but 40 to 100, or 80 where the output goes elsewhere.
+func columns(to io.Writer) int {
+	if file, ok := to.(*os.File); ok {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			return min(max(width, 40), 100)
+		}
+	}
+	return 80
+}
+
+// stepPrinter prints experiments as they go.
+type stepPrinter struct {
+	to                 io.Writer
+	json               bool
+	width              int
+	experiments, steps int
+	inTable            bool     // the step before was a row
+	unexpected         []string // the steps with an unexpected outcome
+	failed             error    // of a write
+}
+
+func (p *stepPrinter) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(p.to, format, args...); err != nil && p.failed == nil {
+		p.failed = err
+	}
+}
+
+// begin prints the heading of an experiment.
+func (p *stepPrinter) begin(e timewait.Experiment) {
+	if p.json {
+		return
+	}
+	if p.experiments++; p.experiments > 1 {
+		p.printf("\n")
+	}
+	p.printf("%s\n", wrap(strings.ToUpper(e.Name)+": "+e.Title, 0, p.width))
+	p.inTable = false
+}
+
+// step prints a step: as a row of a table where the step counted connections against an ideal at both ends, and there is room.
+func (p *stepPrinter) step(s timewait.Step) {
+	p.steps++
+	if !s.OK {
+		p.unexpected = append(p.unexpected, s.Experiment+": "+s.Did)
+	}
+	if p.json {
+		if err := json.NewEncoder(p.to).Encode(s); err != nil && p.failed == nil {
+			p.failed = err
+		}
+		return
+	}
+	if s.Ideal != nil && s.ServerTimeWait != nil && p.width >= rowWidth {
+		p.row(s)
+	} else {
+		p.printf("\n  %s\n", wrap(s.Did, 2, p.width))
+		p.line("saw", s.Saw)
+	}
+	if !s.OK {
+		p.line("NOT", s.Expected+", which was expected")
+	}
+	p.line("why", s.Why)
+	if s.Command != "" {
+		p.line("try", s.Command)
+	}
+}
+
+func (p *stepPrinter) line(label, text string) {
+	p.printf("    %s  %s\n", label, wrap(text, 9, p.width))
+}
+
+// rowWidth is how wide the table is.
+const rowWidth = 74
+
+// row prints a step as a row.
+func (p *stepPrinter) row(s timewait.Step) {
+	if !p.inTable {
+		p.inTable = true
+		p.printf("\n  %s\n\n", wrap(fmt.Sprintf("%d requests by %d workers, who think in between; tcp_tw_reuse=%d", *s.Requests, *s.Ideal, *s.TWReuse), 2, p.width))
+		p.printf("%50s  %s\n", "", "TIME-WAIT at the")
+		p.printf("  %-32s  %6s  %5s  %8s %8s  %4s\n", "", "opened", "ideal", "client", "server", "RST")
+	}
+	p.printf("\n  %-32s  %6d  %5d  %8d %8d  %4d\n", s.Did, *s.Opened, *s.Ideal, *s.ClientTimeWait, *s.ServerTimeWait, *s.Resets)
+}
+
+// verdict prints whether each outcome was expected, and returns an error where one was not.
+func (p *stepPrinter) verdict() error {
+	switch {
+	case len(p.unexpected) > 0:
+		return fmt.Errorf("the kernel did otherwise than expected in %d of %d steps: %s", len(p.unexpected), p.steps, strings.Join(p.unexpected, "; "))
+	case !p.json:
+		p.printf("\nSteps that came out as expected: %d of %[1]d.\n", p.steps)
+	}
+	return p.failed
 }

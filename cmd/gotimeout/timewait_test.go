@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
+	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"gotimeout/internal/timewait"
 )
@@ -33,8 +39,8 @@ func madeUpSteps() map[string][]timewait.Step {
 	}
 }
 
-func printMadeUp(to io.Writer, asJSON bool) error {
-	p := stepPrinter{to: to, json: asJSON}
+func printMadeUp(to io.Writer, asJSON bool, width int) error {
+	p := stepPrinter{to: to, json: asJSON, width: width}
 	for _, e := range timewait.All() {
 		steps := madeUpSteps()[e.Name]
 		if len(steps) == 0 {
@@ -48,19 +54,32 @@ func printMadeUp(to io.Writer, asJSON bool) error {
 	return p.verdict()
 }
 
-const otherwise = "the kernel did otherwise than expected in 2 of 4 steps: who: both close at once; churn: enough idle connections"
+const unexpected = "the kernel did otherwise than expected in 2 of 4 steps: who: both close at once; churn: enough idle connections"
 
 func TestTimewaitLayout(t *testing.T) {
 	var out bytes.Buffer
-	if err := printMadeUp(&out, false); err == nil || err.Error() != otherwise {
+	if err := printMadeUp(&out, false, 80); err == nil || err.Error() != unexpected {
 		t.Errorf("%v", err)
 	}
 	golden(t, "timewait.txt", out.String())
 }
 
+// No line is wider than the terminal, where the table is one and where it is none.
+func TestTimewaitWidths(t *testing.T) {
+	for width := 40; width <= 100; width++ {
+		var out bytes.Buffer
+		_ = printMadeUp(&out, false, width)
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > width {
+				t.Errorf("%d columns in a terminal of %d: %s", n, width, line)
+			}
+		}
+	}
+}
+
 func TestTimewaitJSON(t *testing.T) {
 	var out bytes.Buffer
-	if err := printMadeUp(&out, true); err == nil || err.Error() != otherwise {
+	if err := printMadeUp(&out, true, 80); err == nil || err.Error() != unexpected {
 		t.Errorf("%v", err)
 	}
 	help := timewaitCmd{}.Help()
@@ -135,4 +154,42 @@ func TestTimewait(t *testing.T) {
 			t.Errorf("wider than 80 columns: %s", line)
 		}
 	}
+}
+
+// A signal ends the program at once, in the middle of the minute of a TIME-WAIT.
+func TestTimewaitInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such signals")
+	}
+	for name, sig := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
+		t.Run(name, func(t *testing.T) {
+			cmd := asTimewait(t)
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			_, noLine := bufio.NewReader(stdout).ReadString('\n')
+			began := time.Now()
+			if noLine == nil {
+				err = cmd.Process.Signal(sig)
+			}
+			_ = cmd.Wait()
+			switch code := cmd.ProcessState.ExitCode(); {
+			case code == exitNoNetwork:
+				t.Skip("no private network here")
+			case code != exitInterrupted || err != nil || time.Since(began) > 10*time.Second:
+				t.Errorf("exit code %d after %s: %v", code, time.Since(began), err)
+			}
+		})
+	}
+}
+
+// asTimewait is the program in its longest experiment.
+func asTimewait(t *testing.T) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "timewait", "--only", "how-long")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	return cmd
 }

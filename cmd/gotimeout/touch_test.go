@@ -48,6 +48,26 @@ func throwaway() Strategy {
 			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway request completed")
 		},
 	},
+	"an experiment": {
+		files: map[string]string{"internal/timewait/throwaway.go": `package timewait
+
+import "context"
+
+func throwaway(_ context.Context, l *lab) error {
+	l.step(Step{Did: "added an experiment", Expected: "it runs", Saw: "it runs", OK: true, Why: "An experiment is one file."})
+	return nil
+}
+`},
+		edits: map[string]edit{"internal/timewait/timewait.go": {`		{"linger", `, "\t\t{\"throwaway\", \"that an experiment is one file\", throwaway},\n"}},
+		check: func(t *testing.T, p touched) {
+			contains(t, p.output(t, "timewait", "-h"), "restart,throwaway,linger,myth")
+			run := exec.CommandContext(t.Context(), p.binary, "timewait", "--only=throwaway")
+			out, _ := run.CombinedOutput()
+			if run.ProcessState.ExitCode() != exitNoNetwork {
+				contains(t, string(out), "THROWAWAY: that an experiment is one file", "saw it runs", "as expected: 1 of 1")
+			}
+		},
+	},
 }
 
 // Each thing is added in an overlay of the repository. The program then builds and

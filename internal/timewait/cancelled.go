@@ -9,27 +9,27 @@ import (
 	"gotimeout/internal/sockets"
 )
 
-// cancelled is how many requests are cancelled in a step.
-const cancelled = 20
+// cancelledRequests is how many requests a step cancels.
+const cancelledRequests = 20
 
-// myth cancels requests that a server is working on.
-func myth(ctx context.Context, l *lab) error {
+// cancelled cancels requests that a server is working on.
+func cancelled(ctx context.Context, l *lab) error {
 	for _, c := range []struct {
 		did, why string
 		handler  func(w http.ResponseWriter, r *http.Request)
 		reset    bool
 	}{
-		{"the handler doesn't notice and answers",
-			"The answer comes to a connection that is closed, and the client's kernel says so with an RST: it ends the connection on both ends.",
+		{"the handler does not notice and answers",
+			"The answer arrives at a closed connection, and the client's kernel replies with an RST, which ends the connection at both ends.",
 			func(w http.ResponseWriter, r *http.Request) {
-				<-r.Context().Value(leftKey{}).(<-chan struct{})
+				<-r.Context().Value(clientsLeftKey{}).(<-chan struct{})
 				fmt.Fprint(w, hello)
 			}, true},
 		{"the handler notices and returns",
-			"Go's server answers for a handler that returns without a word, with an empty 200: to a closed connection again.",
+			"For a handler that writes nothing, Go's server answers with an empty 200: again to a closed connection.",
 			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, true},
 		{"the handler notices and panics with http.ErrAbortHandler",
-			"Only a server that says nothing more closes as TCP would have it, and then the client, which closed first, keeps the TIME-WAIT.",
+			"Only a server that sends nothing more closes the connection in order, and then the client, which closed first, keeps the TIME-WAIT.",
 			func(_ http.ResponseWriter, r *http.Request) {
 				<-r.Context().Done()
 				panic(http.ErrAbortHandler)
@@ -39,37 +39,37 @@ func myth(ctx context.Context, l *lab) error {
 		if err != nil {
 			return err
 		}
-		s.Did = fmt.Sprintf("%d requests are cancelled; %s", cancelled, c.did)
+		s.Did = fmt.Sprintf("%d requests are cancelled; %s", cancelledRequests, c.did)
 		s.Why = c.why
 		s.Expected = "mostly RSTs, less than half as many TIME-WAITs as requests"
-		s.OK = *s.Resets > cancelled/2 && *s.ClientTimeWait < cancelled/2
+		s.OK = *s.Resets > cancelledRequests/2 && *s.ClientTimeWait < cancelledRequests/2
 		if !c.reset {
 			s.Expected = "mostly TIME-WAITs, at the client's end"
-			s.OK = *s.ClientTimeWait > cancelled/2
+			s.OK = *s.ClientTimeWait > cancelledRequests/2
 		}
 		l.step(s)
 	}
 	return nil
 }
 
-// leftKey is the context key of what tells a handler that the clients have left,
-// without a look at its connection.
-type leftKey struct{}
+// clientsLeftKey is the context key of a channel that is closed when the clients have left. A handler that waits for it does not
+// read from its connection.
+type clientsLeftKey struct{}
 
-// cancelAll has requests under way, cancels them all, and counts what is left.
+// cancelAll cancels requests while a handler has each of them, and counts RSTs and TIME-WAITs.
 func cancelAll(ctx context.Context, handler http.HandlerFunc) (s Step, err error) {
-	left := make(chan struct{})
-	began := make(chan struct{}, cancelled)
+	clientsLeft := make(chan struct{})
+	began := make(chan struct{}, cancelledRequests)
 	srv, err := serveHTTP(ctx, func(w http.ResponseWriter, r *http.Request) {
 		began <- struct{}{}
-		handler(w, r.WithContext(context.WithValue(r.Context(), leftKey{}, (<-chan struct{})(left))))
+		handler(w, r.WithContext(context.WithValue(r.Context(), clientsLeftKey{}, (<-chan struct{})(clientsLeft))))
 	})
 	if err != nil {
 		return s, err
 	}
 	defer srv.close()
-	leave := sync.OnceFunc(func() { close(left) })
-	defer leave()
+	announce := sync.OnceFunc(func() { close(clientsLeft) })
+	defer announce()
 	before, err := sockets.Count()
 	if err != nil {
 		return s, err
@@ -80,10 +80,10 @@ func cancelAll(ctx context.Context, handler http.HandlerFunc) (s Step, err error
 	defer cancel()
 	client := newClient(0)
 	defer client.CloseIdleConnections()
-	for range cancelled {
+	for range cancelledRequests {
 		clients.Go(func() { _ = get(requests, client, srv.url) })
 	}
-	for range cancelled {
+	for range cancelledRequests {
 		select {
 		case <-began:
 		case <-ctx.Done():
@@ -92,21 +92,21 @@ func cancelAll(ctx context.Context, handler http.HandlerFunc) (s Step, err error
 	}
 	cancel()
 	clients.Wait()
-	// The clients' kernel has sent the FINs when none of their ends is open.
+	// The kernel has sent the FINs of the clients when none of their ends is open.
 	if err := until(ctx, patience, func() (bool, error) {
-		e, err := look(srv.port)
-		return count(e.client, sockets.Established) == 0, err
+		conns, err := look(srv.port)
+		return count(conns.client, sockets.Established) == 0, err
 	}); err != nil {
 		return s, err
 	}
-	leave()
-	e, err := settled(ctx, srv.port)
+	announce()
+	conns, err := settled(ctx, srv.port)
 	if err != nil {
 		return s, err
 	}
 	after, err := sockets.Count()
-	requestsN, resets := cancelled, int(after.Sub(before).Resets)
-	atClient, atServer := count(e.client, sockets.TimeWait), count(e.server, sockets.TimeWait)
+	requestsN, resets := cancelledRequests, int(after.Sub(before).Resets)
+	atClient, atServer := count(conns.client, sockets.TimeWait), count(conns.server, sockets.TimeWait)
 	s.Figures = Figures{Requests: &requestsN, Resets: &resets, ClientTimeWait: &atClient, ServerTimeWait: &atServer}
 	s.Saw = fmt.Sprintf("%d RST, %d TIME-WAIT at the client, %d at the server", resets, atClient, atServer)
 	return s, err

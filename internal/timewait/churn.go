@@ -13,11 +13,10 @@ import (
 	"gotimeout/strategies"
 )
 
-// load is what a way of calling is put under: workers that each wait for their
-// call and think before the next.
+// load is the load of one kind of client: workers that each wait for their call and think before the next call.
 type load struct {
 	requests, workers int
-	work, slow        time.Duration // of the server, for a call and for one that is to be cut
+	work, slow        time.Duration // of the server, for a call and for a call that is to be cut
 	think, timeout    time.Duration
 }
 
@@ -28,27 +27,27 @@ func (l *lab) load() load {
 	return load{1000, 50, 20 * time.Millisecond, 60 * time.Millisecond, 30 * time.Millisecond, 20 * time.Millisecond}
 }
 
-// churn calls a server in many ways, and counts their connections.
+// churn calls a server with each kind of client, and counts the connections of each.
 func churn(ctx context.Context, l *lab) error {
-	undo, err := set("tcp_tw_reuse", "0") // which would hide some
+	undo, err := set(reuse, "0") // a reused TIME-WAIT would not be counted
 	if err != nil {
 		return err
 	}
 	defer undo()
-	for _, w := range ways() {
-		s, err := l.try(ctx, w)
+	for _, c := range churnClients() {
+		s, err := l.churn(ctx, c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		l.step(s)
 	}
 	return nil
 }
 
-// try puts a way under the load.
-func (l *lab) try(ctx context.Context, w way) (s Step, err error) {
+// churn puts a client under the load.
+func (l *lab) churn(ctx context.Context, c churnClient) (s Step, err error) {
 	ld := l.load()
-	if w.slow {
+	if c.slow {
 		ld.work = ld.slow
 	}
 	srv, err := serveHTTP(ctx, func(rw http.ResponseWriter, r *http.Request) {
@@ -56,7 +55,7 @@ func (l *lab) try(ctx context.Context, w way) (s Step, err error) {
 		case <-time.After(ld.work):
 		case <-r.Context().Done():
 		}
-		_, _ = rw.Write(make([]byte, w.body))
+		_, _ = rw.Write(make([]byte, c.body))
 	})
 	if err != nil {
 		return s, err
@@ -67,28 +66,49 @@ func (l *lab) try(ctx context.Context, w way) (s Step, err error) {
 		return s, err
 	}
 	var m meter
-	do, done := w.client(srv.url, ld, &m)
+	do, done := c.client(srv.url, ld, &m)
 	defer done()
 	err = drive(ctx, ld, do)
 	m.calls.Wait()
 	if err != nil {
 		return s, err
 	}
-	e, err := pooled(ctx, srv.port)
+	s, err = c.outcome(ctx, ld, &m, srv.port, before)
 	if err != nil {
 		return s, err
 	}
-	after, err := sockets.Count()
-	if err != nil {
-		return s, err
-	}
-	got := after.Sub(before)
-	s = step(w, spent{ld, int(got.Opened), count(e.client, sockets.TimeWait), count(e.server, sockets.TimeWait),
-		int(got.Resets), int(m.cut.Load()), int(m.most.Load())})
-	// Nothing of it is left to be counted in the next one.
+	// The next client must not count the connections of this one.
 	done()
 	srv.close()
 	_, err = settled(ctx, srv.port)
+	return s, err
+}
+
+// outcome waits until the connections have settled as expected, and have stayed so for a while. Where they do not, the step has
+// what there is when patience ends: on a busy machine a connection may be closed long after its last call.
+func (c churnClient) outcome(ctx context.Context, ld load, m *meter, port uint16, before sockets.Counters) (s Step, err error) {
+	const steady = 20 * time.Millisecond
+	var last cost
+	var since time.Time
+	err = until(ctx, patience, func() (bool, error) {
+		conns, err := look(port)
+		if err != nil {
+			return false, err
+		}
+		now, err := sockets.Count()
+		if err != nil {
+			return false, err
+		}
+		d := now.Sub(before)
+		seen := cost{ld, int(d.Opened), count(conns.client, sockets.TimeWait), count(conns.server, sockets.TimeWait),
+			int(d.Resets), int(m.cut.Load()), int(m.most.Load())}
+		if seen != last {
+			last, since = seen, time.Now()
+		}
+		s = c.judge(seen)
+		closing := conns.count() - conns.count(sockets.TimeWait, sockets.Established)
+		return s.OK && closing == 0 && time.Since(since) >= steady, nil
+	})
 	return s, err
 }
 
@@ -111,7 +131,7 @@ func drive(ctx context.Context, ld load, do func(context.Context)) error {
 	return context.Cause(ctx)
 }
 
-// meter watches calls, also those that nobody waits for.
+// meter counts calls, including those that run on after their strategy has returned.
 type meter struct {
 	calls          sync.WaitGroup
 	now, most, cut atomic.Int64
@@ -119,7 +139,7 @@ type meter struct {
 
 // op returns an op that is counted, and must be called once.
 func (m *meter) op(do func(context.Context) error) func(context.Context) error {
-	m.calls.Add(1) // and not only when it is called, which may be late
+	m.calls.Add(1) // now, since an abandoned call may begin after its strategy has returned
 	return func(ctx context.Context) error {
 		defer m.calls.Done()
 		now := m.now.Add(1)
@@ -135,78 +155,100 @@ func (m *meter) op(do func(context.Context) error) func(context.Context) error {
 	}
 }
 
-// step tells what was spent, and judges it by what the way promises.
-func step(w way, c spent) Step {
-	s := Step{Did: w.name, Why: w.why, Figures: Figures{
-		Requests: &c.requests, Opened: &c.opened, Ideal: &c.workers,
-		ClientTimeWait: &c.atClient, ServerTimeWait: &c.atServer, Resets: &c.resets, TWReuse: number(0),
+// cost is what a load cost.
+type cost struct {
+	load
+	opened, atClient, atServer, resets int
+	cut, most                          int // calls that ended with an error, and the most calls at work at once
+}
+
+func (c cost) timeWaits() int { return c.atClient + c.atServer }
+
+// expectation is what a client should leave behind. Its bounds leave room for chance and a busy machine.
+type expectation struct {
+	text string
+	met  func(cost) bool // nil: it depends on whether calls were cut
+}
+
+var (
+	byCalls       = expectation{}
+	allWait       = expectation{"a connection for each request, each ends in a TIME-WAIT", func(c cost) bool { return c.opened == c.requests && c.timeWaits() >= c.opened }}
+	allButTwoWait = expectation{"more than twice the ideal; all but the ideal in TIME-WAIT at the client", func(c cost) bool {
+		return c.opened > 2*c.workers && c.atClient >= c.opened-c.workers
+	}}
+	allReset  = expectation{"a connection for each request; more RSTs than TIME-WAITs", func(c cost) bool { return c.opened == c.requests && c.resets > c.timeWaits() }}
+	allPooled = expectation{"at most two for each call that was at work at once; no TIME-WAIT, no RST", func(c cost) bool {
+		return c.opened <= 2*c.most && c.timeWaits()+c.resets == 0
+	}}
+	cutReset = expectation{"one for most of the calls that were cut; more RSTs than TIME-WAITs", func(c cost) bool { return c.opened >= c.cut/2 && c.resets > c.timeWaits() }}
+)
+
+// judge compares a cost with what is expected of the client.
+func (c churnClient) judge(got cost) Step {
+	s := Step{Did: c.name, Why: c.why, Figures: Figures{
+		Requests: &got.requests, Opened: &got.opened, Ideal: &got.workers,
+		ClientTimeWait: &got.atClient, ServerTimeWait: &got.atServer, Resets: &got.resets, TWReuse: new(0),
 	}}
 	s.Saw = fmt.Sprintf("%d connections opened, ideal are %d; TIME-WAIT: %d at the client, %d at the server; %d RST",
-		c.opened, c.workers, c.atClient, c.atServer, c.resets)
-	p := w.promise
-	if p.kept == nil && c.cut > 0 {
-		p = cut
-		s.Why = fmt.Sprintf("%d of %d calls were cut: their answers are still to come, so their connections can't be used again.", c.cut, c.requests)
-	} else if p.kept == nil {
-		p = reused
-		s.Why = fmt.Sprintf("No call was cut, so each connection went back into the pool; up to %d calls were at work at once.", c.most)
+		got.opened, got.workers, got.atClient, got.atServer, got.resets)
+	e := c.expected
+	if e.met == nil && got.cut > 0 {
+		e = cutReset
+		s.Why = fmt.Sprintf("%d of %d calls were cut: their answers are still to come, so their connections cannot be used again.", got.cut, got.requests)
+	} else if e.met == nil {
+		e = allPooled
+		s.Why = fmt.Sprintf("No call was cut, so each connection went back into the pool; up to %d calls were at work at once.", got.most)
 	}
-	s.Expected, s.OK = p.text, p.kept(c)
+	s.Expected, s.OK = e.text, e.met(got)
 	return s
 }
 
-// way is a way to call a server.
-type way struct {
+// churnClient is a kind of client.
+type churnClient struct {
 	name, why string // why is "" where it depends on whether calls were cut
-	promise   promise
+	expected  expectation
 	slow      bool // the server takes longer than the timeout
 	body      int  // of an answer, in bytes
 	client    func(url string, ld load, m *meter) (do func(context.Context), done func())
 }
 
-// answer is a body that a client has read with the header.
-const answer = 6
+const (
+	shortBody = 6         // arrives with the header
+	longBody  = 256 << 10 // does not
+)
 
-// unread is one that it has not.
-const unread = 256 << 10
-
-// ways are the ways of a plain client, and then the lab's strategies.
-func ways() []way {
-	all := []way{
-		{"keep-alive off", "Each answer ends its connection, and whoever closes it first keeps a TIME-WAIT for each request: here that is a race of the two ends.",
-			waits, false, answer, plain(withoutKeepAlive, get)},
+// churnClients are plain clients, and then a client for each of the lab's strategies.
+func churnClients() []churnClient {
+	all := []churnClient{
+		{"keep-alive off", "Each answer ends its connection, and the end that closes first keeps a TIME-WAIT for each request: here the two ends race for that.",
+			allWait, false, shortBody, plain(withoutKeepAlive, readBody)},
 		{"2 idle connections, the default", "MaxIdleConnsPerHost is 2 unless it is set: while the workers think, the client closes all connections but two.",
-			churns, false, answer, plain(keeping(0), get)},
-		{"enough idle connections", "MaxIdleConnsPerHost is the number of workers: each finds its connection again.",
-			reused, false, answer, plain(enough, get)},
-		{"a body not read", "The answer is closed with bytes unread, so the connection can't be used again, and closing it on unread bytes is an RST.",
-			resets, false, unread, plain(enough, ignore)},
-		{"cancelled by context", "", byCalls, true, answer, plain(enough, cancelling)},
-		{"abandoned", "", byCalls, true, answer, abandoning},
+			allButTwoWait, false, shortBody, plain(func(load) *http.Client { return newClient(0) }, readBody)},
+		{"enough idle connections", "MaxIdleConnsPerHost is at least the number of workers: each worker finds an idle connection.",
+			allPooled, false, shortBody, plain(enough, readBody)},
+		{"a body not read", "The client closes the answer with bytes unread. The connection cannot be used again, and closing a connection with unread bytes sends an RST.",
+			allReset, false, longBody, plain(enough, leaveBody)},
+		{"cancelled by context", "", byCalls, true, shortBody, plain(enough, cancelling)},
+		{"abandoned", "", byCalls, true, shortBody, abandoning},
 	}
 	for _, s := range strategies.All() {
-		all = append(all, way{name: "strategy " + s.Name, promise: byCalls, slow: true, body: answer, client: strategy(s)})
+		all = append(all, churnClient{name: "strategy " + s.Name, expected: byCalls, slow: true, body: shortBody, client: byStrategy(s)})
 	}
 	return all
 }
 
-// request makes a request and deals with its answer.
-type request func(ctx context.Context, client *http.Client, url string) error
+// request makes a request and handles its answer.
+type request func(ctx context.Context, c *http.Client, url string, timeout time.Duration) error
 
-// plain waits for each request, whose context has the timeout.
+// plain waits for each request.
 func plain(newClient func(load) *http.Client, do request) func(string, load, *meter) (func(context.Context), func()) {
 	return func(url string, ld load, m *meter) (func(context.Context), func()) {
 		client := newClient(ld)
 		return func(ctx context.Context) {
-			_ = m.op(func(ctx context.Context) error {
-				return do(context.WithValue(ctx, timeoutKey{}, ld.timeout), client, url)
-			})(ctx)
+			_ = m.op(func(ctx context.Context) error { return do(ctx, client, url, ld.timeout) })(ctx)
 		}, client.CloseIdleConnections
 	}
 }
-
-// timeoutKey is the context key of the timeout, for who wants one.
-type timeoutKey struct{}
 
 func withoutKeepAlive(load) *http.Client {
 	c := newClient(0)
@@ -214,29 +256,28 @@ func withoutKeepAlive(load) *http.Client {
 	return c
 }
 
-func keeping(idle int) func(load) *http.Client {
-	return func(load) *http.Client { return newClient(idle) }
-}
-
-// enough keeps one for each worker, and those that others were dialled beside.
+// enough keeps idle connections for each worker, and for those that a dial opened although another connection came free.
 func enough(ld load) *http.Client { return newClient(10 * ld.workers) }
 
-// ignore closes an answer without reading it.
-func ignore(ctx context.Context, client *http.Client, url string) error {
-	resp, err := open(ctx, client, url)
+func readBody(ctx context.Context, c *http.Client, url string, _ time.Duration) error {
+	return get(ctx, c, url)
+}
+
+func leaveBody(ctx context.Context, c *http.Client, url string, _ time.Duration) error {
+	resp, err := open(ctx, c, url)
 	if err != nil {
 		return err
 	}
 	return resp.Body.Close()
 }
 
-func cancelling(ctx context.Context, client *http.Client, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, ctx.Value(timeoutKey{}).(time.Duration))
+func cancelling(ctx context.Context, c *http.Client, url string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return get(ctx, client, url)
+	return get(ctx, c, url)
 }
 
-// abandoning waits no longer than the timeout for a request that goes on.
+// abandoning waits no longer than the timeout for a request, which goes on.
 func abandoning(url string, ld load, m *meter) (func(context.Context), func()) {
 	client := enough(ld)
 	return func(ctx context.Context) {
@@ -249,8 +290,8 @@ func abandoning(url string, ld load, m *meter) (func(context.Context), func()) {
 	}, client.CloseIdleConnections
 }
 
-// strategy calls by one of the lab's strategies, with the lab's own client.
-func strategy(s strategies.Strategy) func(string, load, *meter) (func(context.Context), func()) {
+// byStrategy calls by one of the lab's strategies, with the lab's own client.
+func byStrategy(s strategies.Strategy) func(string, load, *meter) (func(context.Context), func()) {
 	return func(url string, ld load, m *meter) (func(context.Context), func()) {
 		op, call := slowops.NewHTTP(url, 0), slowops.Call{}
 		if s.Client != nil {
@@ -261,38 +302,3 @@ func strategy(s strategies.Strategy) func(string, load, *meter) (func(context.Co
 		}, op.Close
 	}
 }
-
-// promise is what a way to call a server is to leave behind. Its bounds leave
-// room for what chance and a busy machine change.
-type promise struct {
-	text string
-	kept func(spent) bool // nil: it depends on whether calls were cut
-}
-
-var (
-	byCalls = promise{}
-	waits   = promise{"a connection for each request, each ends in a TIME-WAIT", func(s spent) bool {
-		return s.opened == s.requests && s.timeWaits() >= s.opened
-	}}
-	churns = promise{"more than twice the ideal; all but the ideal in TIME-WAIT at the client", func(s spent) bool {
-		return s.opened > 2*s.workers && s.atClient >= s.opened-s.workers
-	}}
-	resets = promise{"a connection for each request; more RSTs than TIME-WAITs", func(s spent) bool {
-		return s.opened == s.requests && s.resets > s.timeWaits()
-	}}
-	reused = promise{"at most two for each call that was at work at once; no TIME-WAIT, no RST", func(s spent) bool {
-		return s.opened <= 2*s.most && s.timeWaits()+s.resets == 0
-	}}
-	cut = promise{"one for most of the calls that were cut; more RSTs than TIME-WAITs", func(s spent) bool {
-		return s.opened >= s.cut/2 && s.resets > s.timeWaits()
-	}}
-)
-
-// spent is what a way cost.
-type spent struct {
-	load
-	opened, atClient, atServer, resets int
-	cut, most                          int // calls that ended with an error, and that were at work at once
-}
-
-func (s spent) timeWaits() int { return s.atClient + s.atServer }

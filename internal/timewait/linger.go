@@ -11,20 +11,19 @@ import (
 	"gotimeout/internal/sockets"
 )
 
-// lingerBytes fit into the buffer of the end that sends, and not into that of
-// the end that receives.
+// lingerBytes fit into the sender's buffer and not into the receiver's, which has lingerBuffer.
 const lingerBytes, lingerBuffer = 64 << 10, 4 << 10
 
-// linger closes with bytes under way, as usual and with SO_LINGER 0.
+// linger closes a connection whose bytes are not all delivered, by default and with SO_LINGER 0.
 func linger(ctx context.Context, l *lab) error {
 	for _, c := range []struct {
 		did, expected, why string
 		reset              bool
 	}{
 		{"the client sends 64 KiB to a slow reader and closes", "all bytes arrive, then EOF; the client's end in TIME-WAIT",
-			"Close returns at once, and the kernel delivers what is in its buffer before the FIN: the TIME-WAIT is what it costs.", false},
+			"Close returns at once, and the kernel delivers its buffer before the FIN. The price is the TIME-WAIT.", false},
 		{"the same with SO_LINGER 0", "bytes are lost, connection reset by peer; no TIME-WAIT",
-			"A close with SO_LINGER 0 throws away what isn't delivered and sends an RST: no TIME-WAIT, and the reader can't tell a finished client from a crashed one.", true},
+			"A close with SO_LINGER 0 drops the bytes that are not delivered and sends an RST: no TIME-WAIT, but the reader cannot tell a client that has finished from one that has crashed.", true},
 	} {
 		s, err := send(ctx, c.reset)
 		if err != nil {
@@ -36,13 +35,13 @@ func linger(ctx context.Context, l *lab) error {
 	return nil
 }
 
-// arrived is what a reader got of a connection.
+// arrived is how many bytes a reader got from a connection, and the error at its end.
 type arrived struct {
 	bytes int64
 	err   error
 }
 
-// send sends to a server that reads only when the client has closed.
+// send sends to a server that does not read until the client has closed.
 func send(ctx context.Context, reset bool) (s Step, err error) {
 	closed, got := make(chan struct{}), make(chan arrived, 1)
 	srv, err := serve(ctx, "127.0.0.1", receiveBuffer(lingerBuffer), func(conn *net.TCPConn) {
@@ -66,22 +65,22 @@ func send(ctx context.Context, reset bool) (s Step, err error) {
 	if a.err != nil && !errors.Is(a.err, syscall.ECONNRESET) {
 		return s, a.err
 	}
-	e, err := settled(ctx, srv.port)
+	conns, err := settled(ctx, srv.port)
 	if err != nil {
 		return s, err
 	}
 	after, err := sockets.Count()
-	left, resets := count(e.client, sockets.TimeWait), int(after.Sub(before).Resets)
-	s.Figures = Figures{ClientTimeWait: &left, Resets: &resets}
+	waiting, resets := count(conns.client, sockets.TimeWait), int(after.Sub(before).Resets)
+	s.Figures = Figures{ClientTimeWait: &waiting, Resets: &resets}
 	end := "then EOF"
 	if a.err != nil {
 		end = "then " + syscall.ECONNRESET.Error()
 	}
-	s.Saw = fmt.Sprintf("%d of %d bytes arrived, %s; %d TIME-WAIT, %d RST", a.bytes, lingerBytes, end, left, resets)
+	s.Saw = fmt.Sprintf("%d of %d bytes arrived, %s; %d TIME-WAIT, %d RST", a.bytes, lingerBytes, end, waiting, resets)
 	if reset {
-		s.OK = a.bytes < lingerBytes && a.err != nil && left == 0 && resets > 0
+		s.OK = a.bytes < lingerBytes && a.err != nil && waiting == 0 && resets > 0
 	} else {
-		s.OK = a.bytes == lingerBytes && a.err == nil && left == 1 && resets == 0
+		s.OK = a.bytes == lingerBytes && a.err == nil && waiting == 1 && resets == 0
 	}
 	return s, err
 }

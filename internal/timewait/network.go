@@ -18,12 +18,12 @@ import (
 // patience bounds the wait for a state that comes at once on an idle machine.
 const patience = 10 * time.Second
 
-// until looks until it sees what is waited for, or the bound has passed: that
-// is no error, what there is by then will be told.
-func until(ctx context.Context, bound time.Duration, look func() (bool, error)) error {
+// until calls done until it returns true or the bound has passed. A bound that has passed is no error: the step reports the state
+// that there is by then.
+func until(ctx context.Context, bound time.Duration, done func() (bool, error)) error {
 	end := time.Now().Add(bound)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		if done, err := look(); done || err != nil {
+		if done, err := done(); done || err != nil {
 			return err
 		}
 		select {
@@ -37,8 +37,8 @@ func until(ctx context.Context, bound time.Duration, look func() (bool, error)) 
 	}
 }
 
-// server accepts connections and hands each to a function. Its port was no other
-// socket's before, so that whatever the kernel has on it is this server's.
+// server accepts connections and hands each to a function. No other socket had its port before, so that every socket that the
+// kernel has on the port is this server's.
 type server struct {
 	listener net.Listener
 	addr     string
@@ -46,14 +46,13 @@ type server struct {
 	handlers sync.WaitGroup
 }
 
-// serve starts a server on an address, whose connections are closed when handle
-// returns. c may be nil.
+// serve starts a server on an address, whose connections are closed when handle returns. c may be nil.
 func serve(ctx context.Context, ip string, c control, handle func(*net.TCPConn)) (*server, error) {
 	l, err := listen(ctx, ip, c)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{listener: l, addr: l.Addr().String(), port: uint16(l.Addr().(*net.TCPAddr).Port)}
+	s := &server{listener: l, addr: l.Addr().String(), port: addrPort(l.Addr())}
 	s.handlers.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -69,17 +68,17 @@ func serve(ctx context.Context, ip string, c control, handle func(*net.TCPConn))
 	return s, nil
 }
 
-// close stops the server and waits for what it does for its connections.
+// close stops the server and waits for the functions that have its connections.
 func (s *server) close() {
 	s.listener.Close()
 	s.handlers.Wait()
 }
 
-// errBlind is what a kernel without sock_diag comes to.
-var errBlind = errors.New("this kernel doesn't show its sockets (CONFIG_INET_DIAG): load it with sudo modprobe tcp_diag, or run it on another one")
+// errNoSockDiag is the error of a kernel without sock_diag.
+var errNoSockDiag = errors.New("this kernel does not show its sockets (CONFIG_INET_DIAG): load it with sudo modprobe tcp_diag, or use another kernel")
 
-// listen listens on a port that is new to the kernel: a connection of an
-// earlier experiment may still be in TIME-WAIT on another.
+// listen listens on a port that is new to the kernel: on another port a connection of an earlier experiment may still be in
+// TIME-WAIT.
 func listen(ctx context.Context, ip string, c control) (net.Listener, error) {
 	config := net.ListenConfig{Control: c}
 	for range 100 {
@@ -87,7 +86,7 @@ func listen(ctx context.Context, ip string, c control) (net.Listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		port, all, listening := uint16(l.Addr().(*net.TCPAddr).Port), 0, false
+		port, all, listening := addrPort(l.Addr()), 0, false
 		err = sockets.Each(sockets.All, func(s sockets.Socket) {
 			if s.Local.Port() == port || s.Remote.Port() == port {
 				all++
@@ -98,7 +97,7 @@ func listen(ctx context.Context, ip string, c control) (net.Listener, error) {
 		case err == nil && listening && all == 1:
 			return l, nil
 		case err == nil && !listening:
-			err = errBlind
+			err = errNoSockDiag
 		}
 		l.Close()
 		if err != nil {
@@ -108,22 +107,16 @@ func listen(ctx context.Context, ip string, c control) (net.Listener, error) {
 	return nil, errors.New("no port is free of earlier connections")
 }
 
-// command is what a person would type to see the sockets of a port.
-func command(port uint16) string {
-	return fmt.Sprintf("ss -tan '( sport = :%d or dport = :%[1]d )'", port)
-}
-
-// plural is "1 connection" or "2 connections".
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
+// dial connects, with a bound.
+func dial(ctx context.Context, d net.Dialer, addr string) (*net.TCPConn, error) {
+	d.Timeout = patience
+	conn, err := d.DialContext(ctx, "tcp4", addr)
+	if err != nil {
+		return nil, err
 	}
-	return strconv.Itoa(n) + " " + what
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn.(*net.TCPConn), nil
 }
-
-func number(n int) *int { return &n }
-
-func addrPort(a net.Addr) uint16 { return uint16(a.(*net.TCPAddr).Port) }
 
 // httpServer is a server of HTTP on a port of its own.
 type httpServer struct {
@@ -157,8 +150,7 @@ func (s *httpServer) close() {
 	s.serving.Wait()
 }
 
-// newClient returns a client with a transport of its own, which keeps that many
-// idle connections, 0 for net/http's default.
+// newClient returns a client with a transport of its own, which keeps that many idle connections; 0 is net/http's default.
 func newClient(idle int) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: patience}).DialContext,
@@ -177,6 +169,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
+// open gets a URL and leaves the body of the answer to the caller.
 func open(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -185,62 +178,59 @@ func open(ctx context.Context, client *http.Client, url string) (*http.Response,
 	return client.Do(req)
 }
 
-// ends are what the kernel has of a server's connections.
-type ends struct{ client, server []sockets.Socket }
+// connections are the sockets that the kernel has of a server's connections, by their end.
+type connections struct{ client, server []sockets.Socket }
 
-func look(port uint16) (e ends, err error) {
+// look reads the connections of a server's port.
+func look(port uint16) (c connections, err error) {
 	err = sockets.Each(sockets.All&^sockets.In(sockets.Listen), func(s sockets.Socket) {
 		switch port {
 		case s.Remote.Port():
-			e.client = append(e.client, s)
+			c.client = append(c.client, s)
 		case s.Local.Port():
-			e.server = append(e.server, s)
+			c.server = append(c.server, s)
 		}
 	})
-	return e, err
+	return c, err
 }
 
-func count(in []sockets.Socket, state sockets.State) (n int) {
-	for _, s := range in {
-		if s.State == state {
+// settled waits until each end of a port's connections is gone or in TIME-WAIT, and returns those that are in TIME-WAIT.
+func settled(ctx context.Context, port uint16) (c connections, err error) {
+	return c, until(ctx, patience, func() (bool, error) {
+		c, err = look(port)
+		return c.count() == c.count(sockets.TimeWait), err
+	})
+}
+
+// count returns how many of the sockets are in one of the states, or all without a state.
+func (c connections) count(in ...sockets.State) int {
+	return count(c.client, in...) + count(c.server, in...)
+}
+
+func count(all []sockets.Socket, in ...sockets.State) (n int) {
+	if len(in) == 0 {
+		return len(all)
+	}
+	set := sockets.In(in...)
+	for _, s := range all {
+		if set&sockets.In(s.State) != 0 {
 			n++
 		}
 	}
 	return n
 }
 
-// settled waits until all connections of a port are gone or in TIME-WAIT, and
-// returns what is left of them.
-func settled(ctx context.Context, port uint16) (e ends, err error) {
-	return e, until(ctx, patience, func() (bool, error) {
-		e, err = look(port)
-		return e.moving() == 0, err
-	})
+// command is what a person would type to see the sockets of a port.
+func command(port uint16) string {
+	return fmt.Sprintf("ss -tan '( sport = :%d or dport = :%[1]d )'", port)
 }
 
-// pooled waits the same, but for those that a client keeps open: two looks must
-// have seen no change.
-func pooled(ctx context.Context, port uint16) (e ends, err error) {
-	const between = 20 * time.Millisecond
-	var before ends
-	var since time.Time
-	return e, until(ctx, patience, func() (bool, error) {
-		if e, err = look(port); err != nil {
-			return false, err
-		}
-		if since.IsZero() || e.summary() != before.summary() {
-			before, since = e, time.Now()
-		}
-		idle := count(e.client, sockets.Established) + count(e.server, sockets.Established)
-		return e.moving() == idle && time.Since(since) >= between, nil
-	})
+// plural is "1 connection" or "2 connections".
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }
 
-// moving is how many of the sockets will be in another state.
-func (e ends) moving() int {
-	return len(e.client) + len(e.server) - count(e.client, sockets.TimeWait) - count(e.server, sockets.TimeWait)
-}
-
-func (e ends) summary() [4]int {
-	return [4]int{len(e.client), len(e.server), count(e.client, sockets.TimeWait), count(e.server, sockets.TimeWait)}
-}
+func addrPort(a net.Addr) uint16 { return uint16(a.(*net.TCPAddr).Port) }

@@ -15,7 +15,7 @@ import (
 	"gotimeout/internal/sockets"
 )
 
-// The ports for clients, and the settings.
+// The sizes of the range of ports for clients, and the settings.
 const (
 	narrow      = 50
 	wide        = 200
@@ -23,18 +23,18 @@ const (
 	reuse       = "tcp_tw_reuse"
 )
 
-// otherAddress is one that is this machine's and yet no loopback's (RFC 5737).
+// otherAddress is an address of this machine that is not 127.0.0.0/8 (RFC 5737).
 const otherAddress = "192.0.2.1"
 
 // scarce is a network with few ports.
 type scarce struct {
 	*lab
-	first, second, third, elsewhere *server // the last on the other address
+	first, second, third, elsewhere *server // elsewhere has otherAddress
 	web                             *httpServer
 	from                            int // the first of the ports for clients
 }
 
-// ports uses up the ports to a server, and then tries what helps.
+// ports uses up the ports to a server, and then tries each remedy.
 func ports(ctx context.Context, l *lab) error {
 	remove, err := addAddress(otherAddress)
 	if err != nil {
@@ -43,10 +43,10 @@ func ports(ctx context.Context, l *lab) error {
 	defer remove()
 	s := scarce{lab: l}
 	defer s.close()
-	if err := s.open(ctx); err != nil { // while there are ports
+	if err := s.open(ctx); err != nil { // before the ports are scarce
 		return err
 	}
-	undo, err := set(portSetting, s.ports(narrow), reuse, "0")
+	undo, err := set(portSetting, s.portRange(narrow), reuse, "0")
 	if err != nil {
 		return err
 	}
@@ -77,11 +77,10 @@ func (s *scarce) open(ctx context.Context) (err error) {
 	return err
 }
 
-// ports is the setting of a range of so many.
-func (s *scarce) ports(n int) string { return fmt.Sprintf("%d %d", s.from, s.from+n-1) }
+// portRange is the setting for a range of n ports.
+func (s *scarce) portRange(n int) string { return fmt.Sprintf("%d %d", s.from, s.from+n-1) }
 
-// unused returns the first of n ports that no socket has, below those that the
-// kernel gives without being asked.
+// unused returns the first of n ports that no socket has, below the ports that the kernel chooses by default.
 func unused(n int) (from int, err error) {
 	used := map[int]bool{}
 	if err := sockets.Each(sockets.All, func(s sockets.Socket) { used[int(s.Local.Port())/n] = true }); err != nil {
@@ -109,27 +108,26 @@ func (s *scarce) close() {
 // discard reads until the client has closed.
 func discard(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) }
 
-// filled is what came of connections made until there was no port.
+// filled is the outcome of connecting until there is no port.
 type filled struct {
 	opened   int
-	none     error // why there are no more
-	timeWait int   // at the client, with those that were there before
+	noMore   error // why there are no more; nil where the limit was reached first
+	timeWait int   // at the client, with earlier ones
 }
 
-func (f filled) says() string {
-	if f.none == nil {
-		return plural(f.opened, "connection") + ", and still ports"
+func (f filled) String() string {
+	if f.noMore == nil {
+		return plural(f.opened, "connection") + ", and there are still ports"
 	}
-	return fmt.Sprintf("%s, then %v", plural(f.opened, "connection"), f.none)
+	return fmt.Sprintf("%s, then %v", plural(f.opened, "connection"), f.noMore)
 }
 
-// fill opens and closes connections to a server until there is no port, or there
-// are so many.
+// fill opens and closes connections to a server until there is no port, or most connections are opened.
 func fill(ctx context.Context, d net.Dialer, to *server, most int) (f filled, err error) {
-	for ; f.opened < most && f.none == nil; f.opened++ {
+	for ; f.opened < most && f.noMore == nil; f.opened++ {
 		conn, err := dial(ctx, d, to.addr)
 		if noPort(err) {
-			f.none = reason(err)
+			f.noMore = reason(err)
 			break
 		}
 		if err != nil {
@@ -137,13 +135,13 @@ func fill(ctx context.Context, d net.Dialer, to *server, most int) (f filled, er
 		}
 		conn.Close()
 	}
-	e, err := settled(ctx, to.port)
-	f.timeWait = count(e.client, sockets.TimeWait)
+	conns, err := settled(ctx, to.port)
+	f.timeWait = count(conns.client, sockets.TimeWait)
 	return f, err
 }
 
-// noPort tells whether a dial failed for want of a port: connect says it so, and
-// bind so, which comes before it where the source address is given.
+// noPort returns whether a dial failed for want of a port: EADDRNOTAVAIL is connect's error, and EADDRINUSE is bind's, where the
+// source address is given.
 func noPort(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE)
 }
@@ -157,7 +155,7 @@ func reason(err error) error {
 	return err
 }
 
-// exhaust is what the remedies are for.
+// exhaust shows the problem that the remedies are for.
 func (s *scarce) exhaust(ctx context.Context) error {
 	f, err := fill(ctx, net.Dialer{}, s.first, 2*wide)
 	if err != nil {
@@ -166,16 +164,16 @@ func (s *scarce) exhaust(ctx context.Context) error {
 	s.step(Step{
 		Did:      fmt.Sprintf("connected to one server until it failed: %d ports, tcp_tw_reuse=0", narrow),
 		Expected: fmt.Sprintf("%d connections, then %v", narrow, syscall.EADDRNOTAVAIL),
-		Saw:      fmt.Sprintf("%s; %d in TIME-WAIT", f.says(), f.timeWait),
-		OK:       f.opened == narrow && errors.Is(f.none, syscall.EADDRNOTAVAIL) && f.timeWait == narrow,
-		Why:      "A connection is two addresses and two ports: to one server from one address only the client's port can differ, and a TIME-WAIT keeps it for a minute.",
+		Saw:      fmt.Sprintf("%s; %d in TIME-WAIT", f, f.timeWait),
+		OK:       f.opened == narrow && errors.Is(f.noMore, syscall.EADDRNOTAVAIL) && f.timeWait == narrow,
+		Why:      "A connection is two addresses and two ports. From one address to one server only the client's port can differ, and a TIME-WAIT keeps that port for a minute.",
 		Command:  "ss -Htan state time-wait | wc -l; sysctl net.ipv4." + portSetting,
-		Figures:  Figures{Opened: &f.opened, Ports: number(narrow), ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+		Figures:  Figures{Opened: &f.opened, Ports: new(narrow), ClientTimeWait: &f.timeWait, TWReuse: new(0)},
 	})
 	return nil
 }
 
-// pooling makes many more requests than there are ports.
+// pooling makes many more requests than there are ports, over few connections.
 func (s *scarce) pooling(ctx context.Context) error {
 	const requests, workers = 10 * narrow, 5
 	before, err := sockets.Count()
@@ -209,19 +207,19 @@ func (s *scarce) pooling(ctx context.Context) error {
 		Expected: "all are answered, by fewer connections than there are ports",
 		Saw:      fmt.Sprintf("%d answered, by %s", answered.Load(), plural(opened, "connection")),
 		OK:       answered.Load() == requests && opened < narrow,
-		Why:      "The remedy that removes the cause: a connection that is used again leaves no TIME-WAIT, and it saves the handshake too.",
-		Figures:  Figures{Requests: number(requests), Opened: &opened, Ideal: &ideal, Ports: number(narrow), TWReuse: number(0)},
+		Why:      "This remedy removes the cause: a connection that is used again leaves no TIME-WAIT, and saves the handshake too.",
+		Figures:  Figures{Requests: new(requests), Opened: &opened, Ideal: &ideal, Ports: new(narrow), TWReuse: new(0)},
 	})
 	return nil
 }
 
-// remedy is one that makes connections to a server anew, and how many more.
+// remedy is a remedy by which more connections can be made to a server.
 type remedy struct {
 	did, why string
 	dialer   net.Dialer
 	to       *server
-	ports    int
-	more     int
+	ports    int // in the range for clients
+	more     int // connections that are expected
 }
 
 func (s *scarce) try(ctx context.Context, r remedy) error {
@@ -232,23 +230,23 @@ func (s *scarce) try(ctx context.Context, r remedy) error {
 	s.step(Step{
 		Did:      r.did,
 		Expected: fmt.Sprintf("%d more, then none", r.more),
-		Saw:      f.says(),
-		OK:       f.opened == r.more && f.none != nil,
+		Saw:      f.String(),
+		OK:       f.opened == r.more && f.noMore != nil,
 		Why:      r.why,
-		Figures:  Figures{Opened: &f.opened, Ports: &r.ports, ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+		Figures:  Figures{Opened: &f.opened, Ports: &r.ports, ClientTimeWait: &f.timeWait, TWReuse: new(0)},
 	})
 	return nil
 }
 
 func (s *scarce) wider(ctx context.Context) error {
-	undo, err := set(portSetting, s.ports(wide))
+	undo, err := set(portSetting, s.portRange(wide))
 	if err != nil {
 		return err
 	}
 	defer undo()
 	return s.try(ctx, remedy{
 		did: fmt.Sprintf("a wider range: %d ports", wide),
-		why: "It moves the bound and not the cause. The most is 1024 to 65535: a thousand connections a second to one server use that up within its minute.",
+		why: "It moves the limit, and the cause stays. The widest range is 1024 to 65535: a thousand connections a second to one server use it up in about a minute.",
 		to:  s.first, ports: wide, more: wide - narrow,
 	})
 }
@@ -256,13 +254,13 @@ func (s *scarce) wider(ctx context.Context) error {
 func (s *scarce) moreSources(ctx context.Context) error {
 	return s.try(ctx, remedy{
 		did:    "another source address, 127.0.0.2, with IP_BIND_ADDRESS_NO_PORT",
-		why:    "The address is bound, and the port is left to connect, which knows the other end: each address of the client has the whole range to each server.",
+		why:    "The address is bound, and connect chooses the port, because connect knows the other end: each address of the client has the whole range for each server.",
 		dialer: net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Control: bindNoPort()},
 		to:     s.first, ports: narrow, more: narrow,
 	})
 }
 
-// boundSources comes last: for a minute it spoils the range for all others.
+// boundSources comes last: for a minute nobody else can use the ports of the range.
 func (s *scarce) boundSources(ctx context.Context) error {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3)}}
 	f, err := fill(ctx, d, s.first, 2*wide)
@@ -276,10 +274,10 @@ func (s *scarce) boundSources(ctx context.Context) error {
 	s.step(Step{
 		Did:      "another source address, 127.0.0.3, as net.Dialer's LocalAddr binds it",
 		Expected: fmt.Sprintf("%d more, then none; and none to a new server, from any address", narrow),
-		Saw:      fmt.Sprintf("%s; to a new server: %s", f.says(), others.says()),
-		OK:       f.opened == narrow && f.none != nil && others.opened == 0,
-		Why:      "Go lets bind choose the port, which can't know the other end, and connect never shares a port that was bound: the dialer takes it from all the others too.",
-		Figures:  Figures{Opened: &f.opened, Ports: number(narrow), ClientTimeWait: &f.timeWait, TWReuse: number(0)},
+		Saw:      fmt.Sprintf("%s; to a new server: %s", f, others),
+		OK:       f.opened == narrow && f.noMore != nil && others.opened == 0,
+		Why:      "Go lets bind choose the port. bind does not know the other end, and connect never shares a port that was bound: so the dialer takes the port from all other connections too.",
+		Figures:  Figures{Opened: &f.opened, Ports: new(narrow), ClientTimeWait: &f.timeWait, TWReuse: new(0)},
 	})
 	return nil
 }
@@ -287,16 +285,16 @@ func (s *scarce) boundSources(ctx context.Context) error {
 func (s *scarce) moreServers(ctx context.Context) error {
 	return s.try(ctx, remedy{
 		did: "another port of the server",
-		why: "The same client ports serve again for each other end: only connections to the one are out of ports.",
+		why: "The same ports of the client can be used again for another server: only connections to the first server are out of ports.",
 		to:  s.second, ports: narrow, more: narrow,
 	})
 }
 
-// twOld is longer than a TIME-WAIT must have lasted to be taken again.
-const twOld = 1500 * time.Millisecond
+// reusableAfter is longer than the second for which no TIME-WAIT can be reused.
+const reusableAfter = 1500 * time.Millisecond
 
-// twReuse tries the values of tcp_tw_reuse between addresses of the loopback and
-// between others, whose ports are all in TIME-WAIT.
+// twReuse tries each value of tcp_tw_reuse, to a server on 127.0.0.1 and to one on another address, to which all ports are in
+// TIME-WAIT.
 func (s *scarce) twReuse(ctx context.Context) error {
 	if _, err := fill(ctx, net.Dialer{}, s.elsewhere, 2*wide); err != nil {
 		return err
@@ -305,19 +303,19 @@ func (s *scarce) twReuse(ctx context.Context) error {
 		loopback, other bool
 		why             string
 	}{
-		{false, false, "A port in TIME-WAIT stays taken, however long its minute has run."},
-		{true, true, "A client may take one that is a second old: TCP's timestamps tell the old connection's packets from the new one's. It helps the end that connects, and no server."},
-		{true, false, "The default: for loopback alone. It hides on a developer's machine, where all is loopback, what production runs into."},
+		{false, false, "A port in TIME-WAIT stays taken for its whole minute."},
+		{true, true, "A client may reuse a TIME-WAIT that is a second old: TCP's timestamps tell the old connection's segments from the new one's. It helps the end that connects, and no server."},
+		{true, false, "The default: reuse on loopback alone. On a developer's machine, where every address is loopback, it hides the shortage that production meets."},
 	} {
-		if err := s.reuseIs(ctx, value, c.loopback, c.other, c.why); err != nil {
+		if err := s.tryReuse(ctx, value, c.loopback, c.other, c.why); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reuseIs tries a value, for longer than a TIME-WAIT must be old to be taken.
-func (s *scarce) reuseIs(ctx context.Context, value int, loopback, other bool, why string) error {
+// tryReuse tries a value, for longer than the second that a TIME-WAIT must be old.
+func (s *scarce) tryReuse(ctx context.Context, value int, loopback, other bool, why string) error {
 	undo, err := set(reuse, fmt.Sprint(value))
 	if err != nil {
 		return err
@@ -341,7 +339,7 @@ func (s *scarce) reuseIs(ctx context.Context, value int, loopback, other bool, w
 		Saw:      fmt.Sprintf("%s, %s; %s taken again", outcome(saw[0]), outcome(saw[1]), plural(reused, "TIME-WAIT")),
 		OK:       saw == [2]bool{loopback, other} && (reused > 0) == (loopback || other),
 		Why:      why,
-		Figures:  Figures{Ports: number(narrow), TWReuse: &value, Reused: &reused},
+		Figures:  Figures{Ports: new(narrow), TWReuse: &value, Reused: &reused},
 	})
 	return err
 }
@@ -353,12 +351,11 @@ func outcome(connected bool) string {
 	return fmt.Sprint(syscall.EADDRNOTAVAIL)
 }
 
-// connects tries to connect: until it does where it should, else for longer than
-// the second that a TIME-WAIT must be old.
+// connects tries to connect: until it succeeds where it should, and otherwise for longer than the second that a TIME-WAIT must be old.
 func connects(ctx context.Context, to *server, should bool) (did bool, err error) {
 	bound := patience
 	if !should {
-		bound = twOld
+		bound = reusableAfter
 	}
 	err = until(ctx, bound, func() (bool, error) {
 		f, err := fill(ctx, net.Dialer{}, to, 1)
@@ -368,9 +365,10 @@ func connects(ctx context.Context, to *server, should bool) (did bool, err error
 	return did, err
 }
 
-// recycle looks for the setting that old advice names.
+// recycle looks for a setting that old advice names.
 func (s *scarce) recycle(context.Context) error {
-	has := hasSetting("tcp_tw_recycle")
+	_, err := sockets.Setting("tcp_tw_recycle")
+	has := err == nil
 	saw := "there is none"
 	if has {
 		saw = "there is one"
@@ -378,7 +376,7 @@ func (s *scarce) recycle(context.Context) error {
 	s.step(Step{
 		Did:      "tcp_tw_recycle: looked for the setting",
 		Expected: "there is none", Saw: saw, OK: !has,
-		Why:     "Linux 4.12 has removed it, for it dropped connections of clients behind one NAT: advice that names it is from before 2017.",
+		Why:     "Linux 4.12 removed it in 2017, because it dropped connections of clients behind one NAT: advice that names it is older.",
 		Command: "sysctl net.ipv4.tcp_tw_recycle",
 	})
 	return nil

@@ -9,8 +9,7 @@ import (
 	"gotimeout/internal/sockets"
 )
 
-// restart stops a server that has closed a connection, and starts it again on
-// its port.
+// restart stops a server that has closed a connection, and starts it again on its port.
 func restart(ctx context.Context, l *lab) error {
 	for _, c := range []struct {
 		did, expected, why string
@@ -18,16 +17,16 @@ func restart(ctx context.Context, l *lab) error {
 		works              bool
 	}{
 		{"a server that closed first is stopped and started again, without SO_REUSEADDR", "address already in use",
-			"The TIME-WAIT still is a socket on the server's port, and by default no two may be bound to one.",
+			"The TIME-WAIT is still a socket on the server's port, and by default no second socket may be bound to the port.",
 			nil, noReuseAddr(), false},
 		{"the same with SO_REUSEADDR, as net.Listen sets it", "it listens",
-			"SO_REUSEADDR says that a socket which doesn't listen is no obstacle: a Go server needs nothing to be restarted at once.",
+			"With SO_REUSEADDR a socket that does not listen is no obstacle: a Go server can be restarted at once, as it is.",
 			nil, nil, true},
 		{"the first without SO_REUSEADDR, the second with it", "address already in use",
-			"On Linux both sockets must have had the option: setting it now doesn't help against the connections of a server that ran without.",
+			"On Linux both sockets need the option: setting it for the second server does not help against connections of a first server without it.",
 			noReuseAddr(), nil, false},
 	} {
-		s, err := again(ctx, c.before, c.after)
+		s, err := listenAgain(ctx, c.before, c.after)
 		if err != nil {
 			return err
 		}
@@ -40,8 +39,8 @@ func restart(ctx context.Context, l *lab) error {
 
 const listens = "it listens"
 
-// again has a server close a connection and end, and then listens on its port.
-func again(ctx context.Context, before, after control) (s Step, err error) {
+// listenAgain lets a server close a connection and stop, and then listens on its port.
+func listenAgain(ctx context.Context, before, after control) (s Step, err error) {
 	first, err := serve(ctx, "127.0.0.1", before, func(*net.TCPConn) {})
 	if err != nil {
 		return s, err
@@ -55,12 +54,12 @@ func again(ctx context.Context, before, after control) (s Step, err error) {
 	if err != nil {
 		return s, err
 	}
-	e, err := settled(ctx, first.port)
+	conns, err := settled(ctx, first.port)
 	if err != nil {
 		return s, err
 	}
-	s.OK = count(e.server, sockets.TimeWait) == 1
-	s.ServerTimeWait = number(count(e.server, sockets.TimeWait))
+	waiting := count(conns.server, sockets.TimeWait)
+	s.OK, s.ServerTimeWait = waiting == 1, &waiting
 	s.Saw = listens
 	config := net.ListenConfig{Control: after}
 	second, err := config.Listen(ctx, "tcp4", first.addr)

@@ -2,18 +2,17 @@ package timewait
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"syscall"
 
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/sockets"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// set changes settings of this network, and returns what undoes it. They are
-// names under net.ipv4, each with its value behind it.
+// set changes settings of this network, and returns a function that restores them. A setting is a name under net.ipv4 and, behind
+// it, its value.
 func set(namesAndValues ...string) (undo func(), err error) {
 	var before []string
 	undo = func() {
@@ -23,27 +22,20 @@ func set(namesAndValues ...string) (undo func(), err error) {
 	}
 	for i := 0; i+1 < len(namesAndValues); i += 2 {
 		name, value := namesAndValues[i], namesAndValues[i+1]
-		was, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+		was, err := sockets.Setting(name)
 		if err == nil {
 			err = private.Sysctl("ipv4/"+name, value)
 		}
 		if err != nil {
 			undo()
-			return nil, fmt.Errorf("net.ipv4.%s can't be set: %w", name, err)
+			return nil, fmt.Errorf("set net.ipv4.%s: %w", name, err)
 		}
-		before = append(before, name, strings.TrimSpace(string(was)))
+		before = append(before, name, was)
 	}
 	return undo, nil
 }
 
-// hasSetting tells whether this kernel has the setting net.ipv4.name.
-func hasSetting(name string) bool {
-	_, err := os.Stat("/proc/sys/net/ipv4/" + name)
-	return err == nil
-}
-
-// link takes the loopback down, or up again. What is sent while it is down is
-// lost.
+// link takes the loopback up or down. Packets that are sent while it is down are lost.
 func link(up bool) error {
 	lo, err := netlink.LinkByName("lo")
 	if err == nil && up {
@@ -52,16 +44,16 @@ func link(up bool) error {
 		err = netlink.LinkSetDown(lo)
 	}
 	if err != nil {
-		return fmt.Errorf("the loopback's link: %w", err)
+		return fmt.Errorf("the loopback: %w", err)
 	}
 	return nil
 }
 
-// addAddress gives this machine another address for the time until undo.
+// addAddress gives the loopback another address, until undo.
 func addAddress(ip string) (undo func(), err error) {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
-		return nil, fmt.Errorf("the loopback's link: %w", err)
+		return nil, fmt.Errorf("the loopback: %w", err)
 	}
 	addr, err := netlink.ParseAddr(ip + "/32")
 	if err == nil {
@@ -76,13 +68,13 @@ func addAddress(ip string) (undo func(), err error) {
 // control sets an option of a socket before it is bound, for net's ListenConfig and Dialer.
 type control func(network, address string, c syscall.RawConn) error
 
-// noReuseAddr takes back the SO_REUSEADDR that Go sets.
+// noReuseAddr clears the SO_REUSEADDR that Go sets.
 func noReuseAddr() control { return option(unix.SOL_SOCKET, unix.SO_REUSEADDR, 0) }
 
-// receiveBuffer bounds what a connection holds that nobody has read.
+// receiveBuffer bounds the bytes of a connection that wait for a reader.
 func receiveBuffer(bytes int) control { return option(unix.SOL_SOCKET, unix.SO_RCVBUF, bytes) }
 
-// bindNoPort leaves the port to connect where an address alone is bound.
+// bindNoPort binds an address alone: connect chooses the port.
 func bindNoPort() control { return option(unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) }
 
 func option(level, name, value int) control {

@@ -1,15 +1,12 @@
-// Package timewait shows by experiment what TIME-WAIT is: which end of a
-// connection keeps it and for how long, what fills a machine with it, what
-// happens when the ports run out, and which remedies help.
+// Package timewait shows by experiment what TIME-WAIT is: which end of a connection keeps it and for how long, what fills a machine
+// with it, what happens when the ports run out, and which remedies help.
 //
-// Each experiment does what it says with real sockets, asks the kernel what
-// became of them, and compares that with what TCP promises: a step says what
-// was expected beside what was seen, and nothing of what it saw is written
-// down beforehand. Waiting is for a state, with a bound, and never for a time.
+// Each experiment uses real sockets, reads from the kernel what became of them, and compares that with what TCP promises: a step
+// says what was expected beside what was seen, and nothing that was seen is written down beforehand. An experiment waits for a
+// state, with a bound, and never for a time.
 //
-// The experiments change settings of the network that they run in and take its
-// loopback down for a moment, so they belong into a private one (package
-// private), of which they must be the only user. They take Linux.
+// The experiments change settings of the network that they run in, and take its loopback down for a moment. So they need a private
+// network (package private) and must be its only user. They need Linux.
 package timewait
 
 import (
@@ -17,47 +14,47 @@ import (
 	"fmt"
 )
 
-// Experiment is a question and how it is asked.
+// Experiment is a question, and how to answer it.
 type Experiment struct {
 	Name  string
-	Title string // what it asks, in a line
+	Title string // the question in one line
 	run   func(ctx context.Context, l *lab) error
 }
 
 // All returns every experiment, in the order in which they explain each other.
 func All() []Experiment {
 	return []Experiment{
-		{"who", "which end keeps the TIME-WAIT", who},
-		{"how-long", "how long it stays", howLong},
-		{"churn", "what fills a machine with it", churn},
-		{"ports", "what happens when it has taken all ports, and what helps", ports},
+		{"who", "which end keeps the TIME-WAIT", whichEnd},
+		{"how-long", "how long a TIME-WAIT stays", duration},
+		{"churn", "what fills a machine with TIME-WAITs", churn},
+		{"ports", "what happens when TIME-WAITs have taken all ports, and what helps", ports},
 		{"restart", "whether a server can be started again on its port", restart},
-		{"linger", "whether SO_LINGER 0 is a way around it", linger},
-		{"myth", "whether a cancelled request leaves one", myth},
+		{"linger", "whether SO_LINGER 0 is a way around TIME-WAIT", linger},
+		{"myth", "whether a cancelled request leaves a TIME-WAIT", cancelled},
 	}
 }
 
-// Step is one thing that an experiment did, and what the kernel made of it.
+// Step is one action of an experiment, and its outcome in the kernel.
 type Step struct {
 	Experiment string `json:"experiment"`
 	Did        string `json:"did"`
 	Expected   string `json:"expected"`
 	Saw        string `json:"saw"`
-	OK         bool   `json:"ok"`      // what was seen is as expected
+	OK         bool   `json:"ok"`      // what was seen is what was expected
 	Why        string `json:"why"`     // a sentence
-	Command    string `json:"command"` // that shows the same on any machine, or ""
+	Command    string `json:"command"` // shows the same on any machine, or ""
 	Figures
 }
 
-// Figures are what a step counted, nil what it didn't.
+// Figures are the counts of a step. A count that the step did not make is nil.
 type Figures struct {
 	Requests       *int     `json:"requests"`
 	Opened         *int     `json:"opened"`           // connections
 	Ideal          *int     `json:"ideal"`            // connections, if each were used again
-	ClientTimeWait *int     `json:"client_time_wait"` // ends of the client in TIME-WAIT
+	ClientTimeWait *int     `json:"client_time_wait"` // the client's ends in TIME-WAIT
 	ServerTimeWait *int     `json:"server_time_wait"`
 	Resets         *int     `json:"resets"`       // RSTs sent
-	Reused         *int     `json:"reused"`       // TIME-WAITs taken for a new connection
+	Reused         *int     `json:"reused"`       // TIME-WAITs that a new connection took over
 	Ports          *int     `json:"ports"`        // in the range for clients
 	TWReuse        *int     `json:"tcp_tw_reuse"` // the setting
 	Seconds        *float64 `json:"seconds"`
@@ -65,24 +62,34 @@ type Figures struct {
 
 // lab is what an experiment works with.
 type lab struct {
-	fast bool
-	name string
-	did  func(Step)
+	fast   bool
+	name   string
+	report func(Step)
 }
 
-// step hands a step on.
+// step reports a step.
 func (l *lab) step(s Step) {
 	s.Experiment = l.name
-	l.did(s)
+	l.report(s)
 }
 
-// Run runs the experiment, which calls did with each of its steps as soon as it
-// is done. Fast bounds what takes a minute to a few seconds, and loads to a few
-// hundred requests. An error is that the experiment could not be made, and not
-// that it came out other than expected; with ctx done it is ctx's.
-func (e Experiment) Run(ctx context.Context, fast bool, did func(Step)) error {
-	switch err := e.run(ctx, &lab{fast, e.Name, did}); {
-	case err != nil && ctx.Err() != nil: // whatever it has made of the step at hand
+// quiet are settings that keep chance out of the experiments. On a busy machine the kernel sends a FIN twice, because its
+// acknowledgement is late, and the end that has gone answers the second FIN with an RST, which ends the TIME-WAIT of the other end
+// at once (RFC 1337). The first setting makes the RST harmless; the second makes it rarer, since the kernel then waits for
+// 200 ms instead of two round trips. A kernel that keeps such a setting to itself runs the experiments without.
+var quiet = []string{"tcp_rfc1337", "1", "tcp_early_retrans", "0"}
+
+// Run runs the experiment and calls report with each step as soon as the step is done. Fast shortens the minute of a TIME-WAIT to a
+// few seconds, and a load to a few hundred requests. An error means that the experiment could not be made, and not that its
+// outcome was unexpected; when ctx is done the error is ctx's cause.
+func (e Experiment) Run(ctx context.Context, fast bool, report func(Step)) error {
+	for i := 0; i < len(quiet); i += 2 {
+		if undo, err := set(quiet[i], quiet[i+1]); err == nil {
+			defer undo()
+		}
+	}
+	switch err := e.run(ctx, &lab{fast, e.Name, report}); {
+	case err != nil && ctx.Err() != nil: // whatever error it caused in the step
 		return context.Cause(ctx)
 	case err != nil:
 		return fmt.Errorf("%s: %w", e.Name, err)
