@@ -1,6 +1,7 @@
 // Package proxy is the driver for where there are no namespaces: a TCP proxy in
-// front of each backend, with the latency and bandwidth toxics of
-// https://github.com/Shopify/toxiproxy. It needs no privilege and runs anywhere.
+// front of each backend, with the latency toxic of
+// https://github.com/Shopify/toxiproxy and a rate that all connections to the
+// backend share. It needs no privilege and runs anywhere.
 //
 // A proxy has bytes and no packets, so it does less than the other drivers, and
 // refuses the rest (see Check):

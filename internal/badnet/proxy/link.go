@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gotimeout/internal/badnet"
 
@@ -16,7 +17,6 @@ import (
 	"github.com/Shopify/toxiproxy/v2/stream"
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
-	"github.com/rs/zerolog/log"
 )
 
 // end is one of the two connections of a pair.
@@ -72,16 +72,16 @@ func (l *link) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dry = true
-	l.put(way{latency: noop(l.way.latency), bandwidth: noop(l.way.bandwidth)})
+	l.put(way{latency: noop(l.way.latency), rate: noop(l.way.rate)})
 }
 
 func (l *link) put(w way) {
 	l.way = w
 	// First no rate at all: a latency that waits until the rate takes a chunk
 	// can't be changed.
-	l.toxics.UpdateToxic(noop(w.bandwidth))
+	l.toxics.UpdateToxic(noop(w.rate))
 	l.toxics.UpdateToxic(w.latency)
-	l.toxics.UpdateToxic(w.bandwidth)
+	l.toxics.UpdateToxic(w.rate)
 }
 
 // noop returns a toxic that does nothing, in the place of another.
@@ -189,8 +189,8 @@ func (p *pair) ended() {
 	}
 }
 
-// network is a profile as toxics. It never changes: toxiproxy's UpdateToxicJson
-// would write to toxics that are in use.
+// network is a profile as toxics, for all connections of one front. It never
+// changes: toxiproxy's UpdateToxicJson would write to toxics that are in use.
 type network struct {
 	api  *toxiproxy.ApiServer
 	home *toxiproxy.Proxy // holds the toxics, and listens nowhere
@@ -200,16 +200,11 @@ type network struct {
 // way is one direction: the delay first and the rate behind it, since the other
 // way round toxiproxy would count the time in the rate's queue as delay.
 type way struct {
-	link               badnet.Link
-	latency, bandwidth *toxics.ToxicWrapper
+	link          badnet.Link
+	latency, rate *toxics.ToxicWrapper
 }
 
-// hush silences the global logger that toxiproxy's bandwidth toxic writes to,
-// before any of them reads it. Nothing else here logs with zerolog.
-var hush = sync.OnceFunc(func() { log.Logger = zerolog.Nop() })
-
 func newNetwork(p badnet.Profile) (*network, error) {
-	hush()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	n := &network{api: api, home: toxiproxy.NewProxy(api, "", "", "")}
 	for direction, l := range []badnet.Link{stream.Upstream: p.Up, stream.Downstream: p.Down} {
@@ -221,13 +216,11 @@ func newNetwork(p badnet.Profile) (*network, error) {
 		}); err != nil {
 			return nil, err
 		}
-		if l.Rate == 0 { // of 0 toxiproxy's would never send anything
-			w.bandwidth, err = n.add(direction, "noop", new(toxics.NoopToxic))
-		} else {
-			w.bandwidth, err = n.add(direction, "bandwidth", &toxics.BandwidthToxic{Rate: kilobytes(l.Rate)})
-		}
-		if err != nil {
+		if w.rate, err = n.add(direction, "noop", new(toxics.NoopToxic)); err != nil {
 			return nil, err
+		}
+		if l.Rate > 0 {
+			w.rate.Toxic = &limiter{rate: l.Rate} // no connection has it yet
 		}
 	}
 	return n, nil
@@ -247,4 +240,76 @@ func (n *network) add(direction int, kind string, toxic toxics.Toxic) (*toxics.T
 		return nil, fmt.Errorf("toxiproxy's %s toxic: %w", kind, err)
 	}
 	return added, nil
+}
+
+// limiter is a toxic that shares the rate of a link among all its connections,
+// each of which sends one piece in turn. toxiproxy's own bandwidth toxic gives
+// each connection the whole rate.
+type limiter struct {
+	rate int64 // bit/s
+
+	mu   sync.Mutex
+	free time.Time // when the link has sent all pieces so far
+}
+
+const (
+	leastPiece = 256                    // bytes
+	pieceTime  = 5 * time.Millisecond   // for as long the link sends one piece
+	late       = 100 * time.Millisecond // by so much a busy machine may be behind, and catches up
+)
+
+// Pipe passes one connection's chunks on, none before the link has sent it.
+func (l *limiter) Pipe(stub *toxics.ToxicStub) {
+	size := int(min(max(l.rate/8*int64(pieceTime)/int64(time.Second), leastPiece), chunk))
+	for {
+		select {
+		case <-stub.Interrupt:
+			return
+		case c := <-stub.Input:
+			if c == nil {
+				stub.Close()
+				return
+			}
+			for len(c.Data) > size {
+				if !l.pass(stub, &stream.StreamChunk{Data: c.Data[:size], Timestamp: c.Timestamp}, c) {
+					return
+				}
+				c.Data = c.Data[size:]
+			}
+			if !l.pass(stub, c, c) {
+				return
+			}
+		}
+	}
+}
+
+// pass passes a piece of a chunk on when the link has sent it. Where the network
+// changes meanwhile it passes the whole rest on at once and returns false.
+func (l *limiter) pass(stub *toxics.ToxicStub, piece, rest *stream.StreamChunk) bool {
+	sent := time.NewTimer(time.Until(l.send(piece)))
+	defer sent.Stop()
+	select {
+	case <-sent.C:
+		stub.Output <- piece
+		return true
+	case <-stub.Interrupt:
+		_ = stub.WriteOutput(rest, stuck) // or the pair is reset by then
+		return false
+	}
+}
+
+// send returns when the link has sent a piece that it can send from the piece's
+// time on. What is long past is no time in which the link could have sent.
+func (l *limiter) send(piece *stream.StreamChunk) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := piece.Timestamp
+	if earliest := time.Now().Add(-late); from.Before(earliest) {
+		from = earliest
+	}
+	if l.free.Before(from) {
+		l.free = from
+	}
+	l.free = l.free.Add(time.Duration(float64(len(piece.Data)) * 8 / float64(l.rate) * float64(time.Second)))
+	return l.free
 }

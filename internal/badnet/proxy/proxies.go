@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net"
 	"slices"
 	"strings"
@@ -220,16 +219,10 @@ func (f *front) close() error {
 	return err
 }
 
-const (
-	kilobyte = 8_000 // bits of the unit of toxiproxy's rates
-	maxOff   = 0.02  // share by which a rate may be rounded
-)
-
 // Check returns an error that is badnet.ErrCannot, and says what to do, where a
 // proxy can't do a valid profile: it has no packets to lose, to reorder, to
-// duplicate or to count in a limit, its jitter is uniform, its times are whole
-// milliseconds and its rates multiples of 8 kbit/s, to which others are rounded
-// if they are at most 2% off.
+// duplicate or to count in a limit, its jitter is uniform, and its times are
+// whole milliseconds.
 func Check(p badnet.Profile) error {
 	if p.Up == p.Down {
 		return check("", p.Up)
@@ -269,9 +262,6 @@ func check(prefix string, l badnet.Link) error {
 		return cannotSplit(prefix+"delay", l.Delay)
 	case l.Jitter%time.Millisecond != 0:
 		return cannotSplit(prefix+"jitter", l.Jitter)
-	case off(l.Rate) > maxOff:
-		return badnet.Cannot("the proxy driver can't hold %s, since its rates are multiples of 8kbit: use netem or tun, or write %s",
-			word(badnet.Link{Rate: l.Rate}), word(badnet.Link{Rate: kilobytes(l.Rate) * kilobyte}))
 	}
 	return nil
 }
@@ -279,21 +269,4 @@ func check(prefix string, l badnet.Link) error {
 func cannotSplit(key string, d time.Duration) error {
 	return badnet.Cannot("the proxy driver can't split a millisecond (%s=%s): use netem or tun, or write %s=%s",
 		key, d, key, d.Truncate(time.Millisecond)+time.Millisecond)
-}
-
-// kilobytes returns what is nearest to a rate in bit/s, and 0 for no bound.
-func kilobytes(rate int64) int64 {
-	if rate == 0 {
-		return 0
-	}
-	return max((rate+kilobyte/2)/kilobyte, 1)
-}
-
-// off returns how far the rate that a proxy has is from the one asked for, as a
-// share of that.
-func off(rate int64) float64 {
-	if rate == 0 {
-		return 0
-	}
-	return math.Abs(float64(kilobytes(rate)*kilobyte-rate)) / float64(rate)
 }
