@@ -104,9 +104,6 @@ func hostPort(u *url.URL) string {
 // begin makes the network as bad as asked, and says how bad that is.
 func begin(ctx context.Context, n *live.Network, s settings, log *slog.Logger) error {
 	err := n.Set(ctx, "", s.profile)
-	if err != nil && ctx.Err() == nil { // a machine may stand still for the second that is measured
-		err = n.Set(ctx, "", s.profile)
-	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -50,13 +50,18 @@ type sample struct {
 // way is one direction.
 type way struct {
 	packets counts
-	rate    blast
+	rate    rateTest
 }
 
 // Packets measures the loopback in all that its profile says. Nothing else may
 // use it meanwhile.
 func Packets(ctx context.Context, l *drivers.Loopback) (*Check, error) {
-	m, err := measurePackets(ctx, l.Echo(), l.Profile)
+	e, err := probe.NewEcho(1) // not the loopback's own, whose ports are apart
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	m, err := measurePackets(ctx, e.Addr(), l.Profile)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 		switch {
 		case d.link.Loss == 1:
 		case d.link.Rate > 0:
-			d.way.rate, err = blastPackets(ctx, d.link, d.up)
+			d.way.rate, err = testPackets(ctx, d.link, d.up)
 		case back(p) > 0:
 			d.way.rate, err = overPackets(ctx, p, d.up)
 		}
@@ -105,7 +110,7 @@ func Proxy(ctx context.Context, p badnet.Profile, why string) (check *Check, err
 	if err := proxy.Check(p); err != nil {
 		return nil, err
 	}
-	e, err := probe.NewEcho()
+	e, err := probe.NewEcho(1)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +145,11 @@ func measureProxy(ctx context.Context, echo string, p badnet.Profile, front func
 	for _, d := range []struct {
 		name string
 		link badnet.Link
-		rate *blast
+		rate *rateTest
 		up   bool
 	}{{"check up", p.Up, &got.up.rate, true}, {"check down", p.Down, &got.down.rate, false}} {
 		window := 300 * time.Millisecond
-		if d.link.Rate > 0 { // which comes in lumps of a tenth of a second
+		if d.link.Rate > 0 { // which comes in pieces
 			window = time.Second
 		}
 		*d.rate, err = transfer{

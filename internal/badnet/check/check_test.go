@@ -1,12 +1,17 @@
 package check
 
 import (
+	"io"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/proxy"
 
 	"go.uber.org/goleak"
 )
@@ -30,7 +35,7 @@ func perfect(p badnet.Profile) measurement {
 			copies: int(float64(arrived) * l.Duplicate), overtook: int(float64(arrived) * l.Reorder),
 			delays: slices.Repeat([]time.Duration{l.Delay + lasts(tinyPacket, l.Rate)}, arrived),
 		}
-		w.rate = blast{bits: float64(l.Rate), between: blastFor}
+		w.rate = rateTest{bits: float64(l.Rate), between: testTime}
 		return w
 	}
 	return measurement{dials: times(s.dial, s.dials), trips: times(s.trip, s.probes), up: of(p.Up), down: of(p.Down)}
@@ -82,7 +87,7 @@ func TestJudgeCheckOfTheNetworkAlone(t *testing.T) {
 	l := badnet.Link{Rate: 1e12}
 	p := badnet.Profile{Up: l, Down: l}
 	m := perfect(p)
-	m.up.rate = blast{bits: 1e9, between: blastFor, note: "only 2 Gbit/s were sent"}
+	m.up.rate = rateTest{bits: 1e9, between: testTime, note: "only 2 Gbit/s were sent"}
 	m.down.packets.arrived /= 2
 	m.down.packets.overflow = m.down.packets.arrived
 	if got := outside(p, m); got != nil {
@@ -120,4 +125,63 @@ func TestCheckProxy(t *testing.T) {
 	if trip.Measured == nil || *trip.Measured < 39 || *trip.Measured > 200 {
 		t.Errorf("round trip: %s", trip.MeasuredText())
 	}
+}
+
+// A proxy that gives each connection the whole rate is found out.
+func TestCheckFindsARateOfEachConnection(t *testing.T) {
+	p, err := badnet.Parse("down.rate=4mbit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxies := proxy.New()
+	defer proxies.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer l.Close()
+	front := func(upstream string) (string, error) {
+		all.Go(func() {
+			for i := 0; ; i++ {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				name := strconv.Itoa(i)
+				addr, err := proxies.Attach(name, upstream)
+				if err == nil {
+					err = proxies.Apply(name, p)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				all.Go(func() { join(conn, addr) })
+			}
+		})
+		return l.Addr().String(), nil
+	}
+	got, err := transfer{patience: 3 * time.Second, window: time.Second, front: front}.measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := rate(p.Down, way{rate: got})
+	if f.Verdict() != Outside || *f.Measured < 1.5*float64(p.Down.Rate) {
+		t.Errorf("the rate is %s: %s", f.MeasuredText(), f.VerdictText())
+	}
+}
+
+// join joins a connection with a new one to addr until one of the two ends.
+func join(conn net.Conn, addr string) {
+	defer conn.Close()
+	other, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(other, conn)
+		other.Close()
+	}()
+	_, _ = io.Copy(conn, other)
 }

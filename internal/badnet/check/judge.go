@@ -22,7 +22,11 @@ const (
 // judge puts what was measured beside what the profile asks for.
 func judge(p badnet.Profile, m measurement) []Figure {
 	s := scheduleOf(p)
-	figures := []Figure{dialFigure(s, m, p)}
+	if m.proxied { // it answers a dial by itself, and a probe has no headers
+		s.dial = 0
+		s.trip = p.RoundTrip() + lasts(probe.Size, p.Up.Rate) + lasts(probe.Size, p.Down.Rate)
+	}
+	figures := []Figure{s.figure("dial", s.dial, m.dials, p)}
 	figures = append(figures, s.figure("round trip", s.trip, m.trips, p))
 	figures = append(figures, Figure{
 		What: "round trip p99", Unit: Millis, Measured: probe.Percentile(m.trips.times, 99), Note: forInformation,
@@ -48,14 +52,6 @@ func judge(p badnet.Profile, m measurement) []Figure {
 		}
 	}
 	return figures
-}
-
-// dialFigure judges the dials. A proxy answers them by itself, at once.
-func dialFigure(s schedule, m measurement, p badnet.Profile) Figure {
-	if !m.proxied {
-		return s.figure("dial", s.dial, m.dials, p)
-	}
-	return schedule{}.figure("dial", 0, m.dials, p)
 }
 
 // figure judges the median of times, or their mean where each differs.

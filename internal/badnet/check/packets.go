@@ -17,35 +17,57 @@ import (
 // A stamp is a packet's number and when it was sent.
 const stampSize = 16
 
-// ends are two UDP sockets of this process. What the one sends to the other
+// flow is two UDP sockets of this process. What the first sends to the second
 // goes one way.
-type ends struct{ from, to *net.UDPConn }
+type flow struct{ from, to *net.UDPConn }
 
-// newEnds makes the ends of a way. The first packet between them goes up, which
-// is how a driver tells that way.
-func newEnds(up bool) (ends, error) {
-	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
-	client, err := net.ListenUDP("udp4", local)
-	if err != nil {
-		return ends{}, err
+// flows are the flows of a test. They share one link, as they share its rate.
+type flows []flow
+
+// newFlows makes n flows that all go up, or all down. The first packet between
+// two sockets goes up, and the server's port is the lower one: that is how a
+// driver tells the ways apart.
+func newFlows(n int, up bool) (f flows, err error) {
+	for range n {
+		client, server, err := sockets()
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+		_, _ = client.WriteTo([]byte{0}, server.LocalAddr())
+		one := flow{client, server}
+		if !up {
+			one = flow{server, client}
+		}
+		_ = one.to.SetReadBuffer(4 << 20) // or as much as the system gives
+		f = append(f, one)
 	}
-	server, err := net.ListenUDP("udp4", local)
-	if err != nil {
-		client.Close()
-		return ends{}, err
-	}
-	_, _ = client.WriteTo([]byte{0}, server.LocalAddr())
-	e := ends{client, server}
-	if !up {
-		e = ends{server, client}
-	}
-	_ = e.to.SetReadBuffer(4 << 20) // or as much as the system gives
-	return e, nil
+	return f, nil
 }
 
-func (e ends) close() {
-	e.from.Close()
-	e.to.Close()
+// sockets returns two UDP sockets, the second on the lower port.
+func sockets() (client, server *net.UDPConn, err error) {
+	local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	if client, err = net.ListenUDP("udp4", local); err != nil {
+		return nil, nil, err
+	}
+	if server, err = net.ListenUDP("udp4", local); err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	if portOf(client) < portOf(server) {
+		client, server = server, client
+	}
+	return client, server, nil
+}
+
+func portOf(conn *net.UDPConn) int { return conn.LocalAddr().(*net.UDPAddr).Port }
+
+func (f flows) close() {
+	for _, one := range f {
+		one.from.Close()
+		one.to.Close()
+	}
 }
 
 // load is what is sent: n packets of that size on the wire, some at once and
@@ -64,10 +86,10 @@ type offer struct {
 	stall time.Duration // the longest pause, which was not meant
 }
 
-// send sends a load: no packet early, and the late ones at once.
-func (e ends) send(ctx context.Context, began time.Time, l load) (o offer) {
+// send sends a load over the flows in turn: no packet early, and the late ones at
+// once.
+func (f flows) send(ctx context.Context, began time.Time, l load) (o offer) {
 	b := make([]byte, l.size-28)
-	to := e.to.LocalAddr().(*net.UDPAddr).AddrPort()
 	for i := range l.n {
 		due := time.Duration(float64(i-l.atOnce) / l.perSecond * float64(time.Second))
 		now := time.Since(began)
@@ -79,26 +101,59 @@ func (e ends) send(ctx context.Context, began time.Time, l load) (o offer) {
 		o.took = now
 		binary.BigEndian.PutUint64(b, uint64(i))
 		binary.BigEndian.PutUint64(b[8:], uint64(now))
-		_, _ = e.from.WriteToUDPAddrPort(b, to) // one more that is lost
+		one := f[i%len(f)]
+		_, _ = one.from.WriteTo(b, one.to.LocalAddr()) // an error is one more that is lost
 		o.sent++
 	}
 	return o
 }
 
-// sent says when the last was sent: nothing is waited for longer than that.
-func (e ends) sent(ctx context.Context, longest time.Duration) {
+// sent says when the last packet was sent: receive waits that much longer.
+func (f flows) sent(ctx context.Context, longest time.Duration) {
 	if ctx.Err() == nil {
-		_ = e.to.SetReadDeadline(time.Now().Add(longest))
+		f.receiveUntil(time.Now().Add(longest))
 	}
 }
 
-// receive gives each stamp to took until that returns false, the longest time
-// has passed since the last was sent, or ctx is done.
-func (e ends) receive(ctx context.Context, took func(i int, sent time.Duration) bool) error {
-	defer context.AfterFunc(ctx, func() { _ = e.to.SetReadDeadline(time.Unix(1, 0)) })()
+func (f flows) receiveUntil(deadline time.Time) {
+	for _, one := range f {
+		_ = one.to.SetReadDeadline(deadline)
+	}
+}
+
+// receive gives each stamp to took, one at a time, until that returns false, the
+// longest time has passed since the last was sent, or ctx is done.
+func (f flows) receive(ctx context.Context, took func(i int, sent time.Duration) bool) error {
+	defer context.AfterFunc(ctx, func() { f.receiveUntil(time.Unix(1, 0)) })()
+	var (
+		mu   sync.Mutex
+		done bool
+		all  sync.WaitGroup
+	)
+	errs := make([]error, len(f))
+	for i, one := range f {
+		all.Go(func() {
+			errs[i] = one.receive(func(i int, sent time.Duration) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				if !done && !took(i, sent) {
+					done = true
+					f.receiveUntil(time.Unix(1, 0))
+				}
+				return !done
+			})
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// receive gives each stamp to took until that returns false or the deadline has
+// passed.
+func (f flow) receive(took func(i int, sent time.Duration) bool) error {
 	b := make([]byte, fullPacket)
 	for {
-		n, _, err := e.to.ReadFromUDPAddrPort(b)
+		n, _, err := f.to.ReadFromUDPAddrPort(b)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
@@ -146,19 +201,19 @@ func stream(ctx context.Context, l badnet.Link, up bool) (c counts, err error) {
 }
 
 func streamAt(ctx context.Context, l badnet.Link, up bool, n int, perSecond float64) (counts, error) {
-	e, err := newEnds(up)
+	f, err := newFlows(1, up) // a second one's packets would be no overtakers
 	if err != nil {
 		return counts{}, err
 	}
-	defer e.close()
+	defer f.close()
 	c := counts{sent: n}
 	before, began := overflows(), time.Now()
 	go func() {
-		e.send(ctx, began, load{n: n, size: tinyPacket, perSecond: perSecond, longest: time.Minute})
-		e.sent(ctx, latest(l)+200*time.Millisecond+lasts(4*tinyPacket, l.Rate))
+		f.send(ctx, began, load{n: n, size: tinyPacket, perSecond: perSecond, longest: time.Minute})
+		f.sent(ctx, latest(l)+200*time.Millisecond+lasts(4*tinyPacket, l.Rate))
 	}()
 	seen, order := make([]bool, n), make([]int, 0, n)
-	err = e.receive(ctx, func(i int, sent time.Duration) bool {
+	err = f.receive(ctx, func(i int, sent time.Duration) bool {
 		if i >= n {
 			return true
 		}

@@ -14,37 +14,41 @@ import (
 	"gotimeout/internal/badnet/probe"
 )
 
-// blast is a way's rate, as measured where it ends.
-type blast struct {
+// rateTest is a way's rate, as measured where it ends.
+type rateTest struct {
 	bits    float64       // per second, between the first arrival and the last; 0: nothing to go by
 	between time.Duration // those two
 	note    string        // why it says nothing about the network
 }
 
-// blastFor is how long a rate is measured, and surplus by how much more is sent
+// connections is with how many at once a rate is measured: a rate belongs to the
+// link, and is not each connection's own.
+const connections = 2
+
+// testTime is how long a rate is measured, and surplus by how much more is sent
 // than it lets through: little enough that the queue stays short.
 const (
-	blastFor = 600 * time.Millisecond
+	testTime = 600 * time.Millisecond
 	surplus  = 1.25
 )
 
-// blastPackets sends more than the rate lets through, and measures what arrives.
-func blastPackets(ctx context.Context, l badnet.Link, up bool) (blast, error) {
+// testPackets sends more than the rate lets through, and measures what arrives.
+func testPackets(ctx context.Context, l badnet.Link, up bool) (rateTest, error) {
 	asked, loads := float64(l.Rate), loadFor(l)
-	e, err := newEnds(up)
+	f, err := newFlows(connections, up)
 	if err != nil {
-		return blast{}, err
+		return rateTest{}, err
 	}
-	defer e.close()
+	defer f.close()
 	before, began := overflows(), time.Now()
 	offered := make(chan offer, 1)
 	go func() {
-		offered <- e.send(ctx, began, loads)
-		e.sent(ctx, latest(l)+blastFor/2+lasts(8*loads.size, l.Rate))
+		offered <- f.send(ctx, began, loads)
+		f.sent(ctx, latest(l)+testTime/2+lasts(8*loads.size, l.Rate))
 	}()
 	var first, last time.Duration
 	arrived := 0
-	err = e.receive(ctx, func(i int, _ time.Duration) bool {
+	err = f.receive(ctx, func(i int, _ time.Duration) bool {
 		last = time.Since(began)
 		if arrived == 0 {
 			first = last
@@ -53,7 +57,7 @@ func blastPackets(ctx context.Context, l badnet.Link, up bool) (blast, error) {
 		return i < loads.n-1 || l.Duplicate > 0 // it may be lost: then the deadline ends it
 	})
 	size := float64(loads.size) * 8
-	b := blast{between: last - first}
+	b := rateTest{between: last - first}
 	if arrived > 1 && b.between > 0 {
 		b.bits = float64(arrived-1) * size / b.between.Seconds()
 	}
@@ -78,7 +82,7 @@ const cannotReceive = "the receiver was too slow"
 func loadFor(l badnet.Link) load {
 	bytes := float64(l.Rate) / 8
 	size := min(max(bytes/20, tinyPacket), fullPacket) // twenty in a second, if it must be
-	n := max(5, bytes*blastFor.Seconds()/size)
+	n := max(5, bytes*testTime.Seconds()/size)
 	limit := badnet.DefaultLimit
 	if l.Limit > 0 {
 		limit = l.Limit
@@ -86,7 +90,7 @@ func loadFor(l badnet.Link) load {
 	more := surplus / (1 - l.Loss)
 	return load{
 		n: int(n * more), size: int(size), atOnce: min(limit/2, int(n/4)), perSecond: bytes / size * more,
-		longest: 2*blastFor + lasts(10*int(size), l.Rate),
+		longest: 2*testTime + lasts(10*int(size), l.Rate),
 	}
 }
 
@@ -111,7 +115,7 @@ func overflows() int {
 	return 0
 }
 
-// transfer is one TCP connection with as much to carry as it can.
+// transfer is some TCP connections with as much to carry as they can.
 type transfer struct {
 	up       bool
 	patience time.Duration // until the first bytes arrive
@@ -121,9 +125,9 @@ type transfer struct {
 
 // overPackets measures TCP where each of its packets takes the delay: it needs
 // some round trips to get up to speed.
-func overPackets(ctx context.Context, p badnet.Profile, up bool) (blast, error) {
+func overPackets(ctx context.Context, p badnet.Profile, up bool) (rateTest, error) {
 	if p.RoundTrip() > 500*time.Millisecond {
-		return blast{}, nil
+		return rateTest{}, nil
 	}
 	return transfer{
 		up: up, patience: 3 * time.Second, window: 300*time.Millisecond + 4*p.RoundTrip(),
@@ -133,39 +137,42 @@ func overPackets(ctx context.Context, p badnet.Profile, up bool) (blast, error) 
 
 // measure measures what gets through. The way to the server is what front makes
 // of its address.
-func (t transfer) measure(ctx context.Context) (blast, error) {
+func (t transfer) measure(ctx context.Context) (rateTest, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.patience+t.window)
 	defer cancel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return blast{}, err
+		return rateTest{}, err
 	}
 	defer l.Close()
 	addr, err := t.front(l.Addr().String())
 	if err != nil {
-		return blast{}, err
+		return rateTest{}, err
 	}
-	client, server, err := connect(ctx, l, addr)
-	if err != nil {
-		return blast{note: "no connection came about"}, nil
-	}
-	from, to := client, server
-	if !t.up {
-		from, to = server, client
-	}
-	var sender sync.WaitGroup
-	defer sender.Wait()
-	defer probe.Reset(client)
-	defer probe.Reset(server)
-	sender.Go(func() {
-		for b := make([]byte, 1<<16); ; {
-			if _, err := from.Write(b); err != nil {
-				return
-			}
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	var receivers []net.Conn
+	for range connections {
+		client, server, err := connect(ctx, l, addr)
+		if err != nil {
+			return rateTest{note: "no connection came about"}, nil
 		}
-	})
-	defer context.AfterFunc(ctx, func() { probe.Reset(to) })()
-	return t.arrivals(to), nil
+		defer probe.Reset(client)
+		defer probe.Reset(server)
+		from, to := client, server
+		if !t.up {
+			from, to = server, client
+		}
+		senders.Go(func() {
+			for b := make([]byte, 1<<16); ; {
+				if _, err := from.Write(b); err != nil {
+					return
+				}
+			}
+		})
+		receivers = append(receivers, to)
+	}
+	return t.arrivals(ctx, receivers), nil
 }
 
 // connect returns both ends of a connection to a listener by way of addr.
@@ -181,26 +188,46 @@ func connect(ctx context.Context, l net.Listener, addr string) (client, server n
 	return client, server, err
 }
 
-// arrivals measures the rate of what arrives, from the first bytes on and
-// without them.
-func (t transfer) arrivals(conn net.Conn) blast {
-	b := make([]byte, 1<<18)
-	_ = conn.SetReadDeadline(time.Now().Add(t.patience))
-	if _, err := conn.Read(b); err != nil {
-		return blast{note: fmt.Sprintf("nothing came within %s", t.patience)}
-	}
-	first := time.Now()
-	last, bytes := first, 0
-	_ = conn.SetReadDeadline(first.Add(t.window))
-	for {
-		n, err := conn.Read(b)
-		if err != nil {
-			break
+// arrivals measures the rate of what arrives at all connections together, from
+// the first bytes on and without them.
+func (t transfer) arrivals(ctx context.Context, conns []net.Conn) rateTest {
+	until := func(deadline time.Time) {
+		for _, conn := range conns {
+			_ = conn.SetReadDeadline(deadline)
 		}
-		bytes += n
-		last = time.Now()
 	}
-	r := blast{between: last.Sub(first)}
+	until(time.Now().Add(t.patience))
+	defer context.AfterFunc(ctx, func() { until(time.Unix(1, 0)) })()
+	var (
+		mu          sync.Mutex
+		first, last time.Time
+		bytes       int
+		all         sync.WaitGroup
+	)
+	for _, conn := range conns {
+		all.Go(func() {
+			for b := make([]byte, 1<<18); ; {
+				n, err := conn.Read(b)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				last = time.Now()
+				if first.IsZero() {
+					first = last
+					until(first.Add(t.window))
+				} else {
+					bytes += n
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if first.IsZero() {
+		return rateTest{note: fmt.Sprintf("nothing came within %s", t.patience)}
+	}
+	r := rateTest{between: last.Sub(first)}
 	if bytes > 0 {
 		r.bits = float64(bytes) * 8 / r.between.Seconds()
 	}

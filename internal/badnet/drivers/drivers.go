@@ -47,9 +47,9 @@ func names(of func(Entry) bool) []string {
 }
 
 // Open opens the driver of packets with that name, or for auto the first that
-// works and can do the plan, and applies the plan. The why names every driver
-// that was tried.
-func Open(driver string, plan badnet.Plan, seed uint64) (name, why string, d badnet.Driver, err error) {
+// works and that apply, which makes the network bad with it, returns no error
+// for. The why names every driver that was tried.
+func Open(driver string, seed uint64, apply func(badnet.Driver) error) (name, why string, d badnet.Driver, err error) {
 	var failed []error
 	for _, e := range All() {
 		if e.Open == nil || driver != badnet.Auto && driver != e.Name {
@@ -57,7 +57,7 @@ func Open(driver string, plan badnet.Plan, seed uint64) (name, why string, d bad
 		}
 		d, err := e.Open(seed)
 		if err == nil {
-			if err = d.Apply(plan); err == nil {
+			if err = apply(d); err == nil {
 				return e.Name, because(driver, failed), d, nil
 			}
 			err = errors.Join(err, d.Close())
@@ -65,6 +65,17 @@ func Open(driver string, plan badnet.Plan, seed uint64) (name, why string, d bad
 		failed = append(failed, fmt.Errorf("%s: %w", e.Name, err))
 	}
 	return "", "", nil, errors.Join(failed...)
+}
+
+// Apart calls apply with ports that are to have a queue of their own, and with
+// fewer of them, down to least, where the driver can't tell so many apart.
+func Apart(ports []uint16, least int, apply func(ports []uint16) error) (apart []uint16, err error) {
+	for n := len(ports); ; n /= 2 {
+		n = max(n, least)
+		if err = apply(ports[:n]); !errors.Is(err, badnet.ErrCannot) || n == least {
+			return ports[:n], err
+		}
+	}
 }
 
 func because(driver string, failed []error) string {

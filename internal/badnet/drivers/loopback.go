@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"gotimeout/internal/badnet"
@@ -17,30 +16,47 @@ type Loopback struct {
 
 	packets  badnet.Driver
 	echo     *probe.Echo
+	apart    []uint16 // of the echo
 	measured *badnet.Calibration
 }
 
 // OpenLoopback makes the loopback of this private process bad, by netem or tun,
 // or with auto by the first of the two that works and can do the profile.
 func OpenLoopback(driver string, p badnet.Profile, seed uint64) (*Loopback, error) {
-	name, why, packets, err := Open(driver, badnet.Plan{All: p}, seed)
+	e, err := probe.NewEcho(probe.Lanes)
 	if err != nil {
 		return nil, err
 	}
-	e, err := probe.NewEcho()
+	l := &Loopback{Profile: p, echo: e}
+	l.Driver, l.Why, l.packets, err = Open(driver, seed, func(d badnet.Driver) error {
+		l.apart, err = Apart(e.Ports, 0, func(ports []uint16) error {
+			plan := badnet.Plan{All: p, Ports: map[uint16]badnet.Profile{}}
+			for _, port := range ports {
+				plan.Ports[port] = p
+			}
+			return d.Apply(plan)
+		})
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(err, packets.Close())
+		e.Close()
+		return nil, err
 	}
-	return &Loopback{Driver: name, Why: why, Profile: p, packets: packets, echo: e}, nil
+	return l, nil
 }
 
-// Echo returns the address of an echo on the loopback, over TCP and UDP.
-func (l *Loopback) Echo() string { return l.echo.Addr() }
+// Close makes the loopback good again.
+func (l *Loopback) Close() error {
+	l.echo.Close()
+	return l.packets.Close()
+}
 
-// Calibrate measures what the driver does, and returns an error if that is not
-// what was asked. With ctx done before it was measured there is neither.
+// Calibrate measures what the driver does, apart from all other packets where it
+// can tell them apart, and returns an error if that is not what was asked. With
+// ctx done before it was measured there is neither.
 func (l *Loopback) Calibrate(ctx context.Context) error {
-	measured, err := probe.Calibrate(ctx, l.echo.Addr(), l.Profile, l.Driver)
+	way := probe.Way{Driver: l.Driver, Addr: l.echo.Addr(), Apart: l.apart}
+	measured, err := way.Calibrate(ctx, l.Profile)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -35,8 +35,8 @@ type attachment interface {
 	attach(name, network, addr string, outside bool) (dial string, err error)
 	// apply gives each backend its profile, and the probes'.
 	apply(probes badnet.Profile, backends map[string]badnet.Profile) error
-	// probe returns where to measure the probes' profile.
-	probe() string
+	// way is where to measure the probes' profile.
+	way() probe.Way
 	close() error
 }
 
@@ -44,11 +44,13 @@ type attachment interface {
 // by netem or tun, or by the one of the two that works and can do the profile.
 // Where neither does, the error says why.
 func Private(p *private.Process, driver string, profile badnet.Profile, seed uint64) (*Network, error) {
-	name, why, packets, err := drivers.Open(driver, badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}}, seed)
+	name, why, packets, err := drivers.Open(driver, seed, func(d badnet.Driver) error {
+		return d.Apply(badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}})
+	})
 	if err != nil {
 		return nil, err
 	}
-	m, err := newPackets(p, packets)
+	m, err := newPackets(p, name, packets)
 	if err != nil {
 		return nil, errors.Join(err, packets.Close())
 	}
@@ -130,7 +132,7 @@ func (n *Network) change(ctx context.Context, backend string, edit func(map[stri
 	if err := n.apply(all, own, changed); err != nil {
 		return err
 	}
-	measured, err := probe.Calibrate(ctx, n.attachment.probe(), changed, n.driver)
+	measured, err := n.attachment.way().Calibrate(ctx, changed)
 	if err != nil {
 		return errors.Join(err, n.apply(n.all, n.own, n.all))
 	}

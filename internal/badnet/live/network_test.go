@@ -32,12 +32,12 @@ func (m *fakeAttachment) apply(probes badnet.Profile, backends map[string]badnet
 	return nil
 }
 
-func (m *fakeAttachment) probe() string { return m.Addr() }
-func (m *fakeAttachment) close() error  { m.Echo.Close(); return nil }
+func (m *fakeAttachment) way() probe.Way { return probe.Way{Driver: "fake", Addr: m.Addr()} }
+func (m *fakeAttachment) close() error   { m.Echo.Close(); return nil }
 
 func fake(t *testing.T) (*Network, *fakeAttachment) {
 	t.Helper()
-	e, err := probe.NewEcho()
+	e, err := probe.NewEcho(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/probe"
 )
@@ -15,15 +16,17 @@ import (
 // packets attaches backends to the loopback of a private network.
 type packets struct {
 	process *private.Process
+	name    string // of the driver
 	driver  badnet.Driver
 	echo    *probe.Echo
+	apart   []uint16          // ports of the echo that have a queue of their own
 	ports   map[string]uint16 // of the backends
 	relays  []*relay
 }
 
-func newPackets(p *private.Process, d badnet.Driver) (*packets, error) {
-	e, err := probe.NewEcho()
-	return &packets{process: p, driver: d, echo: e, ports: map[string]uint16{}}, err
+func newPackets(p *private.Process, name string, d badnet.Driver) (*packets, error) {
+	e, err := probe.NewEcho(probe.Lanes)
+	return &packets{process: p, name: name, driver: d, echo: e, ports: map[string]uint16{}}, err
 }
 
 func (p *packets) attach(name, network, addr string, outside bool) (string, error) {
@@ -51,15 +54,23 @@ func (p *packets) relayTo(network, addr string) (string, error) {
 	return r.addr(), nil
 }
 
-func (p *packets) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {
-	plan := badnet.Plan{Ports: map[uint16]badnet.Profile{p.echo.Port: probes}}
-	for name, profile := range backends {
-		plan.Ports[p.ports[name]] = profile
-	}
-	return p.driver.Apply(plan)
+func (p *packets) apply(probes badnet.Profile, backends map[string]badnet.Profile) (err error) {
+	p.apart, err = drivers.Apart(p.echo.Ports, 1, func(apart []uint16) error {
+		plan := badnet.Plan{Ports: map[uint16]badnet.Profile{}}
+		for _, port := range apart {
+			plan.Ports[port] = probes
+		}
+		for name, profile := range backends {
+			plan.Ports[p.ports[name]] = profile
+		}
+		return p.driver.Apply(plan)
+	})
+	return err
 }
 
-func (p *packets) probe() string { return p.echo.Addr() }
+func (p *packets) way() probe.Way {
+	return probe.Way{Driver: p.name, Addr: p.echo.Addr(), Apart: p.apart}
+}
 
 func (p *packets) close() error {
 	for _, r := range p.relays {

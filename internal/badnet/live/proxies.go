@@ -20,7 +20,7 @@ type proxies struct {
 }
 
 func newProxies() (*proxies, error) {
-	e, err := probe.NewEcho()
+	e, err := probe.NewEcho(1)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (m *proxies) apply(probes badnet.Profile, backends map[string]badnet.Profil
 	return nil
 }
 
-func (m *proxies) probe() string { return m.addr }
+func (m *proxies) way() probe.Way { return probe.Way{Driver: badnet.Proxy, Addr: m.addr} }
 
 func (m *proxies) close() error {
 	err := m.fronts.Close()

@@ -5,70 +5,90 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
 
 // Echo answers probes: over UDP, where packets can be lost, and over TCP, where
-// a dial can be timed and a proxy can stand between, on the same port.
+// a dial can be timed and a proxy can stand between.
 type Echo struct {
+	// Ports are those of UDP. The first is the one of TCP too. Several let a
+	// driver give each its own queue, so that probes don't wait for each other.
+	Ports []uint16
+
 	tcp  net.Listener
-	udp  net.PacketConn
-	Port uint16
+	udp  []net.PacketConn
 	done sync.WaitGroup
 }
 
-// NewEcho returns an Echo on a free port of 127.0.0.1. Close it after use.
-func NewEcho() (*Echo, error) {
-	var last error
-	for range 10 { // the port of the one may be taken for the other
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+// NewEcho returns an Echo on free ports of 127.0.0.1. Close it after use.
+func NewEcho(ports int) (*Echo, error) {
+	e := new(Echo)
+	if err := e.listen(); err != nil {
+		return nil, err
+	}
+	for len(e.udp) < ports {
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
+			e.Close()
 			return nil, err
 		}
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			tcp.Close()
-			last = err
-			continue
-		}
-		e := &Echo{tcp: tcp, udp: udp, Port: uint16(port)}
-		e.done.Go(e.serveUDP)
-		e.done.Go(e.serveTCP)
-		return e, nil
+		e.udp = append(e.udp, udp)
 	}
-	return nil, last
+	for _, udp := range e.udp {
+		e.Ports = append(e.Ports, uint16(udp.LocalAddr().(*net.UDPAddr).Port))
+		e.done.Go(func() { serveUDP(udp) })
+	}
+	e.done.Go(e.serveTCP)
+	return e, nil
 }
 
-// Addr returns the address of the Echo, for TCP and UDP.
+// listen listens on one port for TCP and for UDP.
+func (e *Echo) listen() (err error) {
+	for range 10 { // UDP may have given the port to another program
+		if e.tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", e.Addr()); err == nil {
+			e.udp = append(e.udp, udp)
+			return nil
+		}
+		e.tcp.Close()
+	}
+	return err
+}
+
+// Addr returns the address for TCP, and for UDP too.
 func (e *Echo) Addr() string { return e.tcp.Addr().String() }
 
 // Close closes the Echo and its connections.
 func (e *Echo) Close() {
 	e.tcp.Close()
-	e.udp.Close()
+	for _, udp := range e.udp {
+		udp.Close()
+	}
 	e.done.Wait()
 }
 
-func (e *Echo) serveUDP() {
+func serveUDP(udp net.PacketConn) {
 	buf := make([]byte, 1<<16)
 	for {
-		n, from, err := e.udp.ReadFrom(buf)
+		n, from, err := udp.ReadFrom(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err == nil {
-			_, _ = e.udp.WriteTo(buf[:n], from) // one more that is lost
+			_, _ = udp.WriteTo(buf[:n], from) // an error is one more that is lost
 		}
 	}
 }
 
-// Accept accepts, also after there were too many files open for a while. Its
-// error is that the listener is closed.
+// Accept accepts a connection, and waits while too many files are open. Its error
+// is that the listener is closed.
 func Accept(l net.Listener) (net.Conn, error) {
 	for {
 		conn, err := l.Accept()
@@ -96,25 +116,27 @@ func (e *Echo) serveTCP() {
 	}
 }
 
-// probeSize is the payload of a probe, and Packet is its packet's size.
+// Size is the payload of a probe, and Packet is its packet's size.
 const (
-	probeSize = 16
-	Packet    = 20 + 8 + probeSize
+	Size   = 16
+	Packet = 20 + 8 + Size
 )
 
-// Send sends n probes with a gap between them and returns the round trips of
-// those that came back before ctx was done, sorted.
+// Send sends n probes over a connection to an Echo, with a gap between them, and
+// returns the round trips of those that came back before ctx was done, sorted.
 func Send(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.Duration {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	began := time.Now()
+	run := rand.Uint32() // an answer to the port's last user is none of ours
 	var sender sync.WaitGroup
 	sender.Go(func() {
-		b := make([]byte, probeSize)
+		b := make([]byte, Size)
 		for i := range n {
 			time.Sleep(time.Until(began.Add(time.Duration(i) * gap)))
-			binary.BigEndian.PutUint64(b, uint64(i))
+			binary.BigEndian.PutUint32(b, run)
+			binary.BigEndian.PutUint32(b[4:], uint32(i))
 			binary.BigEndian.PutUint64(b[8:], uint64(time.Since(began)))
 			if _, err := conn.Write(b); err != nil {
 				return
@@ -125,12 +147,12 @@ func Send(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.D
 	defer cancel()
 	var trips []time.Duration
 	seen := make([]bool, n)
-	for b := make([]byte, probeSize); len(trips) < n; {
+	for b := make([]byte, Size); len(trips) < n; {
 		if _, err := io.ReadFull(conn, b); err != nil {
 			break
 		}
-		i := binary.BigEndian.Uint64(b)
-		if i < uint64(n) && !seen[i] { // a copy of one tells nothing
+		i := binary.BigEndian.Uint32(b[4:])
+		if binary.BigEndian.Uint32(b) == run && i < uint32(n) && !seen[i] { // a copy of a probe has no time of its own
 			seen[i] = true
 			trips = append(trips, time.Since(began)-time.Duration(binary.BigEndian.Uint64(b[8:])))
 		}

@@ -3,7 +3,10 @@ package probe
 import (
 	"errors"
 	"net"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -46,7 +49,7 @@ func TestJudge(t *testing.T) {
 		{"up.loss=100%", nil, ""},
 		{"up.loss=100%", []time.Duration{ms}, "loses everything, but 1 of 20 probes came back"},
 	} {
-		err := expectations(profile(t, test.profile)).judge(test.trips)
+		err := Way{}.expect(profile(t, test.profile)).judge(test.trips)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s with %v: %v, want %q", test.profile, test.trips, err, test.want)
 		}
@@ -56,7 +59,7 @@ func TestJudge(t *testing.T) {
 // Probes are a small part of a slow link, and done within the budget.
 func TestProbesOfASlowLink(t *testing.T) {
 	for text, want := range map[string]int{"none": 20, "rate=1mbit": 20, "rate=56kbit": 2, "rate=1kbit": 1} {
-		e := expectations(profile(t, text))
+		e := Way{}.expect(profile(t, text))
 		if e.probes != want {
 			t.Errorf("%s: %d probes, %s apart; want %d", text, e.probes, e.gap, want)
 		}
@@ -81,4 +84,98 @@ func TestAcceptGoesOn(t *testing.T) {
 	if _, err := Accept(l); !errors.Is(err, net.ErrClosed) || l.failures != -1 {
 		t.Errorf("%v with %d failures to go", err, l.failures)
 	}
+}
+
+// network is a UDP port in front of an Echo, through which packets come as a
+// profile has it. Before it opens it holds them all.
+func network(t *testing.T, e *Echo, text string, seed uint64, open time.Time) (port uint16) {
+	t.Helper()
+	p := profile(t, text)
+	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := net.Dial("udp4", e.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { front.Close(); back.Close(); all.Wait() })
+	var client atomic.Pointer[net.UDPAddr]
+	carry := func(l badnet.Link, seed uint64, read func(b []byte) (int, error), write func(b []byte)) {
+		shaper := badnet.NewShaper(l, seed)
+		for {
+			b := make([]byte, Size)
+			n, err := read(b)
+			if err != nil {
+				return
+			}
+			for _, at := range shaper.Send(nil, time.Now(), Packet) {
+				all.Add(1)
+				if at.Before(open) {
+					at = open
+				}
+				time.AfterFunc(time.Until(at), func() { defer all.Done(); write(b[:n]) })
+			}
+		}
+	}
+	all.Go(func() {
+		carry(p.Up, seed, func(b []byte) (int, error) {
+			n, from, err := front.ReadFromUDP(b)
+			client.Store(from)
+			return n, err
+		}, func(b []byte) { _, _ = back.Write(b) })
+	})
+	all.Go(func() {
+		carry(p.Down, seed+1, back.Read, func(b []byte) { _, _ = front.WriteToUDP(b, client.Load()) })
+	})
+	return uint16(front.LocalAddr().(*net.UDPAddr).Port)
+}
+
+// What is measured under jitter is the delay, and not the wait of probes for
+// each other.
+func TestCalibrateUnderJitter(t *testing.T) {
+	const text = "delay=100ms jitter=30ms,normal"
+	e := echo(t)
+	way := Way{Driver: "test", Addr: e.Addr()}
+	for i := range Lanes {
+		way.Apart = append(way.Apart, network(t, e, text, uint64(2*i), time.Time{}))
+	}
+	began := time.Now()
+	c, err := way.Calibrate(t.Context(), profile(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 230 {
+		t.Errorf("%g ms for 200, %d of %d probes lost", *c.RoundTripP50, c.Lost, c.Sent)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// A machine that stands still for longer than a measurement takes is no driver
+// that failed.
+func TestCalibrateWhileTheMachineStandsStill(t *testing.T) {
+	const text = "delay=10ms"
+	e := echo(t)
+	port := network(t, e, text, 1, time.Now().Add(budget+100*time.Millisecond))
+	way := Way{Driver: "test", Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))}
+	c, err := way.Calibrate(t.Context(), profile(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *c.RoundTripP50 < 20 || *c.RoundTripP50 > 100 {
+		t.Errorf("%g ms for 20", *c.RoundTripP50)
+	}
+}
+
+func echo(t *testing.T) *Echo {
+	t.Helper()
+	e, err := NewEcho(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
 }
