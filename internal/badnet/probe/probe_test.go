@@ -146,7 +146,7 @@ func TestCalibrateUnderJitter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 230 {
+	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 255 { // 275 with 20 probes in a row
 		t.Errorf("%g ms for 200, %d of %d probes lost", *c.RoundTripP50, c.Lost, c.Sent)
 	}
 	if took := time.Since(began); took > 3*time.Second {
