@@ -26,6 +26,8 @@ type flaw struct {
 	late, falseTimeouts, failed, refused, dialled           int
 	overshoot, sentLate, probeTime                          float64
 	open                                                    int
+	unseen, ranOn                                           int     // timed-out calls: the first ones, and the last
+	outlast                                                 float64 // by how much a backend outlasts the answer of those that ran on
 	error                                                   string
 }
 
@@ -181,6 +183,11 @@ func (m made) call(add func(any), c results.Cell, bad flaw, i int) {
 	} else if *backend > answered {
 		waste := *backend - answered
 		receipt.Waste = &waste
+	}
+	if late := i / len(c.Delays); status == "timed_out" && late < bad.unseen {
+		receipt.Waste = nil
+	} else if status == "timed_out" && late >= m.calls/len(c.Delays)-bad.ranOn {
+		receipt.Waste = &bad.outlast
 	}
 	add(&receipt)
 }

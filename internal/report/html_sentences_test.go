@@ -16,20 +16,20 @@ func TestFaults(t *testing.T) {
 		flaw flaw
 		want string
 	}{
-		"wrong answers":   {flaw{wrong: 3}, "gave 3 calls the answer to another's question."},
-		"one":             {flaw{wrong: 1}, "gave 1 call the answer to another's question."},
+		"wrong answers":   {flaw{wrong: 3}, "gave 3 of 450 calls the answer to another's question."},
+		"one":             {flaw{wrong: 1}, "gave 1 of 450 calls the answer to another's question."},
 		"probe failures":  {flaw{probeFailures: 7}, "7 of 50 clean calls on the same pools failed."},
-		"goroutines":      {flaw{goroutines: 9}, "still had 9 goroutines more than before when all had ended and idle connections were closed (the floor's: 0)."},
+		"goroutines":      {flaw{goroutines: 9}, "still had 9 goroutines more than before when all of 400 requests had ended and idle connections were closed (the floor's: 0)."},
 		"connections":     {flaw{connections: 6}, "still had 6 connections more than before"},
-		"open":            {flaw{open: 2}, "had 2 runs that still went on when the wait for the last was over."},
+		"open":            {flaw{open: 2}, "had 2 of 400 runs that still went on when the wait for the last was over."},
 		"late":            {flaw{late: 5}, "did not bind: 5 of 400 requests came with their result more than 5 ms after the timeout of 250ms."},
-		"false timeouts":  {flaw{falseTimeouts: 8}, "calls that alone would have ended within 250ms."},
+		"false timeouts":  {flaw{falseTimeouts: 8}, "timed out 24 of 400 requests, whose calls alone would have ended within 250ms."},
 		"failed":          {flaw{failed: 4}, "failed 12 of 400 requests with no timeout."},
 		"refused":         {flaw{refused: 4}, "drove the lab to refuse 12 of 400 requests, to protect itself."},
-		"overshoot":       {flaw{overshoot: 80}, "after the timeout (p99; the floor's: 1.5 ms)."},
-		"probe time":      {flaw{probeTime: 300}, "slowed what came after: clean calls took 311 ms (p99; the floor's: 10.6 ms)."},
-		"TIME-WAIT":       {flaw{timeWait: 60}, "left 60 sockets in TIME-WAIT (the floor's: 0)."},
-		"connections lot": {flaw{dialled: 300}, "dialled 300 connections where "},
+		"overshoot":       {flaw{overshoot: 80}, "after the timeout (p99 of 100; the floor's: 1.5 ms)."},
+		"probe time":      {flaw{probeTime: 300}, "slowed what came after: clean calls took 311 ms (max of 50; the floor's: 10.6 ms)."},
+		"TIME-WAIT":       {flaw{timeWait: 60}, "left 60 sockets in TIME-WAIT after 400 requests (the floor's: 0)."},
+		"connections lot": {flaw{dialled: 300}, "dialled 300 connections for 400 requests where "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := usual()
@@ -120,15 +120,65 @@ func TestNetworkIsNoFault(t *testing.T) {
 	}
 }
 
+// Who left no work behind had each timed-out call seen to end; who had not, of
+// that it is said how many ran on.
+func TestNoWorkBehind(t *testing.T) {
+	for name, test := range map[string]struct {
+		flaw         flaw
+		calls        int
+		want, praise string
+	}{
+		"all seen to end": {flaw{}, 400, "", "errgroup and io-timeout left no work behind: of 100 timed-out calls or more each, all were seen to end"},
+		"one ran on":      {flaw{ranOn: 1, outlast: 50_000}, 200, "let 1 of 50 timed-out calls run on in the HTTP server", "timer-panic and io-timeout left no work behind"},
+		"unseen":          {flaw{unseen: 49}, 200, "", "timer-panic and io-timeout left no work behind"},
+		"one seen":        {flaw{unseen: 49, ranOn: 1, outlast: 90_000}, 200, "let 1 of 1 timed-out call (49 more could not be seen) run on", "timer-panic and io-timeout left no work behind"},
+		"few":             {flaw{}, 40, "", "errgroup and io-timeout left no work behind: of 10 timed-out calls or more each, all were seen to end: the op within 0.20 ms of the answer (max of 40), the backend within 5 ms. The answer came at most 1.9 ms after the timeout (max of 10; the floor's: 1.5 ms); only 10 calls timed out, which are few."},
+	} {
+		m := usual()
+		m.ops, m.calls = []string{"http"}, test.calls
+		m.fault = map[string]flaw{"errgroup/http": test.flaw}
+		_, root := pageOf(t, m.results(t))
+		said := texts(sentences(t, root))
+		if last := said[len(said)-1]; !strings.Contains(last, test.praise) {
+			t.Errorf("%s: no %q in %q", name, test.praise, last)
+		}
+		if !strings.Contains(strings.Join(said, "\n"), test.want) {
+			t.Errorf("%s: no %q in %q", name, test.want, said)
+		}
+	}
+}
+
+// What lies inside the floor's own spread, of its values or of its repeats, is no
+// strategy's doing.
+func TestInsideTheFloorsSpread(t *testing.T) {
+	f := newFixture(t, aRun())
+	for repeat, worst := range []float64{3, 90, 4} {
+		f.cells++
+		f.add(&results.Cell{Cell: f.cells, Strategy: results.FloorName, Op: "db", Network: "none", Floor: true, Timeout: 250, Delays: []float64{10}, Repeat: repeat + 1})
+		for i := range 200 {
+			f.add(&results.Request{Cell: f.cells, Phase: results.Load, Status: "completed", Delay: 10, Answered: 11 + worst*float64(i/199)})
+		}
+		f.add(&results.End{Cell: f.cells})
+	}
+	for _, overshoot := range []float64{80, 120} {
+		f.cell(cellPlan{strategy: map[bool]string{true: "errgroup", false: "timer-panic"}[overshoot < 100], op: "db", network: "none", overshoot: overshoot, unseen: true})
+	}
+	_, root := pageOf(t, f.done())
+	all := strings.Join(texts(sentences(t, root)), "\n")
+	if strings.Contains(all, "errgroup on db answered") || !strings.Contains(all, "timer-panic on db answered 120 ms after the timeout (max of 10; the floor's: ") {
+		t.Errorf("of 80 and 120 ms beside a floor of up to 91: %s", all)
+	}
+}
+
 // The usual strategies as they are: who goes on, who doesn't.
 func TestUsual(t *testing.T) {
 	_, root := pageOf(t, usual().results(t))
 	said := sentences(t, root)
 	all := strings.Join(texts(said), "\n")
 	for _, want := range []string{
-		"answered 1.9 ms late (p99; the floor's: 1.5 ms), but let 100 % of its timed-out calls run on in the database: 188 backend seconds for nobody per 1,000 requests, 37.6 for each second of the load (the floor's: 0)",
-		"goroutine-abandon on http worked on for 753 ms after its answer (p99; the floor's: 0 ms); 52 goroutines more than before were there at the last answer (the floor's: 2); also",
-		"On http, context-cancel, timer-panic, errgroup and io-timeout left no work behind: it ended within 0.20 ms of the answer (p99), backends spent 0.18 s for nobody per 1,000 requests, and the answer came at most 1.9 ms after the timeout (p99; the floor's: 1.5 ms).",
+		"answered 1.9 ms after the timeout (p99 of 100; the floor's: 1.5 ms), but let 100 of 100 timed-out calls run on in the database: 188 backend seconds for nobody per 1,000 requests, 37.6 for each second of the load (the floor's: 0)",
+		"goroutine-abandon on http worked on for 753 ms after its answer (p99 of 400; the floor's: 0 ms); 52 goroutines more than before were there at the last answer (the floor's: 2); also",
+		"On http, context-cancel, timer-panic, errgroup and io-timeout left no work behind: of 100 timed-out calls or more each, all were seen to end: the op within 0.20 ms of the answer (p99 of 400), the backend within 5 ms. The answer came at most 1.9 ms after the timeout (p99 of 100; the floor's: 1.5 ms).",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %q in\n%s", want, all)

@@ -48,7 +48,7 @@ func rules() []rule {
 func wrongAnswers(j judged) finding {
 	n := j.beyond(results.WrongAnswers, 0)
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("gave %s the answer to another's question", plural(n, "call"))}
+		say: fmt.Sprintf("gave %s of %s the answer to another's question", digits(n), plural(orZero(j.Row, results.Requests)+float64(j.run.Probes), "call"))}
 }
 
 func probeFailures(j judged) finding {
@@ -72,13 +72,13 @@ func connectionsLeft(j judged) finding {
 func leftBehind(j judged, place int, noun string) finding {
 	n := orZero(j.Row, place)
 	return finding{size: j.beyond(place, chanceCount), short: digits(n),
-		say: fmt.Sprintf("still had %s more than before when all had ended and idle connections were closed%s", plural(n, noun), j.bracketed(place, digits))}
+		say: fmt.Sprintf("still had %s more than before when all of %s had ended and idle connections were closed%s", plural(n, noun), j.requests(), j.bracketed(place, digits))}
 }
 
 func openReceipts(j judged) finding {
 	n := j.beyond(results.OpenReceipts, 0)
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("had %s that still went on when the wait for the last was over", plural(n, "run"))}
+		say: fmt.Sprintf("had %s of %s that still went on when the wait for the last was over", digits(n), plural(orZero(j.Row, results.Requests), "run"))}
 }
 
 func late(j judged) finding {
@@ -87,28 +87,31 @@ func late(j judged) finding {
 		n = 0
 	}
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("did not bind: %s of %s came with their result more than 5 ms after the timeout of %s", digits(n), plural(orZero(j.Row, results.Requests), "request"), setting(j.Timeout))}
+		say: fmt.Sprintf("did not bind: %s of %s came with their result more than 5 ms after the timeout of %s", digits(n), j.requests(), setting(j.Timeout))}
 }
 
 func waste(j judged) finding {
-	seconds, part := orZero(j.Row, results.WastePer1000), orZero(j.Row, results.RanOnPercent)
+	seconds := orZero(j.Row, results.WastePer1000)
 	size := j.beyond(results.WastePer1000, chanceMillis) // a millisecond a call is a second per 1,000
-	if part == 0 {
+	if j.RanOn == 0 {
 		size = 0
 	}
 	if j.beyond(results.StraggleP99, chanceMillis) == 0 {
-		size *= 2 // nothing of it is seen here, which tells the more
+		size *= 2 // nothing in this process shows it, so it is the more worth a sentence
 	}
-	opening, rate := "", ""
+	opening, unseen, rate := "", "", ""
 	if at := j.Figures[results.OvershootP99]; at != nil && j.beyond(results.OvershootP99, chanceMillis) == 0 {
-		opening = fmt.Sprintf("answered %s late (p99%s), but ", millis(*at), j.beside(results.OvershootP99, "; ", millis))
+		opening = fmt.Sprintf("answered %s after the timeout (%s%s), but ", millis(*at), j.percentile(results.OvershootP99), j.beside(results.OvershootP99, "; ", millis))
+	}
+	if n := j.TimedOut - j.Seen; n > 0 {
+		unseen = fmt.Sprintf(" (%s more could not be seen)", digits(float64(n)))
 	}
 	if j.run.Rate > 0 {
 		rate = fmt.Sprintf(", %s for each second of the load", digits(seconds*j.run.Rate/1000))
 	}
 	return finding{size: math.Round(size), short: digits(seconds) + " s",
-		say: fmt.Sprintf("%slet %s %% of its timed-out calls run on in %s: %s backend seconds for nobody per 1,000 requests%s%s",
-			opening, digits(part), orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits))}
+		say: fmt.Sprintf("%slet %s of %s%s run on in %s: %s backend seconds for nobody per 1,000 requests%s%s%s",
+			opening, digits(float64(j.RanOn)), plural(float64(j.Seen), "timed-out call"), unseen, orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits), j.few())}
 }
 
 func orBackend(noun string) string { return cmp.Or(noun, "the backend") }
@@ -116,19 +119,19 @@ func orBackend(noun string) string { return cmp.Or(noun, "the backend") }
 func falseTimeouts(j judged) finding {
 	n := j.beyond(results.FalseTimeouts, 0)
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("timed out %s that alone would have ended within %s", plural(n, "call"), setting(j.Timeout))}
+		say: fmt.Sprintf("timed out %s of %s, whose calls alone would have ended within %s%s", digits(n), j.requests(), setting(j.Timeout), j.few())}
 }
 
 func failed(j judged) finding {
 	n := j.beyond(results.Failed, 0)
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("failed %s of %s with no timeout", digits(n), plural(orZero(j.Row, results.Requests), "request"))}
+		say: fmt.Sprintf("failed %s of %s with no timeout", digits(n), j.requests())}
 }
 
 func refused(j judged) finding {
 	n := j.beyond(results.Refused, 0)
 	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("drove the lab to refuse %s of %s, to protect itself", digits(n), plural(orZero(j.Row, results.Requests), "request"))}
+		say: fmt.Sprintf("drove the lab to refuse %s of %s, to protect itself", digits(n), j.requests())}
 }
 
 func straggle(j judged) finding {
@@ -138,7 +141,7 @@ func straggle(j judged) finding {
 		more = fmt.Sprintf("; %s more than before were there at the last answer%s", plural(n, "goroutine"), j.bracketed(results.GoroutinesAnswered, digits))
 	}
 	return finding{size: j.beyond(results.StraggleP99, chanceMillis), short: millis(at),
-		say: fmt.Sprintf("worked on for %s after its answer (p99%s)%s", millis(at), j.beside(results.StraggleP99, "; ", millis), more)}
+		say: fmt.Sprintf("worked on for %s after its answer (%s%s)%s", millis(at), j.percentile(results.StraggleP99), j.beside(results.StraggleP99, "; ", millis), more)}
 }
 
 func overshoot(j judged) finding {
@@ -147,7 +150,7 @@ func overshoot(j judged) finding {
 		size = 0 // that the bound did not bind says it
 	}
 	return finding{size: size, short: millis(at),
-		say: fmt.Sprintf("answered %s after the timeout (p99%s)", millis(at), j.beside(results.OvershootP99, "; ", millis))}
+		say: fmt.Sprintf("answered %s after the timeout (%s%s)%s", millis(at), j.percentile(results.OvershootP99), j.beside(results.OvershootP99, "; ", millis), j.few())}
 }
 
 func probeTime(j judged) finding {
@@ -157,13 +160,13 @@ func probeTime(j judged) finding {
 		size = 0 // a network slows clean calls too
 	}
 	return finding{size: size, short: millis(at),
-		say: fmt.Sprintf("slowed what came after: clean calls took %s (p99%s)", millis(at), j.beside(results.ProbeP99, "; ", millis))}
+		say: fmt.Sprintf("slowed what came after: clean calls took %s (%s%s)", millis(at), j.percentile(results.ProbeP99), j.beside(results.ProbeP99, "; ", millis))}
 }
 
 func timeWait(j judged) finding {
 	n := orZero(j.Row, results.TimeWait)
 	return finding{size: j.beyond(results.TimeWait, chanceSockets), short: digits(n),
-		say: fmt.Sprintf("left %s in TIME-WAIT%s", plural(n, "socket"), j.bracketed(results.TimeWait, digits))}
+		say: fmt.Sprintf("left %s in TIME-WAIT after %s%s", plural(n, "socket"), j.requests(), j.bracketed(results.TimeWait, digits))}
 }
 
 func dialled(j judged) finding {
@@ -173,7 +176,7 @@ func dialled(j judged) finding {
 		size = 0
 	}
 	return finding{size: size, short: digits(n),
-		say: fmt.Sprintf("dialled %s where %s would do", plural(n, "connection"), digits(ideal))}
+		say: fmt.Sprintf("dialled %s for %s where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
 }
 
 // part is a piece of a sentence: a row to go to, or text.
@@ -245,7 +248,7 @@ func (p *page) best(remarked map[*results.Row]bool) (all []sentence) {
 		for _, r := range g.Rows {
 			switch {
 			case r.Unbounded:
-			case remarked[r] || orZero(r, results.Failed)+orZero(r, results.Refused) > 0 || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.Figures[results.WastePer1000] == nil:
+			case remarked[r] || orZero(r, results.Failed)+orZero(r, results.Refused) > 0 || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.TimedOut == 0 || r.Seen < r.TimedOut || r.RanOn > 0:
 				others++
 			default:
 				clean = append(clean, r)
@@ -272,9 +275,14 @@ func (p *page) praise(g *results.Group, clean []*results.Row) sentence {
 		}
 		s.Parts = append(s.Parts, part{Strategy: r.Strategy, Href: p.link(r).Href})
 	}
-	of := judged{clean[0], g.Floor, p.Run}
-	s.Parts = append(s.Parts, part{Text: fmt.Sprintf(" left no work behind: it ended within %s of the answer (p99), backends spent %s s for nobody per 1,000 requests, and the answer came at most %s after the timeout (p99%s).",
-		millis(max(0.1, worst(results.StraggleP99))), digits(worst(results.WastePer1000)), millis(worst(results.OvershootP99)), of.beside(results.OvershootP99, "; ", millis))})
+	least := judged{slices.MinFunc(clean, func(a, b *results.Row) int { return cmp.Compare(a.TimedOut, b.TimedOut) }), g.Floor, p.Run}
+	each := ""
+	if len(clean) > 1 {
+		each = " or more each"
+	}
+	s.Parts = append(s.Parts, part{Text: fmt.Sprintf(" left no work behind: of %s%s, all were seen to end: the op within %s of the answer (%s), the backend within %d ms. The answer came at most %s after the timeout (%s%s)%s.",
+		plural(float64(least.TimedOut), "timed-out call"), each, millis(max(0.1, worst(results.StraggleP99))), least.percentile(results.StraggleP99), chanceMillis,
+		millis(worst(results.OvershootP99)), least.percentile(results.OvershootP99), least.beside(results.OvershootP99, "; ", millis), least.few())})
 	return s
 }
 
@@ -302,13 +310,61 @@ func orZero(r *results.Row, place int) float64 {
 	return *r.Figures[place]
 }
 
+// requests is how many requests the figures of a repeat are of.
+func (j judged) requests() string { return plural(orZero(j.Row, results.Requests), "request") }
+
+// percentile says of how many values a p99 is. Of fewer than 100 it is their
+// longest, and called that.
+func (j judged) percentile(place int) string {
+	n := j.Values.Of(place)
+	if n < tellsP99 {
+		return "max of " + digits(float64(n))
+	}
+	return "p99 of " + digits(float64(n))
+}
+
+// fewTimeouts is below how many timed-out calls a sentence on them says so.
+const fewTimeouts = 20
+
+// few warns of a sentence on few timed-out calls.
+func (j judged) few() string {
+	switch {
+	case j.TimedOut >= fewTimeouts:
+		return ""
+	case j.TimedOut == 1:
+		return "; only 1 call timed out, which tells little"
+	}
+	return fmt.Sprintf("; only %d calls timed out, which are few", j.TimedOut)
+}
+
 // beyond is by how much a figure exceeds the floor's, where that is more than
-// what chance does; otherwise, and where it is not known, 0.
+// what chance does; otherwise, and where it is not known, 0. What lies inside the
+// floor's own spread exceeds nothing.
 func (j judged) beyond(place int, chance float64) float64 {
-	if more := orZero(j.Row, place) - orZero(j.floor, place); more > chance {
+	if more := orZero(j.Row, place) - highest(j.floor, place); more > chance {
 		return more
 	}
 	return 0
+}
+
+// highest is the highest figure of the floor's repeats. Of a percentile, whose
+// values spread up to their longest, it is the longest.
+func highest(floor *results.Row, place int) (v float64) {
+	if floor == nil {
+		return 0
+	}
+	switch place {
+	case results.AnsweredP50, results.AnsweredP99:
+		place = results.AnsweredMax
+	case results.OvershootP50, results.OvershootP99:
+		place = results.OvershootMax
+	}
+	for _, f := range append(floor.Repeats, floor.Figures) {
+		if f[place] != nil {
+			v = max(v, *f[place])
+		}
+	}
+	return v
 }
 
 // beside holds the floor's figure beside, where there is one.
