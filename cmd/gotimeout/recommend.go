@@ -72,7 +72,7 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	show.end()
 	err = cmp.Or(err, keep.close())
 	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
-		err = errors.Join(err, report.Recommendation(to.out, rec), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
+		err = errors.Join(err, report.Recommendation(to.out, rec, 80), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
 	}
 	return interrupted(ctx, err)
 }

@@ -85,7 +85,7 @@ func TestRecommendInterrupted(t *testing.T) {
 		t.Errorf("%d calls, timeout %v, swept %+v", n, rec.Timeout, rec.Sweep)
 	}
 	var again bytes.Buffer
-	if err := report.Recommendation(&again, rec); err != nil || again.String() != stdout.String() {
+	if err := report.Recommendation(&again, rec, 80); err != nil || again.String() != stdout.String() {
 		t.Errorf("%v; from the file %s\nwant %s", err, &again, &stdout)
 	}
 	if !strings.Contains(strings.ReplaceAll(stdout.String(), "\n", " "), "cuts 50% of the calls of cache that would have completed") ||

@@ -332,3 +332,15 @@ func (ch change) texts() []string {
 	}
 	return out
 }
+
+// sentence is texts in one line.
+func (ch change) sentence() string {
+	of := ch.texts()
+	s := fmt.Sprintf("%s: %s → %s", of[0], of[1], of[2])
+	for i, text := range of[3:] {
+		if text != "" {
+			s += ", " + [3]string{"", "p ", ""}[i] + text
+		}
+	}
+	return s
+}

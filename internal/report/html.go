@@ -104,9 +104,9 @@ func (p *page) draw() {
 		gallery
 		of func(*results.Group) *picture
 	}{
-		{gallery{ID: "lanes", Heading: "When it was over", Text: "The calls of the longest delay: when the caller was answered, when the op had ended here, and when the backend stopped working on it. What reaches beyond the answer is work for nobody."}, lanesOf},
-		{gallery{ID: "latency", Heading: "How long callers waited", Text: "Every request, whatever its answer: so many percent had it within so long. To the right each further nine takes as much room. A line that goes past the timeout is of a bound that did not bind."}, latencyOf},
-		{gallery{ID: "timelines", Heading: "What there was at each moment", Text: "Goroutines and connections of the lab during the load, while it drained, and under clean calls afterwards. What stays high in the end was left behind. Figures: before, at most until all had ended, in the end."}, timelinesOf},
+		{gallery{ID: "lanes", Heading: "When it was over", Text: "The calls of the longest delay: when the caller was answered, when the op ended in this process, and when the backend stopped working on the call. A bar that reaches beyond the answer is work for nobody."}, lanesOf},
+		{gallery{ID: "latency", Heading: "How long callers waited", Text: "Every request, whatever its answer: the curve shows within what time each percentage of the requests was answered. To the right each further nine takes as much room. A curve that goes past the timeout belongs to a bound that did not bind."}, latencyOf},
+		{gallery{ID: "timelines", Heading: "What there was at each moment", Text: "Goroutines and connections of the lab during the load, while the work drained, and under clean calls afterwards. A line that stays high in the end shows what was left behind. The figures: before the load, the highest until all work had ended, and in the end."}, timelinesOf},
 	}
 	for _, kind := range kinds {
 		for i, g := range p.groups {
@@ -166,9 +166,9 @@ func (p *page) row(id string, r *results.Row) pageRow {
 func (p *page) cell(r *results.Row, place int) pageCell {
 	switch shown(p.results, r, place) {
 	case "-":
-		return pageCell{Text: "–", Why: "there is no such thing"}
+		return pageCell{Text: "–", Why: "there is no such figure"}
 	case "?":
-		return pageCell{Text: "?", Why: "not known"}
+		return pageCell{Text: "?", Why: "nobody could see it"}
 	}
 	v := *r.Figures[place]
 	return pageCell{Text: digits(v), Value: strconv.FormatFloat(v, 'g', 8, 64)}
@@ -287,7 +287,7 @@ func (p *page) ask(r *results.Results) {
 		}
 	}
 	if len(p.groups) == 0 {
-		p.Title, p.Asked = "Timeouts compared", nothingToShow
+		p.Title, p.Asked = "Timeouts compared", nothingToShow(r)
 		return
 	}
 	list := func(s []string) string { return strings.Join(s, ", ") }
@@ -352,7 +352,7 @@ func networks(rows []*results.Row) (all []network) {
 	for _, r := range rows {
 		n := network{cmp.Or(r.Network, "none"), cmp.Or(r.Driver, "none"), "?"}
 		if n.Name == "none" {
-			n.RoundTrip = "nothing lies between"
+			n.RoundTrip = "no network between"
 		}
 		if r.RoundTrip != nil {
 			n.RoundTrip = millis(*r.RoundTrip)
@@ -374,6 +374,7 @@ func (p *page) warnings(r *results.Results) (all []sentence) {
 		}})
 	}
 	switch {
+	case len(p.groups) == 0: // the page says that there is nothing to show, and why
 	case r.Interrupted:
 		all = append(all, sentence{true, text("The comparison was interrupted: rows are missing, or of fewer repeats.")})
 	case !r.Complete:

@@ -206,7 +206,7 @@ func TestSparse(t *testing.T) {
 		of   *results.Results
 		want string
 	}{
-		"nothing":            {&results.Results{}, "No row of a strategy has ended"},
+		"nothing":            {&results.Results{}, "before a row of a strategy had ended"},
 		"one row":            {one.results(t), "context-cancel"},
 		"no figures":         {broken.results(t), "the lab is gone"},
 		"figures of nowhere": {&results.Results{Rows: []*results.Row{&odd}}, "Nothing stands out"},

@@ -31,10 +31,8 @@ func Markdown(w io.Writer, r *results.Results) error {
 			}
 		}
 	}
-	if len(groups) == 0 {
-		b.WriteString("\n" + nothingToShow + "\n")
-	} else {
-		markdownList(&b, strings.Split(strings.ReplaceAll(strings.TrimSpace(glossary), "\n  ", " "), "\n"))
+	if len(groups) > 0 {
+		markdownList(&b, glossary[:])
 	}
 	markdownList(&b, append(remarks(r), notes(r)...))
 	_, err := io.WriteString(w, plain(b.String()))

@@ -9,26 +9,29 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Recommendation writes one as text, 80 columns wide: the answer, the figures of
-// the sweep, its curve, and how each strategy does.
-func Recommendation(w io.Writer, r *results.Recommendation) error {
+// Recommendation writes one as text for a terminal of a width, 40 columns or more:
+// the answer, the figures of the sweep, its curve, and how each strategy does.
+func Recommendation(w io.Writer, r *results.Recommendation, width int) error {
 	var b strings.Builder
 	for _, sentence := range recommendSentences(r) {
-		b.WriteString(wrapped(sentence, 80))
+		b.WriteString(wrapped(sentence, width))
 	}
 	if len(r.Sweep) > 0 {
 		b.WriteString("\n")
-		sweepTable(&b, r)
+		sweepTable(&b, r, width)
 		b.WriteString("\n")
-		sweepCurve(&b, r)
+		sweepCurve(&b, r, width)
 		b.WriteString("\n")
 	}
 	for _, v := range r.Verdict {
-		text := strings.TrimSpace(wrapped(verdictOf(r, v), 61))
-		fmt.Fprintf(&b, "%-17s  %s\n", v.At.Strategy, strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 19)))
+		if width < 80 {
+			b.WriteString(hung(v.At.Strategy+" "+verdictOf(r, v), 2, width) + "\n")
+			continue
+		}
+		fmt.Fprintf(&b, "%-17s  %s\n", v.At.Strategy, hung(verdictOf(r, v), 19, width))
 	}
 	if s := dialSentence(r); s != "" {
-		b.WriteString("\n" + wrapped(s, 80))
+		b.WriteString("\n" + wrapped(s, width))
 	}
 	_, err := io.WriteString(w, plain(b.String()))
 	return err
@@ -50,14 +53,14 @@ func recommendSentences(r *results.Recommendation) []string {
 	}
 	f := r.Sample.Figures
 	if failed := *f[results.Failed] + *f[results.Refused]; failed > 0 {
-		all = append(all, fmt.Sprintf("%s more failed or were refused: nothing here is of them.", digits(failed)))
+		all = append(all, fmt.Sprintf("%s more calls failed or were refused: these figures leave them out.", digits(failed)))
 	}
 	if first, last := r.Sample.TookFirst, r.Sample.TookLast; first != nil && math.Abs(*first-*last) > max(5, min(*first, *last)/5) {
-		all = append(all, fmt.Sprintf("But the load was not steady: half the calls of its first quarter took up to %s, of its last %s. With a lower --rate or more --requests it may be.",
+		all = append(all, fmt.Sprintf("But the load was not steady: half the calls of its first quarter took up to %s, of its last %s. A lower --rate or more --requests may make it steady.",
 			millis(*first), millis(*last)))
 	}
 	if !r.Of.Complete {
-		all = append(all, "It was interrupted: this is what there was until then.")
+		all = append(all, "It was interrupted: the figures are of the calls until then.")
 	}
 	return all
 }
@@ -91,7 +94,7 @@ func dialSentence(r *results.Recommendation) string {
 	if len(names) == 0 || r.Sample.RoundTrip == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s dialled for most calls: a cut closes the connection, and a call that must dial takes a round trip more, which is %s here.",
+	return fmt.Sprintf("%s dialled for most calls: a cut closes the connection, and a call that must dial takes one more round trip, which is %s here.",
 		listed(names), millis(*r.Sample.RoundTrip))
 }
 
@@ -104,7 +107,15 @@ func listed(names []string) string {
 }
 
 // sweepTable writes the figures of the sweep, a block a timeout.
-func sweepTable(b *strings.Builder, r *results.Recommendation) {
+func sweepTable(b *strings.Builder, r *results.Recommendation, width int) {
+	if width < 80 {
+		for _, s := range r.Sweep {
+			b.WriteString(hung(fmt.Sprintf("%s, %s: false timeouts %s (%s), failed %s, dials %s, waste %s s/1000, held %s s/1000", millis(s.Timeout), s.Strategy,
+				inPercent(s.Share), intervalOf(s), digits(float64(s.Failed)), digits(float64(s.Dials)), orUnknown(s.Waste), digits(s.Held)), 2, width) + "\n")
+		}
+		b.WriteString("\n" + wrapped(sweepWords, width))
+		return
+	}
 	write := func(cells ...any) {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%8s  %-17.17s %8s  %-14s %6s %6s %6s %6s", cells...), " ") + "\n")
 	}
@@ -118,12 +129,12 @@ func sweepTable(b *strings.Builder, r *results.Recommendation) {
 		write(timeout, s.Strategy, inPercent(s.Share), intervalOf(s), digits(float64(s.Failed)), digits(float64(s.Dials)), orUnknown(s.Waste), digits(s.Held))
 	}
 	b.WriteString("\n")
-	b.WriteString(wrapped(sweepWords, 80))
+	b.WriteString(wrapped(sweepWords, width))
 }
 
 // sweepWords say what the columns are.
-const sweepWords = "false timeouts: calls that timed out, though they would have completed; dials: connections opened, with those of " +
-	"the warm-up, before which there is none; waste: seconds that backends worked on for nobody, and held: that callers waited for a timeout, per 1,000 requests."
+const sweepWords = "false timeouts: calls that timed out though they would have completed; dials: connections opened, those of the warm-up included; " +
+	"waste: seconds that backends worked for nobody, per 1,000 requests; held: seconds that callers waited for a timeout, per 1,000 requests."
 
 // intervalOf is that of a share of false timeouts.
 func intervalOf(s results.Swept) string {
@@ -146,61 +157,67 @@ func inPercent(share float64) string {
 	return fmt.Sprintf("%.2g%%", 100*share)
 }
 
-// The curve as text: a line a timeout, across it the shares on a logarithmic
-// scale, a letter a strategy.
+// curve is the sweep as text: a line a timeout, across it the shares on a
+// logarithmic scale, a letter a strategy. It is so many columns wide beside those
+// of the timeouts.
+type curve int
+
 const (
-	curveLeft   = 10 // columns of the timeouts
-	curveWidth  = 68
-	leastShare  = 0.0001
-	curveDecade = float64(curveWidth-1) / 4 // from 0.01% to 100%
+	curveLeft  = 10 // columns of the timeouts
+	leastShare = 0.0001
 )
 
-// curveColumn is that of a share; what is less than the least is at the left.
-func curveColumn(share float64) int {
-	return int(math.Round(math.Log10(max(share, leastShare)/leastShare) * curveDecade))
+// column is that of a share; what is less than the least is at the left.
+func (c curve) column(share float64) int {
+	decade := float64(c-1) / 4 // from 0.01% to 100%
+	return int(math.Round(math.Log10(max(share, leastShare)/leastShare) * decade))
 }
 
 // sweepCurve writes the shares of false timeouts of each strategy and of the
 // sample, were it cut.
-func sweepCurve(b *strings.Builder, r *results.Recommendation) {
-	fmt.Fprintf(b, "The same as a curve, on a logarithmic scale; | is the target of %s:\n", inPercent(r.Target))
-	b.WriteString(curveScale())
+func sweepCurve(b *strings.Builder, r *results.Recommendation, width int) {
+	c := curve(min(width, 80) - curveLeft - 2)
+	b.WriteString(wrapped(fmt.Sprintf("The same as a curve, on a logarithmic scale; | is the target of %s:", inPercent(r.Target)), width))
+	b.WriteString(c.scale())
 	names := sweptStrategies(r)
 	for from := 0; from < len(r.Sweep); {
 		to := from
 		for to < len(r.Sweep) && r.Sweep[to].Timeout == r.Sweep[from].Timeout {
 			to++
 		}
-		fmt.Fprintf(b, "%8s  %s\n", millis(r.Sweep[from].Timeout), curveLine(r, names, r.Sweep[from:to]))
+		fmt.Fprintf(b, "%8s  %s\n", millis(r.Sweep[from].Timeout), c.line(r, names, r.Sweep[from:to]))
 		from = to
 	}
 	legend := []string{"o the sample, if it were cut"}
 	for i, name := range names {
 		legend = append(legend, fmt.Sprintf("%s %s", letter(i), name))
 	}
-	b.WriteString(wrapped(strings.Join(append(legend, "* several"), ", "), 80))
+	b.WriteString(wrapped(strings.Join(append(legend, "* several"), ", "), width))
 }
 
-func curveScale() string {
-	line := []rune(strings.Repeat(" ", curveLeft+curveWidth+2))
+func (c curve) scale() string {
+	line := []rune(strings.Repeat(" ", curveLeft+int(c)+2))
 	for _, share := range []float64{leastShare, 0.001, 0.01, 0.1, 1} {
 		text := []rune(inPercent(share))
 		if share == leastShare {
 			text = []rune("0.01%, 0")
+			if c < 40 {
+				text = []rune("0")
+			}
 		}
-		at := curveLeft + curveColumn(share)
+		at := curveLeft + c.column(share)
 		copy(line[min(at, len(line)-len(text)):], text)
 	}
 	return strings.TrimRight(string(line), " ") + "\n"
 }
 
-func curveLine(r *results.Recommendation, names []string, at []results.Swept) string {
-	line := []byte(strings.Repeat(".", curveWidth))
-	line[curveColumn(r.Target)] = '|'
-	line[curveColumn(results.ShareOver(r.Sample.Took, at[0].Timeout))] = 'o'
+func (c curve) line(r *results.Recommendation, names []string, at []results.Swept) string {
+	line := []byte(strings.Repeat(".", int(c)))
+	line[c.column(r.Target)] = '|'
+	line[c.column(results.ShareOver(r.Sample.Took, at[0].Timeout))] = 'o'
 	taken := map[int]bool{}
 	for _, s := range at {
-		column := curveColumn(s.Share)
+		column := c.column(s.Share)
 		line[column] = '*'
 		if !taken[column] {
 			for i, name := range names {

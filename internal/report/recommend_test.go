@@ -61,7 +61,7 @@ func searched(t *testing.T, network string, done bool) *results.Recommendation {
 func recommendation(t *testing.T, rec *results.Recommendation) string {
 	t.Helper()
 	var b strings.Builder
-	if err := report.Recommendation(&b, rec); err != nil {
+	if err := report.Recommendation(&b, rec, 80); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -107,7 +107,7 @@ func TestRecommendationDoubts(t *testing.T) {
 	for _, want := range []string{
 		"the load was not steady: half the calls of its first quarter took up to 350 ms, of its last 500 ms",
 		"its timeout does not bind",
-		"2 more failed or were refused",
+		"2 more calls failed or were refused",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
@@ -152,7 +152,7 @@ func TestRecommendationPage(t *testing.T) {
 
 func TestRecommendationWriterFails(t *testing.T) {
 	rec := searched(t, "3g", true)
-	for name, write := range map[string]func(io.Writer, *results.Recommendation) error{"text": report.Recommendation, "html": report.RecommendationHTML} {
+	for name, write := range map[string]func(io.Writer, *results.Recommendation) error{"text": func(w io.Writer, r *results.Recommendation) error { return report.Recommendation(w, r, 80) }, "html": report.RecommendationHTML} {
 		if err := write(full{}, rec); !errors.Is(err, errFull) {
 			t.Errorf("%s: %v", name, err)
 		}

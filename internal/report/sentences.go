@@ -317,10 +317,7 @@ func (j judged) requests() string { return plural(orZero(j.Row, results.Requests
 // longest, and called that.
 func (j judged) percentile(place int) string {
 	n := j.Values.Of(place)
-	if n < tellsP99 {
-		return "max of " + digits(float64(n))
-	}
-	return "p99 of " + digits(float64(n))
+	return percentileName(n) + " of " + digits(float64(n))
 }
 
 // fewTimeouts is below how many timed-out calls a sentence on them says so.

@@ -10,7 +10,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Table writes results for a terminal of a width, 80 columns or more.
+// Table writes results for a terminal of a width, 40 columns or more.
 func Table(w io.Writer, r *results.Results, width int) error {
 	var b strings.Builder
 	b.WriteString(wrapped(origin(r), width))
@@ -24,10 +24,11 @@ func Table(w io.Writer, r *results.Results, width int) error {
 			textOf(r, g, of).write(&b, width)
 		}
 	}
-	if len(groups) == 0 {
-		b.WriteString("\n" + nothingToShow + "\n")
-	} else {
-		b.WriteString("\n" + glossary)
+	if len(groups) > 0 {
+		b.WriteString("\n")
+		for _, text := range glossary {
+			b.WriteString(hung(text, 2, width) + "\n")
+		}
 	}
 	for _, text := range append(remarks(r), notes(r)...) {
 		b.WriteString("\n" + wrapped(text, width))
@@ -115,7 +116,7 @@ func blocks() []block {
 			{"TIME-", "WAIT", []int{results.TimeWait}},
 			{"probe ms", "failed", []int{results.ProbeFailures}},
 			{"probe ms", "p50", []int{results.ProbeP50}},
-			{"probe ms", "p99", []int{results.ProbeP99}},
+			{"probe ms", "max", []int{results.ProbeP99}}, // p99 of so few calls
 		}},
 		{"costs", []column{
 			{"straggle", "p99 ms", []int{results.StraggleP99}},
@@ -130,23 +131,21 @@ func blocks() []block {
 	}
 }
 
-const glossary = `answered: from when a request was due to its answer, whatever it was.
-overshoot: answered − timeout, of the requests that were answered after the
-  timeout, whatever the answer; of the floor, answered − delay.
-false: timed out, though the same call alone takes less than the timeout.
-late: completed, but more than 5 ms after the timeout.
-goroutines, connections, TIME-WAIT: more than before the load; goroutines also
-  20 ms after the last answer. ideal: the most runs at once that used one.
-probe: clean calls on the same pools when all was over.
-straggle: work that went on here after the answer. drain: until nothing did.
-waste: seconds that backends worked for nobody, per 1,000 requests that were
-  seen to reach one.
-ran on: of what timed out and could be seen, whose backend worked on for more
-  than 5 ms.
-floor: calls that end in time, without a network unless one is named: what this
-  machine adds.
-? nobody could see; - there is no such thing.
-`
+// glossary says what the columns are.
+var glossary = [...]string{
+	"answered: time from when a request was due to its answer, whatever the answer.",
+	"overshoot: answered − timeout, of the requests that were answered after the timeout, whatever the answer. Of the floor: answered − delay.",
+	"p50, p99: the smallest value that 50% or 99% of the values do not exceed (nearest rank). Of fewer than 100 values, p99 is the longest.",
+	"false: requests that timed out though the same call alone takes less than the timeout.",
+	"late: requests that completed more than 5 ms after the timeout, by the lab's clock.",
+	"goroutines, connections, TIME-WAIT: how many more than before the load. +20ms: 20 ms after the last answer. ideal: the most runs at once that used a connection.",
+	"probe: clean calls on the same pools, after all work has ended.",
+	"straggle: how long the op worked on after the answer. drain: time from the last answer until nothing went on.",
+	"waste: seconds that backends worked for nobody, per 1,000 requests that were seen to reach a backend.",
+	"ran on: of the timed-out calls whose backend could be seen, the share whose backend worked on for more than 5 ms.",
+	"floor: calls that end in time, so what this machine adds by itself. They use no network unless one is named.",
+	"?: nobody could see the figure. -: there is no such figure.",
+}
 
 // shown is what a table has for a row in this column.
 func (c column) shown(r *results.Results, row *results.Row) string {
@@ -303,10 +302,10 @@ func (c *comparison) table(w io.Writer, width int) error {
 	var b strings.Builder
 	b.WriteString(wrapped("old: "+origin(c.old), width) + wrapped("new: "+origin(c.new), width))
 	if len(c.differences) > 0 {
-		b.WriteString("\n" + unfair + "\n")
+		b.WriteString("\n" + wrapped(unfair, width))
 	}
 	for _, d := range c.differences {
-		b.WriteString("  " + d.text() + "\n")
+		b.WriteString("  " + hung(d.text(), 4, width) + "\n")
 	}
 	unchanged := 0
 	for _, row := range c.rows {
@@ -315,7 +314,13 @@ func (c *comparison) table(w io.Writer, width int) error {
 		if len(changes) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s on %s\n", row.Strategy, place(row.Key))
+		b.WriteString("\n" + wrapped(row.Strategy+" on "+place(row.Key), width))
+		if width < 80 {
+			for _, ch := range changes {
+				b.WriteString("  " + hung(ch.sentence(), 4, width) + "\n")
+			}
+			continue
+		}
 		lines := [][]string{{"", "old", "new", "change", "p", ""}}
 		for _, ch := range changes {
 			lines = append(lines, ch.texts())

@@ -40,7 +40,7 @@ func TestTableOfRepeats(t *testing.T) {
 	}
 	f.add(&results.Done{})
 	got := text(t, f.collector.Results(), table)
-	for _, want := range []string{"40 requests a row, medians of 3 repeats, sent within 0.0 ms (p99)\n", "   1.0 1.0 1.0 "} {
+	for _, want := range []string{"40 requests a row, medians of 3 repeats, sent within 0.0 ms (max)\n", "   1.0 1.0 1.0 "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)
 		}
@@ -54,7 +54,7 @@ func TestTableOfRepeats(t *testing.T) {
 
 func TestTableOfCutFile(t *testing.T) {
 	got := text(t, newFixture(t, aRun()).collector.Results(), table)
-	if want := "\nThe comparison is incomplete: its records end before it did.\n"; !strings.Contains(got, want) {
+	if want := "\nThe records end before a row of a strategy had ended, so there is nothing to\nshow.\n"; !strings.Contains(got, want) {
 		t.Errorf("it lacks %q:\n%s", want, got)
 	}
 }
@@ -108,7 +108,7 @@ func TestInterruptedInFloor(t *testing.T) {
 	r := f.collector.Results()
 	page, _ := pageOf(t, r)
 	for name, got := range map[string]string{"table": text(t, r, table), "markdown": text(t, r, report.Markdown), "page": page} {
-		if strings.Count(got, "No row of a strategy has ended, so there is nothing to show.") != 1 || !strings.Contains(got, "interrupted") {
+		if strings.Count(strings.Join(strings.Fields(got), " "), "The comparison was interrupted before a row of a strategy had ended, so there is nothing to show.") != 1 || strings.Count(got, "interrupted") != 1 {
 			t.Errorf("%s doesn't say that there is nothing:\n%s", name, got)
 		}
 		for _, not := range []string{"of what timed out", "under a timeout of", "compared: nothing"} {
@@ -219,6 +219,29 @@ func TestFullDisk(t *testing.T) {
 		}
 		if err := report.Write(full{}, name, 80, small(t), small(t)); !errors.Is(err, errFull) {
 			t.Errorf("%s of two: %v", name, err)
+		}
+	}
+}
+
+// Tables fit terminals of 40 columns and more.
+func TestWidths(t *testing.T) {
+	old, after := twoRuns(t)
+	rec := searched(t, "3g", true)
+	for _, width := range []int{40, 47, 60, 80, 132, 200} {
+		for name, write := range map[string]func(io.Writer) error{
+			"table":          func(w io.Writer) error { return report.Table(w, small(t), width) },
+			"two":            func(w io.Writer) error { return report.Write(w, "table", width, old, after) },
+			"recommendation": func(w io.Writer) error { return report.Recommendation(w, rec, width) },
+		} {
+			var b strings.Builder
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(b.String()) {
+				if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > width {
+					t.Errorf("%s for %d columns has %d: %s", name, width, n, line)
+				}
+			}
 		}
 	}
 }

@@ -66,11 +66,12 @@ func onNetwork(row *results.Row) bool { return row.Network != "" && row.Network 
 // exactly they were sent.
 func size(g *results.Group) string {
 	var requests []float64
-	repeats, late := 0, 0.0
+	repeats, late, fewest := 0, 0.0, math.MaxInt
 	for _, row := range g.Rows {
 		if n := row.Figures[results.Requests]; n != nil {
 			requests = append(requests, *n)
 			late = max(late, *row.Figures[results.SentLateP99])
+			fewest = min(fewest, row.Values.Answered)
 		}
 		repeats = max(repeats, len(row.Repeats))
 	}
@@ -84,7 +85,7 @@ func size(g *results.Group) string {
 	if repeats > 1 {
 		text += fmt.Sprintf(", medians of %d repeats", repeats)
 	}
-	return text + fmt.Sprintf(", sent within %.1f ms (p99)", late)
+	return text + fmt.Sprintf(", sent within %.1f ms (%s)", late, percentileName(fewest))
 }
 
 // origin says when and where results were made.
@@ -116,22 +117,30 @@ func plain(text string) string {
 }
 
 // wrapped is text in lines of a width, as far as its words allow.
-func wrapped(text string, width int) string {
+func wrapped(text string, width int) string { return hung(text, 0, width) + "\n" }
+
+// hung is wrapped, with the lines after the first indented, and without a newline
+// at its end. The first line stands as far from the left as its caller puts it: at
+// most as far as the others.
+func hung(text string, indent, width int) string {
 	var lines strings.Builder
 	at := 0
-	for _, word := range strings.Fields(text) {
+	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
-		if at > 0 && at+1+n > width {
-			lines.WriteString("\n")
-			at = 0
-		} else if at > 0 {
+		switch {
+		case i == 0:
+			at = indent
+		case at+1+n > width:
+			lines.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
 			lines.WriteString(" ")
 			at++
 		}
 		lines.WriteString(word)
 		at += n
 	}
-	return lines.String() + "\n"
+	return lines.String()
 }
 
 // digits are those of a figure as people read it: about three, or all before the
@@ -175,23 +184,42 @@ func where(k results.Key) string {
 	return s
 }
 
-// nothingToShow is all there is to say of a comparison that ended in its floors.
-const nothingToShow = "No row of a strategy has ended, so there is nothing to show."
+// nothingToShow is all there is to say of a comparison without a row of a strategy.
+func nothingToShow(r *results.Results) string {
+	switch {
+	case r.Interrupted:
+		return "The comparison was interrupted before a row of a strategy had ended, so there is nothing to show."
+	case !r.Complete:
+		return "The records end before a row of a strategy had ended, so there is nothing to show."
+	}
+	return "No strategy was compared, so there is nothing to show."
+}
 
 // remarks are the sentences on a comparison as a whole: what to know before its
 // figures are believed.
 func remarks(r *results.Results) (out []string) {
 	switch {
+	case len(r.Groups()) == 0:
+		out = append(out, nothingToShow(r))
 	case r.Interrupted:
-		out = append(out, "The comparison was interrupted: these are the figures of what there was until then.")
+		out = append(out, "The comparison was interrupted: the figures are of the requests until then.")
 	case !r.Complete:
-		out = append(out, "The comparison is incomplete: its records end before it did.")
+		out = append(out, "The records end before the comparison did: the figures are of the cells until then.")
 	}
 	if late, ms := latest(r); ms > bottleneck {
 		out = append(out, fmt.Sprintf("The load generator was the bottleneck: of %s on %s, 1%% of the requests were sent more than %s ms late. "+
 			"Take a lower --rate, or another machine for the lab (--url).", late.Strategy, place(late.Key), amount(ms, results.Columns()[results.SentLateP99])))
 	}
 	return out
+}
+
+// percentileName is "p99", or "max" where so few values have no p99 but their
+// longest.
+func percentileName(values int) string {
+	if values < tellsP99 {
+		return "max"
+	}
+	return "p99"
 }
 
 // tellsP99 is how many requests a p99 takes that is not just their longest.

@@ -75,7 +75,7 @@ var columns = [columnCount]Column{
 	WrongAnswers:        {"wrong_answers", "wrong answers", "", "Calls of the load and of the probe that got the answer to another's question.", true},
 	ProbeFailures:       {"probe_failures", "probe failures", "", "Clean calls after the load that did not complete.", true},
 	ProbeP50:            {"probe_p50_ms", "probe p50", "ms", "Time of a clean call after the load: median.", true},
-	ProbeP99:            {"probe_p99_ms", "probe p99", "ms", "The same: 99th percentile.", true},
+	ProbeP99:            {"probe_p99_ms", "probe max", "ms", "The same: 99th percentile, which of fewer than 100 calls is the longest.", true},
 	CPUPerRequest:       {"cpu_us_per_request", "CPU", "µs/request", "Processor time of the lab, embedded backends included, per request of the load.", true},
 	AllocatedPerRequest: {"allocated_bytes_per_request", "allocated", "B/request", "Bytes allocated by the lab, embedded backends included, per request of the load.", true},
 	SentLateP99:         {"sent_late_p99_ms", "sent late p99", "ms", "By how much requests were sent later than due: the load generator's own fault, 99th percentile.", true},
