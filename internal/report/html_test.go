@@ -158,7 +158,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	cell := all(byID(t, root)["g1-r1"], "td")[results.OvershootP99]
-	if words(cell) != "–" || attribute(cell, "title") != "there is no such thing" {
+	if words(cell) != "–" || attribute(cell, "title") != "there is no such figure" {
 		t.Errorf("the overshoot of the baseline is %q, %q", words(cell), attribute(cell, "title"))
 	}
 	cell = all(byID(t, root)["g3-r6"], "td")[results.GoroutinesLeft]
