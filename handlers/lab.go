@@ -56,7 +56,12 @@ type Op struct {
 	// its parameter, why.
 	Lacks map[string]string
 
-	Noun    string                  // the backend's name in a sentence, as "the database"; "" where there is none
+	// Noun is the backend's name in a sentence, as "the database"; "" where there
+	// is none. Verbs say by the work what the backend did, as "computed"; what
+	// has no verb "worked".
+	Noun  string
+	Verbs map[string]string
+
 	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
 	Reports int                     // how many backends report when they began and stopped

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -60,7 +61,7 @@ func behind(v receipt.View, op Op) (what []string) {
 		what = append(what, goroutines(v)+" stayed for "+spell(*v.Straggle)+" more")
 	}
 	if v.Waste != nil && *v.Waste >= noise {
-		what = append(what, work(v)+" on for "+spell(*v.Waste)+", for nobody")
+		what = append(what, work(v, op)+" on for "+spell(*v.Waste)+", for nobody")
 	}
 	if v.OutlivedDials > 0 {
 		what = append(what, "a dial outlived it")
@@ -92,20 +93,12 @@ func goroutines(v receipt.View) string {
 }
 
 // work says that the backend worked.
-func work(v receipt.View) string {
-	switch {
-	case v.Target != "":
-		return "the server worked"
-	case v.Slow == "db" && v.Work == "cpu":
-		return "the database computed"
-	case v.Slow == "db":
-		return "the database worked"
-	case v.Slow == "cache":
-		return "the cache worked"
-	case v.Slow == "http":
-		return "the HTTP server worked"
+func work(v receipt.View, op Op) string {
+	noun := cmp.Or(op.Noun, "a backend")
+	if v.Target != "" {
+		noun = "the server"
 	}
-	return "a backend worked"
+	return noun + " " + cmp.Or(op.Verbs[v.Work], "worked")
 }
 
 // spell writes milliseconds as people say them.

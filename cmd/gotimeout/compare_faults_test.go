@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/lab"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 
@@ -24,30 +25,25 @@ const asFaultyLab = "GOTIMEOUT_TEST_AS_FAULTY_LAB"
 func serveFaulty() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	var bench *bench
-	var s serveCmd
-	s.MaxDelay, s.MaxTimeout = new(time.Minute), new(time.Minute)
-	_, settings, unread := s.read("")
-	if err == nil && unread == nil {
-		bench, err = openBench(settings, nil)
-	}
-	if err := errors.Join(err, unread); err != nil {
+	if err != nil {
 		panic(err)
 	}
-	lab := &handlers.Lab{
-		Strategies: []strategies.Strategy{
-			{Name: "baseline", Do: strategies.Baseline{}.Do},
-			{Name: "context-cancel", Do: strategies.ContextCancel{}.Do},
-			{Name: "leaky", Do: leaky},
-			{Name: "tardy", Do: tardy},
-			{Name: "io-timeout", Client: inTheClient, Do: strategies.IOTimeout{}.Do},
-		},
-		Ops:    append(bench.ops(), unclosed(bench.parts[1].addr), poisoned(bench.parts[1].addr)),
-		Ledger: bench.ledger, MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
-		Backends: bench.health, Kernel: newKernel(bench.parts), Log: log,
+	faulty, err := lab.Open(context.Background(), lab.Settings{
+		MaxDelay: time.Minute, MaxTimeout: time.Minute, MaxInFlight: 2048, MaxAbandoned: 8192, Receipts: 10_000,
+	}, log)
+	if err != nil {
+		panic(err)
 	}
-	log.Info("serving", "url", "http://"+listener.Addr().String())
-	panic(serve(context.Background(), listener, lab, log))
+	faulty.Strategies = []strategies.Strategy{
+		{Name: "baseline", Do: strategies.Baseline{}.Do},
+		{Name: "context-cancel", Do: strategies.ContextCancel{}.Do},
+		{Name: "leaky", Do: leaky},
+		{Name: "tardy", Do: tardy},
+		{Name: "io-timeout", Client: inTheClient, Do: strategies.IOTimeout{}.Do},
+	}
+	cache := faulty.Lab.Backends(context.Background())[1].Addr
+	faulty.Ops = append(faulty.Ops, unclosed(cache), poisoned(cache))
+	panic(faulty.Serve(context.Background(), listener))
 }
 
 func inTheClient(timeout time.Duration) strategies.ClientBounds {

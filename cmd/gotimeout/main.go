@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			code = int(c)
 		}
 	}()
-	parser, err := kong.New(new(cli),
+	parser, err := kong.New(newCLI(),
 		kong.Name("gotimeout"),
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
 		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH), "reportFormats": reportFormats()},

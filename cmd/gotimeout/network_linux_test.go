@@ -23,7 +23,7 @@ import (
 func TestServeOnANetwork(t *testing.T) {
 	t.Parallel()
 	users(t, func(t *testing.T, prefix []string) {
-		p, cmd := lab(t, prefix, "--network=delay=300ms")
+		p, cmd := labProcess(t, prefix, "--network=delay=300ms")
 		for timeout, want := range map[string]int{"200ms": http.StatusGatewayTimeout, "4s": http.StatusOK} {
 			status, v := p.complete(t, "/context-cancel?op=cache&timeout="+timeout)
 			if status != want {
@@ -49,7 +49,7 @@ func TestServeOnANetwork(t *testing.T) {
 func TestNetworkChangesLive(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
-	p, _ := lab(t, nil, "--network=none")
+	p, _ := labProcess(t, nil, "--network=none")
 	status, s := p.change(t, "PUT", "/network?backend=db", "delay=100ms")
 	if status != http.StatusOK || s.Profile != "none" || s.Backends["db"].Profile != "delay=100ms" {
 		t.Fatalf("%d %+v", status, s)
@@ -84,7 +84,7 @@ func TestNetworkChangesLive(t *testing.T) {
 func TestNetworkToRealServers(t *testing.T) {
 	needReal(t)
 	users(t, func(t *testing.T, prefix []string) {
-		p, _ := lab(t, prefix, "--network=delay=50ms", "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
+		p, _ := labProcess(t, prefix, "--network=delay=50ms", "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
 		for _, path := range []string{"/baseline?op=cache", "/baseline?op=db", "/context-cancel?op=db&delay=300ms", "/errgroup?op=all&timeout=5s"} {
 			status, v := p.complete(t, path)
 			if status != http.StatusOK || *v.Answered < 200 {
@@ -111,7 +111,7 @@ func TestNetworkToRealServers(t *testing.T) {
 func TestNetworkToAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
-	p, _ := lab(t, nil, "--network=none", "--cache-addr="+closedPort(t))
+	p, _ := labProcess(t, nil, "--network=none", "--cache-addr="+closedPort(t))
 	if status, v := p.complete(t, "/baseline?op=cache"); status != http.StatusBadGateway {
 		t.Errorf("%d, %s", status, describe(v))
 	}
@@ -133,7 +133,7 @@ func ends(t *testing.T, cmd running) {
 func TestNetworkGrace(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
-	p, cmd := lab(t, nil, "--network=none")
+	p, cmd := labProcess(t, nil, "--network=none")
 	inside := child(t, cmd.Process.Pid)
 	answered := make(chan int, 1)
 	go func() {
@@ -195,7 +195,7 @@ func TestNetworkKilled(t *testing.T) {
 	needPackets(t, nil)
 	for _, victim := range []string{"outside", "inside"} {
 		t.Run(victim, func(t *testing.T) {
-			p, cmd := lab(t, nil, "--network=delay=10ms")
+			p, cmd := labProcess(t, nil, "--network=delay=10ms")
 			inside := child(t, cmd.Process.Pid)
 			go func() {
 				for range 20 {
@@ -279,7 +279,7 @@ func TestNetworkWithoutNamespaces(t *testing.T) {
 	}
 	const remedy = "user.max_user_namespaces is 0): run it with sudo, or sudo sysctl user.max_user_namespaces=10000"
 
-	_, cmd := lab(t, prefix, "--network=delay=50ms")
+	_, cmd := labProcess(t, prefix, "--network=delay=50ms")
 	defer ends(t, cmd)
 	if !strings.Contains(cmd.log, remedy) || !strings.Contains(cmd.log, "msg=network driver=proxy") {
 		t.Errorf("the log is %s", cmd.log)

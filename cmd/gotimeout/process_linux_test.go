@@ -93,8 +93,8 @@ func needPackets(t *testing.T, prefix []string) {
 	}
 }
 
-// lab is the program, serving in a process.
-func lab(t *testing.T, prefix []string, args ...string) (program, running) {
+// labProcess is the program, serving in a process.
+func labProcess(t *testing.T, prefix []string, args ...string) (program, running) {
 	t.Helper()
 	cmd := serving(t, command(t, prefix, append([]string{"serve", "--addr=127.0.0.1:0"}, args...)...))
 	t.Cleanup(func() {

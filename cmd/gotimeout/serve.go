@@ -1,32 +1,34 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
-	"gotimeout/handlers"
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/live"
 	"gotimeout/internal/badnet/private"
-	"gotimeout/internal/machine"
-	"gotimeout/strategies"
+	"gotimeout/internal/lab"
+	"gotimeout/internal/telemetry"
+
+	"github.com/alecthomas/kong"
 )
 
 type serveCmd struct {
-	Addr      string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"Where to listen. 127.0.0.1:8000 if neither this nor PORT is set; with PORT alone, that port on all interfaces."`
-	HTTPURL   string `name:"http-url" env:"HTTPBIN_URL" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
-	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"HOST:PORT" help:"A real memcached in the place of the embedded one."`
-	DBDSN     string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db."`
+	Addr string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"Where to listen. 127.0.0.1:8000 if neither this nor PORT is set; with PORT alone, that port on all interfaces."`
+
+	Ops kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
 
 	Network       string `env:"GOTIMEOUT_NETWORK" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"auto,netem,tun,proxy,none" help:"What makes the network bad: netem, the kernel's; tun, our shaper of packets; proxy, where there are no namespaces; auto, the first that works here (${enum})."`
 
-	// nil where they are not given: caps knows what they are then.
+	// nil where they are not given: their defaults depend on Public.
 	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for; 5s if public."`
 	MaxTimeout   *time.Duration `placeholder:"30s" help:"The longest timeout that a request may ask for; 10s if public."`
 	MaxInFlight  *int           `placeholder:"2048" help:"How many runs may be in flight, more are answered 503; 256 if public."`
@@ -39,107 +41,155 @@ type serveCmd struct {
 	LogSlow time.Duration `default:"1s" help:"Log runs that are answered later than this after their timeout; 0 is none."`
 }
 
-// grace is how long requests in flight may take to finish after a signal: the
-// longest delay of the defaults, and some more.
-const grace = 12 * time.Second
+// newCLI returns the command line, with the settings of every op.
+func newCLI() *cli {
+	c := new(cli)
+	for _, op := range lab.Ops() {
+		c.Serve.Ops = append(c.Serve.Ops, op)
+	}
+	return c
+}
 
 // Run serves until ctx is done. kong calls it.
 func (s *serveCmd) Run(ctx context.Context, to streams) error {
-	addr, settings, err := s.read(os.Getenv("PORT"))
+	p, err := s.read(os.Getenv)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(to.err, nil))
-	listener, err := listen(addr)
+	listener, err := listen(p.addr)
 	if err != nil {
 		return err
 	}
-	return onNetwork(ctx, settings, listener, log, func(ctx context.Context, listener net.Listener, network *live.Network, process *private.Process) error {
+	return onNetwork(ctx, p, listener, log, func(ctx context.Context, listener net.Listener, network *live.Network, process *private.Process) error {
 		defer listener.Close()
-		return s.lab(ctx, settings, log, listener, network, process)
+		for _, note := range p.notes {
+			log.Info(note)
+		}
+		settings := p.lab
+		settings.Network = network
+		if process != nil {
+			settings.Dial = process.Dial // the collector is outside
+		}
+		l, err := lab.Open(ctx, settings, log)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		return l.Serve(ctx, listener)
 	})
 }
 
-// lab serves the lab until ctx is done. The network and the process in a private
-// one are nil where there is none.
-func (s *serveCmd) lab(ctx context.Context, settings settings, log *slog.Logger, listener net.Listener, network *live.Network, process *private.Process) error {
-	bench, err := openBench(settings, network)
-	if err != nil {
-		return err
-	}
-	tracing, err := openTracing(ctx, settings, process, log)
-	defer func() {
-		bench.close() // which ends what still goes on, and so its spans
-		tracing.Close()
-	}()
-	if err != nil {
-		return err
-	}
-	for _, note := range settings.notes {
-		log.Info(note)
-	}
-	for _, b := range bench.parts {
-		log.Info("backend", "name", b.name, "embedded", b.server != nil, "addr", b.addr)
-	}
-	lab := &handlers.Lab{
-		Strategies: strategies.All(), Ops: bench.ops(), Ledger: bench.ledger,
-		MaxDelay: settings.maxDelay, MaxTimeout: settings.maxTimeout,
-		Public: settings.public, TrustedProxies: settings.proxies,
-		Backends: bench.health, Working: bench.working, Kernel: newKernel(bench.parts), Token: os.Getenv("GOTIMEOUT_TOKEN"),
-		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log, LogSlow: s.LogSlow,
-	}
-	watch(lab, tracing)
-	if network != nil {
-		if err := begin(ctx, network, settings, log); ctx.Err() != nil {
-			log.Info("stopped before it served")
-			return nil
-		} else if err != nil {
-			return err
-		}
-		lab.Network = network
-	}
-	log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr(), "public", settings.public)
-	return serve(ctx, listener, lab, log)
+// plan is what serve was asked for, read and checked.
+type plan struct {
+	addr    string
+	lab     lab.Settings
+	notes   []string // on what a PaaS has set
+	network bool     // was asked for
+	driver  string
 }
 
-// serve serves until ctx is done, then lets the requests in flight finish.
-func serve(ctx context.Context, listener net.Listener, lab *handlers.Lab, log *slog.Logger) error {
-	// Longer than any run: net/http cancels a request's context when
-	// ReadTimeout passes, and drops the answer when WriteTimeout does.
-	longest := lab.Longest() + 10*time.Second
-	server := &http.Server{
-		Handler:           lab.Routes(),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       longest,
-		WriteTimeout:      longest,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+// read checks the settings. Its errors say which one can't be read, and why.
+func (s *serveCmd) read(getenv func(string) string) (p plan, err error) {
+	port := getenv("PORT")
+	p.addr = cmp.Or(s.Addr, "127.0.0.1:8000")
+	if s.Addr == "" && port != "" {
+		if !lab.IsPort(port) {
+			return p, fmt.Errorf("PORT is %q: it must be a number from 0 to 65535", port)
+		}
+		p.addr = ":" + port
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving stopped: %w", err)
-	case <-ctx.Done():
+	if err := lab.CheckAddr(p.addr); err != nil {
+		return p, fmt.Errorf("the address to listen on (--addr or GOTIMEOUT_ADDR) %w", err)
 	}
-	log.Info("stopping: a second signal doesn't wait", "in_flight", lab.Ledger.Counts().InFlight, "grace", grace)
-	within, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	if err := server.Shutdown(within); err != nil {
-		_ = server.Close()
-		log.Warn("requests cut after the grace period", "in_flight", lab.Ledger.Counts().InFlight)
+	for _, op := range s.Ops {
+		op := op.(lab.Op)
+		notes, err := op.Read(getenv)
+		if err != nil {
+			return p, err
+		}
+		p.lab.Ops, p.notes = append(p.lab.Ops, op), append(p.notes, notes...)
 	}
-	log.Info("stopped")
+	if err := s.readNetwork(&p); err != nil {
+		return p, err
+	}
+	p.lab.Token = getenv("GOTIMEOUT_TOKEN")
+	if p.lab.Collector, err = telemetry.ReadCollector(getenv); err != nil {
+		return p, err
+	}
+	if p.lab.LogSlow = s.LogSlow; s.LogSlow < 0 {
+		return p, fmt.Errorf("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
+	}
+	p.lab.Public = given(s.Public, port != "") // a PaaS sets PORT, and anybody comes there
+	for _, text := range s.TrustedProxies {
+		proxy, err := netip.ParsePrefix(text)
+		if err != nil {
+			return p, fmt.Errorf("--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has %q, which is no range of addresses: write 10.0.0.0/8, and several with commas", text)
+		}
+		p.lab.TrustedProxies = append(p.lab.TrustedProxies, proxy)
+	}
+	return p, s.readCaps(&p.lab)
+}
+
+func (s *serveCmd) readNetwork(p *plan) (err error) {
+	p.driver = s.NetworkDriver
+	p.network = s.Network != "" || s.NetworkDriver != badnet.Auto && s.NetworkDriver != badnet.Without
+	if s.Network == "" {
+		return nil
+	}
+	if s.NetworkDriver == badnet.Without {
+		return errors.New("--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto")
+	}
+	if p.lab.Profile, err = badnet.Parse(s.Network); err != nil {
+		return fmt.Errorf("--network (GOTIMEOUT_NETWORK): %w", err)
+	}
 	return nil
 }
 
-// address is the address to open: localhost for a listener on all interfaces.
-func address(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return fmt.Sprintf("localhost:%d", tcp.Port)
+// readCaps reads the bounds of the runs, which are tighter in a public lab.
+func (s *serveCmd) readCaps(out *lab.Settings) error {
+	maxDelay, maxTimeout, inFlight, abandoned, receipts := 10*time.Second, 30*time.Second, 2048, 8192, 10_000
+	if out.Public {
+		maxDelay, maxTimeout, inFlight, abandoned, receipts = 5*time.Second, 10*time.Second, 256, 1024, 1000
 	}
-	return a.String()
+	out.MaxDelay, out.MaxTimeout = given(s.MaxDelay, maxDelay), given(s.MaxTimeout, maxTimeout)
+	for name, d := range map[string]time.Duration{"--max-delay": out.MaxDelay, "--max-timeout": out.MaxTimeout} {
+		if d <= 0 || d > time.Hour {
+			return fmt.Errorf("%s is %s: it must be over 0 and at most 1h", name, d)
+		}
+	}
+	out.MaxInFlight, out.MaxAbandoned = given(s.MaxInFlight, inFlight), given(s.MaxAbandoned, abandoned)
+	for name, n := range map[string]int{"--max-in-flight": out.MaxInFlight, "--max-abandoned": out.MaxAbandoned} {
+		if n < 1 {
+			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
+		}
+	}
+	out.Receipts = given(s.Receipts, receipts)
+	if out.Receipts < 1 || out.Receipts > 1_000_000 {
+		return fmt.Errorf("--receipts is %d: it must be from 1 to 1000000", out.Receipts)
+	}
+	return nil
+}
+
+// given is a flag's value, or otherwise where the flag was not given.
+func given[T any](flag *T, otherwise T) T {
+	if flag != nil {
+		return *flag
+	}
+	return otherwise
+}
+
+// listen listens. The process in a private network is handed the listener of the
+// one outside, and gets nil here.
+func listen(addr string) (*net.TCPListener, error) {
+	if private.Inside() {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s (%w): choose another one with --addr, or PORT", addr, reason(err))
+	}
+	return l.(*net.TCPListener), nil
 }
 
 // reason is what the system said of a failed listen.
@@ -149,4 +199,55 @@ func reason(err error) error {
 		return sys.Err
 	}
 	return err
+}
+
+// seed is the one of the losses and delays of every lab, so that a run can be
+// repeated.
+const seed = 1
+
+// onNetwork calls serve with the network that was asked for, nil where none was.
+// For a private one it runs the program again inside of it; where that can't be
+// had and nothing else was asked for, proxies take its place.
+func onNetwork(ctx context.Context, p plan, listener *net.TCPListener, log *slog.Logger,
+	serve func(context.Context, net.Listener, *live.Network, *private.Process) error) error {
+	proxies := func(why string) error {
+		n, err := live.Proxies(why)
+		if err != nil {
+			return err
+		}
+		return serve(ctx, listener, n, nil)
+	}
+	switch {
+	case !p.network:
+		return serve(ctx, listener, nil, nil)
+	case p.driver == badnet.Proxy:
+		return proxies("it was asked for")
+	}
+	status, err := private.Work{
+		Outside: private.Outside{Listener: listener, Servers: p.lab.Servers()},
+		Inside: func(ctx context.Context, process *private.Process) (int, error) {
+			n, err := live.Private(process, p.driver, p.lab.Profile, seed)
+			if err != nil {
+				return 0, private.Refused(err)
+			}
+			if err := process.Ready(); err != nil {
+				return 0, err
+			}
+			return 0, serve(ctx, process.Listener, n, process)
+		},
+		Refused: func(reason *private.RefusedError) (int, error) {
+			if p.driver != badnet.Auto {
+				return 0, fmt.Errorf("there is no network by --network-driver %s here: %w", p.driver, reason)
+			}
+			log.Warn("no private network, and so proxies", "reason", reason)
+			return 0, proxies("no private network can be had here: " + reason.Error())
+		},
+	}.Do(ctx)
+	switch {
+	case err != nil || status == 0:
+		return err
+	case status > 128:
+		log.Error("the process in the private network was killed", "signal", status-128)
+	}
+	return exitStatus(status)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,21 +13,26 @@ import (
 )
 
 // readSettings reads what the program would.
-func readSettings(t *testing.T, port string, env []string, args ...string) settings {
+func readSettings(t *testing.T, port string, env []string, args ...string) plan {
 	t.Helper()
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		t.Setenv(name, value)
 	}
-	var c cli
-	parser, err := kong.New(&c)
+	c := newCLI()
+	parser, err := kong.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := parser.Parse(append([]string{"serve"}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	_, s, err := c.Serve.read(port)
+	s, err := c.Serve.read(func(name string) string {
+		if name == "PORT" {
+			return port
+		}
+		return os.Getenv(name)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +56,8 @@ func TestPublic(t *testing.T) {
 		{"", "", "--public", true},
 	} {
 		t.Run(strings.Join([]string{test.port, test.env, test.arg}, " "), func(t *testing.T) {
-			if s := readSettings(t, test.port, some(test.env), some(test.arg)...); s.public != test.want {
-				t.Errorf("public is %v", s.public)
+			if s := readSettings(t, test.port, some(test.env), some(test.arg)...); s.lab.Public != test.want {
+				t.Errorf("public is %v", s.lab.Public)
 			}
 		})
 	}
@@ -75,10 +81,10 @@ func TestCaps(t *testing.T) {
 		"--receipts=5 --max-timeout=40s":               "10s 40s 2048 8192 5",
 	} {
 		s := readSettings(t, "", nil, strings.Fields(args)...)
-		if got := fmt.Sprint(s.maxDelay, s.maxTimeout, s.limits.InFlight, s.limits.Abandoned, s.receipts); got != want {
+		if got := fmt.Sprint(s.lab.MaxDelay, s.lab.MaxTimeout, s.lab.MaxInFlight, s.lab.MaxAbandoned, s.lab.Receipts); got != want {
 			t.Errorf("%q: %s, want %s", args, got, want)
 		}
-		if s.maxDelay > time.Minute || s.limits.Busy < 2 {
+		if s.lab.MaxDelay > time.Minute {
 			t.Errorf("%q: %+v", args, s)
 		}
 	}
@@ -86,11 +92,11 @@ func TestCaps(t *testing.T) {
 
 func TestTrustedProxies(t *testing.T) {
 	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
-	if s := readSettings(t, "", nil, "--trusted-proxies=10.0.0.0/8,fd00::/8"); !slices.Equal(s.proxies, want) {
-		t.Errorf("%v", s.proxies)
+	if s := readSettings(t, "", nil, "--trusted-proxies=10.0.0.0/8,fd00::/8"); !slices.Equal(s.lab.TrustedProxies, want) {
+		t.Errorf("%v", s.lab.TrustedProxies)
 	}
-	if s := readSettings(t, "", []string{"GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,fd00::/8"}); !slices.Equal(s.proxies, want) {
-		t.Errorf("from the environment: %v", s.proxies)
+	if s := readSettings(t, "", []string{"GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,fd00::/8"}); !slices.Equal(s.lab.TrustedProxies, want) {
+		t.Errorf("from the environment: %v", s.lab.TrustedProxies)
 	}
 }
 
@@ -119,8 +125,10 @@ func TestPaaS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := readSettings(t, "", test.env)
 			addr := ""
-			if s.db != nil {
-				addr = s.db.Addr
+			for _, real := range s.lab.Servers() {
+				if real.Addr != "b:11211" {
+					addr = real.Addr
+				}
 			}
 			if addr != test.addr || !slices.Equal(s.notes, test.notes) {
 				t.Errorf("%q %q, want %q %q", addr, s.notes, test.addr, test.notes)

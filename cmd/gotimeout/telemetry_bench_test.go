@@ -11,11 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"gotimeout/handlers"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/machine"
-	"gotimeout/internal/receipt"
 	"gotimeout/internal/telemetry"
-	"gotimeout/strategies"
 )
 
 // What the instruments cost a request: the processor time of the lab, its
@@ -26,7 +24,10 @@ import (
 //
 //	go test -run '^$' -bench Instruments -benchtime 30x ./cmd/gotimeout
 func BenchmarkInstruments(b *testing.B) {
-	labs := []string{bareLab(b, nil), bareLab(b, metricsOnly), bareLab(b, traced(b, "1")), bareLab(b, traced(b, "0.01"))}
+	labs := []string{
+		openBare(b, nil, noInstruments), openBare(b, nil, noKernel),
+		openBare(b, collectorOf(b, "1"), noKernel), openBare(b, collectorOf(b, "0.01"), noKernel),
+	}
 	ratios := make([][]float64, len(labs))
 	used := make([]time.Duration, len(labs))
 	for _, url := range labs {
@@ -69,30 +70,28 @@ func callLab(b *testing.B, lab string) time.Duration {
 	return machine.Used().ProcessorTime - before
 }
 
-// bareLab serves a lab with what instruments gives it, and returns its URL.
-func bareLab(b *testing.B, instruments func(*handlers.Lab, *bench)) string {
-	on, err := openBench(settings{maxDelay: time.Second, receipts: 1000, limits: receipt.Limits{InFlight: 1000, Abandoned: 1000, Busy: 1000}}, nil)
+// openBare serves a lab that instruments has changed, and returns its URL.
+func openBare(b *testing.B, traces *telemetry.Collector, instruments func(*lab.Lab)) string {
+	l, err := lab.Open(b.Context(), lab.Settings{
+		MaxDelay: time.Second, MaxTimeout: time.Second, Receipts: 1000, MaxInFlight: 1000, MaxAbandoned: 1000, Collector: traces,
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
-	lab := &handlers.Lab{
-		Strategies: strategies.All(), Ops: on.ops(), Ledger: on.ledger, MaxDelay: time.Second, MaxTimeout: time.Second,
-		Backends: on.health, Log: slog.New(slog.DiscardHandler),
-	}
-	if instruments != nil {
-		instruments(lab, on)
-	}
-	server := httptest.NewServer(lab.Routes())
-	b.Cleanup(func() { server.Close(); on.close() })
+	instruments(l)
+	server := httptest.NewServer(l.Routes())
+	b.Cleanup(func() { server.Close(); l.Close() })
 	return server.URL
 }
 
-func metricsOnly(lab *handlers.Lab, _ *bench) { watch(lab, nil) }
+func noInstruments(l *lab.Lab) { l.Ledger.Watcher, l.Metrics, l.Kernel = nil, nil, nil }
+func noKernel(l *lab.Lab)      { l.Kernel = nil }
+func allInstruments(*lab.Lab)  {}
 
-// traced gives a lab metrics, and traces of a share of the requests to a
-// collector that takes and forgets them.
-func traced(b *testing.B, share string) func(*handlers.Lab, *bench) {
+// collectorOf is one that takes and forgets the traces of a share of the requests.
+func collectorOf(b *testing.B, share string) *telemetry.Collector {
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	b.Cleanup(collector.Close)
 	b.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	b.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
 	b.Setenv("OTEL_TRACES_SAMPLER_ARG", share)
@@ -100,22 +99,14 @@ func traced(b *testing.B, share string) func(*handlers.Lab, *bench) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tracing, err := telemetry.OpenTracing(b.Context(), to, "bench", nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { tracing.Close(); collector.Close() })
-	return func(lab *handlers.Lab, _ *bench) { watch(lab, tracing) }
+	return to
 }
 
 // A scrape over HTTP, of a lab as it is started: all series are there from the
 // beginning. 5 ms is the bar; the least of them is what it takes where nothing
 // else runs.
 func BenchmarkScrape(b *testing.B) {
-	lab := bareLab(b, func(lab *handlers.Lab, on *bench) {
-		lab.Kernel = newKernel(on.parts)
-		metricsOnly(lab, on)
-	})
+	lab := openBare(b, nil, allInstruments)
 	callLab(b, lab)
 	least := time.Hour
 	for b.Loop() {

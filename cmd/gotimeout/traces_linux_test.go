@@ -7,7 +7,7 @@ import "testing"
 func TestTraceOutOfAPrivateNetwork(t *testing.T) {
 	needPackets(t, nil)
 	c := collect(t)
-	p, _ := lab(t, nil, "--network=delay=50ms")
+	p, _ := labProcess(t, nil, "--network=delay=50ms")
 	p.ask(t, "/baseline?delay=0", sampled)
 	spans := c.await(t, "GET /baseline", "baseline", "http")
 	if !childOf(spans[2], spans[1]) {

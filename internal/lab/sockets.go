@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"net"
@@ -6,24 +6,23 @@ import (
 	"slices"
 	"strings"
 
-	"gotimeout/handlers"
 	"gotimeout/internal/sockets"
 	"gotimeout/internal/wire"
 )
 
-// kernel tells the handlers what the kernel keeps of the bench's connections.
+// kernel tells the handlers what the kernel keeps of the lab's connections.
 type kernel struct {
-	parts  []*part
+	list   []*backend
 	before sockets.Counters
 }
 
 // newKernel returns nil where the system doesn't show its sockets.
-func newKernel(parts []*part) handlers.Kernel {
+func newKernel(backends []*backend) *kernel {
 	before, err := sockets.Count()
 	if err != nil {
 		return nil
 	}
-	return &kernel{parts, before}
+	return &kernel{backends, before}
 }
 
 func (k *kernel) Known(local, remote netip.AddrPort) (bool, error) {
@@ -37,14 +36,14 @@ func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 		return nil, err
 	}
 	s := &wire.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP()}
-	s.Backends, err = k.backends(func(p *part) bool { return slices.Contains(names, p.name) })
+	s.Backends, err = k.backends(func(p *backend) bool { return slices.Contains(names, p.name) })
 	return s, err
 }
 
 // backends counts the sockets of those that are meant.
-func (k *kernel) backends(meant func(*part) bool) ([]wire.BackendSockets, error) {
+func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, error) {
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
-	for _, p := range k.parts {
+	for _, p := range k.list {
 		if meant(p) {
 			b := wire.BackendSockets{Name: p.name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
@@ -63,7 +62,7 @@ func (k *kernel) backends(meant func(*part) bool) ([]wire.BackendSockets, error)
 // connections counts this end of those to each backend, by their state. The two
 // states that are asked for most are there at 0 too.
 func (k *kernel) connections() (map[string]map[string]int, error) {
-	backends, err := k.backends(func(*part) bool { return true })
+	backends, err := k.backends(func(*backend) bool { return true })
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,198 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gotimeout/handlers"
+	dbbackend "gotimeout/internal/backends/db"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// dbOp queries a MySQL by go-sql-driver.
+type dbOp struct {
+	DBDSN string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
+
+	cfg *mysql.Config // nil for the embedded one
+}
+
+// Read reads which database is a real one: the flag's or MYSQL_DSN's, or the one
+// that a PaaS's add-on has set. An add-on's database may be of another kind, for
+// another program; that one is left alone, and a note says so.
+func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
+	if o.DBDSN != "" {
+		if o.cfg, err = slowops.ParseDSN(o.DBDSN); err != nil {
+			return nil, fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
+		}
+	}
+	for _, name := range []string{"JAWSDB_URL", "DATABASE_URL"} {
+		switch text := getenv(name); {
+		case text == "" || o.cfg != nil:
+		case !strings.HasPrefix(text, "mysql://"): // which may hold a password wherever it likes
+			notes = append(notes, name+" is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one")
+		default:
+			if o.cfg, err = slowops.ParseDSN(text); err != nil {
+				return nil, fmt.Errorf("%s can't be used: %w; or leave it, and name the database by MYSQL_DSN", name, err)
+			}
+			notes = append(notes, "the database is that of "+name)
+		}
+	}
+	return notes, nil
+}
+
+func (o *dbOp) server() *private.Server {
+	if o.cfg == nil {
+		return nil
+	}
+	return &private.Server{Network: o.cfg.Net, Addr: o.cfg.Addr}
+}
+
+func (o *dbOp) open(l *Lab) (handlers.Op, error) {
+	b, err := l.backend("db", o.server(), dbbackend.Start)
+	if err != nil {
+		return handlers.Op{}, err
+	}
+	cfg := o.cfg
+	if b.embedded != nil {
+		dsn := "lab@tcp(" + b.addr + ")/lab"
+		if cfg, err = slowops.ParseDSN(dsn); err != nil {
+			return handlers.Op{}, err
+		}
+		b.about = []any{"dsn", dsn}
+	}
+	client := slowops.NewMySQL(cfg, 0)
+	client.Via = b.via
+	l.atClose(client.Close)
+	b.do = client.Do
+	if b.embedded == nil {
+		if err := watchQueries(l, b, cfg); err != nil {
+			return handlers.Op{}, err
+		}
+	}
+	return handlers.Op{
+		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
+		Noun: "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
+		Settle: 2500 * time.Millisecond, // database/sql looks once a second for connections that are idle for longer
+		Dials:  true, Works: []string{slowops.WorkSleep, slowops.WorkCPU}, Reports: 1, Seen: true,
+		Lacks: map[string]string{
+			"tls_timeout":    "go-sql-driver has timeout (of the dial), readTimeout and writeTimeout, and bounds its TLS handshake by readTimeout",
+			"header_timeout": "MySQL's protocol has no headers, and go-sql-driver has timeout (of the dial), readTimeout and writeTimeout",
+		},
+		Busy:    func(c slowops.Call) bool { return b.embedded != nil && c.Work == slowops.WorkCPU && c.Delay > 0 },
+		Prepare: func(ctx context.Context, c slowops.Call) error { return calibrate(ctx, client, c) },
+		Parts:   []handlers.Part{b.do},
+	}, nil
+}
+
+// calibrateTimeout is room for ten round trips to a database far away.
+const calibrateTimeout = 10 * time.Second
+
+// calibrate measures the speed of BENCHMARK before the first run that needs it.
+func calibrate(ctx context.Context, client *slowops.MySQL, c slowops.Call) error {
+	if c.Work != slowops.WorkCPU || c.Delay == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, calibrateTimeout)
+	defer cancel()
+	if err := client.Calibrate(ctx); err != nil {
+		// Not wrapped: a timeout of this is none of the run's.
+		return fmt.Errorf("the speed of the database could not be measured, which work=cpu needs (%v): is it up, see /readyz", err)
+	}
+	return nil
+}
+
+// lookEvery is the resolution with which the end of a query in a real database
+// is seen.
+const lookEvery = 10 * time.Millisecond
+
+// watchQueries reports the end of each query of a real database, by its process
+// list. The list is read past the network: an end that is seen late there would be
+// counted as waste.
+func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
+	via := ""
+	if l.network != nil {
+		if via, err = l.network.Direct(cfg.Net, cfg.Addr); err != nil {
+			return err
+		}
+	}
+	looks := slowops.NewMySQL(cfg, 1) // of its own, so that no run waits for it, and it for none
+	looks.Via = via
+	l.atClose(looks.Close)
+	db, err := looks.DB()
+	if err != nil {
+		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
+	}
+	q := &queries{lab: l, do: b.do, list: dbbackend.NewProcessList(db, lookEvery), calls: map[string]int{}}
+	l.atClose(q.list.Close)
+	b.do, b.working = q.call, q.working
+	return nil
+}
+
+// queries are those of runs on a real database.
+type queries struct {
+	lab  *Lab
+	do   handlers.Part
+	list *dbbackend.ProcessList
+
+	mu    sync.Mutex
+	calls map[string]int // that have not returned, by their run
+}
+
+// call calls, and reports the backend's end: with the answer, or when the query
+// has left the process list. A query that was never sent has no backend.
+func (q *queries) call(ctx context.Context, c slowops.Call) error {
+	q.count(c.Run, 1)
+	defer q.count(c.Run, -1)
+	err := q.do(ctx, c)
+	if errors.Is(err, slowops.ErrNotSent) {
+		return err
+	}
+	q.lab.report(c.Run, (*receipt.Receipt).BackendBegan)
+	if err == nil {
+		q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
+		return nil
+	}
+	q.list.Watch(c.Run, func(known bool) {
+		if known {
+			q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
+		} else {
+			q.lab.report(c.Run, (*receipt.Receipt).BackendLost)
+		}
+	})
+	return err
+}
+
+func (q *queries) count(run string, n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.calls[run] += n; q.calls[run] == 0 {
+		delete(q.calls, run)
+	}
+}
+
+// working returns the queries whose call has not returned, and those that the
+// process list is watched for.
+func (q *queries) working() []handlers.Job {
+	q.mu.Lock()
+	runs := slices.Collect(maps.Keys(q.calls))
+	q.mu.Unlock()
+	runs = append(runs, q.list.Watched()...)
+	slices.Sort(runs) // a call that has just returned is in both
+	all := []handlers.Job{}
+	for _, run := range slices.Compact(runs) {
+		if run != healthRun {
+			all = append(all, handlers.Job{Receipt: run})
+		}
+	}
+	return all
+}

@@ -1,0 +1,272 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/backends"
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/live"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/machine"
+	"gotimeout/internal/receipt"
+	"gotimeout/internal/telemetry"
+	"gotimeout/slowops"
+	"gotimeout/strategies"
+)
+
+// Settings are what a lab is opened with.
+type Settings struct {
+	Ops []Op // that were read; nil is every op, with its stand-in
+
+	Network *live.Network  // that lies between the ops and their backends; nil for none. Open takes it over
+	Profile badnet.Profile // of that network, when the lab begins to serve
+
+	Collector *telemetry.Collector // of traces; nil for none
+	Dial      telemetry.Dial       // to the collector; nil for net.Dial
+
+	MaxDelay, MaxTimeout      time.Duration
+	MaxInFlight, MaxAbandoned int
+	Receipts                  int // that are kept
+	LogSlow                   time.Duration
+
+	Public         bool
+	TrustedProxies []netip.Prefix
+	Token          string
+}
+
+// Servers are the real servers that the ops and the telemetry connect to.
+func (s Settings) Servers() (all []private.Server) {
+	for _, op := range s.Ops {
+		if server := op.server(); server != nil {
+			all = append(all, *server)
+		}
+	}
+	if s.Collector != nil {
+		all = append(all, private.Server{Network: "tcp", Addr: s.Collector.Addr})
+	}
+	return all
+}
+
+// Lab is an open lab.
+type Lab struct {
+	*handlers.Lab
+
+	settings Settings
+	network  *live.Network
+	backends []*backend
+	kernel   *kernel // nil where the system doesn't show its sockets
+	closes   []func()
+}
+
+// Open opens a lab: it starts the stand-ins and makes the clients. It connects to
+// no real server, so that one that is down doesn't stop it. ctx ends the lab's
+// streams of events. Close the lab after use.
+func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error) {
+	l = &Lab{settings: s, network: s.Network, Lab: &handlers.Lab{
+		Strategies: strategies.All(),
+		Ledger: receipt.NewLedger(fmt.Sprintf("%06x", rand.Uint32()>>8), s.Receipts,
+			receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: mostBusy()}),
+		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout, LogSlow: s.LogSlow,
+		Public: s.Public, TrustedProxies: s.TrustedProxies, Token: s.Token,
+		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
+	}}
+	opened := l // err returns may set l to nil
+	defer func() {
+		if err != nil {
+			opened.Close()
+		}
+	}()
+	if err := l.openTelemetry(ctx); err != nil {
+		return nil, err
+	}
+	if l.network != nil {
+		l.atClose(func() { _ = l.network.Close() })
+	}
+	if s.Ops == nil {
+		s.Ops = Ops()
+	}
+	for _, op := range s.Ops {
+		opened, err := op.open(l)
+		if err != nil {
+			return nil, err
+		}
+		l.Ops = append(l.Ops, opened)
+	}
+	l.Ops = append(l.Ops, all(l.Ops))
+	for _, b := range l.backends {
+		log.Info("backend", append([]any{"name", b.name, "embedded", b.embedded != nil, "addr", b.addr}, b.about...)...)
+	}
+	l.Lab.Backends, l.Lab.Working = l.health, l.working
+	if l.kernel = newKernel(l.backends); l.kernel != nil {
+		l.Kernel = l.kernel
+	}
+	l.measure()
+	return l, nil
+}
+
+// mostBusy bounds work that computes: room for two comparisons at once, at least.
+func mostBusy() int { return max(4*runtime.GOMAXPROCS(0), 2*len(strategies.All())) }
+
+// Close closes what was opened, the last first, and with it ends all work.
+func (l *Lab) Close() {
+	for _, closeIt := range slices.Backward(l.closes) {
+		closeIt()
+	}
+	l.closes = nil
+}
+
+// atClose has Close call end before what was opened until now is closed.
+func (l *Lab) atClose(end func()) { l.closes = append(l.closes, end) }
+
+// openTelemetry opens the traces, where they were asked for. It comes first: the
+// spans of what still goes on end when the rest is closed.
+func (l *Lab) openTelemetry(ctx context.Context) error {
+	to := l.settings.Collector
+	if to == nil {
+		return nil
+	}
+	l.Log.Info("traces", "collector", to.Addr)
+	tracing, err := telemetry.OpenTracing(ctx, to, machine.Version(), l.settings.Dial, l.Log)
+	if err != nil {
+		return err
+	}
+	l.atClose(tracing.Close)
+	l.Trace = tracing
+	return nil
+}
+
+// measure gives the lab its metrics.
+func (l *Lab) measure() {
+	of := telemetry.Lab{Counts: l.Ledger.Counts, Version: l.Machine.Version}
+	for _, s := range l.Strategies {
+		of.Strategies = append(of.Strategies, s.Name)
+	}
+	for _, op := range l.Ops {
+		of.Ops = append(of.Ops, op.Name)
+	}
+	if l.kernel != nil {
+		of.Connections = l.kernel.connections
+	}
+	metrics := telemetry.NewMetrics(of)
+	l.Ledger.Watcher, l.Metrics = metrics, metrics.Handler()
+}
+
+// backend is the server that an op calls: a real one, or the op's stand-in.
+type backend struct {
+	name, addr string
+	via        string                // where to dial the server, "" for addr: the network carries from there
+	dialled    string                // via, or the host:port of the server
+	embedded   *backends.Server      // nil for a real one
+	about      []any                 // more for the log
+	do         handlers.Part         // calls it
+	working    func() []handlers.Job // nil where nobody sees what it works on without asking it
+}
+
+// backend brings the server of an op onto the network: the real one, or where that
+// is nil one that standIn starts. Its reports go to the receipts.
+func (l *Lab) backend(name string, real *private.Server, standIn func(backends.Options) (*backends.Server, error)) (*backend, error) {
+	b, network := &backend{name: name}, "tcp"
+	if real != nil {
+		network, b.addr = real.Network, real.Addr
+	} else {
+		server, err := standIn(l.options())
+		if err != nil {
+			return nil, err
+		}
+		l.atClose(func() { _ = server.Close() })
+		b.embedded, b.addr = server, server.Addr
+		b.working = func() []handlers.Job { return jobs(server.Working()) }
+	}
+	if l.network != nil {
+		var err error
+		if b.via, err = l.network.Attach(name, network, b.addr, real != nil); err != nil {
+			return nil, fmt.Errorf("the %s backend can't be brought on the network: %w", name, err)
+		}
+	}
+	b.dialled = cmp.Or(b.via, b.addr)
+	l.backends = append(l.backends, b)
+	return b, nil
+}
+
+func (l *Lab) options() backends.Options {
+	return backends.Options{
+		MaxDelay: l.MaxDelay,
+		Began:    func(run string) { l.report(run, (*receipt.Receipt).BackendBegan) },
+		Ended:    func(run string) { l.report(run, (*receipt.Receipt).BackendEnded) },
+	}
+}
+
+// report tells the receipt of a run, if it is still kept.
+func (l *Lab) report(run string, what func(*receipt.Receipt)) {
+	if rc := l.Ledger.Get(run); rc != nil {
+		what(rc)
+	}
+}
+
+// healthTimeout bounds a look at a backend, and healthRun is its tag.
+const (
+	healthTimeout = 2 * time.Second
+	healthRun     = "health"
+)
+
+// health calls each backend's op without a delay.
+func (l *Lab) health(ctx context.Context) []handlers.Backend {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	all := make([]handlers.Backend, len(l.backends))
+	var looks sync.WaitGroup
+	for i, b := range l.backends {
+		looks.Go(func() { all[i] = b.health(ctx) })
+	}
+	looks.Wait()
+	return all
+}
+
+func (b *backend) health(ctx context.Context) handlers.Backend {
+	h := handlers.Backend{Health: handlers.Health{Name: b.name, Embedded: b.embedded != nil, Addr: b.addr, Ready: true}}
+	if err := b.do(ctx, slowops.Call{Run: healthRun}); err != nil {
+		h.Ready, h.Error = false, err.Error()
+		if errors.Is(err, context.DeadlineExceeded) {
+			h.Error = fmt.Sprintf("no answer within %s", healthTimeout)
+		}
+	}
+	if b.embedded != nil {
+		h.Working = b.working()
+	}
+	return h
+}
+
+// working returns what each backend is working on, without asking it.
+func (l *Lab) working() []handlers.Backend {
+	all := make([]handlers.Backend, len(l.backends))
+	for i, b := range l.backends {
+		all[i].Name = b.name
+		if b.working != nil {
+			all[i].Working = b.working()
+		}
+	}
+	return all
+}
+
+// jobs are a stand-in's, but for those of a look at its health.
+func jobs(of []backends.Job) []handlers.Job {
+	all := []handlers.Job{}
+	for _, j := range of {
+		if j.Run != healthRun {
+			all = append(all, handlers.Job{Receipt: j.Run, Work: strings.TrimSpace(j.Work), Began: j.Began})
+		}
+	}
+	return all
+}

@@ -1,0 +1,155 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/slowops"
+)
+
+// Op is an op of the lab: a pointer to a struct whose exported fields are the
+// op's settings. The command line makes flags of them.
+type Op interface {
+	// Read checks the settings, and reads those that have no flag from the
+	// environment. Notes are sentences for the log. The error names the setting
+	// and repeats no password.
+	Read(getenv func(string) string) (notes []string, err error)
+
+	// server is the real server in the place of the op's stand-in, nil where
+	// there is none.
+	server() *private.Server
+
+	// open opens the op's backend and client in the lab. What it opens, it
+	// closes by Lab.atClose.
+	open(*Lab) (handlers.Op, error)
+}
+
+// Ops returns every op that has a backend or a computation of its own, new, with
+// no settings. The first one is the default. The op that makes several calls at
+// once is made of these.
+func Ops() []Op {
+	return []Op{
+		new(httpOp),
+		new(cacheOp),
+		new(dbOp),
+		new(cpuOp),
+	}
+}
+
+// allName is the op that calls all backends at once.
+const allName = "all"
+
+// all makes one op of those that call a backend. An op that can't be slow is fast
+// in it.
+func all(ops []handlers.Op) handlers.Op {
+	op := handlers.Op{Name: allName, Dials: true, Seen: true}
+	var names []string
+	for _, of := range ops {
+		if !of.Dials {
+			continue
+		}
+		names = append(names, of.Name)
+		for _, part := range of.Parts {
+			if of.NoDelay != "" {
+				part = withoutDelay(part)
+			}
+			op.Parts = append(op.Parts, part)
+		}
+		op.Settle = max(op.Settle, of.Settle)
+		op.Reports += of.Reports
+		op.Seen = op.Seen && of.Seen
+		op.Works = union(op.Works, of.Works)
+		op.Backends = union(op.Backends, of.Backends)
+		op.Busy = either(op.Busy, of.Busy)
+		op.Prepare = both(op.Prepare, of.Prepare)
+	}
+	op.Doc = listed(names, "and") + " at once."
+	op.Lacks = lacksAll("its clients don't have the same ones: ask for op=" + listed(names, "or"))
+	return op
+}
+
+func withoutDelay(part handlers.Part) handlers.Part {
+	return func(ctx context.Context, c slowops.Call) error {
+		c.Delay = 0
+		return part(ctx, c)
+	}
+}
+
+func union(a, b []string) []string {
+	for _, text := range b {
+		if !slices.Contains(a, text) {
+			a = append(a, text)
+		}
+	}
+	return a
+}
+
+func either(a, b func(slowops.Call) bool) func(slowops.Call) bool {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(c slowops.Call) bool { return a(c) || b(c) }
+}
+
+func both(a, b handlers.Part) handlers.Part {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(ctx context.Context, c slowops.Call) error { return errors.Join(a(ctx, c), b(ctx, c)) }
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// lacksAll is the Lacks of an op that has no timeouts of phases.
+func lacksAll(why string) map[string]string {
+	lacks := map[string]string{}
+	for _, name := range []string{"connect_timeout", "tls_timeout", "header_timeout", "read_timeout"} {
+		lacks[name] = why
+	}
+	return lacks
+}
+
+// listed writes words as a sentence does: "a, b or c".
+func listed(words []string, conjunction string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
+}
+
+// CheckAddr returns an error if addr is no host:port. The error doesn't repeat addr.
+func CheckAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil && !IsPort(port) {
+		err = fmt.Errorf("%q is no port", port)
+	}
+	if err != nil {
+		return fmt.Errorf("is %q, which can't be read (%w): write host:port", addr, err)
+	}
+	return nil
+}
+
+// IsPort reports whether text is the number of a port.
+func IsPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
