@@ -239,7 +239,7 @@ func madeFormats() string {
 func madeDrivers() string {
 	rows := [][]string{{"`auto`", "the first driver that works here and can do the profile; `gotimeout network drivers` says why not the others"}}
 	for _, d := range drivers.All() {
-		rows = append(rows, []string{"`" + d.Name + "`", d.Doc})
+		rows = append(rows, []string{"`" + d.Name + "`", d.About()})
 	}
 	return table([]string{"`--network-driver`", ""}, rows)
 }

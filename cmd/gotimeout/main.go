@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
 		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH), "reportFormats": reportFormats()},
 		kong.Vars{"experiments": strings.Join(experimentNames(), ",")},
+		driverVars(),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }), // after --help
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),

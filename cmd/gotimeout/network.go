@@ -15,9 +15,11 @@ import (
 	"gotimeout/internal/badnet/check"
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
+
+	"github.com/alecthomas/kong"
 )
 
-// networkCmd joins the commands about bad networks, a file each.
+// networkCmd joins the commands about bad networks.
 type networkCmd struct {
 	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
 	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: what was asked beside what it does."`
@@ -28,10 +30,33 @@ type networkCmd struct {
 	Show    networkShowCmd    `cmd:"" help:"Show what is on the links of this machine."`
 }
 
-type networkPresetsCmd struct{}
+// driverVars are the enums of the flags that name a driver, and their help.
+func driverVars() kong.Vars {
+	vars := kong.Vars{}
+	for name, all := range map[string][]string{
+		"drivers": drivers.Names(), "bad_drivers": drivers.BadNames(), "packet_drivers": drivers.PacketNames(),
+	} {
+		vars[name], vars[name+"_help"] = strings.Join(all, ","), drivers.Help(all)
+	}
+	return vars
+}
+
+// printJSON prints what a command has instead of a table.
+func printJSON(to io.Writer, v any) error {
+	lines := json.NewEncoder(to)
+	lines.SetIndent("", "  ")
+	return lines.Encode(v)
+}
+
+type networkPresetsCmd struct {
+	JSON bool `help:"Print the presets as a JSON array."`
+}
 
 // Run prints the presets. kong calls it.
-func (networkPresetsCmd) Run(to streams) error {
+func (c networkPresetsCmd) Run(to streams) error {
+	if c.JSON {
+		return printJSON(to.out, badnet.Presets())
+	}
 	for i, p := range badnet.Presets() {
 		if i > 0 {
 			fmt.Fprintln(to.out)
@@ -58,7 +83,7 @@ func roundTrip(p badnet.Profile) string {
 }
 
 type networkCheckCmd struct {
-	Driver  string   `default:"auto" enum:"auto,netem,tun,proxy" help:"What makes the network bad: netem, the kernel's; tun, our shaper of packets; proxy, of connections; auto, the first that works here (${enum})."`
+	Driver  string   `default:"auto" enum:"${bad_drivers}" help:"What makes the network bad: ${bad_drivers_help}."`
 	JSON    bool     `help:"Print the figures as one JSON object."`
 	Profile []string `arg:"" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 }
@@ -121,18 +146,16 @@ func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
 	})
 }
 
-func (c *networkCheckCmd) report(to streams, check *check.Check, err error) error {
+func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) error {
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		lines := json.NewEncoder(to.out)
-		lines.SetIndent("", "  ")
-		err = lines.Encode(check)
+		err = printJSON(to.out, measured)
 	} else {
-		err = printCheck(to.out, check)
+		err = printCheck(to.out, measured)
 	}
-	if outside := check.Outside(); err == nil && outside != "" {
+	if outside := measured.Outside(); err == nil && outside != "" {
 		return errors.New(outside)
 	}
 	return err
@@ -200,7 +223,7 @@ func refuse(to streams, err error) error {
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 type networkRunCmd struct {
-	Driver  string   `default:"auto" enum:"auto,netem,tun" help:"What makes the network bad: netem, the kernel's; tun, our shaper of packets; auto, the first that works here (${enum})."`
+	Driver  string   `default:"auto" enum:"${packet_drivers}" help:"What makes the network bad: ${packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"Repeats the losses and delays of another run, with tun."`
 	Profile string   `arg:"" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
@@ -214,7 +237,7 @@ own network is neither touched nor reachable from in there, nor is ::1. Whatever
 the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
-  gotimeout network run delay=50ms -- sh -c 'memcached & sleep 1; benchmark'
+  gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & sleep 1; benchmark'
 
 The exit status is the command's, or 125 where there is no such network here. A
 summary comes at the end, on stderr. Of the files that you have open, the command
@@ -285,22 +308,30 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	return status, nil
 }
 
-type networkDriversCmd struct{}
+type networkDriversCmd struct {
+	JSON bool `help:"Print drivers, each with driver, works and why, and auto, the one that auto takes, as one JSON object."`
+}
 
 // Run tries the drivers and prints which work. kong calls it.
-func (networkDriversCmd) Run(ctx context.Context, to streams) error {
+func (c networkDriversCmd) Run(ctx context.Context, to streams) error {
 	return inPrivate(ctx, to, private.Work{
 		Inside: func(context.Context, *private.Process) (int, error) {
-			return 0, printDrivers(to, drivers.Try())
+			return 0, c.print(to, drivers.Try())
 		},
 		Refused: func(reason *private.RefusedError) (int, error) {
-			return 0, printDrivers(to, drivers.Refused(reason))
+			return 0, c.print(to, drivers.Refused(reason))
 		},
 	})
 }
 
-// printDrivers prints a line for each driver, and more where the reason is long.
-func printDrivers(to streams, all []drivers.Tried) error {
+// print prints a line for each driver, and more where the reason is long.
+func (c networkDriversCmd) print(to streams, all []drivers.Tried) error {
+	if c.JSON {
+		return printJSON(to.out, struct {
+			Drivers []drivers.Tried `json:"drivers"`
+			Auto    string          `json:"auto"`
+		}{all, drivers.Choice(all)})
+	}
 	const line, indent, width = "%-6s  %-5s  %s\n", 15, 80
 	fmt.Fprintf(to.out, line, "driver", "works", "why")
 	for _, d := range all {

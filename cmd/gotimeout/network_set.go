@@ -16,10 +16,10 @@ import (
 
 type networkSetCmd struct {
 	Profile profileArg    `arg:"" help:"A preset's name, or keys as in delay=100ms loss=1%."`
-	Dev     string        `required:"" placeholder:"LINK" help:"The link. On lo both directions are shaped, and share what the profile gives; on any other one, what leaves it."`
-	For     time.Duration `placeholder:"60s" help:"Wait so long, or for Ctrl-C, and make the link good again."`
-	DryRun  bool          `help:"Only print the tc commands."`
-	Yes     bool          `help:"Also if the default route leads through the link."`
+	Dev     linkArg       `required:"" placeholder:"LINK" help:"The link. On lo both directions are shaped and share the rate; on any other link, what leaves it is."`
+	For     time.Duration `placeholder:"60s" help:"Wait for so long, or until Ctrl-C, and make the link good again."`
+	DryRun  bool          `help:"Print the tc commands, and change nothing."`
+	Yes     bool          `help:"Change the link although the default route leads through it."`
 }
 
 // Run sets the link, and prints the tc commands that do the same. kong calls it.
@@ -36,11 +36,11 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 			return err
 		}
 	}
-	commands, err := netem.Set(c.Dev, link, c.DryRun)
+	commands, err := netem.Set(c.Dev.Name, link, c.DryRun)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(to.out, "# %s: %s\n", c.Dev, withRoundTrip(link, isLoopback(c.Dev)))
+	fmt.Fprintf(to.out, "# %s: %s\n", c.Dev.Name, withRoundTrip(link, c.Dev.loopback()))
 	for _, command := range commands {
 		fmt.Fprintln(to.out, command)
 	}
@@ -51,7 +51,7 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 		return nil
 	}
 	if c.For == 0 {
-		fmt.Fprintf(to.out, "# good again with: gotimeout network reset --dev %s\n", c.Dev)
+		fmt.Fprintf(to.out, "# good again with: gotimeout network reset --dev %s\n", c.Dev.Name)
 		return nil
 	}
 	fmt.Fprintf(to.out, "# for %s, or until Ctrl-C\n", c.For)
@@ -59,7 +59,7 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 	case <-ctx.Done():
 	case <-time.After(c.For):
 	}
-	return reset(c.Dev, to)
+	return reset(c.Dev.Name, to)
 }
 
 // link is the profile's only Link.
@@ -68,27 +68,27 @@ func (c networkSetCmd) link() (badnet.Link, error) {
 	switch {
 	case p.Up == p.Down:
 		return p.Up, nil
-	case isLoopback(c.Dev):
-		return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and on %s netem can't tell which is which: write keys without up. and down., or a preset that has none", c.Dev)
+	case c.Dev.loopback():
+		return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and on %s netem can't tell which is which: write keys without up. and down., or a preset that has none", c.Dev.Name)
 	}
-	return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev)
+	return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev.Name)
 }
 
 // isNoWayOut refuses a link whose loss could lock its user out.
 func (c networkSetCmd) isNoWayOut() error {
-	carries, err := netem.CarriesDefaultRoute(c.Dev)
+	carries, err := netem.CarriesDefaultRoute(c.Dev.Name)
 	if err == nil && carries {
-		err = fmt.Errorf("the default route leads through %s, and this may cut you off: take another link, or add --yes (and --for 60s)", c.Dev)
+		err = fmt.Errorf("the default route leads through %s, and this may cut you off: take another link, or add --yes (and --for 60s)", c.Dev.Name)
 	}
 	return err
 }
 
 type networkResetCmd struct {
-	Dev string `required:"" placeholder:"LINK" help:"The link."`
+	Dev linkArg `required:"" placeholder:"LINK" help:"The link."`
 }
 
 // Run makes the link good again. kong calls it.
-func (c networkResetCmd) Run(to streams) error { return reset(c.Dev, to) }
+func (c networkResetCmd) Run(to streams) error { return reset(c.Dev.Name, to) }
 
 func reset(dev string, to streams) error {
 	commands, err := netem.Reset(dev)
@@ -106,25 +106,60 @@ func reset(dev string, to streams) error {
 	return nil
 }
 
-func isLoopback(dev string) bool {
-	i, err := net.InterfaceByName(dev)
-	return err == nil && i.Flags&net.FlagLoopback != 0
+// linkArg is the name of a link that this machine has.
+type linkArg struct{ net.Interface }
+
+// Decode finds the link. kong calls it.
+func (a *linkArg) Decode(ctx *kong.DecodeContext) error {
+	name, err := ctx.Scan.PopValue("link")
+	if err != nil {
+		return err
+	}
+	all, err := net.Interfaces()
+	if err != nil {
+		return fmt.Errorf("the links of this machine: %w", err)
+	}
+	var names []string
+	for _, a.Interface = range all {
+		if a.Name == name.String() {
+			return nil
+		}
+		names = append(names, a.Name)
+	}
+	return fmt.Errorf("there is no link %.40q here; there are: %s", name.String(), strings.Join(names, ", "))
 }
 
-type networkShowCmd struct{}
+func (a linkArg) loopback() bool { return a.Flags&net.FlagLoopback != 0 }
+
+type networkShowCmd struct {
+	JSON bool `help:"Print the links as a JSON array: link, qdisc (null: the kernel's own), ours, profile and round_trip_ms (null: no netem of gotimeout's), packets and dropped."`
+}
+
+// shownLink is a link as --json has it.
+type shownLink struct {
+	Link      string   `json:"link"`
+	Qdisc     *string  `json:"qdisc"`
+	Ours      bool     `json:"ours"`
+	Profile   *string  `json:"profile"`
+	RoundTrip *float64 `json:"round_trip_ms"`
+	badnet.Totals
+}
 
 // Run prints what is on each link. kong calls it.
-func (networkShowCmd) Run(to streams) error {
+func (c networkShowCmd) Run(to streams) error {
 	roots, err := netem.List()
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return printJSON(to.out, shownLinks(roots))
 	}
 	lines := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
 	for _, r := range roots {
 		switch {
 		case r.Link != nil:
 			fmt.Fprintf(lines, "%s\t%s; %d packets, %d of them dropped\n",
-				r.Dev, withRoundTrip(*r.Link, isLoopback(r.Dev)), r.Totals.Packets, r.Totals.Dropped)
+				r.Dev, withRoundTrip(*r.Link, r.Loopback), r.Totals.Packets, r.Totals.Dropped)
 		case r.Ours:
 			fmt.Fprintf(lines, "%s\tgotimeout's, with profiles for ports\n", r.Dev)
 		case r.Qdisc != "":
@@ -134,6 +169,23 @@ func (networkShowCmd) Run(to streams) error {
 		}
 	}
 	return lines.Flush()
+}
+
+func shownLinks(roots []netem.Root) []shownLink {
+	all := make([]shownLink, 0, len(roots))
+	for _, r := range roots {
+		s := shownLink{Link: r.Dev, Ours: r.Ours, Totals: r.Totals}
+		if r.Qdisc != "" {
+			s.Qdisc = &r.Qdisc
+		}
+		if r.Link != nil {
+			text := badnet.Profile{Up: *r.Link, Down: *r.Link}.String()
+			ms := float64(onLink(*r.Link, r.Loopback).RoundTrip()) / float64(time.Millisecond)
+			s.Profile, s.RoundTrip = &text, &ms
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // profileArg is a profile on the command line, quoted or not: as an argument it

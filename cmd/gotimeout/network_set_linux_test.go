@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"runtime"
@@ -71,9 +72,9 @@ func TestNetworkSetDryRun(t *testing.T) {
 func TestNetworkSetRefuses(t *testing.T) {
 	for words, want := range map[string]string{
 		"set 3g --dev lo":                           "the profile's up and down differ, and on lo netem can't tell which is which: write keys without up. and down.",
-		"set 3g --dev nonesuch":                     "the profile's up and down differ, and netem shapes only what leaves nonesuch: write keys",
-		"set lossy --dev nonesuch":                  `there is no link "nonesuch" here: write one of those that ip link shows`,
-		"reset --dev nonesuch":                      `there is no link "nonesuch" here`,
+		"set 3g --dev nonesuch":                     `there is no link "nonesuch" here; there are: lo`,
+		"set lossy --dev nonesuch":                  `there is no link "nonesuch" here; there are: lo`,
+		"reset --dev nonesuch":                      `there is no link "nonesuch" here; there are: lo`,
 		"set lossy --dev lo --for=-1s":              "--for is -1s: it must be over 0",
 		"set delay=9s jitter=3s --dev lo":           "netem can't vary a delay by more than 2.147483647s, and jitter=3s is asked for",
 		"set delay=1 --dev lo":                      "delay=1: unreadable duration",
@@ -149,6 +150,29 @@ func TestNetworkSetAndReset(t *testing.T) {
 	code, stdout, last = networkRun(t.Context(), "reset", "--dev=lo")
 	if code != 0 || stdout != "# lo has nothing of gotimeout's\n" {
 		t.Errorf("a second reset: exit code %d, %q, %q", code, stdout, last)
+	}
+}
+
+// --json has the same as the table, with null where there is nothing.
+func TestNetworkShowJSON(t *testing.T) {
+	emptyNetwork(t)
+	show := func() string {
+		code, stdout, last := networkRun(t.Context(), "show", "--json")
+		var out bytes.Buffer
+		if err := json.Compact(&out, []byte(stdout)); code != 0 || err != nil {
+			t.Fatalf("exit code %d, %q, %v: %s", code, last, err, stdout)
+		}
+		return out.String()
+	}
+	if got := show(); !strings.Contains(got, `{"link":"lo","qdisc":null,"ours":false,"profile":null,"round_trip_ms":null,"packets":0,"dropped":0}`) {
+		t.Error(got)
+	}
+	code, _, last := networkRun(t.Context(), "set", "delay=50ms", "--dev=lo")
+	if strings.Contains(last, "this kernel has no netem") {
+		needNetem(t, last)
+	}
+	if got := show(); code != 0 || !strings.Contains(got, `{"link":"lo","qdisc":"netem 6770:","ours":true,"profile":"delay=50ms","round_trip_ms":100,"packets":0,"dropped":0}`) {
+		t.Errorf("exit code %d, %q: %s", code, last, got)
 	}
 }
 

@@ -74,10 +74,30 @@ func TestCheckJSON(t *testing.T) {
 func TestDriversTable(t *testing.T) {
 	var out bytes.Buffer
 	refused := badnet.Cannot("this kernel allows no private networks to unprivileged programs (kernel.unprivileged_userns_clone is 0): run it with sudo")
-	if err := printDrivers(streams{out: &out}, drivers.Refused(refused)); err != nil {
+	if err := (networkDriversCmd{}).print(streams{out: &out}, drivers.Refused(refused)); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "network-drivers.txt", out.String())
+}
+
+func TestDriversJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := (networkDriversCmd{JSON: true}).print(streams{out: &out}, drivers.Refused(errors.New("no namespaces"))); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Drivers []struct {
+			Driver, Why string
+			Works       bool
+		}
+		Auto string
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := got.Drivers[0]; len(got.Drivers) != len(drivers.All()) || d.Driver != badnet.Netem || d.Works || d.Why != "no namespaces" || got.Auto != badnet.Proxy {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestCheckRefuses(t *testing.T) {
@@ -134,7 +154,7 @@ func TestDrivers(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(lines[len(lines)-1], "auto takes ") {
 		t.Errorf("exit code %d, %q", code, out)
 	}
-	for _, name := range badnet.Drivers()[1:] {
+	for _, name := range drivers.Names()[1:] {
 		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+" ") }) {
 			t.Errorf("no line for %s in %q", name, out)
 		}

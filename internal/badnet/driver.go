@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// The drivers, in the order in which auto tries them. Auto is the first that
-// works here and can do the profile.
+// The names of the drivers; package drivers has the list. Auto is the first driver
+// that works here and can do the profile.
 const (
 	Auto    = "auto"
 	Netem   = "netem" // the kernel's
@@ -14,9 +14,6 @@ const (
 	Proxy   = "proxy" // in front of each backend
 	Without = "none"  // the network as it is
 )
-
-// Drivers returns the names that can be asked for.
-func Drivers() []string { return []string{Auto, Netem, TUN, Proxy, Without} }
 
 // Plan is how bad a loopback is: one profile for all of it, and others for the
 // servers on some ports.

@@ -13,28 +13,54 @@ import (
 
 // Entry is a driver in the list.
 type Entry struct {
-	Name string
-	Doc  string // what it is, and what it can't do
+	Name   string
+	Doc    string // what it is, in a few words
+	Limits string // what it can't do, "" where there is nothing to know
 	// Open opens the driver on the loopback of a private network. It is nil
 	// where the driver has no packets and needs no private network.
 	Open func(seed uint64) (badnet.Driver, error)
 }
 
+// About says what the driver is, and what it can't do.
+func (e Entry) About() string {
+	if e.Limits == "" {
+		return e.Doc
+	}
+	return e.Doc + "; " + e.Limits
+}
+
 // All returns the drivers in the order in which auto tries them.
 func All() []Entry {
 	return []Entry{
-		{badnet.Netem, "the kernel's, on the loopback of a private network", func(uint64) (badnet.Driver, error) { return netem.Open("lo") }},
-		{badnet.TUN, "our shaper of packets, on the TUN device of a private network", tun.Open},
-		{badnet.Proxy, "in front of each of the lab's backends; it neither delays a dial nor loses, duplicates or reorders packets, and its jitter is uniform", nil},
-		{badnet.Without, "the network as it is", nil},
+		{badnet.Netem, "the kernel's netem", "", func(uint64) (badnet.Driver, error) { return netem.Open("lo") }},
+		{badnet.TUN, "our packet shaper, on a TUN device", "", tun.Open},
+		{
+			badnet.Proxy, "a TCP proxy in front of each backend",
+			"it neither delays a dial nor loses, duplicates or reorders packets, and its jitter is uniform", nil,
+		},
+		{badnet.Without, "the network as it is", "", nil},
 	}
 }
 
-// Names returns auto and the names of all drivers that can be asked for.
+// Names returns auto and the names of all drivers.
 func Names() []string { return names(func(Entry) bool { return true }) }
+
+// BadNames returns auto and the names of the drivers that make a network bad.
+func BadNames() []string { return names(func(e Entry) bool { return e.Name != badnet.Without }) }
 
 // PacketNames returns auto and the names of the drivers of packets.
 func PacketNames() []string { return names(func(e Entry) bool { return e.Open != nil }) }
+
+// Help says in a sentence what the names stand for.
+func Help(names []string) string {
+	var all []string
+	for _, e := range All() {
+		if slices.Contains(names, e.Name) {
+			all = append(all, e.Name+", "+e.Doc)
+		}
+	}
+	return strings.Join(all, "; ") + "; auto, the first that works here"
+}
 
 func names(of func(Entry) bool) []string {
 	out := []string{badnet.Auto}
@@ -93,9 +119,9 @@ func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "
 
 // Tried is a driver that was tried.
 type Tried struct {
-	Name  string
-	Works bool
-	Why   string
+	Name  string `json:"driver"`
+	Works bool   `json:"works"`
+	Why   string `json:"why"` // not, or what it is
 }
 
 // Try opens each driver of packets in this private process, and closes it again.
@@ -116,7 +142,7 @@ func Refused(reason error) []Tried {
 
 func try(open func(Entry) error) (all []Tried) {
 	for _, e := range All() {
-		t := Tried{e.Name, true, e.Doc}
+		t := Tried{e.Name, true, e.About()}
 		if e.Open != nil {
 			if err := open(e); err != nil {
 				t.Works, t.Why = false, sentence(err)

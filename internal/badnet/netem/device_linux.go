@@ -77,7 +77,7 @@ func List() ([]Root, error) {
 	}
 	var out []Root
 	for _, l := range links {
-		root := Root{Dev: l.Attrs().Name}
+		root := Root{Dev: l.Attrs().Name, Loopback: l.Attrs().EncapType == "loopback"}
 		for _, q := range qdiscs {
 			if q.link == l.Attrs().Index && q.parent == netlink.HANDLE_ROOT && q.handle != 0 {
 				root.Qdisc = fmt.Sprintf("%s %x:", q.kind, q.handle>>16)
