@@ -48,6 +48,32 @@ func throwaway() Strategy {
 			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway request completed")
 		},
 	},
+	"a report format": {
+		files: map[string]string{"internal/report/throwaway.go": `package report
+
+import (
+	"fmt"
+	"io"
+
+	"gotimeout/internal/results"
+)
+
+func throwaway(w io.Writer, r *results.Results) error {
+	_, err := fmt.Fprintf(w, "a format is one file, here of %d rows\n", len(r.Rows))
+	return err
+}
+`},
+		edits: map[string]edit{"internal/report/report.go": {"\t\t{\"html\", HTML, nil},\n", "\t\t{\"throwaway\", throwaway, nil},\n"}},
+		check: func(t *testing.T, p touched) {
+			contains(t, p.output(t, "report", "-h"), "throwaway")
+			file := filepath.Join(t.TempDir(), "results.jsonl")
+			run := `{"type":"run","format":1}` + "\n"
+			if err := os.WriteFile(file, []byte(run), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			contains(t, p.output(t, "report", "--format=throwaway", file), "a format is one file, here of 0 rows")
+		},
+	},
 	"an experiment": {
 		files: map[string]string{"internal/timewait/throwaway.go": `package timewait
 
