@@ -15,22 +15,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// cellRun is a cell while it runs.
+// cellRun runs one cell.
 type cellRun struct {
 	*runner
 	results.Cell
-	start  time.Time // when the first request that counts was due
-	answer time.Time // of the last
-	listed time.Time // when the lab's sockets were last
+	start  time.Time // the first request that counts was due
+	answer time.Time // the last request had its answer
+	listed time.Time // the lab's sockets were listed last
 
-	mu     sync.Mutex // over Record: samples are taken while answers come in
-	phases map[string]string
-	first  string // the receipt before the cell's
+	mu     sync.Mutex        // over Record: samples are taken while answers come in
+	phases map[string]string // of the cell's requests, by receipt
+	first  string            // the receipt before the cell's
 	end    results.End
 }
 
-// run runs the cell. Its error is of a lab that is gone or a record that could
-// not be written.
+// run runs the cell. It fails where the lab is gone, or a record can't be written.
 func (c *cellRun) run(ctx context.Context) error {
 	c.end = results.End{Type: results.TypeEnd, Cell: c.Cell.Cell}
 	c.phases = map[string]string{}
@@ -48,12 +47,12 @@ func (c *cellRun) run(ctx context.Context) error {
 	return err
 }
 
-// steps are those of a cell, in their order. An interrupt cuts the load short and
-// leaves the probe out; what was left behind is waited for and recorded all the
+// steps runs the steps of a cell in their order. An interrupt cuts the load short
+// and skips the probe; the work that goes on is waited for and recorded all the
 // same.
 func (c *cellRun) steps(ctx context.Context) error {
 	whole := context.WithoutCancel(ctx)
-	c.start = time.Now().Add(c.Plan.warmUp()) // until it is known better
+	c.start = time.Now().Add(c.Plan.warmUp()) // an estimate, until the load begins
 	if err := c.before(whole); err != nil {
 		return err
 	}
@@ -74,17 +73,17 @@ func (c *cellRun) steps(ctx context.Context) error {
 	return c.after(whole)
 }
 
-// before notes how the lab is.
+// before samples the lab as it is before the load.
 func (c *cellRun) before(ctx context.Context) error {
 	now, err := c.sample(ctx, results.Before)
 	c.first = now.LastReceipt
 	return err
 }
 
-// load sends the requests, and samples all the while.
+// load sends the requests, and samples the lab meanwhile.
 func (c *cellRun) load(ctx context.Context) error {
 	interval := time.Second / time.Duration(c.Plan.Rate)
-	l := &load{
+	l := &sender{
 		lab: c.Lab, delays: c.Delays, interval: interval,
 		warmUp:   int(c.Plan.warmUp() / interval),
 		requests: int(c.Plan.Duration / interval),
@@ -124,17 +123,16 @@ func (c *cellRun) load(ctx context.Context) error {
 }
 
 const (
-	// longest is how long an answer may take: more than any lab allows by its
-	// default caps.
+	// longest is how long an answer may take: more than a lab's default caps allow.
 	longest = 2 * time.Minute
-	// connectionsClose is how long the lab takes to see that the connections of the
-	// load are closed, whose goroutines are none that a strategy left behind.
+	// connectionsClose is how long the lab takes to see that the load has closed its
+	// connections. Their goroutines are not left behind by a strategy.
 	connectionsClose = 20 * time.Millisecond
-	// every is how often the lab is looked at.
-	every = 100 * time.Millisecond
+	// sampleEvery is how often the lab is sampled.
+	sampleEvery = 100 * time.Millisecond
 )
 
-// request records an answer.
+// request records a request with its answer.
 func (c *cellRun) request(r results.Request) error {
 	r.Cell = c.Cell.Cell
 	if r.Receipt != "" {
@@ -152,7 +150,7 @@ func (c *cellRun) request(r results.Request) error {
 	return c.record(&r)
 }
 
-// drain waits until nothing goes on any more, or as long as work goes on at most.
+// drain waits until nothing goes on any more, at most as long as work can go on.
 func (c *cellRun) drain(ctx context.Context) error {
 	bound := time.Now().Add(max(10*time.Second, 2*span(c.Timeout+slices.Max(c.Delays))+6*time.Second))
 	for {
@@ -163,14 +161,14 @@ func (c *cellRun) drain(ctx context.Context) error {
 		if now.InFlight+now.Abandoned == 0 || time.Now().After(bound) {
 			break
 		}
-		wait(ctx, every)
+		wait(ctx, sampleEvery)
 	}
 	_, err := c.sample(ctx, results.Drained)
 	return err
 }
 
 // probe makes clean calls on the same pools, half of them at once and then the
-// others: whether the service still works.
+// other half: do they show that the service still works?
 func (c *cellRun) probe(ctx context.Context) error {
 	patience := 10 * time.Second
 	if c.RoundTrip != nil {
@@ -178,7 +176,7 @@ func (c *cellRun) probe(ctx context.Context) error {
 	}
 	for range 2 {
 		var start time.Time
-		l := &load{
+		l := &sender{
 			lab: c.Lab, delays: []float64{0}, paths: []string{pathOf("baseline", c.Cell, 0)},
 			requests: probes / 2, workers: probes / 2, longest: patience,
 		}
@@ -195,7 +193,7 @@ func (c *cellRun) probe(ctx context.Context) error {
 	return err
 }
 
-// after waits until the idle connections are closed, and notes what is left.
+// after waits until the idle connections are closed, and samples the lab again.
 func (c *cellRun) after(ctx context.Context) error {
 	if err := c.settle(ctx, c.Op); err != nil {
 		return err
@@ -213,7 +211,7 @@ func (c *cellRun) record(record any) error {
 	return nil
 }
 
-// wait waits, or until ctx is done.
+// wait waits for d, or until ctx is done.
 func wait(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -228,18 +226,18 @@ func (c *cellRun) sampleUntil(ctx context.Context, phase string) error {
 		if err != nil {
 			return err
 		}
-		wait(ctx, every)
+		wait(ctx, sampleEvery)
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
 }
 
-// listEvery is how often the lab's sockets are listed during a cell: a look at
-// them costs its kernel milliseconds, which would count as those of requests.
+// listEvery is how often the lab's sockets are listed during a cell: a listing costs
+// the lab's kernel milliseconds, which would count as time of the requests.
 const listEvery = 500 * time.Millisecond
 
-// sample records how the lab is now.
+// sample records the state of the lab.
 func (c *cellRun) sample(ctx context.Context, phase string) (wire.Now, error) {
 	c.show(c.Cell, phase)
 	at := time.Now()
@@ -270,7 +268,7 @@ func (c *cellRun) sample(ctx context.Context, phase string) (wire.Now, error) {
 	return now, c.record(&s)
 }
 
-// receipts records those of the cell's requests, and sees in them when the last of
+// receipts records the receipts of the cell's requests, which say when the last of
 // the work ended.
 func (c *cellRun) receipts(ctx context.Context) error {
 	if c.answer.IsZero() {

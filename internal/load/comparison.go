@@ -1,13 +1,13 @@
 // Package load measures what each strategy costs: it sends a lab an open-loop
 // load, cell by cell of a matrix of strategies, ops and networks, waits until the
 // last of the work has ended, probes whether the service still works, and
-// records it all. Recommend chooses the timeouts of such a matrix by what calls
-// take without one.
+// records all of it. Recommend chooses the timeouts of such a matrix from the
+// times that calls take without a timeout.
 //
-// It knows a lab only by its URL, so that what it measures is what everyone
-// gets; it has no strategy and no op of its own. It refuses, before the first
-// request, a matrix that the lab can't run, and a lab on which somebody else has
-// runs going. Figures are made of the records by package results.
+// It knows a lab only by its URL, so it measures the same handlers that everyone
+// uses; it has no strategy and no op of its own. Before the first request it
+// refuses a matrix that the lab can't run, and a lab on which other runs go on.
+// Package results makes the figures from the records.
 package load
 
 import (
@@ -25,15 +25,15 @@ import (
 // Comparison is a plan on a lab.
 type Comparison struct {
 	Lab     *Lab
-	Own     bool   // nobody else uses the lab, and it ends with the comparison
+	Own     bool   // the comparison alone uses the lab, which ends with it
 	Command string // the command line, for the record
 	Plan    Plan
 
 	Record func(any) error // takes each record
-	Show   func(Progress)  // is told where it stands, if it is set
+	Show   func(Progress)  // gets the progress; may be nil
 }
 
-// Progress is where a comparison stands.
+// Progress says which cell of a comparison runs, and how long the rest may take.
 type Progress struct {
 	Cell  results.Cell
 	Of    int    // cells in all
@@ -46,19 +46,19 @@ type runner struct {
 	*Comparison
 	facts   wire.Lab
 	began   time.Time
-	takes   time.Duration // all of it, as it is estimated
+	takes   time.Duration // the estimate for the whole comparison
 	last    time.Time     // when a cell ended
 	done    int           // cells
 	of      int
-	set     string             // the network that was asked for last
-	found   string             // the profile that it had
+	set     string             // the profile that the comparison set last
+	found   string             // the profile that the lab had before
 	network *badnet.State      // as it stands
 	nominal map[string]float64 // of a call alone
 }
 
-// Run runs the plan. When ctx is done, the cell that runs is ended and recorded
-// with what there is; then Run returns nil like after the last one. Its errors
-// are of a plan that the lab can't run, or of a lab that is gone.
+// Run runs the plan. When ctx is done, Run ends the cell that runs, records the
+// requests until then and returns nil, as after the last cell. It fails where the
+// lab can't run the plan, or is gone.
 func (c *Comparison) Run(ctx context.Context) error {
 	r, err := c.begin(ctx)
 	if err != nil {
@@ -100,8 +100,8 @@ func (r *runner) cells(ctx context.Context, cells []results.Cell, repeat int) er
 	return nil
 }
 
-// restore gives a lab that others will use the network that it had. It has told
-// of changes that failed: there is nobody to tell now.
+// restore gives a lab that others will use the network that it had before. A
+// failure has no reader any more.
 func (r *runner) restore(ctx context.Context) {
 	if r.set != "" && !r.Own {
 		_, _ = r.Lab.network(context.WithoutCancel(ctx), r.found)
@@ -112,7 +112,7 @@ func (r *runner) end(ctx context.Context) error {
 	return r.Record(&results.Done{Type: results.TypeDone, Interrupted: ctx.Err() != nil})
 }
 
-// introduce records what is run, and where.
+// introduce records the plan, and the machines of the lab and of the load.
 func (r *runner) introduce(ctx context.Context) error {
 	sockets, err := r.Lab.sockets(ctx)
 	if err != nil {
@@ -148,7 +148,7 @@ func (r *runner) cell(ctx context.Context, c results.Cell) error {
 		return r.stopped(ctx, fmt.Errorf("network %s: %w", c.Network, err))
 	}
 	var err error
-	if c.Nominal, err = r.alone(ctx, c); err != nil {
+	if c.Nominal, err = r.aloneTimes(ctx, c); err != nil {
 		return r.stopped(ctx, err)
 	}
 	c.Started = time.Now().UTC().Round(time.Millisecond)
@@ -163,8 +163,9 @@ func (r *runner) stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// setNetwork makes the network that of the cell, and notes what it is. The floor
-// is measured without one where the lab can make it good.
+// setNetwork gives the lab the cell's network, and notes the driver and the round
+// trip in the cell. The floor is measured without a network where the lab can
+// change it.
 func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
 	wanted := c.Network
 	if c.Floor && r.facts.Network && len(r.Plan.Networks) > 0 {
@@ -187,7 +188,7 @@ func (r *runner) setNetwork(ctx context.Context, c *results.Cell) (err error) {
 	return nil
 }
 
-// pathOf is the path of a run of the cell.
+// pathOf is the path and query of a run of the cell.
 func pathOf(strategy string, c results.Cell, delay float64) string {
 	return fmt.Sprintf("/%s?op=%s&ctx=%s&delay=%s&timeout=%s", strategy, c.Op, c.Ctx, span(delay), span(c.Timeout))
 }
@@ -197,20 +198,21 @@ func (r *runner) show(c results.Cell, phase string) {
 		return
 	}
 	left := r.takes - time.Since(r.began)
-	if r.done > 0 { // by now it is known how long a cell takes
+	if r.done > 0 { // the cells so far say how long one takes
 		one := r.last.Sub(r.began) / time.Duration(r.done)
 		left = one*time.Duration(r.of-r.done) - time.Since(r.last)
 	}
 	r.Show(Progress{Cell: c, Of: r.of, Phase: phase, Left: max(0, left)})
 }
 
-// aloneCalls are made one after another, after a first that opens a connection.
+// aloneCalls is how many calls tell what a call takes while nothing else goes on.
+// One more, before them, opens the connection.
 const aloneCalls = 5
 
-// alone returns what a call of each delay takes while nothing else goes on: the
-// median of some, in milliseconds. One whose delay is no less than the timeout is
-// not made: the delay stands for it.
-func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
+// aloneTimes returns the time that a call of each delay takes while nothing else
+// goes on: a median, in milliseconds. A call whose delay is no less than the
+// timeout is not made: its delay stands for its time.
+func (r *runner) aloneTimes(ctx context.Context, c results.Cell) ([]float64, error) {
 	if c.Floor {
 		return nil, nil
 	}
@@ -219,7 +221,7 @@ func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 	for i, delay := range c.Delays {
 		key := fmt.Sprint(c.Op, " ", c.Ctx, " ", c.Network, " ", delay)
 		if _, known := r.nominal[key]; !known {
-			took, err := r.calls(ctx, c, delay)
+			took, err := r.aloneTime(ctx, c, delay)
 			if err != nil {
 				return nil, err
 			}
@@ -233,9 +235,9 @@ func (r *runner) alone(ctx context.Context, c results.Cell) ([]float64, error) {
 	return nominal, nil
 }
 
-// calls makes them. Where one doesn't complete, alone as it is, what was waited
-// for it stands for them.
-func (r *runner) calls(ctx context.Context, c results.Cell, delay float64) (float64, error) {
+// aloneTime makes the calls of one delay. Where a call doesn't complete, the time
+// that it was waited for stands for all.
+func (r *runner) aloneTime(ctx context.Context, c results.Cell, delay float64) (float64, error) {
 	if delay >= c.Timeout {
 		return delay, nil
 	}

@@ -11,7 +11,7 @@ import (
 // SendAll sends an open-loop load to paths of the lab, one every interval, and
 // returns what became of each.
 func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requests int, paths ...string) (all []results.Request, err error) {
-	l := &load{
+	l := &sender{
 		lab: lab, paths: paths, delays: make([]float64, len(paths)), interval: interval,
 		warmUp: warmUp, requests: requests, workers: 64, longest: longest,
 	}

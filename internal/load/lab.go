@@ -25,21 +25,21 @@ type Lab struct {
 	client http.Client
 }
 
-// OpenLab returns the lab at a URL, http://host:port. Close it after use.
+// OpenLab returns the lab at a URL like http://host:port. Close it after use.
 func OpenLab(text, token string) (*Lab, error) {
 	u, err := url.Parse(text)
 	if err == nil && u.User != nil {
-		return nil, errors.New("it has a user in it, who would stand in the results: write http://host:port")
+		return nil, errors.New("the URL has a user in it, which the results would show: write http://host:port")
 	}
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
 		return nil, fmt.Errorf("%q is no URL of a lab: write http://host:port", text)
 	}
 	lab := &Lab{URL: strings.TrimSuffix(text, "/"), Token: token}
-	lab.client.Transport = &http.Transport{MaxIdleConnsPerHost: 4} // not that of the load
+	lab.client.Transport = &http.Transport{MaxIdleConnsPerHost: 4} // the load has its own
 	return lab, nil
 }
 
-// Close closes the connections that the lab is asked on.
+// Close closes the connections to the lab.
 func (l *Lab) Close() { l.client.CloseIdleConnections() }
 
 // Facts asks the lab about itself.
@@ -61,8 +61,8 @@ func (l *Lab) sockets(ctx context.Context) (*wire.Sockets, error) {
 // page is how many receipts are asked for at once.
 const page = 1000
 
-// receiptsAfter hands over the receipts after one, the oldest first, or all
-// where it is "".
+// receiptsAfter calls each with the receipts after the one of an ID, the oldest
+// first; with all where the ID is "".
 func (l *Lab) receiptsAfter(ctx context.Context, id string, each func(*receipt.View) error) error {
 	for {
 		path := fmt.Sprintf("/receipts?limit=%d&after=%s", page, url.QueryEscape(id))
@@ -93,7 +93,7 @@ func (l *Lab) network(ctx context.Context, profile string) (*badnet.State, error
 	return answer.State, l.do(ctx, http.MethodPut, "/network", strings.NewReader(profile), &answer)
 }
 
-// run makes one run, whose error is what it did not complete of.
+// run makes one run. It fails where the run doesn't complete.
 func (l *Lab) run(ctx context.Context, path string) error {
 	var answer wire.Answer
 	err := l.get(ctx, path, &answer)
@@ -133,20 +133,20 @@ func (l *Lab) do(ctx context.Context, method, path string, send io.Reader, body 
 		return err
 	}
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(body); err != nil {
-		return fmt.Errorf("what serves at %s is no lab: %s%s is no JSON", l.URL, l.URL, path)
+		return fmt.Errorf("%s is not a goTimeout lab: its answer to %s is no JSON", l.URL, path)
 	}
 	return nil
 }
 
-// refusal is what a lab says that won't do what it is asked. Answers of runs
-// that timed out or failed are none.
+// refusal is the error in an answer by which the lab refuses a request. The answer
+// to a run that timed out or failed is no refusal.
 func refusal(status int, body []byte) error {
 	if status < 300 || status == http.StatusGatewayTimeout || status == http.StatusBadGateway {
 		return nil
 	}
 	var answer wire.Answer
 	if json.Unmarshal(body, &answer) != nil || answer.Error == nil {
-		return fmt.Errorf("what serves there is no lab: it answers %d %s", status, http.StatusText(status))
+		return fmt.Errorf("this is not a goTimeout lab: it answers %d %s", status, http.StatusText(status))
 	}
 	return errors.New(answer.Error.Message)
 }

@@ -29,14 +29,13 @@ type Plan struct {
 
 func (p Plan) warmUp() time.Duration { return cmp.Or(p.WarmUp, 500*time.Millisecond) }
 
-// What else a cell is made of: the clean calls, and how long it waits.
+// Beside its load, a cell has clean calls and a wait.
 const (
 	probes  = 40
 	settled = 1100 * time.Millisecond // until idle connections are closed
 )
 
-// cells are the plan's, each of them once, in the order of a repeat: the floors
-// first.
+// cells are the cells of a repeat in their order: the floors first.
 func (p Plan) cells() []results.Cell { return append(p.floors(), p.matrix()...) }
 
 func (p Plan) floors() (all []results.Cell) {
@@ -50,8 +49,8 @@ func (p Plan) floors() (all []results.Cell) {
 	return all
 }
 
-// matrix has the cells beside the floors. Those of the same network come
-// together, as a change takes a while.
+// matrix has the cells other than the floors. The cells of a network come
+// together, since a change of the network takes a while.
 func (p Plan) matrix() (all []results.Cell) {
 	networks := p.Networks
 	if len(networks) == 0 {
@@ -73,7 +72,7 @@ func (p Plan) matrix() (all []results.Cell) {
 	return all
 }
 
-// cell completes one with what all have in common.
+// cell adds what all cells have in common.
 func (p Plan) cell(c results.Cell) results.Cell {
 	c.Type = results.TypeCell
 	if c.Delays == nil {
@@ -103,10 +102,10 @@ func (p Plan) requests() int {
 // Receipts is how many receipts a lab must keep for the plan: those of a cell.
 func (p Plan) Receipts() int { return p.requests() + 10 }
 
-// check tells what of the plan the lab can't run.
+// check says why the lab can't run the plan.
 func (p Plan) check(f wire.Lab) error {
 	if f.Public {
-		return errors.New("the lab is public, and gives each client only a share of its runs: start it with --no-public, or leave --url out")
+		return errors.New("the lab is public and gives each client only a share of its runs: start it with --no-public, or leave --url out")
 	}
 	var ops []string
 	for _, op := range f.Ops {
@@ -137,7 +136,7 @@ func (p Plan) check(f wire.Lab) error {
 		}
 	}
 	if len(p.Networks) > 0 && !f.Network {
-		return fmt.Errorf("this lab was started without a network that could be changed: start it with --network none, or leave --network out")
+		return fmt.Errorf("this lab has no network that can be changed: start it with --network none, or leave --network out")
 	}
 	if p.Receipts() > f.Caps.Receipts {
 		return fmt.Errorf("a cell needs %d receipts, and this lab keeps %d: start it with --receipts %d, or lower --rate or --duration", p.Receipts(), f.Caps.Receipts, p.Receipts())
@@ -161,19 +160,19 @@ func (p Plan) checkCaps(caps wire.Caps) error {
 	return nil
 }
 
-// ms is d in milliseconds, to the microsecond.
+// ms converts d to milliseconds, to the microsecond.
 func ms(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }
 
-// span is the length of so many milliseconds.
+// span converts milliseconds to a Duration.
 func span(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// firstAnswer is how long an op may take before it is taken for one that doesn't
-// work.
+// firstAnswer is how long the first call of an op may take. After that, the op
+// counts as broken.
 const firstAnswer = 20 * time.Second
 
-// check tells why the plan can't be run.
+// check says why the comparison can't be run.
 func (r *runner) check(ctx context.Context) (err error) {
 	if r.facts, err = r.Lab.Facts(ctx); err != nil {
 		return err
@@ -182,10 +181,10 @@ func (r *runner) check(ctx context.Context) (err error) {
 		return err
 	}
 	if now := r.facts.Now; now.InFlight+now.Abandoned > 0 {
-		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on: compare needs it for itself, wait until they have ended",
+		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on, and a comparison must be alone on the lab: wait until they have ended",
 			now.InFlight, now.Abandoned)
 	}
-	for _, op := range r.Plan.Ops { // a backend that is down would make a table of failures
+	for _, op := range r.Plan.Ops { // a backend that is down would only give a table of failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
 		within, cancel := context.WithTimeout(ctx, firstAnswer)
 		err := r.Lab.run(within, pathOf("baseline", c, 0))
@@ -202,9 +201,9 @@ func (r *runner) check(ctx context.Context) (err error) {
 	return err
 }
 
-// settle waits until idle connections are closed: until the lab has no more
-// goroutines than it began with, and one or two for those who ask it. It waits no
-// longer than the clients of the ops keep an idle connection.
+// settle waits until the idle connections are closed: until the lab has no more
+// goroutines than before, beside the two that answer compare's own requests. It
+// waits no longer than the clients of the ops keep an idle connection.
 func (r *runner) settle(ctx context.Context, ops ...string) error {
 	longest := time.Duration(0)
 	for _, op := range r.facts.Ops {
@@ -212,7 +211,7 @@ func (r *runner) settle(ctx context.Context, ops ...string) error {
 			longest = max(longest, span(op.Settle))
 		}
 	}
-	for end := time.Now().Add(longest); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, every) {
+	for end := time.Now().Add(longest); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, sampleEvery) {
 		f, err := r.Lab.Facts(ctx)
 		if err != nil {
 			return r.stopped(ctx, err)

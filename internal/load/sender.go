@@ -15,23 +15,23 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// load is an open-loop load: each request is sent when it is due, whatever
-// became of those before it.
-type load struct {
+// sender sends an open-loop load: each request when it is due, whether or not the
+// requests before it have been answered.
+type sender struct {
 	lab      *Lab
-	paths    []string // which the requests take in turn
+	paths    []string // the requests take them in turn
 	delays   []float64
-	interval time.Duration // 0 sends as fast as it can be answered
-	warmUp   int           // so many requests first
-	requests int           // beside those
-	workers  int           // where the interval is 0
-	longest  time.Duration // that an answer may take
+	interval time.Duration // between two requests; 0 sends the next with each answer
+	warmUp   int           // requests before those that count
+	requests int           // that count
+	workers  int           // requests at once, where the interval is 0
+	longest  time.Duration // an answer may take so long
 }
 
-// run sends the requests and hands over each answer, until the last, or until ctx
-// is done and those on their way are answered. began is called when the first
-// one after the warm-up is due.
-func (l *load) run(ctx context.Context, began func(time.Time), each func(results.Request) error) (err error) {
+// run sends the requests and calls each with every answer, until the last; when
+// ctx is done, until the requests on their way are answered. It calls began when
+// the first request after the warm-up is due.
+func (l *sender) run(ctx context.Context, began func(time.Time), each func(results.Request) error) (err error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 10_000}
 	defer transport.CloseIdleConnections()
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport, Timeout: l.longest}), l.bound())
@@ -41,7 +41,7 @@ func (l *load) run(ctx context.Context, began func(time.Time), each func(results
 	answers := attacker.Attack(l.targets(), schedule, 0, "")
 	for answer := range answers {
 		if err != nil {
-			continue // on to the end: who sends waits for it
+			continue // until the attacker has ended: it waits for its reader
 		}
 		due := schedule.start.Add(time.Duration(answer.Seq) * l.interval)
 		if l.interval == 0 {
@@ -64,7 +64,7 @@ func (l *load) run(ctx context.Context, began func(time.Time), each func(results
 }
 
 // bound limits the workers where the rate doesn't.
-func (l *load) bound() func(*vegeta.Attacker) {
+func (l *sender) bound() func(*vegeta.Attacker) {
 	if l.interval == 0 {
 		return func(a *vegeta.Attacker) {
 			vegeta.Workers(uint64(l.workers))(a)
@@ -75,7 +75,7 @@ func (l *load) bound() func(*vegeta.Attacker) {
 }
 
 // targets gives each request the next path.
-func (l *load) targets() vegeta.Targeter {
+func (l *sender) targets() vegeta.Targeter {
 	urls := make([]string, len(l.paths))
 	for i, path := range l.paths {
 		urls[i] = l.lab.URL + path
@@ -88,7 +88,7 @@ func (l *load) targets() vegeta.Targeter {
 }
 
 // place is that of the path of a URL.
-func (l *load) place(url string) int {
+func (l *sender) place(url string) int {
 	for i, path := range l.paths {
 		if strings.HasSuffix(url, path) {
 			return i
@@ -99,12 +99,12 @@ func (l *load) place(url string) int {
 
 // schedule says when each request is due.
 type schedule struct {
-	*load
-	start time.Time // when the first is due
-	tell  func(time.Time)
+	*sender
+	start time.Time       // when the first is due
+	tell  func(time.Time) // called when the warm-up is over
 }
 
-func (l *load) schedule(tell func(time.Time)) *schedule { return &schedule{load: l, tell: tell} }
+func (l *sender) schedule(tell func(time.Time)) *schedule { return &schedule{sender: l, tell: tell} }
 
 // began is when the first request after the warm-up is due.
 func (s *schedule) began() time.Time { return s.start.Add(time.Duration(s.warmUp) * s.interval) }
@@ -123,7 +123,7 @@ func (s *schedule) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool
 // Rate is in requests a second.
 func (s *schedule) Rate(time.Duration) float64 { return 1 / s.interval.Seconds() }
 
-// read reads an answer of the lab.
+// read puts the lab's answer into r.
 func read(answer *vegeta.Result, r *results.Request) {
 	if answer.Code == 0 {
 		r.Status, r.Code = "failed", results.NoAnswer

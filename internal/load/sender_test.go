@@ -2,8 +2,11 @@ package load_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +14,8 @@ import (
 
 	"gotimeout/internal/load"
 	"gotimeout/internal/results"
+
+	"go.uber.org/goleak"
 )
 
 // Requests are sent when they are due although those before have no answer, and
@@ -126,4 +131,65 @@ func BenchmarkSend(b *testing.B) {
 		b.Fatal(len(all), err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
+
+// BenchmarkSchedule sends 2,000 requests a second, to a server that does nothing,
+// and measures how much later than due they are sent.
+func BenchmarkSchedule(b *testing.B) {
+	const warmUp = 500
+	lab := noop(b)
+	b.ResetTimer()
+	all, err := load.SendAll(b.Context(), lab, time.Second/2000, warmUp, b.N, "/")
+	if err != nil || len(all) != b.N {
+		b.Fatal(len(all), err)
+	}
+	var late []float64
+	for _, r := range all {
+		late = append(late, r.Late)
+	}
+	slices.Sort(late)
+	b.ReportMetric(results.Percentile(late, 99), "p99-ms-late")
+	within, _ := slices.BinarySearch(late, 5)
+	b.ReportMetric(100*float64(within)/float64(b.N), "%-within-5ms")
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// labOf serves a lab for the test.
+func labOf(t *testing.T, serve http.HandlerFunc) *load.Lab {
+	t.Helper()
+	server := httptest.NewServer(serve)
+	t.Cleanup(server.Close)
+	lab, err := load.OpenLab(server.URL+"/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lab.Close)
+	return lab
+}
+
+// atURL is a server of its own for the benchmarks, as scripts/bench has one.
+var atURL = flag.String("url", "", "URL of the server that the benchmarks send to; one in this process if empty")
+
+// noop is a server that does nothing, in the words of a lab.
+func noop(tb testing.TB) *load.Lab {
+	tb.Helper()
+	url := *atURL
+	if url == "" {
+		url = noopHere(tb)
+	}
+	lab, err := load.OpenLab(url, "")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(lab.Close)
+	return lab
+}
+
+func noopHere(tb testing.TB) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
+	}))
+	tb.Cleanup(server.Close)
+	return server.URL
 }

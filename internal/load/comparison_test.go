@@ -92,7 +92,7 @@ func TestCompares(t *testing.T) {
 // Nobody else's runs stand in the figures without a word.
 func TestComparesAlone(t *testing.T) {
 	t.Parallel()
-	if _, err := compared(t, &fakeLab{now: wire.Now{Counts: receipt.Counts{Abandoned: 3}}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on: compare needs it for itself") {
+	if _, err := compared(t, &fakeLab{now: wire.Now{Counts: receipt.Counts{Abandoned: 3}}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on, and a comparison must be alone on the lab") {
 		t.Errorf("a busy lab: %v", err)
 	}
 	l := new(fakeLab)
