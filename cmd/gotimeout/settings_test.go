@@ -20,11 +20,11 @@ func readSettings(t *testing.T, port string, env []string, args ...string) plan 
 		t.Setenv(name, value)
 	}
 	c := newCLI()
-	parser, err := kong.New(c)
+	parser, err := kong.New(&c.Serve)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(append([]string{"serve"}, args...)); err != nil {
+	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
 	}
 	s, err := c.Serve.read(func(name string) string {
