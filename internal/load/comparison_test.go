@@ -105,7 +105,7 @@ func TestComparesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if notes := strings.Join(r.Rows[0].Notes, "; "); !strings.Contains(notes, "5 other runs") {
+	if notes := strings.Join(r.Rows[0].Notes, "; "); !strings.Contains(notes, "somebody else made 5 runs") {
 		t.Errorf("the notes are %q", notes)
 	}
 }

@@ -3,6 +3,7 @@ package report_test
 import (
 	"cmp"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -171,4 +172,187 @@ func text(t *testing.T, r *results.Results, write func(io.Writer, *results.Resul
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// made is a comparison that was never run: of each cell it is said how it went.
+type made struct {
+	strategies []string
+	ops        []string
+	networks   []string
+	calls      int
+	clean      bool            // every strategy ends all work with its answer
+	fault      map[string]flaw // by strategy/op
+	unfinished bool
+}
+
+// flaw is what a cell does beside what its strategy does anyway.
+type flaw struct {
+	wrong, probeFailures, goroutines, connections, timeWait int
+	late, falseTimeouts, failed, refused, dialled           int
+	overshoot, sentLate, probeTime                          float64
+	open                                                    int
+	unseen, ranOn                                           int     // timed-out calls: the first ones, and the last
+	outlast                                                 float64 // by how much a backend outlasts the answer of those that ran on
+	error                                                   string
+}
+
+func usual() made {
+	return made{
+		strategies: []string{"baseline", "goroutine-abandon", "context-cancel", "timer-panic", "errgroup", "io-timeout"},
+		ops:        []string{"http", "cache", "db"}, networks: []string{"none"}, calls: 400,
+	}
+}
+
+const timeout = 250
+
+// results puts them together from records, as a comparison would.
+func (m made) results(t testing.TB) *results.Results {
+	t.Helper()
+	c := results.NewCollector()
+	add := func(record any) {
+		if err := c.Add(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on := machine.Machine{OS: "linux/amd64", Kernel: "6.12.48", CPU: "A processor of eight cores", Processors: 8, Go: "go1.26.1", Version: "v0.5.0",
+		Modules: map[string]string{"github.com/go-chi/chi/v5": "v5.5.0", "github.com/go-sql-driver/mysql": "v1.10.1", "github.com/tsenart/vegeta/v12": "v12.13.0", "github.com/bradfitz/gomemcache": "v0.0.0-20260422231931-4d751bb6e37c"}}
+	add(&results.Run{Type: results.TypeRun, Format: results.Format, Started: time.Date(2026, 11, 21, 6, 56, 0, 0, time.UTC),
+		Command: "gotimeout compare --ops http,cache,db --timeout 250ms --delay 10ms,10ms,10ms,1s --rate 200 --duration 2s --html page.html",
+		Rate:    200, Duration: 2000, Repeat: 1, Probes: 50, Machine: on, Lab: on,
+		TCP: map[string]string{"tcp_tw_reuse": "2", "tcp_fin_timeout": "60", "tcp_retries2": "15"}})
+	n := 0
+	for _, op := range m.ops {
+		n++
+		m.cell(add, results.Cell{Type: results.TypeCell, Cell: n, Strategy: results.FloorName, Op: op, Network: "none", Floor: true, Timeout: 250, Delays: []float64{10}, Nominal: []float64{10.4}})
+		for _, network := range m.networks {
+			for _, strategy := range m.strategies {
+				n++
+				cell := results.Cell{Type: results.TypeCell, Cell: n, Strategy: strategy, Op: op, Ctx: "aware", Network: network, Timeout: timeout,
+					Delays: []float64{10, 10, 10, 1000}, Nominal: []float64{10.4, 10.4, 10.4, 1003}}
+				if network != "none" {
+					trip := 81.3
+					cell.Driver, cell.RoundTrip = "tun", &trip
+				}
+				m.cell(add, cell)
+			}
+		}
+	}
+	if !m.unfinished {
+		add(&results.Done{Type: results.TypeDone})
+	}
+	return c.Results()
+}
+
+// behaviour is when a call of a delay that exceeds the timeout is over; nil is
+// not known.
+func (m made) behaviour(strategy, op string) (answered float64, ended, backend *float64) {
+	at := func(v float64) *float64 { return &v }
+	soon := timeout + 0.4
+	switch {
+	case strategy == "baseline":
+		return 1003, at(1003), at(1002.5)
+	case m.clean:
+		return soon, at(soon), at(soon + 0.3)
+	case strategy == "goroutine-abandon":
+		return soon, at(1003.2), at(1002.7)
+	case op == "cache" && strategy != "io-timeout":
+		return soon, at(1003.1), nil
+	case op == "cache":
+		return soon, at(soon + 0.1), nil
+	case op == "db":
+		return soon, at(soon + 0.2), at(1002.8)
+	}
+	return soon, at(soon + 0.2), at(soon + 1.1)
+}
+
+func (m made) cell(add func(any), c results.Cell) {
+	bad := m.fault[c.Strategy+"/"+c.Op]
+	add(&c)
+	loaded := float64(m.calls * 5)
+	sample := func(phase string, at float64, goroutines, connections, timeWait int) {
+		add(&results.Sample{Type: results.TypeSample, Cell: c.Cell, Phase: phase, At: at, Goroutines: goroutines, Connections: &connections, TimeWait: &timeWait, CPU: 100 + max(0, at)/10, Allocated: uint64(1e6 + max(0, at)*1e3)})
+	}
+	sample(results.Before, -20, 31, 0, 0)
+	for i := range m.calls {
+		m.call(add, c, bad, i)
+	}
+	busy := 0
+	if _, ended, _ := m.behaviour(c.Strategy, c.Op); !c.Floor && *ended > timeout+1 {
+		busy = 50
+	}
+	for at := 0.0; at < loaded; at += 50 {
+		now := int(min(1, at/1000) * float64(12+busy))
+		sample(results.Load, at, 34+2*now+int(at)%7, 4+now, 0)
+	}
+	sample(results.Answered, loaded+20, 33+busy, 4+busy, 0)
+	drained := loaded + 25 + float64(busy)*15
+	for at := loaded + 50; at < drained; at += 50 {
+		sample(results.Drain, at, 33+int(float64(busy)*(drained-at)/(drained-loaded)), 4+busy, 0)
+	}
+	sample(results.Drained, drained, 33+bad.goroutines, 4+bad.connections, bad.timeWait)
+	for i := range 50 {
+		status, code := "completed", ""
+		if i < bad.probeFailures {
+			status = "failed"
+		} else if i < bad.probeFailures+bad.wrong {
+			code = results.WrongAnswer
+		}
+		add(&results.Request{Type: results.TypeRequest, Cell: c.Cell, Phase: results.Probe, At: drained + float64(i)*12, Answered: 10.6 + bad.probeTime, Status: status, Code: code, Delay: 10})
+	}
+	for at := drained + 50; at < drained+600; at += 50 {
+		sample(results.Probe, at, 35+bad.goroutines, 5+bad.connections, bad.timeWait)
+	}
+	sample(results.After, drained+650, 31+bad.goroutines, bad.connections, bad.timeWait)
+	add(&results.End{Type: results.TypeEnd, Cell: c.Cell, Answered: loaded, Drained: drained, Open: bad.open, Error: bad.error})
+}
+
+// call is the request of a number, and its receipt.
+func (m made) call(add func(any), c results.Cell, bad flaw, i int) {
+	jitter := float64(i*37%100) / 100
+	at, delay := float64(i*5), c.Delays[i%len(c.Delays)]
+	answered := delay + 0.5 + jitter
+	ended, backend := &answered, &answered
+	status, code := "completed", ""
+	if !c.Floor && delay > timeout {
+		var over float64
+		over, ended, backend = m.behaviour(c.Strategy, c.Op)
+		answered = over + jitter*jitter*jitter*1.5 + bad.overshoot
+		if c.Strategy != "baseline" {
+			status, code = "timed_out", "timed_out"
+		}
+	}
+	switch turn := i / 4; {
+	case delay > timeout && turn < bad.late:
+		status, code, answered = "completed", "", 900
+	case delay <= timeout && turn < bad.falseTimeouts:
+		status, code, answered = "timed_out", "timed_out", timeout+0.3
+	case delay <= timeout && turn < bad.failed:
+		status, code = "failed", "op_failed"
+	case delay <= timeout && turn < bad.refused:
+		status, code = "refused", "too_many"
+	}
+	id := fmt.Sprintf("%d-%d", c.Cell, i)
+	add(&results.Request{Type: results.TypeRequest, Cell: c.Cell, Phase: results.Load, At: at, Late: 0.2 + bad.sentLate, Answered: answered, Delay: delay, Status: status, Code: code, Receipt: id})
+	receipt := results.Receipt{Type: results.TypeReceipt, Cell: c.Cell, Phase: results.Load, ID: id, Complete: true, Status: status, Delay: delay, Started: at, Answered: answered, Ended: ended, BackendEnded: backend}
+	if i < bad.dialled {
+		receipt.Dialed = 1
+	}
+	zero := 0.0
+	receipt.Straggle, receipt.Waste = &zero, &zero
+	if ended != nil && *ended > answered {
+		straggle := *ended - answered
+		receipt.Straggle = &straggle
+	}
+	if backend == nil {
+		receipt.Waste = nil
+	} else if *backend > answered {
+		waste := *backend - answered
+		receipt.Waste = &waste
+	}
+	if late := i / len(c.Delays); status == "timed_out" && late < bad.unseen {
+		receipt.Waste = nil
+	} else if status == "timed_out" && late >= m.calls/len(c.Delays)-bad.ranOn {
+		receipt.Waste = &bad.outlast
+	}
+	add(&receipt)
 }

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// noise is by how much, in milliseconds, a time must exceed another to count.
+// noise is how many milliseconds a time must exceed another one by, to count.
 const noise = 5
 
-// cell is what has been recorded of a cell that has not ended.
+// cell collects the records of a cell until the cell ends.
 type cell struct {
 	Cell
 	unbounded                             bool // the strategy ignores the timeout
@@ -35,7 +35,7 @@ type cell struct {
 	samples []Sample
 }
 
-// run is when one began, and how long it took.
+// run is when a run began, and how long it took.
 type run struct{ at, took float64 }
 
 // quarters returns the medians of the first and of the last quarter of runs.
@@ -53,7 +53,7 @@ func took(runs []run) []float64 {
 	return all
 }
 
-// edge is when a run began, +1, or ended, -1.
+// edge is a time at which a run began (+1) or ended (-1).
 type edge struct {
 	at   float64
 	step int
@@ -158,7 +158,7 @@ func (c *cell) refusals() (n int) {
 	return n
 }
 
-// refusal is the code with which most were refused.
+// refusal is the code with which the lab refused most of them.
 func (c *cell) refusal() string {
 	codes := slices.Sorted(maps.Keys(c.refused))
 	code := slices.MaxFunc(codes, func(a, b string) int { return cmp.Compare(c.refused[a], c.refused[b]) })
@@ -168,7 +168,7 @@ func (c *cell) refusal() string {
 	return code
 }
 
-// figures are those of a cell that has ended.
+// figures makes the figures of a cell that has ended.
 func (c *cell) figures(end End) (f Figures) {
 	slices.Sort(c.answered)
 	f.count(Requests, c.requests)
@@ -214,12 +214,12 @@ func (c *cell) figures(end End) (f Figures) {
 	}
 	slices.Sort(c.sentLate)
 	f.percentiles(c.sentLate, -1, SentLateP99, -1)
-	c.left(&f)
+	c.sampled(&f)
 	return f
 }
 
-// left sets the figures that come of samples.
-func (c *cell) left(f *Figures) {
+// sampled sets the figures that come from samples.
+func (c *cell) sampled(f *Figures) {
 	before, answered, after := c.sample(Before), c.sample(Answered), c.sample(After)
 	if before != nil && answered != nil {
 		f.difference(GoroutinesAnswered, &answered.Goroutines, &before.Goroutines)
@@ -238,7 +238,7 @@ func (c *cell) left(f *Figures) {
 	}
 }
 
-// sample is the first of a phase, or nil.
+// sample is the first sample of a phase, or nil.
 func (c *cell) sample(phase string) *Sample {
 	i := slices.IndexFunc(c.samples, func(s Sample) bool { return s.Phase == phase })
 	if i < 0 {
@@ -247,7 +247,7 @@ func (c *cell) sample(phase string) *Sample {
 	return &c.samples[i]
 }
 
-// set rounds to a thousandth: of a millisecond, it is what records have.
+// set rounds to a thousandth, as the records do with milliseconds.
 func (f *Figures) set(place int, v float64) {
 	v = math.Round(v*1000) / 1000
 	f[place] = &v
@@ -261,7 +261,7 @@ func (f *Figures) difference(place int, after, before *int) {
 	}
 }
 
-// percentiles sets those that have a place. sorted may be empty.
+// percentiles sets the percentiles that have a place. sorted may be empty.
 func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
 	if len(sorted) == 0 {
 		return

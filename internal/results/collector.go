@@ -6,21 +6,21 @@ import (
 	"slices"
 )
 
-// Collector makes results of records as they come.
+// Collector makes results from records as they come.
 type Collector struct {
 	results Results
 	cells   map[int]*cell
 	unnamed []string // strategies that the run's header doesn't name
 }
 
-// NewCollector returns one without a record.
+// NewCollector returns a Collector without a record.
 func NewCollector() *Collector { return &Collector{cells: map[int]*cell{}} }
 
-// Results returns those of the cells that have ended.
+// Results returns the results of the cells that have ended.
 func (c *Collector) Results() *Results { return &c.results }
 
-// Add takes the next record, and keeps no pointer to it. Its error is that of a
-// file that was put together by another hand.
+// Add takes the next record, and keeps no pointer to it. It fails on records that
+// no comparison writes in this order.
 func (c *Collector) Add(record any) error {
 	number := 0
 	switch r := record.(type) {
@@ -135,7 +135,7 @@ func (r *Row) note(of *cell, end End) {
 		add("%s", end.Error)
 	}
 	if end.Interrupted {
-		add("interrupted: the figures are of what there was until then")
+		add("interrupted: the figures are of the requests until then")
 	}
 	if end.Open > 0 {
 		add("%d runs still went on when the wait for them was over", end.Open)
@@ -144,17 +144,17 @@ func (r *Row) note(of *cell, end End) {
 		add("%d receipts were no longer in the lab's ledger: late, straggle, waste and connections are of the others", end.Missing)
 	}
 	if end.Others > 0 {
-		add("%d other runs were made on the lab meanwhile: the figures are of theirs as well", end.Others)
+		add("somebody else made %d runs on the lab meanwhile: the figures include them", end.Others)
 	}
 	if of.noAnswer > 0 {
-		add("%d requests had no answer at all", of.noAnswer)
+		add("%d requests had no answer", of.noAnswer)
 	}
 	if n := of.refusals(); n > 0 {
-		add("the lab refused %d of %d requests (%s), which are in answered", n, of.requests, of.refusal())
+		add("the lab refused %d of %d requests (%s); answered includes them", n, of.requests, of.refusal())
 	}
 }
 
-// medians returns the median of each column.
+// medians returns the median of each column over the repeats.
 func medians(repeats []Figures) (f Figures) {
 	if len(repeats) == 1 {
 		return repeats[0]

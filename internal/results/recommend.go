@@ -11,9 +11,9 @@ import (
 // whatever it is.
 const SampleName = "baseline"
 
-// Recommendation is a timeout for a share of false timeouts: of calls that would
-// have completed. It is made of a row of the baseline, the sample, and of rows
-// of strategies at timeouts around it, the sweep.
+// Recommendation is the timeout for a share of false timeouts, which cut calls that
+// would have completed. It is made from a row of the baseline, the sample, and from
+// rows of strategies at timeouts around the recommended one, the sweep.
 type Recommendation struct {
 	Of      *Results // what it is made of
 	Sample  *Row
@@ -25,8 +25,8 @@ type Recommendation struct {
 	Verdict []Verdict // of each strategy of the sweep
 }
 
-// ErrNoSample is the error of results from which no timeout can be recommended.
-var ErrNoSample = errors.New("no call of the baseline completed, from which a timeout could be told")
+// ErrNoSample says that results have no sample to recommend a timeout from.
+var ErrNoSample = errors.New("no call of the baseline completed, so there is no sample to recommend a timeout from")
 
 // Recommend finds the timeout that cuts no more than a share of the calls that
 // would have completed, from 0 to 1, both excluded. It is of the first row of
@@ -71,7 +71,7 @@ func (r *Results) sample() *Row {
 	return nil
 }
 
-// whole is a timeout that is no shorter, in whole milliseconds.
+// whole rounds a timeout up to whole milliseconds.
 func whole(ms float64) float64 { return max(1, math.Ceil(ms)) }
 
 // Timeouts are those worth a sweep, in whole milliseconds, the least first: at
@@ -216,8 +216,8 @@ func Wilson(count, n int) (low, high float64) {
 	return low, high
 }
 
-// Tells returns of how many requests a share must be seen so that Wilson's
-// interval leaves out another one.
+// Tells returns how many requests it takes until Wilson's interval of the share
+// that was seen leaves out another share.
 func Tells(seen, other float64) int {
 	return int(math.Ceil(z * z * other * (1 - other) / ((seen - other) * (seen - other))))
 }

@@ -16,8 +16,8 @@ import (
 // Format is the version of the records. A reader refuses another one.
 const Format = 1
 
-// The types of records, each a flat JSON object on a line of its own whose first
-// key is its type. Times are in milliseconds; null is not known.
+// The types of records. A record is a flat JSON object on a line of its own, whose
+// first key is its type. Times are in milliseconds; null is not known.
 const (
 	TypeRun     = "run"
 	TypeCell    = "cell"
@@ -28,7 +28,7 @@ const (
 	TypeDone    = "done"
 )
 
-// Run is the first record: what was asked for, and where it ran.
+// Run is the first record: the plan, and the machines.
 type Run struct {
 	Type     string            `json:"type"`
 	Format   int               `json:"format"`
@@ -44,7 +44,7 @@ type Run struct {
 	Lab      machine.Machine   `json:"lab"`
 	TCP      map[string]string `json:"tcp"` // the lab's kernel's settings
 
-	// Files that were written before there were these two have none.
+	// Older files lack these two.
 	Strategies []Strategy `json:"strategies,omitempty"` // of the lab, in its order
 	Ops        []Op       `json:"ops,omitempty"`
 }
@@ -63,7 +63,7 @@ type Op struct {
 	Calls   int    `json:"calls"`             // that a run makes, at once
 }
 
-// The strategies and ops of a lab when files did not name them yet.
+// The strategies and ops of the lab that older files are from.
 var (
 	formerStrategies = []Strategy{
 		{SampleName, "none", true}, {"goroutine-abandon", "around the call", false}, {"context-cancel", "around the call", false},
@@ -160,7 +160,7 @@ type Receipt struct {
 	RST          int      `json:"rst"`
 }
 
-// Sample is how the lab was at a moment of a cell.
+// Sample is the state of the lab at a moment of a cell.
 type Sample struct {
 	Type        string  `json:"type"`
 	Cell        int     `json:"cell"`
@@ -200,7 +200,7 @@ type Writer struct {
 	e *json.Encoder
 }
 
-// NewWriter returns one on w. Flush it in the end.
+// NewWriter returns a Writer on w. Call Flush in the end.
 func NewWriter(w io.Writer) *Writer {
 	b := bufio.NewWriterSize(w, 64<<10)
 	e := json.NewEncoder(b)
@@ -211,14 +211,16 @@ func NewWriter(w io.Writer) *Writer {
 // Add writes the next record.
 func (w *Writer) Add(record any) error { return w.e.Encode(record) }
 
-// Flush writes what is still held back.
+// Flush writes what is still buffered.
 func (w *Writer) Flush() error { return w.w.Flush() }
 
-// ErrNoResults is the error of a file that is no comparison's.
+// ErrNoResults is matched by the error of a file that is not the record of a
+// comparison.
 var ErrNoResults = errors.New("no results of gotimeout compare --out")
 
-// Read makes results of a file of records. It takes a file that ends in the
-// middle, as a comparison leaves it that was killed: its whole cells count.
+// Read makes results from a file of records. Of a file that ends in the middle, as
+// a killed comparison leaves it, the whole cells count. An error that matches
+// ErrNoResults means that the file is something else.
 func Read(r io.Reader) (*Results, error) {
 	const longest = 1 << 20 // far more than any record
 	lines := bufio.NewScanner(r)
@@ -251,8 +253,7 @@ func Read(r io.Reader) (*Results, error) {
 	return c.Results(), nil
 }
 
-// decoder has a record of each type, which the next one of the type overwrites:
-// a file has a million.
+// decoder reuses one record of each type: a file has a million records.
 type decoder struct {
 	run     Run
 	cell    Cell
@@ -265,7 +266,7 @@ type decoder struct {
 
 var errCut = errors.New("it is no whole JSON object")
 
-// decode reads a line. The record holds until the next.
+// decode reads a line. The record holds until the next call.
 func (d *decoder) decode(line []byte) (any, error) {
 	record := d.record(line)
 	switch {
@@ -281,7 +282,7 @@ func (d *decoder) decode(line []byte) (any, error) {
 	return record, err
 }
 
-// record is an empty one of a line's type, nil where there is none.
+// record returns an empty record of a line's type, nil where there is no such type.
 func (d *decoder) record(line []byte) any {
 	switch typeOf(line) {
 	case TypeRun:

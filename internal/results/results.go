@@ -1,13 +1,13 @@
-// Package results keeps what a comparison recorded, as JSON lines, and makes the
-// figures from it: rows of a strategy, an op, a ctx and a network, with a figure
-// a column.
+// Package results keeps the records of a comparison, as JSON lines, and makes the
+// figures from them: a row for each strategy, op, ctx, network and timeout, with a
+// figure for each column.
 //
-// There is no other way to a figure: what a table shows right after a run comes
-// from the same records as what is read from a file a year later. The columns
-// are one list, Columns, from which every table, expression and picture takes
-// its names, units and sentences. A figure that nobody could see is nil, never 0.
+// Every figure comes from the records: a table right after a run and a table from
+// a file a year later are made the same way. Columns is the one list of columns:
+// every table, expression and picture takes names, units and sentences from it. A
+// figure that nobody could see is nil, never 0. A percentile is the nearest rank.
 //
-// A Recommendation of a timeout is made of the same rows.
+// A Recommendation of a timeout is made from the same rows.
 //
 // The package runs nothing and draws nothing.
 package results
@@ -16,17 +16,17 @@ import (
 	"slices"
 )
 
-// WrongAnswer is the code of a call that got the answer to another's question.
+// WrongAnswer is the code of a call that got the answer to another call's question.
 const WrongAnswer = "wrong_answer"
 
-// NoAnswer is the code of a request that had none: the connection broke, or the
-// wait for it was over.
+// NoAnswer is the code of a request without an answer: the connection broke, or
+// the wait for the answer was over.
 const NoAnswer = "no_answer"
 
 // FloorName is the strategy of a floor: the baseline under calls that end in time.
 const FloorName = "floor"
 
-// Results are a comparison's.
+// Results are the results of a comparison.
 type Results struct {
 	Run         Run
 	Rows        []*Row // in the order of their first cells
@@ -34,7 +34,7 @@ type Results struct {
 	Interrupted bool   // by a signal
 }
 
-// Key is what tells a row from others.
+// Key tells a row from the others.
 type Key struct {
 	Strategy string
 	Op       string
@@ -69,7 +69,7 @@ type Row struct {
 	Values    Values    // the fewest of a repeat
 	Slow      Lane      // of the calls of the longest delay
 	Timeline  Timeline  // of the first repeat
-	Notes     []string  // sentences on what didn't go as planned
+	Notes     []string  // sentences about anything that didn't go as planned
 }
 
 // Values are how many values the percentiles of a cell are of.
@@ -98,7 +98,7 @@ func (v Values) fewer(than Values) Values {
 // Lane is the median of three times, in milliseconds; nil is not known.
 type Lane struct{ Answered, Ended, BackendEnded *float64 }
 
-// Timeline is how the lab was during a cell.
+// Timeline has the samples of a cell.
 type Timeline struct {
 	Samples  []Sample
 	Answered float64 // when the last request had its answer

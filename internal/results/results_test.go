@@ -117,7 +117,7 @@ func TestNotes(t *testing.T) {
 	r := collect(t, append(append(append([]any{aRun()}, first...), second...), failed...)...)
 	want := []string{
 		"4 runs still went on when the wait for them was over", "5 receipts were no longer in the lab's ledger: late, straggle, waste and connections are of the others",
-		"repeat 2: interrupted: the figures are of what there was until then", "repeat 3: the lab is gone",
+		"repeat 2: interrupted: the figures are of the requests until then", "repeat 3: the lab is gone",
 	}
 	if got := r.Rows[0].Notes; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -141,9 +141,9 @@ func TestNotesOfAnswers(t *testing.T) {
 	second[1].(*results.Request).Status, second[1].(*results.Request).Code = "refused", "too_many_busy"
 	r := collect(t, append(append(records, silent, end), second...)...)
 	want := []string{
-		"7 other runs were made on the lab meanwhile: the figures are of theirs as well", "1 requests had no answer at all",
-		"the lab refused 3 of 4 requests (mostly too_many_in_flight), which are in answered",
-		"repeat 2: the lab refused 1 of 1 requests (too_many_busy), which are in answered",
+		"somebody else made 7 runs on the lab meanwhile: the figures include them", "1 requests had no answer",
+		"the lab refused 3 of 4 requests (mostly too_many_in_flight); answered includes them",
+		"repeat 2: the lab refused 1 of 1 requests (too_many_busy); answered includes them",
 	}
 	if got := r.Rows[0].Notes; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
