@@ -55,21 +55,21 @@ func (b built) sender(ctx context.Context) error {
 			rates[i] = append(rates[i], rate)
 		}
 	}
-	header("", "requests/s", "beside vegeta, median of pairs", "bar", "")
+	header("", "requests/s", "beside vegeta, median of pairs and its 95% interval", "bar", "")
 	for i, s := range senders {
-		ratio := median(ratios(rates[i], rates[1]))
-		bar, met := "", ""
+		share := estimateOf(pairwise(rates[i], rates[1], ratio))
+		bar, judged := "", ""
 		if i == 0 {
-			bar, met = "≥ 0.80", verdict(ratio >= 0.8)
+			bar, judged = "≥ 0.80", share.atLeast(0.8).String()
 		}
-		row(s.name, number(median(rates[i])), fmt.Sprintf("%.2f", ratio), bar, met)
+		row(s.name, number(median(rates[i])), share.text("%.2f"), bar, judged)
 	}
 	return b.schedule(ctx, lab.url)
 }
 
 func (b built) compare(ctx context.Context, url string) (float64, error) {
 	figures, err := b.benchmark(ctx, "load.test", "BenchmarkSend", seconds, "-url="+url)
-	return figures["requests/s"], err
+	return median(figures["requests/s"]), err
 }
 
 func (b built) vegeta(ctx context.Context, url string) (float64, error) {
@@ -110,7 +110,7 @@ func (b built) schedule(ctx context.Context, url string) error {
 		if err != nil {
 			return err
 		}
-		p99, within = append(p99, figures["p99-ms-late"]), append(within, figures["%-within-5ms"])
+		p99, within = append(p99, figures["p99-ms-late"]...), append(within, figures["%-within-5ms"]...)
 	}
 	fmt.Printf("\n2,000 requests a second for 10 s to the same endpoint, median of 3 runs:\n\n")
 	header("", "measured", "bar", "")
@@ -122,21 +122,26 @@ func (b built) schedule(ctx context.Context, url string) error {
 
 // receipts measures what the lab's receipts cost.
 func (b built) receipts(ctx context.Context) error {
-	const pairs = 60 // seconds of load with receipts, and as many without
-	figures, err := b.benchmark(ctx, "handlers.test", "BenchmarkReceipts", fmt.Sprint(pairs, "x"))
+	const pairs = 10 // seconds of load with receipts, and as many without, of a run
+	figures, err := b.benchmark(ctx, "handlers.test", "BenchmarkReceipts", fmt.Sprint(pairs, "x"), fmt.Sprint("-test.count=", intervalRounds))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("The lab under `wrk -t2 -c64`, context-cancel on an http op without delay, with receipts and without, a second each in turns, %d pairs, medians:\n\n", pairs)
+	fmt.Printf("The lab under `wrk -t2 -c64`, context-cancel on an http op without delay, with receipts and without, a second each in turns, %d runs of %d pairs, medians of the runs' medians with their 95%% interval:\n\n", intervalRounds, pairs)
 	// No median of the rates without: the machine's speed drifts from pair to pair,
 	// so the two medians and the median of the ratios would contradict each other.
 	header("", "with receipts", "beside without, median of pairs", "bar", "")
-	rate := 100 * (figures["requests/s-ratio"] - 1)
-	row("requests per second", number(figures["requests/s"]), fmt.Sprintf("%+.1f%%", rate), "≥ -5%", verdict(rate >= -5))
-	processor := 100 * (figures["µs/request-ratio"] - 1)
-	row("processor time a request, µs", number(figures["µs/request"]), fmt.Sprintf("%+.1f%%", processor), "", "")
-	bytes := figures["B/request"] - figures["B/request-without"]
-	row("bytes allocated a request", number(figures["B/request"]), "+"+number(bytes), "≤ +2048", verdict(bytes <= 2048))
+	percent := func(ratios []float64) (all []float64) {
+		for _, ratio := range ratios {
+			all = append(all, 100*(ratio-1))
+		}
+		return all
+	}
+	rate, processor := estimateOf(percent(figures["requests/s-ratio"])), estimateOf(percent(figures["µs/request-ratio"]))
+	row("requests per second", number(median(figures["requests/s"])), rate.text("%+.1f%%"), "≥ -3%", rate.atLeast(-3).String())
+	row("processor time a request, µs", number(median(figures["µs/request"])), processor.text("%+.1f%%"), "", "")
+	more := estimateOf(pairwise(figures["B/request"], figures["B/request-without"], func(with, without float64) float64 { return with - without }))
+	row("bytes allocated a request", number(median(figures["B/request"])), more.text("%+.0f"), "≤ +800", more.atMost(800).String())
 	fmt.Println()
 	return nil
 }
@@ -229,23 +234,26 @@ func recordsOf(cell, n int) []any {
 	}
 }
 
-// benchmark runs a benchmark of a test binary, and returns its figures by unit.
-func (b built) benchmark(ctx context.Context, binary, name, times string, args ...string) (map[string]float64, error) {
+// benchmark runs a benchmark of a test binary, and returns the figures of each run
+// by unit.
+func (b built) benchmark(ctx context.Context, binary, name, times string, args ...string) (map[string][]float64, error) {
 	args = append([]string{"-test.run=^$", "-test.bench=^" + name + "$", "-test.benchtime=" + times}, args...)
 	out, err := exec.CommandContext(ctx, b.path(binary), args...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", name, err, out)
 	}
-	figures := map[string]float64{}
+	figures := map[string][]float64{}
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], name) {
 			continue
 		}
 		for i := 2; i+1 < len(fields); i += 2 {
-			if figures[fields[i+1]], err = strconv.ParseFloat(fields[i], 64); err != nil {
+			figure, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
 				return nil, fmt.Errorf("%s printed %q", name, lines.Text())
 			}
+			figures[fields[i+1]] = append(figures[fields[i+1]], figure)
 		}
 	}
 	if len(figures) == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,97 +19,171 @@ import (
 type scene struct {
 	title       string
 	connections int
-	seconds     int // long enough that the first wave, all at once, is under 1% of the answers where a p99 is asked for
+	seconds     int // of a measurement
+	pairs       int // of a handler and the bare one: at least intervalRounds
 	query       string
-	timeout     time.Duration // that every answer meets; 0 where none does
-	strategies  []string
-	atLeast     float64 // req/s, as a share of the bare handler's
-	orAtLeast   float64 // req/s
-	overshoot   float64 // p99 in ms, at most; 0 where there is no bar
+	timeout     time.Duration // of every request; 0 where every op ends in time
 
 	// apart gives the httpbin a process of its own. An op in flight costs a
 	// file descriptor at each end, and 10,000 at both are more than a process
 	// may have on many machines.
 	apart bool
+
+	rows []loadRow
+
+	// The p99 of the overshoot is at most that of the bare handler, times
+	// factor, plus extra milliseconds; factor 0 is no bar.
+	factor, extra float64
+	allocations   float64 // a request, at most; 0 is no bar
 }
 
-var onTime = []string{"goroutine-abandon", "context-cancel", "timer-panic", "errgroup", "io-timeout"}
+// loadRow is a handler and its bar: requests a second, as a share of the bare
+// handler's. Without a bar the row is there to compare.
+type loadRow struct {
+	name    string
+	atLeast float64
+}
+
+// bareAbandon is the handler that abandons its call by hand: what
+// goroutine-abandon can't be faster than.
+const bareAbandon = "bare-abandon"
 
 var scenes = []scene{
-	{"64 connections, an http op without delay", 64, 6, "op=http&delay=0&timeout=1s", 0, []string{"context-cancel"}, 0.85, 0, 0, false},
-	{"400 connections, timeout 200 ms, an http op of 1 s (ideal 2000 req/s)", 400, 25, "op=http&delay=1&timeout=200ms", 200 * time.Millisecond, onTime, 0, 1900, 25, false},
-	{"2000 connections, the httpbin in a process of its own, timeout 200 ms, an http op of 1 s (ideal 10000 req/s)", 2000, 9, "op=http&delay=1&timeout=200ms", 200 * time.Millisecond, onTime, 0.85, 0, 0, true},
+	{
+		title: "64 connections, an http op without delay", connections: 64, seconds: 3, pairs: 15,
+		query: "op=http&delay=0&timeout=1s",
+		rows:  []loadRow{{"context-cancel", 0.92}}, allocations: 180,
+	},
+	{
+		title: "400 connections, timeout 200 ms, an http op of 1 s (ideal 2000 req/s)", connections: 400, seconds: 6, pairs: intervalRounds,
+		query: "op=http&delay=1&timeout=200ms", timeout: 200 * time.Millisecond,
+		rows:   []loadRow{{"goroutine-abandon", 0.99}, {"context-cancel", 0.99}, {"timer-panic", 0.99}, {"errgroup", 0.99}, {"io-timeout", 0.99}},
+		factor: 1.2, extra: 2,
+	},
+	{
+		title:       "2000 connections, the httpbin in a process of its own, timeout 200 ms, an http op of 1 s (ideal 10000 req/s)",
+		connections: 2000, seconds: 5, pairs: intervalRounds,
+		query: "op=http&delay=1&timeout=200ms", timeout: 200 * time.Millisecond, apart: true,
+		rows:   []loadRow{{bareAbandon, 0}, {"goroutine-abandon", 0.88}, {"context-cancel", 0.92}, {"timer-panic", 0.92}, {"errgroup", 0.88}, {"io-timeout", 0.92}},
+		factor: 1.5,
+	},
 }
 
-const loadRounds = 3
+// pair is a measurement of a handler and one of the bare handler beside it.
+type pair struct{ it, bare result }
 
-// load prints the scenes: the lab, and the bare handler beside it, both in fresh
-// processes for each measurement.
+// load prints the scenes. Each measurement has fresh processes; a handler is
+// measured right before or after the bare handler, in turns.
 func load(ctx context.Context, b built) error {
 	for _, s := range scenes {
-		fmt.Printf("%s, wrk for %d s, median of %d rounds:\n\n", s.title, s.seconds, loadRounds)
-		header("", "req/s", "beside bare", "overshoot p50, p99 (ms)", "unexpected answers", "goroutines before, 2 s after", "")
-		results := map[string][]result{}
-		for range loadRounds {
-			for _, name := range s.strategies {
-				if err := s.pair(ctx, b.path("gotimeout"), name, results); err != nil {
-					return fmt.Errorf("%s, %s: %w", s.title, name, err)
+		fmt.Printf("%s, wrk for %d s, medians of %d pairs with the bare handler in turns, ratios with their 95%% interval:\n\n", s.title, s.seconds, s.pairs)
+		header("", "req/s", "beside bare", "overshoot p50, p99 (ms)", "p99 over its bar (ms)", "processor time (µs a request)", "beside bare", "allocations a request", "unexpected answers", "goroutines before, 2 s after", "")
+		results := map[string][]pair{}
+		for n := range s.pairs {
+			for _, of := range s.rows {
+				p, err := s.pair(ctx, b.path("gotimeout"), of.name, n)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", s.title, of.name, err)
 				}
+				results[of.name] = append(results[of.name], p)
 			}
 		}
-		for _, name := range append([]string{"bare"}, s.strategies...) {
-			s.print(name, results)
+		s.printBare(results)
+		for _, of := range s.rows {
+			s.print(of, results[of.name])
 		}
 		fmt.Println()
 	}
 	return nil
 }
 
-// pair measures a strategy right after the bare handler: the machine drifts by
-// more than they differ.
-func (s scene) pair(ctx context.Context, path, name string, results map[string][]result) error {
-	bare, err := measure(ctx, path, s, "bare")
-	if err != nil {
-		return err
+// pair measures a handler and the bare one, which goes first in every second
+// pair. The last pair waits for what the lab has left behind.
+func (s scene) pair(ctx context.Context, path, name string, n int) (p pair, err error) {
+	last := n == s.pairs-1
+	if n%2 == 0 {
+		p.bare, err = s.measure(ctx, path, "bare", false)
 	}
-	r, err := measure(ctx, path, s, name)
-	if err != nil {
-		return err
+	if err == nil {
+		p.it, err = s.measure(ctx, path, name, last)
 	}
-	bare.beside, r.beside = 1, r.rate/bare.rate
-	results["bare"], results[name] = append(results["bare"], bare), append(results[name], r)
-	return nil
+	if err == nil && n%2 == 1 {
+		p.bare, err = s.measure(ctx, path, "bare", false)
+	}
+	return p, err
 }
 
-func (s scene) print(name string, results map[string][]result) {
-	column := func(of func(result) float64) (values []float64) {
-		for _, r := range results[name] {
-			values = append(values, of(r))
-		}
-		return values
+// column returns a figure of each of the results.
+func column(results []pair, of func(pair) result, figure func(result) float64) (values []float64) {
+	for _, p := range results {
+		values = append(values, figure(of(p)))
 	}
-	perSecond := median(column(func(r result) float64 { return r.rate }))
-	ratio := median(column(func(r result) float64 { return r.beside }))
-	p50, p99 := median(column(func(r result) float64 { return r.p50 })), median(column(func(r result) float64 { return r.p99 }))
-	odd, grown := 0, 0
-	for _, r := range results[name] {
-		odd += r.unexpected
-		grown = max(grown, r.after-r.before)
-	}
-	overshoot, goroutines, judged := "", "", ""
-	if s.timeout > 0 {
-		overshoot = fmt.Sprintf("%.1f, %.1f", p50, p99)
-	}
-	if name != "bare" {
-		r := results[name][0]
-		goroutines = fmt.Sprintf("%d, %d", r.before, r.after)
-		judged = verdict(ratio >= s.atLeast && perSecond >= s.orAtLeast && (s.overshoot == 0 || p99 <= s.overshoot) && odd == 0 && grown <= 0)
-	}
-	row(name, number(perSecond), fmt.Sprintf("%.2f", ratio), overshoot, fmt.Sprint(odd), goroutines, judged)
+	return values
 }
 
-// measure loads one handler.
-func measure(ctx context.Context, path string, s scene, name string) (r result, err error) {
+func itself(p pair) result { return p.it }
+func beside(p pair) result { return p.bare }
+
+func rateOf(r result) float64        { return r.rate }
+func p50Of(r result) float64         { return r.p50 }
+func p99Of(r result) float64         { return r.p99 }
+func processorOf(r result) float64   { return r.processor }
+func allocationsOf(r result) float64 { return r.allocations }
+
+// estimates compares a figure of each pair.
+func estimates(results []pair, figure func(result) float64, of func(it, bare float64) float64) estimate {
+	return estimateOf(pairwise(column(results, itself, figure), column(results, beside, figure), of))
+}
+
+// overshoot is the medians of p50 and p99, where calls are cut.
+func (s scene) overshoot(results []pair, of func(pair) result) string {
+	if s.timeout == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f, %.1f", median(column(results, of, p50Of)), median(column(results, of, p99Of)))
+}
+
+func (s scene) printBare(results map[string][]pair) {
+	var all []pair
+	odd := 0
+	for _, pairs := range results {
+		all = append(all, pairs...)
+	}
+	for _, p := range all {
+		odd += p.bare.unexpected
+	}
+	row("bare", number(median(column(all, beside, rateOf))), "1", s.overshoot(all, beside), "", fmt.Sprintf("%.1f", median(column(all, beside, processorOf))), "1",
+		number(median(column(all, beside, allocationsOf))), fmt.Sprint(odd), "", "")
+}
+
+func (s scene) print(of loadRow, results []pair) {
+	rate, processor := estimates(results, rateOf, ratio), estimates(results, processorOf, ratio)
+	allocations := median(column(results, itself, allocationsOf))
+	odd := 0
+	for _, p := range results {
+		odd += p.it.unexpected
+	}
+	last := results[len(results)-1].it
+	judged := rate.atLeast(of.atLeast)
+	over := ""
+	if s.factor > 0 {
+		excess := estimates(results, p99Of, func(it, bare float64) float64 { return it - (bare*s.factor + s.extra) })
+		over, judged = excess.text("%.1f"), max(judged, excess.atMost(0))
+	}
+	if odd > 0 || last.after > last.before || s.allocations > 0 && allocations > s.allocations {
+		judged = missed
+	}
+	goroutines, verdict := fmt.Sprintf("%d, %d", last.before, last.after), judged.String()
+	if of.atLeast == 0 {
+		goroutines, verdict = "", ""
+	}
+	row(of.name, number(median(column(results, itself, rateOf))), rate.text("%.3f"), s.overshoot(results, itself), over,
+		fmt.Sprintf("%.1f", median(column(results, itself, processorOf))), processor.text("%.3f"), number(allocations), fmt.Sprint(odd), goroutines, verdict)
+}
+
+// measure loads one handler. Where it is the lab's and counts is true, it counts
+// the goroutines before and after.
+func (s scene) measure(ctx context.Context, path, name string, counts bool) (r result, err error) {
 	httpbin := ""
 	if s.apart {
 		backend, err := startServer(ctx, os.Args[0], "as", "httpbin")
@@ -117,31 +193,69 @@ func measure(ctx context.Context, path string, s scene, name string) (r result, 
 		defer backend.stop()
 		httpbin = backend.url
 	}
-	args := []string{"as", "bare", httpbin}
-	if name != "bare" {
-		// Room for what an abandoning strategy leaves at 10,000 requests a second.
-		args = []string{"serve", "--addr=127.0.0.1:0", "--http-url=" + httpbin, "--max-in-flight=4096", "--max-abandoned=16384"}
-	} else {
-		path = os.Args[0]
+	isBare := name == "bare" || name == bareAbandon
+	// Room for what an abandoning strategy leaves at 10,000 requests a second.
+	args := []string{"serve", "--addr=127.0.0.1:0", "--http-url=" + httpbin, "--max-in-flight=4096", "--max-abandoned=16384"}
+	if isBare {
+		path, args = os.Args[0], []string{"as", "bare", httpbin}
 	}
 	server, err := startServer(ctx, path, args...)
 	if err != nil {
 		return r, err
 	}
 	defer server.stop()
-	if name == "bare" {
-		return s.wrk(ctx, server.url+"/bare?"+s.query)
+	counts = counts && !isBare
+	before := 0
+	if counts {
+		if before, err = goroutines(server.url); err != nil {
+			return r, err
+		}
 	}
-	before, err := goroutines(server.url)
+	used, err := spent(server.url)
 	if err != nil {
 		return r, err
 	}
 	if r, err = s.wrk(ctx, server.url+"/"+name+"?"+s.query); err != nil {
 		return r, err
 	}
+	after, err := spent(server.url)
+	if err != nil {
+		return r, err
+	}
+	r.processor = 1e6 * (after.processor - used.processor) / r.requests
+	r.allocations = (after.allocations - used.allocations) / r.requests
 	r.before = before
-	r.after, err = settled(server.url)
+	if counts {
+		r.after, err = settled(server.url)
+	}
 	return r, err
+}
+
+// usage is what a server's process has used since its start.
+type usage struct{ processor, allocations float64 } // seconds, objects
+
+// spent reads the usage from a server's /metrics.
+func spent(url string) (u usage, err error) {
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		return u, err
+	}
+	defer resp.Body.Close()
+	found := 0
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		to, wanted := map[string]*float64{"process_cpu_seconds_total": &u.processor, "go_memstats_mallocs_total": &u.allocations}[name]
+		if wanted {
+			found++
+			if *to, err = strconv.ParseFloat(value, 64); err != nil {
+				return u, fmt.Errorf("GET /metrics: %w", err)
+			}
+		}
+	}
+	if found != 2 {
+		return u, fmt.Errorf("GET /metrics: %s, with %d of 2 figures", resp.Status, found)
+	}
+	return u, nil
 }
 
 // lab is what GET /backends says of what goes on.
@@ -191,31 +305,44 @@ func (s scene) expected() string {
 	return "200"
 }
 
-// result is what wrk saw of one handler, and its goroutines.
+// result is what wrk saw of one handler, and what its process used.
 type result struct {
+	requests      float64
 	rate          float64 // answers per second
-	beside        float64 // the bare handler's, as a share
 	p50, p99      float64 // overshoot in ms
+	processor     float64 // µs a request
+	allocations   float64 // a request
 	unexpected    int     // socket errors, and answers of another status than the scene's
 	before, after int     // goroutines
 }
 
 // script makes wrk count the answers of an unexpected status and print what
-// its own text rounds.
+// its own text rounds. The first requests of args[2] connections a thread are
+// spread over args[3] ms: all at once, they would be the p99 of a short load.
 const script = `
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
-function init(args) expected, odd = tonumber(args[1]), 0 end
+function init(args)
+  expected, odd = tonumber(args[1]), 0
+  local first, spread = tonumber(args[2]), tonumber(args[3])
+  if spread > 0 then
+    function delay()
+      if first == 0 then return 0 end
+      first = first - 1
+      return math.random(0, spread)
+    end
+  end
+end
 function response(status) if status ~= expected then odd = odd + 1 end end
 function done(summary, latency, requests)
   local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
   for _, thread in ipairs(threads) do bad = bad + thread:get("odd") end
-  print(string.format("RESULT %f %f %f %d", summary.requests / summary.duration * 1e6,
+  print(string.format("RESULT %d %f %f %f %d", summary.requests, summary.requests / summary.duration * 1e6,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad))
 end
 `
 
-var resultLine = regexp.MustCompile(`(?m)^RESULT (\S+) (\S+) (\S+) (\d+)$`)
+var resultLine = regexp.MustCompile(`(?m)^RESULT (\d+) (\S+) (\S+) (\S+) (\d+)$`)
 
 // wrk loads a URL with the scene's connections.
 func (s scene) wrk(ctx context.Context, url string) (r result, err error) {
@@ -229,15 +356,21 @@ func (s scene) wrk(ctx context.Context, url string) (r result, err error) {
 		return r, err
 	}
 	out, err := exec.CommandContext(ctx, "wrk", "-t2", "-c", strconv.Itoa(s.connections),
-		"-d", strconv.Itoa(s.seconds)+"s", "--timeout", "10s", "-s", lua, url, "--", s.expected()).CombinedOutput()
+		"-d", strconv.Itoa(s.seconds)+"s", "--timeout", "10s", "-s", lua, url,
+		"--", s.expected(), strconv.Itoa(s.connections/2), strconv.FormatInt(s.timeout.Milliseconds(), 10)).CombinedOutput()
 	m := resultLine.FindSubmatch(out)
 	if err != nil || m == nil {
 		return r, fmt.Errorf("wrk: %v: %s", err, out)
 	}
-	figures := make([]float64, 4)
+	figures := make([]float64, 5)
 	for i := range figures {
 		figures[i], _ = strconv.ParseFloat(string(m[i+1]), 64) // wrk printed a number
 	}
+	if figures[0] == 0 {
+		return r, fmt.Errorf("wrk had no answer within %d s: is the machine busy?", s.seconds)
+	}
 	bound := float64(s.timeout.Milliseconds())
-	return result{rate: figures[0], p50: figures[1] - bound, p99: figures[2] - bound, unexpected: int(figures[3])}, nil
+	return result{
+		requests: figures[0], rate: figures[1], p50: figures[2] - bound, p99: figures[3] - bound, unexpected: int(figures[4]),
+	}, nil
 }

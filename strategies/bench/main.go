@@ -4,7 +4,8 @@
 //
 // Every figure is a comparison within one run, on a machine that is otherwise
 // idle: what is compared is measured in turns, so that a drift of the machine is
-// in both, and a ratio is the median of the rounds' ratios.
+// in both. A ratio is the median of the rounds' ratios, with its 95% interval: a
+// bar is missed only where the whole interval is on the wrong side.
 package main
 
 import (

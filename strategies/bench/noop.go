@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,18 +28,20 @@ type bound struct {
 	call func(ctx context.Context) error
 }
 
-// bars are the ratios that a strategy has to meet beside another bound.
-var bars = []struct {
+// bar is the ratio that a strategy has to meet beside another bound.
+type bar struct {
 	name, beside string
 	atMost       float64
-}{
-	{"context-cancel", "bare context.WithTimeout", 1.10},
-	{"goroutine-abandon", "bare goroutine", 1.10},
-	{"goroutine-abandon", "failsafe-go", 1},
-	{"goroutine-abandon", "go-resiliency", 1},
-	{"goroutine-abandon", "http.TimeoutHandler", 1},
-	{"timer-panic", "bare context.WithTimeout", 0.5},
-	{"errgroup", "bare errgroup", 1.10},
+}
+
+var bars = []bar{
+	{"context-cancel", "bare context.WithTimeout", 1.05},
+	{"goroutine-abandon", "bare goroutine", 1.05},
+	{"goroutine-abandon", "failsafe-go", 0.75},
+	{"goroutine-abandon", "go-resiliency", 0.65},
+	{"goroutine-abandon", "http.TimeoutHandler", 0.40},
+	{"timer-panic", "bare context.WithTimeout", 0.30},
+	{"errgroup", "bare errgroup", 1.00},
 }
 
 func bounds() []bound {
@@ -100,40 +103,57 @@ func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (nowhere) WriteHeader(int)             {}
 
-// noop prints what each bound costs around an op that does nothing.
+// noopRounds and noopTime make noop last about a minute and a half.
+const (
+	noopRounds = 11
+	noopTime   = "200ms"
+)
+
+// noop prints what each bound costs around an op that does nothing. A strategy
+// and the bound that it is held against are measured one right after the other.
 func noop(context.Context, built) error {
 	testing.Init()
-	if err := flag.Set("test.benchtime", "200ms"); err != nil {
+	if err := flag.Set("test.benchtime", noopTime); err != nil {
 		return err
 	}
-	const rounds = 9
 	all := bounds()
 	ns := map[string][]float64{}
 	last := map[string]testing.BenchmarkResult{}
-	for range rounds {
-		for _, of := range all {
-			result := testing.Benchmark(func(b *testing.B) {
-				b.ReportAllocs()
-				ctx := b.Context()
-				for b.Loop() {
-					if err := of.call(ctx); err != nil {
-						b.Fatal(err)
-					}
+	measure := func(name string) float64 {
+		call := all[slices.IndexFunc(all, func(b bound) bool { return b.name == name })].call
+		result := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			ctx := b.Context()
+			for b.Loop() {
+				if err := call(ctx); err != nil {
+					b.Fatal(err)
 				}
-			})
-			ns[of.name] = append(ns[of.name], float64(result.T.Nanoseconds())/float64(result.N))
-			last[of.name] = result
+			}
+		})
+		took := float64(result.T.Nanoseconds()) / float64(result.N)
+		ns[name], last[name] = append(ns[name], took), result
+		return took
+	}
+	beside := make([][]float64, len(bars))
+	for range noopRounds {
+		for i, bar := range bars {
+			beside[i] = append(beside[i], measure(bar.name)/measure(bar.beside))
+		}
+		for _, of := range all {
+			if !slices.ContainsFunc(bars, func(b bar) bool { return b.name == of.name || b.beside == of.name }) {
+				measure(of.name)
+			}
 		}
 	}
-	fmt.Printf("A no-op under a timeout of %s, median of %d rounds:\n\n", noopTimeout, rounds)
+	fmt.Printf("A no-op under a timeout of %s, median of %d rounds or more:\n\n", noopTimeout, noopRounds)
 	header("", "ns/op", "B/op", "allocs/op")
 	for _, of := range all {
 		row(of.name, fmt.Sprintf("%.1f", median(ns[of.name])), fmt.Sprint(last[of.name].AllocedBytesPerOp()), fmt.Sprint(last[of.name].AllocsPerOp()))
 	}
-	fmt.Print("\n| | beside | ratio | bar | |\n|---|---|--:|--:|---|\n")
-	for _, bar := range bars {
-		ratio := median(ratios(ns[bar.name], ns[bar.beside]))
-		fmt.Printf("| %s | %s | %.2f | ≤ %.2f | %s |\n", bar.name, bar.beside, ratio, bar.atMost, verdict(ratio <= bar.atMost))
+	fmt.Printf("\nThe median of the ratios of %d pairs, with its 95%% interval:\n\n| | beside | ratio | bar | |\n|---|---|--:|--:|---|\n", noopRounds)
+	for i, bar := range bars {
+		ratio := estimateOf(beside[i])
+		row(bar.name, bar.beside, ratio.text("%.2f"), fmt.Sprintf("≤ %.2f", bar.atMost), ratio.atMost(bar.atMost).String())
 	}
 	return nil
 }

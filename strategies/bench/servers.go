@@ -10,17 +10,20 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"gotimeout/internal/machine"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
 )
 
-// serveBare serves the handler that a person would write: chi,
-// context.WithTimeout and net/http, on the httpbin at base. Without a base the
-// httpbin is in this process, as the lab's is in its own.
+// serveBare serves the handlers that a person would write: chi, net/http, and
+// context.WithTimeout or an abandoned goroutine, on the httpbin at base. Without a
+// base the httpbin is in this process, as the lab's is in its own.
 func serveBare(ctx context.Context, base string) error {
 	if base == "" {
 		backend, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,21 +34,34 @@ func serveBare(ctx context.Context, base string) error {
 		base = "http://" + backend.Addr().String()
 	}
 	r := chi.NewRouter()
-	r.Get("/bare", bareHandler(base))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1 << 20}}
+	r.Get("/bare", bareHandler(func(ctx context.Context, timeout time.Duration, delay string) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return get(ctx, client, base+"/delay/"+delay)
+	}))
+	r.Get("/"+bareAbandon, bareHandler(func(ctx context.Context, timeout time.Duration, delay string) error {
+		done := make(chan error, 1)
+		go func() { done <- get(context.WithoutCancel(ctx), client, base+"/delay/"+delay) }()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(timeout):
+			return context.DeadlineExceeded
+		}
+	}))
+	r.Get("/metrics", serveUsage)
 	return serve(ctx, r)
 }
 
-func bareHandler(base string) http.HandlerFunc {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1 << 20}}
+func bareHandler(call func(ctx context.Context, timeout time.Duration, delay string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
-		defer cancel()
-		if err := get(ctx, client, base+"/delay/"+r.URL.Query().Get("delay")); err != nil {
+		if err := call(r.Context(), timeout, r.URL.Query().Get("delay")); err != nil {
 			http.Error(w, err.Error(), http.StatusGatewayTimeout)
 			return
 		}
@@ -66,6 +82,14 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
+}
+
+// serveUsage shows what this process has used, by the names of Prometheus.
+func serveUsage(w http.ResponseWriter, _ *http.Request) {
+	used := machine.Used()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	fmt.Fprintf(w, "process_cpu_seconds_total %f\ngo_memstats_mallocs_total %d\n", used.ProcessorTime.Seconds(), memory.Mallocs)
 }
 
 // labNoop answers as a lab does, and does nothing.

@@ -3,9 +3,12 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/perf/benchmath"
 )
 
 // header begins a table, whose first column is aligned on the left.
@@ -14,14 +17,6 @@ func header(columns ...string) {
 }
 
 func row(cells ...string) { fmt.Printf("| %s |\n", strings.Join(cells, " | ")) }
-
-// verdict holds a figure against its bar.
-func verdict(met bool) string {
-	if met {
-		return "met"
-	}
-	return "MISSED"
-}
 
 func number(v float64) string { return fmt.Sprintf("%.0f", v) }
 
@@ -42,11 +37,67 @@ func quantile[T cmp.Ordered](sorted []T, share float64) (q T) {
 	return q
 }
 
-// ratios divides round by round, so that a drift of the machine cancels out.
-func ratios(a, b []float64) []float64 {
+// pairwise applies of round by round, so that a drift of the machine cancels out.
+func pairwise(a, b []float64, of func(a, b float64) float64) []float64 {
 	out := make([]float64, len(a))
 	for i := range a {
-		out[i] = a[i] / b[i]
+		out[i] = of(a[i], b[i])
 	}
 	return out
+}
+
+func ratio(a, b float64) float64 { return a / b }
+
+// intervalRounds is how many values a 95% interval of their median takes.
+const intervalRounds = 6
+
+// estimate is the median of values and its 95% interval, as benchstat has them.
+type estimate struct{ mid, lo, hi float64 }
+
+func estimateOf(values []float64) estimate {
+	sample := benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
+	s := benchmath.AssumeNothing.Summary(sample, 0.95)
+	return estimate{s.Center, s.Lo, s.Hi}
+}
+
+// text writes the estimate in a format of one number. An interval that the
+// values are too few for is "?".
+func (e estimate) text(format string) string {
+	if math.IsInf(e.lo, 0) || math.IsInf(e.hi, 0) {
+		return fmt.Sprintf(format, e.mid) + " (?)"
+	}
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", e.mid, e.lo, e.hi)
+}
+
+// judgement holds a figure against its bar. Worse ones are greater.
+type judgement int
+
+const (
+	met       judgement = iota // the median is on the right side
+	undecided                  // the median is on the wrong side, the interval is on both
+	missed                     // the whole interval is on the wrong side
+)
+
+func (j judgement) String() string { return [...]string{"met", "undecided", "MISSED"}[j] }
+
+func (e estimate) atMost(bar float64) judgement {
+	switch {
+	case e.mid <= bar:
+		return met
+	case e.lo <= bar:
+		return undecided
+	}
+	return missed
+}
+
+func (e estimate) atLeast(bar float64) judgement {
+	return estimate{-e.mid, -e.hi, -e.lo}.atMost(-bar)
+}
+
+// verdict holds a figure without an interval against its bar.
+func verdict(ok bool) string {
+	if ok {
+		return met.String()
+	}
+	return missed.String()
 }
