@@ -47,6 +47,13 @@ func send(ctx context.Context, reset bool) (s Step, err error) {
 	srv, err := serve(ctx, "127.0.0.1", receiveBuffer(lingerBuffer), func(conn *net.TCPConn) {
 		<-closed
 		n, err := io.Copy(io.Discard, conn)
+		// Not before the client has the acknowledgement of its FIN: an acknowledgement behind the server's FIN would be answered with
+		// an RST, see Run.
+		port := addrPort(conn.LocalAddr())
+		_ = until(ctx, patience, func() (bool, error) {
+			conns, err := look(port)
+			return count(conns.client, sockets.FinWait1) == 0, err
+		})
 		got <- arrived{n, err}
 	})
 	if err != nil {

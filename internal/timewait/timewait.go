@@ -73,21 +73,18 @@ func (l *lab) step(s Step) {
 	l.report(s)
 }
 
-// quiet are settings that keep chance out of the experiments. On a busy machine the kernel sends a FIN twice, because its
-// acknowledgement is late, and the end that has gone answers the second FIN with an RST, which ends the TIME-WAIT of the other end
-// at once (RFC 1337). The first setting makes the RST harmless; the second makes it rarer, since the kernel then waits for
-// 200 ms instead of two round trips. A kernel that keeps such a setting to itself runs the experiments without.
-var quiet = []string{"tcp_rfc1337", "1", "tcp_early_retrans", "0"}
-
 // Run runs the experiment and calls report with each step as soon as the step is done. Fast shortens the minute of a TIME-WAIT to a
 // few seconds, and a load to a few hundred requests. An error means that the experiment could not be made, and not that its
 // outcome was unexpected; when ctx is done the error is ctx's cause.
 func (e Experiment) Run(ctx context.Context, fast bool, report func(Step)) error {
-	for i := 0; i < len(quiet); i += 2 {
-		if undo, err := set(quiet[i], quiet[i+1]); err == nil {
-			defer undo()
-		}
+	// By default an RST ends a TIME-WAIT at once (RFC 1337), and on two processors about one close in ten thousand sends one: the
+	// acknowledgement of the first FIN is sent after the second FIN, by another processor. The TIME-WAIT answers it, the end that
+	// is gone answers that with an RST, and the port is free. With this setting the TIME-WAIT stays.
+	undo, err := set("tcp_rfc1337", "1")
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.Name, err)
 	}
+	defer undo()
 	switch err := e.run(ctx, &lab{fast, e.Name, report}); {
 	case err != nil && ctx.Err() != nil: // whatever error it caused in the step
 		return context.Cause(ctx)

@@ -131,7 +131,7 @@ func TestInterrupted(t *testing.T) {
 
 func settings(t *testing.T) (all string) {
 	t.Helper()
-	for _, name := range []string{portSetting, reuse, "tcp_fin_timeout", "tcp_rfc1337", "tcp_early_retrans"} {
+	for _, name := range []string{portSetting, reuse, "tcp_fin_timeout", "tcp_rfc1337"} {
 		text, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
 		if err != nil {
 			t.Fatal(err)
