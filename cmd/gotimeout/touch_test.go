@@ -48,6 +48,107 @@ func throwaway() Strategy {
 			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway request completed")
 		},
 	},
+	"an op": {
+		files: map[string]string{
+			"slowops/throwaway.go": `package slowops
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// Throwaway waits for a word of its server.
+type Throwaway struct{ Addr, Via string }
+
+func (o Throwaway) Do(ctx context.Context, c Call) error {
+	ctx, cancel := c.context(ctx)
+	defer cancel()
+	cn, err := dialPhases(ctx, &c, "throwaway", "tcp", place{o.Addr, o.Via})
+	if err != nil {
+		return named(err)
+	}
+	defer cn.Close()
+	defer context.AfterFunc(ctx, func() { _ = cn.SetDeadline(past) })()
+	if _, err := fmt.Fprintln(cn, c.Run); err != nil {
+		return named(err)
+	}
+	_, err = io.ReadAll(cn)
+	return named(err)
+}
+`,
+			"internal/backends/throwaway/throwaway.go": `package throwawaybackend
+
+import (
+	"fmt"
+	"net"
+
+	"gotimeout/internal/backends"
+)
+
+func Start(o backends.Options) (*backends.Server, error) {
+	s, err := backends.Listen("throwaway", o)
+	if err == nil {
+		s.ServeEach(func(c net.Conn) {
+			var run string
+			if _, err := fmt.Fscanln(c, &run); err == nil {
+				s.Begin(run, "throwaway")()
+			}
+		})
+	}
+	return s, err
+}
+`,
+			"internal/lab/throwaway.go": `package lab
+
+import (
+	"gotimeout/handlers"
+	throwawaybackend "gotimeout/internal/backends/throwaway"
+	"gotimeout/internal/badnet/private"
+	"gotimeout/slowops"
+)
+
+type throwawayOp struct {
+	Addr string ` + "`" + `name:"throwaway-addr" env:"THROWAWAY_ADDR" help:"Shows that an op brings its flags."` + "`" + `
+}
+
+func (*throwawayOp) Read(func(string) string) ([]string, error) { return nil, nil }
+
+func (o *throwawayOp) server() *private.Server {
+	if o.Addr == "" {
+		return nil
+	}
+	return &private.Server{Network: "tcp", Addr: o.Addr}
+}
+
+func (o *throwawayOp) open(l *Lab) (handlers.Op, error) {
+	b, err := l.backend("throwaway", o.server(), throwawaybackend.Start)
+	if err != nil {
+		return handlers.Op{}, err
+	}
+	b.do = slowops.Throwaway{Addr: b.addr, Via: b.via}.Do
+	return handlers.Op{
+		Name: b.name, Doc: "Shows that an op is a file a package.", Noun: "the throwaway",
+		Dials: true, Reports: bit(b.embedded != nil), Seen: b.embedded != nil, Parts: []handlers.Part{b.do},
+	}, nil
+}
+`,
+		},
+		edits: map[string]edit{"internal/lab/op.go": {"\t\tnew(cpuOp),\n", "\t\tnew(throwawayOp),\n"}},
+		check: func(t *testing.T, p touched) {
+			contains(t, p.output(t, "serve", "-h"), "--throwaway-addr", "Shows that an op brings its flags", "$THROWAWAY_ADDR")
+			url := p.serve(t)
+			contains(t, p.fetch(t, url+"/", "text/html"), "throwaway", "Shows that an op is a file a package.")
+			contains(t, p.fetch(t, url+"/", "*/*"), "throwaway", "Shows that an op is a file a package.")
+			contains(t, p.fetch(t, url+"/lab", "*/*"), `"name":"throwaway"`, `"backend":"the throwaway"`)
+			contains(t, p.fetch(t, url+"/readyz", "*/*"), `"name":"throwaway"`)
+			contains(t, p.fetch(t, url+"/context-cancel?op=throwaway&delay=0", "*/*"), `"slow":"throwaway"`, `"status":"completed"`)
+			contains(t, p.fetch(t, url+"/compare?op=throwaway&delay=0", "*/*"), "op=throwaway", "baseline none completed")
+			contains(t, p.fetch(t, url+"/compare?op=all&delay=0", "*/*"), "baseline none completed")
+			contains(t, p.fetch(t, url+"/", "text/html"), "http, cache, db and throwaway at once.")
+			contains(t, p.output(t, "compare", "--ops=throwaway", "--delay=10ms", "--rate=20", "--duration=200ms", "--timeout=100ms", "--strategies=context-cancel", "--quiet"), "throwaway")
+		},
+	},
 	"a report format": {
 		files: map[string]string{"internal/report/throwaway.go": `package report
 
