@@ -31,7 +31,7 @@ func fakeOps(l *receipt.Ledger) []handlers.Op {
 	return []handlers.Op{
 		{Name: "http", Doc: "Waits.", Noun: "the HTTP server", Dials: true, Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true, Parts: parts(slow)},
 		{Name: "cache", Doc: "Is never slow.", Dials: true, NoDelay: cacheNoDelay, Parts: parts(slow)},
-		{Name: "db", Doc: "Waits, or computes.", Noun: "the database", Verbs: map[string]string{"cpu": "computed"}, Dials: true, Works: []string{"sleep", "cpu"}, Reports: 1, Seen: true, Busy: computes, Parts: parts(slow)},
+		{Name: "db", Doc: "Waits, or computes.", Noun: "the database", First: true, Verbs: map[string]string{"cpu": "computed"}, Dials: true, Works: []string{"sleep", "cpu"}, Reports: 1, Seen: true, Busy: computes, Parts: parts(slow)},
 		{Name: "all", Doc: "Three <at> once.", Dials: true, Works: []string{"sleep", "cpu"}, Backends: []string{"aware", "deaf"},
 			Reports: 3, Seen: true, Parts: parts(slow, slow, slow)},
 		{Name: "fails", Doc: "Fails.", Parts: parts(fails)},

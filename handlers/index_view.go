@@ -41,10 +41,8 @@ func (l *Lab) newIndexView(r *http.Request) indexView {
 	return v
 }
 
-// The race that a visitor sees first: in it a database works on for all who
-// have left.
+// The race that a visitor sees first, on the op that is First.
 const (
-	firstOp      = "db"
 	firstDelay   = 2 * time.Second
 	firstTimeout = 500 * time.Millisecond
 )
@@ -57,8 +55,8 @@ func (l *Lab) asked(address url.Values) (form map[string]string, p params) {
 		"delay":   min(firstDelay, l.MaxDelay).String(),
 		"timeout": min(firstTimeout, l.MaxTimeout).String(),
 	}
-	if slices.ContainsFunc(l.Ops, func(op Op) bool { return op.Name == firstOp }) {
-		form["op"] = firstOp
+	if i := slices.IndexFunc(l.Ops, func(op Op) bool { return op.First }); i >= 0 {
+		form["op"] = l.Ops[i].Name
 	}
 	for _, name := range []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network"} {
 		if value := address.Get(name); value != "" {

@@ -62,6 +62,7 @@ type Op struct {
 	Noun  string
 	Verbs map[string]string
 
+	First   bool                    // the page begins with it instead of the default op
 	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
 	Reports int                     // how many backends report when they began and stopped

@@ -82,6 +82,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	return handlers.Op{
 		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
 		Noun: "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
+		First:  true,                    // on the page a query works on, for all who have left
 		Settle: 2500 * time.Millisecond, // database/sql looks once a second for connections that are idle for longer
 		Dials:  true, Works: []string{slowops.WorkSleep, slowops.WorkCPU}, Reports: 1, Seen: true,
 		Lacks: map[string]string{
