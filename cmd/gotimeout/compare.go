@@ -26,7 +26,8 @@ type compareCmd struct {
 	Out    string   `placeholder:"FILE" help:"Where the raw results go, as JSON lines, which gotimeout report reads."`
 	HTML   string   `placeholder:"FILE" help:"Where a report with pictures goes, as one file."`
 	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if it is so, as 'context-cancel.overshoot_p99_ms > 50'; without a strategy it is about all of them. Give it several times for several."`
-	Quiet  bool     `help:"Say nothing before the tables."`
+	JSON   bool     `name:"json" help:"Print the results as one JSON object instead of tables."`
+	Quiet  bool     `help:"Print nothing before the results."`
 	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the same comparison as a script for k6, with a threshold for each --fail-if."`
 }
 
@@ -75,7 +76,11 @@ func (c *compareCmd) Run(ctx context.Context, to streams) error {
 	err = c.compare(ctx, to, lab, plan, keep)
 	r := keep.collector.Results()
 	if len(r.Rows) > 0 {
-		err = errors.Join(err, report.Table(to.out, r, 80), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
+		format := "table"
+		if c.JSON {
+			format = "json"
+		}
+		err = errors.Join(err, report.Write(to.out, format, columns(to.out), r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
 	}
 	if err != nil || ctx.Err() != nil {
 		return interrupted(ctx, err)

@@ -15,12 +15,13 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows where a comparison stands: on a terminal a line a cell that
-// grows to a table, under it a bar; in a pipe the lines alone.
+// progress shows how far a comparison is: on a terminal a table that grows by a
+// line for each cell, and a bar under it; in a pipe the table alone.
 type progress struct {
 	to       io.Writer
 	quiet    bool
 	terminal bool
+	narrow   bool // the terminal has fewer than 80 columns
 
 	mu   sync.Mutex   // requests and samples are told from two goroutines
 	head bool         // has been printed
@@ -29,7 +30,7 @@ type progress struct {
 }
 
 func newProgress(to io.Writer, quiet bool) *progress {
-	p := &progress{to: to, quiet: quiet}
+	p := &progress{to: to, quiet: quiet, narrow: columns(to) < 80}
 	if file, ok := to.(*os.File); ok {
 		p.terminal = term.IsTerminal(int(file.Fd()))
 	}
@@ -38,7 +39,16 @@ func newProgress(to io.Writer, quiet bool) *progress {
 
 const progressLine = "%7s  %-17s %-5s %-5s %-14.14s %8s %8s %8s\n"
 
-// steps are the phases of a cell in the words of who waits for them.
+// line prints a line of the table.
+func (p *progress) line(cell, strategy, op, ctx, network, answered, overshoot, waste string) {
+	if p.narrow {
+		fmt.Fprintf(p.to, "%7.7s  %-16.16s %-5.5s %8s\n", cell, strategy, op, answered)
+		return
+	}
+	fmt.Fprintf(p.to, progressLine, cell, strategy, op, ctx, network, answered, overshoot, waste)
+}
+
+// steps names the phases of a cell for a reader who waits for the end.
 var steps = map[string]string{
 	results.Before: "settle", results.Answered: "drain", results.Drained: "drain", results.After: "settle",
 }
@@ -51,7 +61,11 @@ func (p *progress) progress(now load.Progress) {
 	if p.quiet || !p.terminal {
 		return
 	}
-	const width = 20 // which leaves room for hours in 80 columns
+	if p.narrow {
+		fmt.Fprintf(p.to, "\r\x1b[K%7s  %-16.16s %s left", fmt.Sprintf("%d/%d", now.Cell.Cell, now.Of), now.Cell.Strategy, now.Left.Round(time.Second))
+		return
+	}
+	const width = 20 // leaves room for hours in 80 columns
 	done := width * (now.Cell.Cell - 1) / now.Of
 	fmt.Fprintf(p.to, "\r\x1b[K%7s  %-17s %-5s %-8s [%s%s] %s left",
 		fmt.Sprintf("%d/%d", now.Cell.Cell, now.Of), now.Cell.Strategy, now.Cell.Op, cmp.Or(steps[now.Phase], now.Phase),
@@ -76,14 +90,14 @@ func (p *progress) ended(end results.End, r *results.Results) {
 	p.clear()
 	if !p.head {
 		p.head = true
-		fmt.Fprintf(p.to, progressLine, "", "", "", "", "", "answered", "over-", "waste")
-		fmt.Fprintf(p.to, progressLine, "cell", "strategy", "op", "ctx", "network", "p99 ms", "shoot", "s/1000")
+		p.line("", "", "", "", "", "answered", "over-", "waste")
+		p.line("cell", "strategy", "op", "ctx", "network", "p99 ms", "shoot", "s/1000")
 	}
 	var f results.Figures
 	if row := r.Row(p.cell); row != nil && len(row.Repeats) > 0 {
 		f = row.Repeats[len(row.Repeats)-1]
 	}
-	fmt.Fprintf(p.to, progressLine, fmt.Sprintf("%d/%d", p.cell.Cell, p.of), p.cell.Strategy, p.cell.Op, p.cell.Ctx, p.cell.Network,
+	p.line(fmt.Sprintf("%d/%d", p.cell.Cell, p.of), p.cell.Strategy, p.cell.Op, p.cell.Ctx, p.cell.Network,
 		rounded(f[results.AnsweredP99]), rounded(f[results.OvershootP99]), rounded(f[results.WastePer1000]))
 	if end.Error != "" {
 		fmt.Fprintf(p.to, "%9s%s\n", "", end.Error)

@@ -27,7 +27,8 @@ type recommendCmd struct {
 
 	Out   string `placeholder:"FILE" help:"Where the raw results go, as JSON lines, which gotimeout report reads."`
 	HTML  string `placeholder:"FILE" help:"Where the same goes with pictures, as one file."`
-	Quiet bool   `help:"Say nothing before the answer."`
+	JSON  bool   `name:"json" help:"Print the recommendation as one JSON object instead of text."`
+	Quiet bool   `help:"Print nothing before the recommendation."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -72,7 +73,11 @@ func (c *recommendCmd) Run(ctx context.Context, to streams) error {
 	show.end()
 	err = cmp.Or(err, keep.close())
 	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
-		err = errors.Join(err, report.Recommendation(to.out, rec, 80), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
+		write := func() error { return report.Recommendation(to.out, rec, columns(to.out)) }
+		if c.JSON {
+			write = func() error { return report.RecommendationJSON(to.out, rec) }
+		}
+		err = errors.Join(err, write(), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
 	}
 	return interrupted(ctx, err)
 }

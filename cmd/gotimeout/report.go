@@ -42,7 +42,7 @@ func (c *reportCmd) Run(to streams) error {
 		}
 		all = append(all, r)
 	}
-	return report.Write(to.out, c.Format, 80, all...)
+	return report.Write(to.out, c.Format, columns(to.out), all...)
 }
 
 // readResults reads a file, or the standard input.

@@ -122,3 +122,28 @@ func TestReportHelp(t *testing.T) {
 	}
 	golden(t, "help-report.txt", stdout.String())
 }
+
+// The table of a comparison that runs fits a narrow terminal too.
+func TestProgressNarrow(t *testing.T) {
+	for _, narrow := range []bool{true, false} {
+		var b strings.Builder
+		p := &progress{to: &b, narrow: narrow}
+		collector := results.NewCollector()
+		cell := &results.Cell{Cell: 1, Strategy: "goroutine-abandon", Op: "cache", Ctx: "aware", Network: "cross-region", Timeout: 250, Delays: []float64{10}}
+		for _, record := range []any{&results.Run{Format: results.Format}, cell, &results.Request{Cell: 1, Phase: results.Load, Status: "timed_out", Answered: 25123.45}, &results.End{Cell: 1}} {
+			if err := collector.Add(record); err != nil {
+				t.Fatal(err)
+			}
+			p.record(record, collector.Results())
+		}
+		most := map[bool]int{true: 40, false: 80}[narrow]
+		for line := range strings.Lines(b.String()) {
+			if len(line)-1 > most {
+				t.Errorf("%d columns: %s", len(line)-1, line)
+			}
+		}
+		if !strings.Contains(b.String(), "goroutine-aband") || !strings.Contains(b.String(), "25123.5") {
+			t.Errorf("the row lacks its figures: %s", b.String())
+		}
+	}
+}

@@ -122,3 +122,35 @@ func (c *comparison) json(w io.Writer) error {
 		{"new_only", identities(c.newOnly)},
 	})
 }
+
+// RecommendationJSON writes a recommendation as one object. null is not known.
+func RecommendationJSON(w io.Writer, r *results.Recommendation) error {
+	sweep, verdicts := []object{}, []object{}
+	for _, s := range r.Sweep {
+		sweep = append(sweep, object{
+			{"strategy", s.Strategy}, {"timeout_ms", s.Timeout}, {"requests", s.Requests}, {"false_timeouts", s.TimedOut},
+			{"false_timeouts_share", s.Share}, {"low_share", s.Low}, {"high_share", s.High}, {"failed", s.Failed},
+			{"connections_opened", s.Dials}, {"waste_s_per_1000", s.Waste}, {"held_s_per_1000", s.Held},
+		})
+	}
+	for _, v := range r.Verdict {
+		verdicts = append(verdicts, object{
+			{"strategy", v.At.Strategy}, {"outcome", v.Outcome}, {"reaches_at_ms", v.From}, {"unbound", v.Unbound}, {"sentence", verdictOf(r, v)},
+		})
+	}
+	return writeJSON(w, object{
+		{"run", r.Of.Run},
+		{"complete", r.Of.Complete},
+		{"op", r.Sample.Op},
+		{"ctx", r.Sample.Ctx},
+		{"network", r.Sample.Network},
+		{"target_share", r.Target},
+		{"timeout_ms", r.Timeout},
+		{"low_ms", r.Low},
+		{"high_ms", r.High},
+		{"calls", len(r.Sample.Took)},
+		{"sentences", recommendSentences(r)},
+		{"verdicts", verdicts},
+		{"sweep", sweep},
+	})
+}

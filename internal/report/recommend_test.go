@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -87,6 +88,36 @@ func TestRecommendationInterrupted(t *testing.T) {
 	var page bytes.Buffer
 	if err := report.RecommendationHTML(&page, few); err != nil || strings.Contains(page.String(), "<svg") {
 		t.Error(err, page.String())
+	}
+}
+
+// JSON has the same figures, and null where nobody could see.
+func TestRecommendationJSON(t *testing.T) {
+	rec := searched(t, "3g", true)
+	rec.High = nil
+	var b bytes.Buffer
+	if err := report.RecommendationJSON(&b, rec); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Timeout  float64  `json:"timeout_ms"`
+		Low      *float64 `json:"low_ms"`
+		High     *float64 `json:"high_ms"`
+		Calls    int
+		Verdicts []struct{ Strategy, Outcome, Sentence string }
+		Sweep    []struct {
+			Timeout float64 `json:"timeout_ms"`
+			Share   float64 `json:"false_timeouts_share"`
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Timeout != 364 || got.Low == nil || got.High != nil || got.Calls != 398 || len(got.Sweep) != len(rec.Sweep) || got.Sweep[1].Share != 1 {
+		t.Errorf("%+v", got)
+	}
+	if v := got.Verdicts[1]; v.Strategy != "context-cancel" || v.Outcome != "misses" || !strings.Contains(v.Sentence, "reaches it at 665 ms") {
+		t.Errorf("%+v", v)
 	}
 }
 
