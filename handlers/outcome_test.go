@@ -107,7 +107,7 @@ func TestCallerGone(t *testing.T) {
 	})
 }
 
-// The op is prepared before the clock starts, with the call as it will be.
+// The op is prepared before the clock starts, with the call as it will be. The receipt shows the time that the preparation took.
 func TestPrepareIsNotMeasured(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		var got slowops.Call
@@ -124,8 +124,12 @@ func TestPrepareIsNotMeasured(t *testing.T) {
 			t.Errorf("took %v, want the hour of Prepare and 1s", d)
 		}
 		settle(t, lab)
-		if v := view(t, lab, w); *v.Answered != 1000 || *v.Ended != 1000 || *v.BackendEnded != 1000 {
+		v := view(t, lab, w)
+		if *v.Answered != 1000 || *v.Ended != 1000 || *v.BackendEnded != 1000 {
 			t.Errorf("answered %v, ended %v, backend %v; want 1000 each", *v.Answered, *v.Ended, *v.BackendEnded)
+		}
+		if v.Prepared == nil || *v.Prepared != float64(hour.Milliseconds()) {
+			t.Errorf("prepared %v, want the hour of Prepare", v.Prepared)
 		}
 		if got.Delay != time.Second || !got.Deaf || !got.DeafBackend {
 			t.Errorf("prepared for %+v", got)

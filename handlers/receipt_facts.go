@@ -31,6 +31,9 @@ func particulars(v receipt.View) (all [][2]string) {
 	if path, ok := v.Network.(*badnet.Path); ok {
 		add("network", described(path))
 	}
+	if v.Prepared != nil {
+		add("prepared before the start", spell(*v.Prepared))
+	}
 	add("started", v.Started)
 	for _, of := range []struct {
 		name string

@@ -50,11 +50,12 @@ type Error struct {
 // Receipt is the record of one run. Its methods are safe for use from any
 // goroutine.
 type Receipt struct {
-	ledger *Ledger
-	id     string
-	run    Run
-	start  time.Time
-	open   bool // not complete; the ledger's, under its lock
+	ledger   *Ledger
+	id       string
+	run      Run
+	start    time.Time
+	prepared Figure // see Start
+	open     bool   // not complete; the ledger's, under its lock
 
 	dialed, reused, kept atomic.Int32
 
@@ -81,11 +82,16 @@ type Receipt struct {
 	toldStraggle, toldWaste bool // to who watches
 }
 
-// Start starts the run's clock again: what came before was preparation.
+// Start starts the run's clock again, after a preparation such as the measurement of a database's speed. The receipt shows how
+// long the preparation took, since the caller has waited for that too, where it took a millisecond or longer.
 func (r *Receipt) Start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.start = time.Now()
+	now := time.Now()
+	if took := now.Sub(r.start); took >= time.Millisecond {
+		r.prepared = Figure{true, took}
+	}
+	r.start = now
 }
 
 // ID names the receipt.

@@ -22,7 +22,10 @@ type View struct {
 	Network   any    `json:"network"` // the way to the backend
 	Delay     string `json:"delay"`
 	Timeout   string `json:"timeout"`
-	Started   string `json:"started"`
+	// Prepared is the time from the request until the clock started, nil where
+	// nothing had to be prepared.
+	Prepared *float64 `json:"prepared_ms,omitempty"`
+	Started  string   `json:"started"`
 	// Timeouts are those of phases, by their parameters.
 	Timeouts map[string]string `json:"timeouts,omitempty"`
 	Status   *Status           `json:"status"` // nil until the answer
@@ -69,8 +72,8 @@ func (r *Receipt) view() View {
 		Name: r.run.Name, Family: r.run.Family, Unbounded: r.run.Unbounded, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
-		Timeout: r.run.Timeout.String(),
-		Error:   r.err, Goroutines: r.left,
+		Timeout: r.run.Timeout.String(), Prepared: r.prepared.ms(),
+		Error: r.err, Goroutines: r.left,
 		OutlivedDials: r.outlived, Remedy: r.remedy,
 	}
 	if r.status != "" {
