@@ -16,26 +16,26 @@ import (
 )
 
 type compareCmd struct {
-	URL        string   `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it compare starts one, which takes its backends from the environment as serve does."`
-	Strategies []string `placeholder:"NAME" help:"The strategies to compare, all if you say nothing."`
+	URL        string   `placeholder:"URL" help:"The URL of a running lab, as http://127.0.0.1:8000. Without --url compare starts a lab, which takes its backends from the environment as serve does."`
+	Strategies []string `placeholder:"NAME" help:"The strategies to compare (default: all)."`
 	Ops        []string `default:"http,cache,db" help:"The ops to compare them on."`
 	Ctx        []string `default:"aware" enum:"aware,deaf" help:"Whether the ops honour their context: aware, deaf or both."`
-	Network    []string `sep:"none" placeholder:"PROFILE" help:"A network to compare them on: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Give it several times for several."`
+	Network    []string `sep:"none" placeholder:"PROFILE" help:"A network to compare them on: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Repeat the flag for several networks."`
 	loadFlags
 
-	Out    string   `placeholder:"FILE" help:"Where the raw results go, as JSON lines, which gotimeout report reads."`
-	HTML   string   `placeholder:"FILE" help:"Where a report with pictures goes, as one file."`
-	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if it is so, as 'context-cancel.overshoot_p99_ms > 50'; without a strategy it is about all of them. Give it several times for several."`
+	Out    string   `placeholder:"FILE" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
+	HTML   string   `placeholder:"FILE" help:"Write a page with pictures to this file."`
+	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if the condition holds, as 'context-cancel.overshoot_p99_ms > 50'. A condition without a strategy is about all of them. Repeat the flag for several conditions."`
 	JSON   bool     `name:"json" help:"Print the results as one JSON object instead of tables."`
 	Quiet  bool     `help:"Print nothing before the results."`
-	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the same comparison as a script for k6, with a threshold for each --fail-if."`
+	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the comparison as a script for k6, with a threshold for each --fail-if."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
 func (compareCmd) Help() string {
-	return `Each strategy is put under the same open load on each op: requests that are sent
-when they are due, slow and fast ones in turn. Then it waits until the last of the
-work has ended, and probes with clean calls whether the service still works. The
+	return `Compare puts each strategy under the same open-loop load on each op: it sends each
+request when it is due, with slow and fast calls in turn. Then it waits until all
+work has ended, and makes clean calls to see whether the service still works. The
 floor is the baseline under calls that end in time: what the machine adds.
 The strategies are ` + strings.Join(strategyNames(), ", ") + `.
 
@@ -44,11 +44,11 @@ The strategies are ` + strings.Join(strategyNames(), ", ") + `.
   gotimeout compare --fail-if 'probe_failures > 0' --out results.jsonl
   gotimeout compare --ops http --emit k6 > compare.js && k6 run compare.js
 
-The exit status is 0, 1 where it could not be run, 3 where a --fail-if is so, and
-130 after Ctrl-C, which ends the cell and reports what is there.`
+The exit status is 0, 1 where the comparison could not be run, 3 where a --fail-if
+holds, and 130 after Ctrl-C, which ends the cell and reports the cells until then.`
 }
 
-// exitCondition is the exit status where a --fail-if is so.
+// exitCondition is the exit status where a --fail-if holds.
 const exitCondition = 3
 
 // Run compares. kong calls it.
@@ -88,7 +88,7 @@ func (c *compareCmd) Run(ctx context.Context, to streams) error {
 	return judge(to, conditions, r)
 }
 
-// compare runs the plan, and keeps and shows what comes of it.
+// compare runs the plan, and keeps and shows its records.
 func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper) error {
 	show := newProgress(to.err, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
@@ -106,8 +106,8 @@ func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, pla
 	return cmp.Or(err, keep.close())
 }
 
-// interrupted is the exit status after a signal, whatever else went wrong with it,
-// or else err.
+// interrupted is the exit status after a signal, whatever else went wrong; without
+// a signal it is err.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
@@ -133,7 +133,7 @@ func (c *compareCmd) plan() (load.Plan, error) {
 	return p, c.loadFlags.check()
 }
 
-// judge tells which conditions are so.
+// judge prints the conditions that hold.
 func judge(to streams, conditions []report.Condition, r *results.Results) error {
 	failed := false
 	for _, condition := range conditions {

@@ -16,7 +16,7 @@ type keeper struct {
 	out, html *lateFile // nil where none is asked for
 }
 
-// openKeeper opens the files now, before anything is run in vain.
+// openKeeper opens the files before anything is run, so that no run is in vain.
 func openKeeper(out, html string) (k *keeper, err error) {
 	k = &keeper{collector: results.NewCollector(), writer: results.NewWriter(io.Discard)}
 	if k.out, err = openLate(out); err != nil {
@@ -34,14 +34,14 @@ func openKeeper(out, html string) (k *keeper, err error) {
 	return k, nil
 }
 
-// lateFile is a file that keeps what is in it until something is written: a
-// mistake on the command line must not cost the results of another day.
+// lateFile is a file that keeps its old content until the first write: a mistake on
+// the command line must not cost the results of another day.
 type lateFile struct {
 	*os.File
 	begun bool
 }
 
-// openLate returns nil for a path of "".
+// openLate opens a file, or returns nil where the path is "".
 func openLate(path string) (*lateFile, error) {
 	if path == "" {
 		return nil, nil
@@ -58,15 +58,15 @@ func (f *lateFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-// is tells whether both are one file on a disk.
+// is reports whether both are the same regular file.
 func (f *lateFile) is(other *lateFile) bool {
 	one, err := f.Stat()
 	two, err2 := other.Stat()
 	return err == nil && err2 == nil && one.Mode().IsRegular() && os.SameFile(one, two)
 }
 
-// record writes out what there is with every sample, some times a second: a kill
-// costs no more.
+// record keeps a record. With every sample, some times a second, it flushes the
+// file: a kill costs no more than that.
 func (k *keeper) record(record any) error {
 	err := cmp.Or(k.collector.Add(record), k.writer.Add(record))
 	if _, ok := record.(*results.Sample); ok {

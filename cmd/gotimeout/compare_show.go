@@ -112,13 +112,13 @@ func rounded(figure *float64) string {
 	return fmt.Sprintf("%.1f", *figure)
 }
 
-// interrupted says what becomes of a comparison after a signal.
+// interrupted says what happens after a signal.
 func (p *progress) interrupted() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.quiet {
 		p.clear()
-		fmt.Fprintln(p.to, "Ending this cell; Ctrl-C again stops at once.")
+		fmt.Fprintln(p.to, "Ending this cell. Ctrl-C again stops at once.")
 	}
 }
 

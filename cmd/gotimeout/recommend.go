@@ -25,26 +25,26 @@ type recommendCmd struct {
 	Requests      int      `placeholder:"N" help:"How many requests the timeout is told from; as many as its interval needs, at least 1000, if you say nothing."`
 	URL           string   `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it recommend starts one, which takes its backends from the environment as serve does."`
 
-	Out   string `placeholder:"FILE" help:"Where the raw results go, as JSON lines, which gotimeout report reads."`
-	HTML  string `placeholder:"FILE" help:"Where the same goes with pictures, as one file."`
+	Out   string `placeholder:"FILE" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
+	HTML  string `placeholder:"FILE" help:"Write a page with pictures to this file."`
 	JSON  bool   `name:"json" help:"Print the recommendation as one JSON object instead of text."`
 	Quiet bool   `help:"Print nothing before the recommendation."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
 func (recommendCmd) Help() string {
-	return `It measures how long calls take without a timeout, under an open load on the
-network. The timeout that cuts no more than the share of them is the
-recommendation; its 95% interval is one whatever the distribution, if the calls
-don't depend on each other. Then it puts each strategy under the same load at
-timeouts around that one: a strategy whose cuts slow the calls that follow, as
-one that closes the connection, cuts more than the share.
+	return `Recommend measures how long calls take without a timeout, under an open-loop load
+on the network. It recommends the timeout that cuts no more than the given share of
+these calls. The 95% interval of that timeout holds for any distribution, if the
+calls don't depend on each other. Then recommend puts each strategy under the same
+load at timeouts around the recommended one. A strategy whose cuts slow the calls
+that follow, because a cut closes the connection, cuts more than the share.
 
   gotimeout recommend --network 3g
   gotimeout recommend --op db --delay 10ms,200ms --false-timeouts 0.1%
 
-The exit status is 0, 1 where it could not be run, and 130 after Ctrl-C, which
-reports what is there.`
+The exit status is 0, 1 where the calls could not be made, and 130 after Ctrl-C,
+which reports the calls until then.`
 }
 
 // Run finds a timeout. kong calls it.

@@ -12,24 +12,25 @@ import (
 )
 
 type reportCmd struct {
-	Format string   `default:"table" enum:"${reportFormats}" help:"How to show it: ${enum}."`
+	Format string   `default:"table" enum:"${reportFormats}" help:"The format: ${enum}."`
 	File   []string `arg:"" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
 func (reportCmd) Help() string {
-	return `It shows what a comparison recorded, and of two what changed beyond the noise.
+	return `Report shows the results of a comparison, or what differs between two.
 
   gotimeout report results.jsonl
   gotimeout report results.jsonl --format html > page.html
   gotimeout report old.jsonl new.jsonl
 
-Of two, a table has the figures that the Mann–Whitney U test on their repeats
-finds to differ, which needs 4 repeats in each (gotimeout compare --repeat 5);
-the other formats have all. html shows one.
+A table of two comparisons has the figures that differ by the Mann–Whitney U test
+on their repeats, which takes 4 repeats in each (gotimeout compare --repeat 5). The
+other formats have all figures; html shows one comparison only.
 
-csv has a line a row, json an object with the run and its rows: a key a column,
-null where nobody could see, and the same of each repeat.`
+csv has a line for each row. json is one object with the run and its rows: a key
+for each column, null where nobody could see the figure, and the same for each
+repeat.`
 }
 
 // Run shows the files. kong calls it.
