@@ -9,14 +9,14 @@ import (
 // that works here and can do the profile.
 const (
 	Auto    = "auto"
-	Netem   = "netem" // the kernel's
-	TUN     = "tun"   // our shaper of packets
-	Proxy   = "proxy" // in front of each backend
-	Without = "none"  // the network as it is
+	Netem   = "netem"
+	TUN     = "tun"
+	Proxy   = "proxy"
+	Without = "none" // the network as it is
 )
 
-// Plan is how bad a loopback is: one profile for all of it, and others for the
-// servers on some ports.
+// Plan is how bad a loopback is: one profile for all packets, and others for the
+// packets to and from the servers on some ports.
 type Plan struct {
 	All   Profile
 	Ports map[uint16]Profile
@@ -24,11 +24,11 @@ type Plan struct {
 
 // Driver makes the packets of a loopback as bad as planned.
 type Driver interface {
-	// Apply changes the network, on open connections too. It validates nothing.
-	// What the driver can't do is an error that is ErrCannot; then, as with any
-	// error, the network is what it was.
+	// Apply changes the network, for open connections too. It does not validate
+	// the plan. It returns ErrCannot where the driver can't do the plan. After an
+	// error the network is unchanged.
 	Apply(Plan) error
-	// Totals returns what became of the packets since the driver began.
+	// Totals counts the packets since the driver was opened.
 	Totals() (Totals, error)
 	// Close makes the network good again.
 	Close() error
@@ -37,14 +37,16 @@ type Driver interface {
 // Totals count the packets of both directions.
 type Totals struct {
 	Packets uint64 `json:"packets"` // that were sent
-	Dropped uint64 `json:"dropped"` // of them, by loss and by limit
+	Dropped uint64 `json:"dropped"` // of the packets sent, by loss and by limit
 }
 
-// Why a network can't be changed.
+// The reasons why a network can't be changed.
 var (
-	// ErrCannot is what a driver can't do with the network that it has.
-	ErrCannot  = errors.New("the driver can't do that")
-	ErrNone    = errors.New("this lab has no network to change: start it with one, as in --network none")
+	// ErrCannot says that the driver can't do a plan.
+	ErrCannot = errors.New("the driver can't do that")
+	// ErrNone says that the lab has no network.
+	ErrNone = errors.New("this lab has no network to change: start it with one, as in --network none")
+	// ErrBackend says that the lab has no such backend.
 	ErrBackend = errors.New("there is no backend")
 )
 
@@ -56,11 +58,11 @@ type cannot string
 func (c cannot) Error() string        { return string(c) }
 func (c cannot) Is(target error) bool { return target == ErrCannot }
 
-// State is a network as it stands. It doesn't change: a change makes another.
+// State is the present network. It is immutable: each change makes a new State.
 type State struct {
-	Path                     // of the backends that have none of their own
-	Why      string          `json:"why"`                // this driver
-	Backends map[string]Path `json:"backends,omitempty"` // of those that have one of their own
+	Path                     // of the backends without a profile of their own
+	Why      string          `json:"why"`                // the reason for this driver
+	Backends map[string]Path `json:"backends,omitempty"` // of the backends with a profile of their own
 }
 
 // Of returns the path to a backend.
@@ -71,21 +73,21 @@ func (s *State) Of(backend string) *Path {
 	return &s.Path
 }
 
-// Path is the way to a backend: what was asked for, beside what was measured.
+// Path is the way to a backend: the profile beside what was measured.
 type Path struct {
 	Driver      string       `json:"driver"`
 	Profile     string       `json:"profile"`       // as Parse reads it
-	RoundTrip   *float64     `json:"round_trip_ms"` // that the delays make; nil of several profiles
-	Calibration *Calibration `json:"calibration"`   // nil where nothing was asked for
+	RoundTrip   *float64     `json:"round_trip_ms"` // the sum of the delays; nil of several profiles
+	Calibration *Calibration `json:"calibration"`   // nil before the first change
 }
 
-// Calibration is what a driver did, measured. Times are in milliseconds, nil
-// where they could not be had.
+// Calibration is what was measured through a driver. Times are in milliseconds,
+// and nil where nothing came back.
 type Calibration struct {
 	RoundTripP50 *float64 `json:"round_trip_p50_ms"`
 	RoundTripP99 *float64 `json:"round_trip_p99_ms"`
 	Dial         *float64 `json:"dial_ms"`
 	Sent         int      `json:"sent"` // probes
-	Lost         int      `json:"lost"` // of them
+	Lost         int      `json:"lost"` // of the probes
 	Note         string   `json:"note,omitempty"`
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// key is one word of a profile.
+// key is one key of a profile.
 type key struct {
 	name   string
 	parse  func(l *Link, value string) error
-	format func(l Link) string // "" for what needs no word
+	format func(l Link) string // "" for the default value
 }
 
 var keys = []key{
@@ -27,14 +27,14 @@ var keys = []key{
 	{"limit", parseLimit, formatLimit},
 }
 
-// Parse reads a profile: keys, a preset's name, or a name and the keys that are
-// to be different, all with spaces between them.
+// Parse reads a profile: keys, the name of a preset, or a name and the keys that
+// replace some of the preset's, with spaces between.
 //
 //	delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100
 //	3g loss=2% down.rate=2mbit
 //
-// A key is for both directions, and with up. or down. before it for that one,
-// where it beats the plain key. The error says what to write instead.
+// A key counts for both directions, and with the prefix up. or down. for one,
+// where it replaces the plain key. The error says what to write instead.
 func Parse(text string) (Profile, error) {
 	var p Profile
 	words := strings.Fields(text)
@@ -49,7 +49,7 @@ func Parse(text string) (Profile, error) {
 		p, words = preset.Profile, words[1:]
 	}
 	seen := map[string]bool{}
-	for _, prefixed := range []bool{false, true} { // a prefix beats none, whichever is written first
+	for _, prefixed := range []bool{false, true} { // keys with a prefix last: they replace plain keys
 		for _, word := range words {
 			name, value, ok := strings.Cut(word, "=")
 			if !ok {
@@ -198,8 +198,7 @@ func parseDuration(value string) (time.Duration, error) {
 	return d, nil
 }
 
-// parsePercent takes no share: whether 0.5 were half of all or half a percent
-// would be a guess.
+// parsePercent refuses a plain number: 0.5 could be a half or half a percent.
 func parsePercent(value string) (float64, error) {
 	digits, ok := strings.CutSuffix(value, "%")
 	v, err := parseNumber(digits, "e-2")
@@ -209,8 +208,8 @@ func parsePercent(value string) (float64, error) {
 	return v, nil
 }
 
-// parseNumber reads plain digits, and shifts their point by the exponent: to
-// the last bit, which a multiplication isn't.
+// parseNumber reads plain digits and shifts their point by the exponent. That is
+// exact to the last bit, and a multiplication is not.
 func parseNumber(digits, exponent string) (float64, error) {
 	if strings.Trim(digits, "0123456789.") != "" {
 		return 0, strconv.ErrSyntax
@@ -218,8 +217,8 @@ func parseNumber(digits, exponent string) (float64, error) {
 	return strconv.ParseFloat(digits+exponent, 64)
 }
 
-// String returns the text that Parse reads as this Profile: each key in its
-// order, what is as good as can be left out, and "none" where nothing is left.
+// String returns the text that Parse reads as this Profile: the keys in a fixed
+// order, without those that have their default value, and "none" without any.
 func (p Profile) String() string {
 	var words []string
 	for _, k := range keys {

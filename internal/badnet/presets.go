@@ -17,7 +17,7 @@ type Preset struct {
 	Profile Profile
 }
 
-// MarshalJSON adds what the delays make of a round trip.
+// MarshalJSON adds the sum of the delays as round_trip_ms.
 func (p Preset) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Name      string  `json:"name"`
@@ -34,8 +34,8 @@ const (
 	mbit = 1_000_000
 )
 
-// Where the figures are from. Half of a published round trip is the delay each
-// way.
+// The sources of the figures. The delay of one way is half of a published round
+// trip.
 const (
 	webPageTest = "WebPageTest, https://github.com/WPO-Foundation/webpagetest/blob/a7cf6a7742c9e93cf0c06ee6b58a608adb223f20/www/settings/connectivity.ini.sample"
 	rfc2488     = "RFC 2488, section 2, https://www.rfc-editor.org/rfc/rfc2488"

@@ -11,14 +11,14 @@ const DefaultLimit = 1000
 
 // Link is how bad one direction is. The zero Link changes nothing.
 type Link struct {
-	Delay        time.Duration // one way, as netem's
+	Delay        time.Duration // one way
 	Jitter       time.Duration // at most Delay
 	Distribution Distribution  // of the jitter
 	Loss         float64       // share of the packets, 0 to 1
-	Burst        float64       // mean length of a loss burst, in packets; 0 and 1: each loss on its own
+	Burst        float64       // mean length of a loss burst, in packets; 0 and 1: losses are independent
 	Rate         int64         // bit/s; 0: no bound
 	Reorder      float64       // share of the packets that overtake, 0 to 1
-	Duplicate    float64       // share of the packets that come twice, 0 to 1
+	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
 	Limit        int           // packets that wait for the Rate; 0: DefaultLimit
 }
 
@@ -68,10 +68,10 @@ func text(d time.Duration) string {
 	return d.String()
 }
 
-// Distribution is how the jitter spreads around the delay. Whichever it is, the
-// delay stays the mean, and no packet is further from it than ten times the
-// jitter. Only where Normal would go below zero, with a jitter of more than a
-// third of the delay, the mean rises: by a twelfth of the jitter at most.
+// Distribution is how delays spread around their mean, which is the Link's Delay.
+// No packet is further from the mean than ten times the jitter. Normal cuts
+// negative delays off: with a jitter above a third of the delay the mean rises,
+// by a twelfth of the jitter at most.
 type Distribution uint8
 
 // The distributions.
@@ -100,7 +100,7 @@ const (
 	maxLimit = 100_000
 )
 
-// Validate returns an error that says what can't be and what could.
+// Validate returns an error that says what is wrong and what is allowed.
 func (p Profile) Validate() error {
 	if p.Up == p.Down {
 		return p.Up.Validate()
@@ -114,13 +114,13 @@ func (p Profile) Validate() error {
 	return nil
 }
 
-// Validate returns an error that says what can't be and what could.
+// Validate returns an error that says what is wrong and what is allowed.
 func (l Link) Validate() error {
 	for _, share := range []struct {
 		key   string
 		value float64
 	}{{"loss", l.Loss}, {"reorder", l.Reorder}, {"duplicate", l.Duplicate}} {
-		if !(share.value >= 0 && share.value <= 1) { // not a number is neither
+		if !(share.value >= 0 && share.value <= 1) { // NaN is neither
 			return fmt.Errorf("%s=%s is out of bounds; write 0%% to 100%%", share.key, percent(share.value))
 		}
 	}
@@ -143,8 +143,8 @@ func (l Link) Validate() error {
 	return l.validateBurst()
 }
 
-// validateBurst refuses what can't be: losses that come each on their own make
-// bursts of 1/(1-loss) packets, and shorter ones would have to avoid each other.
+// validateBurst refuses impossible bursts: independent losses already make bursts
+// of 1/(1-loss) packets on average.
 func (l Link) validateBurst() error {
 	switch {
 	case l.Burst == 0 || l.Burst == 1:
@@ -155,7 +155,7 @@ func (l Link) validateBurst() error {
 		return fmt.Errorf("burst=%s of no loss; add a loss, as in loss=1%%,burst=%s", number(l.Burst), number(l.Burst))
 	case l.Loss == 1:
 		return fmt.Errorf("burst=%s of loss=100%%, which never ends; leave the burst out", number(l.Burst))
-	case l.Burst*(1-l.Loss) < 1-1e-9: // 5*(1-0.8) is a hair below 1
+	case l.Burst*(1-l.Loss) < 1-1e-9: // 5*(1-0.8) is slightly below 1
 		return fmt.Errorf("burst=%s is too short for loss=%s, which makes bursts of %.4g packets by chance alone; write more than that, or leave the burst out",
 			number(l.Burst), percent(l.Loss), 1/(1-l.Loss))
 	}

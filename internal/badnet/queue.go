@@ -4,9 +4,9 @@ import (
 	"time"
 )
 
-// Queue holds packets until their time, in the order of their times; of the
-// same time, in the order of Put. It starts nothing and reads no clock: a driver
-// asks it when to wake up. It is not safe for concurrent use.
+// Queue holds packets until their release, in the order of their times, and
+// packets of one time in the order of Put. It starts no goroutine and reads no
+// clock: a driver asks it when to wake up. It is not safe for concurrent use.
 type Queue struct {
 	limits Bounds
 	held   heap
@@ -23,8 +23,8 @@ type Bounds struct {
 // NewQueue returns a Queue within the bounds.
 func NewQueue(limits Bounds) *Queue { return &Queue{limits: limits} }
 
-// Put takes a packet that comes out at that time; the Queue keeps the slice. It
-// returns false where the packet would be out of bounds: then it is dropped.
+// Put adds a packet that is released at that time; the Queue keeps the slice. It
+// returns false and drops the packet where the Queue is full.
 func (q *Queue) Put(at time.Time, packet []byte) bool {
 	if len(q.held) >= q.limits.Packets || len(packet) > q.limits.Bytes-q.bytes {
 		return false
@@ -35,7 +35,7 @@ func (q *Queue) Put(at time.Time, packet []byte) bool {
 	return true
 }
 
-// Next returns when the first packet comes out, and false where there is none.
+// Next returns the time of the first packet, and false where there is none.
 func (q *Queue) Next() (at time.Time, ok bool) {
 	if len(q.held) == 0 {
 		return time.Time{}, false
@@ -56,7 +56,7 @@ func (q *Queue) Pop(now time.Time) (packet []byte, ok bool) {
 // Held returns how much the Queue holds now.
 func (q *Queue) Held() Bounds { return Bounds{len(q.held), q.bytes} }
 
-// item is a packet that waits for its time.
+// item is a packet and the time of its release.
 type item struct {
 	at     time.Time
 	seq    uint64 // of the Put
@@ -70,8 +70,8 @@ func (i item) before(j item) bool {
 	return i.seq < j.seq
 }
 
-// heap has its first item at 0, and those of i at 2i+1 and 2i+2. The library's
-// would put each item into an interface, which allocates.
+// heap is a binary heap: the first item is at 0, and the children of i are at
+// 2i+1 and 2i+2. container/heap would allocate an interface for each item.
 type heap []item
 
 // push adds an item.
@@ -93,7 +93,7 @@ func (h *heap) pop() item {
 	s := *h
 	first, last := s[0], len(s)-1
 	s[0] = s[last]
-	s[last] = item{} // let go of the packet
+	s[last] = item{} // so that the packet can be collected
 	s = s[:last]
 	*h = s
 	for i := 0; ; {

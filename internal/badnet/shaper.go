@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// maxSize is what a packet counts at most: far above what one can have, and low
-// enough for the sums on the longest queue of the slowest link.
+// maxSize is the largest size that a packet counts with: above any real packet,
+// and low enough that the longest queue of the slowest link does not overflow.
 const maxSize = 1 << 20
 
-// Shaper is one direction of a Link: it says when each packet comes out. It
-// starts nothing and reads no clock. The same seed, packets and times give the
-// same releases.
+// Shaper is one direction of a Link: it says when each packet leaves the link. It
+// starts no goroutine and reads no clock. The same seed, packets and times give
+// the same releases.
 //
-// A packet goes through these in turn:
-//  1. It is lost, or not.
-//  2. It may be joined by a copy.
-//  3. Each of the two waits in the queue for the rate, where the packet being
-//     sent counts too; when Limit are there, the new one is dropped.
-//  4. It takes the delay and the jitter, and comes out after all that were sent
-//     before it. A share of Reorder takes neither and overtakes them.
+// Each packet goes through these steps:
+//  1. Loss: it is lost, or not.
+//  2. Duplication: it may get a copy, which takes the next steps on its own.
+//  3. Rate: it waits in the queue, and is dropped where Limit packets are in the
+//     queue, including the packet that is being sent.
+//  4. Delay and jitter: it leaves after all packets that were sent before it. A
+//     share of Reorder skips this step and overtakes those packets.
 //
-// What is lost has used none of the rate. Loss, copies, jitter and reordering
-// each draw from a sequence of their own: other jitter loses the same packets.
+// A lost packet uses none of the rate. Loss, duplication, jitter and reordering
+// each have a random sequence of their own: with another jitter the same packets
+// are lost.
 //
 // It is safe for concurrent use.
 type Shaper struct {
@@ -35,20 +36,20 @@ type Shaper struct {
 	losses, copies, jitters, overtakes *rand.Rand
 	burst                              bool // the last packet was lost in a burst
 
-	free  time.Time // when the rate has sent what waits
-	rest  uint64    // what free lacks to be exact, in bits per second and nanoseconds
-	queue fifo      // when each that waits has been sent
-	last  time.Time // the latest release of those that keep their order
+	free  time.Time // when all packets in the queue have been sent
+	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
+	queue fifo      // when each packet in the queue has been sent
+	last  time.Time // the latest release of a packet that keeps its order
 }
 
-// Counters say what became of the packets. Packets + Duplicated is what came
-// out, and Lost + Overflowed.
+// Counters count packets: Packets + Duplicated are as many as left the link, were
+// Lost or Overflowed.
 type Counters struct {
 	Packets    uint64 `json:"packets"`    // that were sent
 	Lost       uint64 `json:"lost"`       // by the share of loss
 	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
 	Duplicated uint64 `json:"duplicated"` // that got a copy
-	Reordered  uint64 `json:"reordered"`  // that were sent ahead of the delay
+	Reordered  uint64 `json:"reordered"`  // that skipped the delay
 }
 
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
@@ -60,9 +61,9 @@ func NewShaper(l Link, seed uint64) *Shaper {
 	return s
 }
 
-// Set changes the link for the packets to come. Those sent before keep their
-// release and their order: the packets to come wait for them, unless they are to
-// overtake. It panics with a Link that Validate refuses.
+// Set changes the link for the packets that follow. The packets before keep their
+// release and their order: only reordered packets overtake them. It panics with a
+// Link that Validate refuses.
 func (s *Shaper) Set(l Link) {
 	if err := l.Validate(); err != nil {
 		panic("badnet: " + err.Error())
@@ -77,10 +78,10 @@ func (s *Shaper) Set(l Link) {
 	s.rest = 0
 }
 
-// Send sends a packet of that many bytes now, and appends to releases when it
-// comes out: nothing if it is dropped, two times if it is duplicated. No release
-// is before now. With room in releases it allocates nothing but the queue, which
-// grows up to the limit.
+// Send sends a packet of size bytes at the time now and appends the times of its
+// release: none if the packet is dropped, two if it is duplicated. No release is
+// before now. With room in releases it allocates only the queue, which grows up
+// to the limit.
 func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,17 +106,17 @@ func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time
 	return releases
 }
 
-// Counters returns what became of the packets so far.
+// Counters returns the counts so far.
 func (s *Shaper) Counters() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counters
 }
 
-// lose decides whether a packet is lost: each on its own, or in the bursts of a
-// Gilbert-Elliott chain, which loses all in its bad state and nothing in its
-// good one. It leaves a burst after Burst packets on average, and enters one as
-// often as makes the share that was asked for.
+// lose decides whether a packet is lost: independently, or by a Gilbert-Elliott
+// chain, which loses every packet in its bad state and none in its good state.
+// It leaves the bad state after Burst packets on average, and enters it as often
+// as the share of Loss needs.
 func (s *Shaper) lose() bool {
 	if !s.bursts() {
 		return chance(s.losses, s.link.Loss)
@@ -131,8 +132,8 @@ func (s *Shaper) lose() bool {
 
 func (s *Shaper) bursts() bool { return s.link.Burst > 0 }
 
-// transmit returns when the rate has sent a packet, or false if the queue for it
-// is full.
+// transmit returns when a packet has been sent at the rate, or false where the
+// queue is full.
 func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	if s.link.Rate == 0 {
 		return now, true
@@ -152,7 +153,7 @@ func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	return s.free, true
 }
 
-// release returns when a packet that was sent then comes out.
+// release returns when a packet that was sent at that time leaves the link.
 func (s *Shaper) release(sent time.Time) time.Time {
 	if chance(s.overtakes, s.link.Reorder) {
 		s.counters.Reordered++
@@ -164,12 +165,11 @@ func (s *Shaper) release(sent time.Time) time.Time {
 	return s.last
 }
 
-// chance draws only where there is something to decide: a key that isn't set
-// costs nothing.
+// chance draws no number for a share of 0, so that an absent key costs nothing.
 func chance(r *rand.Rand, share float64) bool { return share > 0 && r.Float64() < share }
 
-// farthest is how many jitters a delay may be off: a tail without an end would
-// let a packet come out tomorrow, and all behind it.
+// farthest is how many jitters a delay may be from the mean: without a bound one
+// packet could hold up all packets behind it for hours.
 const farthest = 10
 
 // delay draws the delay of one packet.

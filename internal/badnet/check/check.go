@@ -12,15 +12,15 @@ import (
 	"gotimeout/internal/badnet/proxy"
 )
 
-// Check is a network measured: all that its profile asks for, beside what a
-// driver makes of it.
+// Check is a measured network: what its profile asks for beside what was measured.
 type Check struct {
 	Driver, Why string
 	Profile     badnet.Profile
 	Figures     []Figure
 }
 
-// Outside says in a sentence what is not as asked, or nothing.
+// Outside says in a sentence which figures are outside their tolerance, "" for
+// none.
 func (c *Check) Outside() string {
 	var wrong []string
 	for _, f := range c.Figures {
@@ -34,14 +34,14 @@ func (c *Check) Outside() string {
 	return "the " + c.Driver + " driver did not do what was asked: " + strings.Join(wrong, "; ")
 }
 
-// measurement is what was counted, before anything is judged.
+// measurement is what was measured, before it is judged.
 type measurement struct {
-	proxied      bool // there were bytes and no packets
+	proxied      bool // by proxy, which has no packets
 	dials, trips sample
 	up, down     way
 }
 
-// sample are the times of those that came back, sorted.
+// sample is the times of the probes that came back, sorted.
 type sample struct {
 	sent  int
 	times []time.Duration
@@ -53,10 +53,10 @@ type way struct {
 	rate    rateTest
 }
 
-// Packets measures the loopback in all that its profile says. Nothing else may
-// use it meanwhile.
+// Packets measures all that the loopback's profile says. No other program may use
+// the loopback meanwhile.
 func Packets(ctx context.Context, l *drivers.Loopback) (*Check, error) {
-	e, err := probe.NewEcho(1) // not the loopback's own, whose ports are apart
+	e, err := probe.NewEcho(1) // the loopback's own ports have queues of their own
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +101,11 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 
 var errInterrupted = errors.New("the check was interrupted before all was measured: run it again")
 
-// back is the share of round trips that come back.
+// back is the share of the probes that come back.
 func back(p badnet.Profile) float64 { return (1 - p.Up.Loss) * (1 - p.Down.Loss) }
 
-// Proxy measures a profile by way of proxies. What a proxy can't do is an
-// error that is badnet.ErrCannot.
+// Proxy measures a profile by the proxy driver. It returns badnet.ErrCannot where a
+// proxy can't do the profile.
 func Proxy(ctx context.Context, p badnet.Profile, why string) (check *Check, err error) {
 	if err := proxy.Check(p); err != nil {
 		return nil, err

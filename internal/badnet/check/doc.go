@@ -1,6 +1,6 @@
-// Package check measures all that a profile asks for, and puts it beside what was
-// asked: times, losses, copies, order and rates, each way.
+// Package check measures all that a profile asks for, and puts the figures beside
+// the profile's: times, losses, duplicates, order and rates, in each direction.
 //
-// It judges the network alone. What this machine could not send or receive fast
-// enough is shown with the reason, and not judged.
+// It judges only the network. Where this machine could not send or receive fast
+// enough, the figure is shown with that reason and not judged.
 package check

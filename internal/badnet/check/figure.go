@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Figure is one thing that was measured.
+// Figure is one measured figure.
 type Figure struct {
 	What     string   // as "loss"
 	Way      string   // "up", "down", or "" for both
-	Unit     Unit     // of all that follows
-	Asked    *float64 // nil where none is to come back, or nothing is asked
+	Unit     Unit     // of the values below
+	Asked    *float64 // nil where no probe should come back, or nothing is asked
 	Measured *float64 // nil where nothing came back
-	Within   float64  // how far from asked is as asked
-	Note     string   // why it is only shown
+	Within   float64  // the tolerance around Asked
+	Note     string   // why the figure is not judged
 }
 
-// Unit is what a figure is measured in, as the JSON has it.
+// Unit is the unit of a figure, as the JSON has it.
 type Unit string
 
 // The units.
@@ -28,7 +28,7 @@ const (
 	Bits    Unit = "bit_s"
 )
 
-// Verdict is what a figure says of the network.
+// Verdict is the judgement of a figure.
 type Verdict string
 
 // The verdicts.
@@ -38,13 +38,13 @@ const (
 	Shown   Verdict = "not judged"
 )
 
-// forInformation is the Note of what nothing is asked of.
+// forInformation is the Note of a figure that the profile doesn't ask for.
 const forInformation = "nothing is asked of it"
 
-// asked tells whether there is something to compare with.
+// asked tells whether the profile asks for the figure.
 func (f Figure) asked() bool { return f.Note != forInformation }
 
-// Verdict compares what was measured with what was asked.
+// Verdict compares the measured value with the asked one.
 func (f Figure) Verdict() Verdict {
 	switch {
 	case f.Note != "":
@@ -57,7 +57,7 @@ func (f Figure) Verdict() Verdict {
 	return OK
 }
 
-// wrong says what is outside.
+// wrong says what is measured instead of what is asked.
 func (f Figure) wrong() string {
 	name := f.What
 	if f.Way != "" {
@@ -83,7 +83,7 @@ func (u Unit) Format(v *float64) string {
 	return decimals(*v, 2) + " ms"
 }
 
-// decimals writes so many of them at most.
+// decimals writes a value with at most n decimals.
 func decimals(v float64, n int) string {
 	scale := math.Pow10(n)
 	return strconv.FormatFloat(math.Round(v*scale)/scale, 'f', -1, 64)
@@ -102,8 +102,7 @@ func bits(v float64) string {
 	return decimals(v, 2) + " bit/s"
 }
 
-// MarshalJSON writes an object without levels: the names of what was asked and
-// measured have their units.
+// MarshalJSON writes a flat object, whose names have the units of the values.
 func (c *Check) MarshalJSON() ([]byte, error) {
 	all := map[string]any{
 		"driver": c.Driver, "why": c.Why, "profile": c.Profile,
@@ -125,7 +124,7 @@ func (c *Check) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// Merge makes one of two figures that say the same of up and of down.
+// Merge makes one figure of two that are equal for up and down.
 func Merge(figures []Figure) (merged []Figure) {
 	text := func(f Figure) [4]string {
 		return [4]string{f.What, f.AskedText(), f.MeasuredText(), f.VerdictText()}
@@ -159,7 +158,7 @@ func (f Figure) MeasuredText() string {
 	return f.Unit.Format(f.Measured)
 }
 
-// VerdictText is for a table: the verdict and what it goes by.
+// VerdictText is for a table: the verdict and the tolerance, or the reason.
 func (f Figure) VerdictText() string {
 	text := string(f.Verdict())
 	switch {

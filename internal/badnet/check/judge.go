@@ -9,9 +9,9 @@ import (
 	"gotimeout/internal/badnet/probe"
 )
 
-// What a measurement may be off: a time by 1 ms and a fiftieth of what was
-// asked, a rate by that fiftieth, a share by half a percentage point. A sampling
-// error comes on top, of so many deviations that it isn't met by chance.
+// The tolerances: of a time 1 ms and 2% of the asked time, of a rate 2%, of a share
+// half a percentage point. The sampling error is added, as so many standard
+// deviations that chance alone does not exceed it.
 const (
 	offMillis  = 1.
 	offShare   = 0.02
@@ -19,10 +19,10 @@ const (
 	deviations = 3.5
 )
 
-// judge puts what was measured beside what the profile asks for.
+// judge makes figures of a measurement and the profile that was asked for.
 func judge(p badnet.Profile, m measurement) []Figure {
 	s := scheduleOf(p)
-	if m.proxied { // it answers a dial by itself, and a probe has no headers
+	if m.proxied { // a proxy answers a dial by itself, and bytes have no headers
 		s.dial = 0
 		s.trip = p.RoundTrip() + lasts(probe.Size, p.Up.Rate) + lasts(probe.Size, p.Down.Rate)
 	}
@@ -40,7 +40,7 @@ func judge(p badnet.Profile, m measurement) []Figure {
 		way
 	}{{"up", p.Up, m.up}, {"down", p.Down, m.down}}
 	kinds := []func(badnet.Link, way) (Figure, bool){loss, duplicates, reordered, rate}
-	if p.Up.Delay != p.Down.Delay { // a round trip doesn't tell which is which
+	if p.Up.Delay != p.Down.Delay { // a round trip is the sum of both
 		kinds = append([]func(badnet.Link, way) (Figure, bool){delay}, kinds...)
 	}
 	for _, of := range kinds {
@@ -54,7 +54,7 @@ func judge(p badnet.Profile, m measurement) []Figure {
 	return figures
 }
 
-// figure judges the median of times, or their mean where each differs.
+// figure judges the median of times, or their mean under jitter.
 func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.Profile) Figure {
 	f := Figure{What: what, Unit: Millis, Measured: probe.Percentile(got.times, 50)}
 	if back(p) == 0 {
@@ -72,7 +72,7 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 	return f
 }
 
-// chance tells whether it may be that none of so many came back.
+// chance tells whether chance may lose all of n probes.
 func chance(p badnet.Profile, n int) bool {
 	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Limit+p.Down.Limit > 0
 }
@@ -85,8 +85,8 @@ func mean(times []time.Duration) *float64 {
 	return probe.Millis(sum / time.Duration(len(times)))
 }
 
-// delay is one way. Packets in a row wait for each other's jitter, and so tell
-// nothing of it.
+// delay judges the delay of one way. Under jitter it can't: packets in a row wait
+// for each other.
 func delay(l badnet.Link, w way) (Figure, bool) {
 	only := badnet.Profile{Up: l}
 	s := scheduleOf(only)
@@ -106,8 +106,8 @@ func loss(l badnet.Link, w way) (Figure, bool) {
 	return f, w.packets.sent > 0
 }
 
-// longer is by how much bursts widen the error of a share: the packets of one
-// are no samples of their own.
+// longer is the factor by which bursts raise the sampling error of a share: the
+// packets of one burst are not independent.
 func longer(l badnet.Link) float64 {
 	if l.Burst <= 1 || l.Loss == 1 {
 		return 1
@@ -148,30 +148,30 @@ func rate(l badnet.Link, w way) (Figure, bool) {
 	}
 	asked := float64(l.Rate)
 	f.Asked, f.Within = &asked, offShare*asked
-	if w.rate.between > 0 { // jitter moves both ends
+	if w.rate.between > 0 { // jitter moves the first and the last arrival
 		f.Within += asked * float64(2*l.Jitter) / float64(w.rate.between)
 	}
 	return f, l.Loss < 1
 }
 
-// The sizes of the packets that ask and answer.
+// The sizes of the packets, in bytes.
 const (
 	dialPacket = 60 // a SYN and its answer, with the options of Linux
 	fullPacket = 1500
 	tinyPacket = 20 + 8 + stampSize
 )
 
-// schedule is how round trips are measured. They are so far apart that none
-// waits behind another's jitter, or for the rate; however long they take, all
-// are under way at once.
+// schedule is how round trips are measured. The probes are so far apart that none
+// waits for another's jitter or for the rate. A probe does not wait for the one
+// before it to come back.
 type schedule struct {
 	dials, probes int
 	gap           time.Duration
-	dial, trip    time.Duration // asked: the delays, and what a rate takes for such packets
-	patience      time.Duration // after which none comes back any more
-	vague         bool          // each differs, so that the mean is judged
-	settle        time.Duration // until the goodbyes of the dials are through
-	deviation     float64       // of one from that, in milliseconds
+	dial, trip    time.Duration // asked: the delays, and the time that the rate takes for the packets
+	patience      time.Duration // after which no probe comes back any more
+	vague         bool          // times vary, so that the mean is judged
+	settle        time.Duration // until the last packets of the dials have arrived
+	deviation     float64       // the standard deviation of a time, in milliseconds
 }
 
 func scheduleOf(p badnet.Profile) schedule {
@@ -189,8 +189,8 @@ func scheduleOf(p badnet.Profile) schedule {
 	}
 	s.deviation = math.Sqrt(squares)
 	if loses {
-		// A dial whose packet was lost is tried again after a second, and tells
-		// of TCP and not of the delay.
+		// TCP sends a lost SYN again after a second: such a dial does not measure the
+		// delay.
 		s.patience = min(s.patience, s.dial+900*time.Millisecond)
 	}
 	budget := time.Second
@@ -203,8 +203,8 @@ func scheduleOf(p badnet.Profile) schedule {
 	return s
 }
 
-// apart is how far two packets have to be from each other so that jitter, which
-// keeps their order, lets neither wait, on the way back either.
+// apart is how far two packets must be from each other so that neither waits for
+// the other's jitter, on the way back either.
 func apart(l badnet.Link) time.Duration {
 	if l.Distribution == badnet.Uniform {
 		return 4 * l.Jitter
@@ -212,7 +212,7 @@ func apart(l badnet.Link) time.Duration {
 	return 8 * l.Jitter
 }
 
-// latest is how long a packet takes at most, once it is sent.
+// latest is the longest time from a packet's sending to its arrival.
 func latest(l badnet.Link) time.Duration {
 	if l.Distribution == badnet.Uniform {
 		return l.Delay + l.Jitter
@@ -220,8 +220,8 @@ func latest(l badnet.Link) time.Duration {
 	return l.Delay + 10*l.Jitter
 }
 
-// variance is that of a delay in square milliseconds: a share of the packets has
-// none, and the others have their jitter.
+// variance is the variance of a delay in square milliseconds: the share of reorder
+// has no delay, and the other packets have the jitter.
 func variance(l badnet.Link) float64 {
 	ms := float64(time.Millisecond)
 	delay, jitter := float64(l.Delay)/ms, float64(l.Jitter)/ms
@@ -231,7 +231,7 @@ func variance(l badnet.Link) float64 {
 	return l.Reorder*(1-l.Reorder)*delay*delay + (1-l.Reorder)*jitter*jitter
 }
 
-// lasts is how long a rate takes for so many bytes.
+// lasts is how long so many bytes take at a rate.
 func lasts(bytes int, rate int64) time.Duration {
 	if rate == 0 {
 		return 0

@@ -17,16 +17,15 @@ import (
 // A stamp is a packet's number and when it was sent.
 const stampSize = 16
 
-// flow is two UDP sockets of this process. What the first sends to the second
-// goes one way.
+// flow is two UDP sockets of this process, the first of which sends to the second.
 type flow struct{ from, to *net.UDPConn }
 
-// flows are the flows of a test. They share one link, as they share its rate.
+// flows are the flows of a test, which share one link.
 type flows []flow
 
-// newFlows makes n flows that all go up, or all down. The first packet between
-// two sockets goes up, and the server's port is the lower one: that is how a
-// driver tells the ways apart.
+// newFlows makes n flows in the same direction. The first packet between two
+// sockets goes up, and the server has the lower port: by these two rules drivers
+// tell the directions apart.
 func newFlows(n int, up bool) (f flows, err error) {
 	for range n {
 		client, server, err := sockets()
@@ -70,24 +69,24 @@ func (f flows) close() {
 	}
 }
 
-// load is what is sent: n packets of that size on the wire, some at once and
-// then so many a second.
+// load is n packets of that size on the wire: some are sent at once, and the others
+// at a rate.
 type load struct {
 	n, size   int
 	atOnce    int
 	perSecond float64
-	longest   time.Duration // then it ends, whatever is left
+	longest   time.Duration // after which no more is sent
 }
 
-// offer is what became of a load on this machine.
+// offer is what this machine sent of a load.
 type offer struct {
 	sent  int
 	took  time.Duration
-	stall time.Duration // the longest pause, which was not meant
+	stall time.Duration // the longest unplanned pause
 }
 
-// send sends a load over the flows in turn: no packet early, and the late ones at
-// once.
+// send sends a load over the flows in turn. No packet is sent before its time, and
+// late packets are sent at once.
 func (f flows) send(ctx context.Context, began time.Time, l load) (o offer) {
 	b := make([]byte, l.size-28)
 	for i := range l.n {
@@ -102,7 +101,7 @@ func (f flows) send(ctx context.Context, began time.Time, l load) (o offer) {
 		binary.BigEndian.PutUint64(b, uint64(i))
 		binary.BigEndian.PutUint64(b[8:], uint64(now))
 		one := f[i%len(f)]
-		_, _ = one.from.WriteTo(b, one.to.LocalAddr()) // an error is one more that is lost
+		_, _ = one.from.WriteTo(b, one.to.LocalAddr()) // an error counts as a loss
 		o.sent++
 	}
 	return o
@@ -159,7 +158,7 @@ func (f flow) receive(took func(i int, sent time.Duration) bool) error {
 			return nil
 		case err != nil:
 			return err
-		case n < stampSize: // the first, which told the way
+		case n < stampSize: // the first packet, which shows the direction
 			continue
 		}
 		if !took(int(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:]))) {
@@ -168,19 +167,19 @@ func (f flow) receive(took func(i int, sent time.Duration) bool) error {
 	}
 }
 
-// counts are what became of the packets of one way, seen at its end.
+// counts counts the packets of one direction at the receiver.
 type counts struct {
 	sent     int
-	arrived  int // of them, once or twice
+	arrived  int // once or twice
 	copies   int
-	overtook int             // arrived before one that was sent before them
+	overtook int             // arrived before a packet that was sent earlier
 	delays   []time.Duration // of the first arrivals; both ends have the same clock
-	overflow int             // that arrived where this process had no room for them
+	overflow int             // arrived, and the receiver's buffer was full
 }
 
-// stream counts packets, as many as tell something and no faster than this
-// machine can receive them. They leave at most at half of the rate, so that none
-// waits long for it.
+// stream sends packets and counts them: enough for the tolerances, no faster than
+// this machine can receive, and at most at half of the link's rate, so that no
+// packet waits long.
 func stream(ctx context.Context, l badnet.Link, up bool) (c counts, err error) {
 	n, perSecond := 20_000, 20_000.
 	if l.Rate > 0 {
@@ -201,7 +200,7 @@ func stream(ctx context.Context, l badnet.Link, up bool) (c counts, err error) {
 }
 
 func streamAt(ctx context.Context, l badnet.Link, up bool, n int, perSecond float64) (counts, error) {
-	f, err := newFlows(1, up) // a second one's packets would be no overtakers
+	f, err := newFlows(1, up) // the order of packets counts within one flow
 	if err != nil {
 		return counts{}, err
 	}
@@ -230,7 +229,7 @@ func streamAt(ctx context.Context, l badnet.Link, up bool, n int, perSecond floa
 	return c, err
 }
 
-// overtakers counts those before which a lower number should have come.
+// overtakers counts the numbers that come before a lower one.
 func overtakers(order []int) (n int) {
 	lowest := int(^uint(0) >> 1)
 	for i := len(order) - 1; i >= 0; i-- {
@@ -258,7 +257,7 @@ func dials(ctx context.Context, addr string, s schedule) sample {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 			took := time.Since(began)
 			if err != nil {
-				return // one more that did not come back
+				return // it counts as one that did not come back
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -270,7 +269,7 @@ func dials(ctx context.Context, addr string, s schedule) sample {
 	}
 	all.Wait()
 	for _, conn := range opened {
-		probe.Reset(conn) // silently: a goodbye would be under way for another delay
+		probe.Reset(conn) // a close would take packets for another delay
 	}
 	pause(ctx, s.settle)
 	slices.Sort(times)

@@ -14,25 +14,25 @@ import (
 	"gotimeout/internal/badnet/probe"
 )
 
-// rateTest is a way's rate, as measured where it ends.
+// rateTest is the rate of one direction, measured at the receiver.
 type rateTest struct {
-	bits    float64       // per second, between the first arrival and the last; 0: nothing to go by
-	between time.Duration // those two
-	note    string        // why it says nothing about the network
+	bits    float64       // per second, between the first arrival and the last; 0 where too few arrived
+	between time.Duration // the first arrival and the last
+	note    string        // why the figure says nothing about the network
 }
 
-// connections is with how many at once a rate is measured: a rate belongs to the
-// link, and is not each connection's own.
+// connections is how many connections measure a rate together: the rate is the
+// link's, and all connections share it.
 const connections = 2
 
-// testTime is how long a rate is measured, and surplus by how much more is sent
-// than it lets through: little enough that the queue stays short.
+// testTime is how long a rate is measured. surplus is how many times the rate is
+// sent, low enough that the queue stays short.
 const (
 	testTime = 600 * time.Millisecond
 	surplus  = 1.25
 )
 
-// testPackets sends more than the rate lets through, and measures what arrives.
+// testPackets sends more than the rate and measures what arrives.
 func testPackets(ctx context.Context, l badnet.Link, up bool) (rateTest, error) {
 	asked, loads := float64(l.Rate), loadFor(l)
 	f, err := newFlows(connections, up)
@@ -54,7 +54,7 @@ func testPackets(ctx context.Context, l badnet.Link, up bool) (rateTest, error) 
 			first = last
 		}
 		arrived++
-		return i < loads.n-1 || l.Duplicate > 0 // it may be lost: then the deadline ends it
+		return i < loads.n-1 || l.Duplicate > 0 // where the last packet is lost, the deadline ends the test
 	})
 	size := float64(loads.size) * 8
 	b := rateTest{between: last - first}
@@ -77,11 +77,11 @@ func testPackets(ctx context.Context, l badnet.Link, up bool) (rateTest, error) 
 // cannotReceive is a note.
 const cannotReceive = "the receiver was too slow"
 
-// loadFor is the load for a rate. It fills half of the queue at once, which is
-// to be sent while this program waits for its processor.
+// loadFor is the load for a rate. It fills half of the queue at once, so that the
+// link has packets to send while this program waits for a processor.
 func loadFor(l badnet.Link) load {
 	bytes := float64(l.Rate) / 8
-	size := min(max(bytes/20, tinyPacket), fullPacket) // twenty in a second, if it must be
+	size := min(max(bytes/20, tinyPacket), fullPacket) // at least twenty packets a second
 	n := max(5, bytes*testTime.Seconds()/size)
 	limit := badnet.DefaultLimit
 	if l.Limit > 0 {
@@ -94,8 +94,8 @@ func loadFor(l badnet.Link) load {
 	}
 }
 
-// overflows is how many UDP packets this network's sockets had no room for, as
-// far as the system tells.
+// overflows is how many UDP packets of this network found a full receive buffer, as
+// far as the system counts them.
 func overflows() int {
 	text, _ := os.ReadFile("/proc/self/net/snmp")
 	var names []string
@@ -115,7 +115,7 @@ func overflows() int {
 	return 0
 }
 
-// transfer is some TCP connections with as much to carry as they can.
+// transfer is a test with TCP connections that send as much as they can.
 type transfer struct {
 	up       bool
 	patience time.Duration // until the first bytes arrive
@@ -123,8 +123,8 @@ type transfer struct {
 	front    func(addr string) (string, error)
 }
 
-// overPackets measures TCP where each of its packets takes the delay: it needs
-// some round trips to get up to speed.
+// overPackets measures the throughput of TCP through shaped packets. TCP needs some
+// round trips until it is fast.
 func overPackets(ctx context.Context, p badnet.Profile, up bool) (rateTest, error) {
 	if p.RoundTrip() > 500*time.Millisecond {
 		return rateTest{}, nil
@@ -135,8 +135,8 @@ func overPackets(ctx context.Context, p badnet.Profile, up bool) (rateTest, erro
 	}.measure(ctx)
 }
 
-// measure measures what gets through. The way to the server is what front makes
-// of its address.
+// measure measures what arrives. The clients dial the address that front makes of
+// the server's.
 func (t transfer) measure(ctx context.Context) (rateTest, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.patience+t.window)
 	defer cancel()
@@ -175,7 +175,8 @@ func (t transfer) measure(ctx context.Context) (rateTest, error) {
 	return t.arrivals(ctx, receivers), nil
 }
 
-// connect returns both ends of a connection to a listener by way of addr.
+// connect dials addr, and returns both ends of the connection that reaches the
+// listener.
 func connect(ctx context.Context, l net.Listener, addr string) (client, server net.Conn, err error) {
 	if client, err = new(net.Dialer).DialContext(ctx, "tcp", addr); err != nil {
 		return nil, nil, err
@@ -188,8 +189,8 @@ func connect(ctx context.Context, l net.Listener, addr string) (client, server n
 	return client, server, err
 }
 
-// arrivals measures the rate of what arrives at all connections together, from
-// the first bytes on and without them.
+// arrivals measures the rate at which bytes arrive at all connections together. The
+// first bytes only start the clock.
 func (t transfer) arrivals(ctx context.Context, conns []net.Conn) rateTest {
 	until := func(deadline time.Time) {
 		for _, conn := range conns {

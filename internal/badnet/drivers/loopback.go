@@ -8,20 +8,19 @@ import (
 	"gotimeout/internal/badnet/probe"
 )
 
-// Loopback is a private network for any program: all of 127.0.0.1 is as bad as
-// one profile.
+// Loopback is a bad network for any program: one profile for all of 127.0.0.1.
 type Loopback struct {
 	Driver, Why string
 	Profile     badnet.Profile
 
 	packets  badnet.Driver
 	echo     *probe.Echo
-	apart    []uint16 // of the echo
+	apart    []uint16 // ports of the echo with a queue of their own
 	measured *badnet.Calibration
 }
 
-// OpenLoopback makes the loopback of this private process bad, by netem or tun,
-// or with auto by the first of the two that works and can do the profile.
+// OpenLoopback makes the loopback of this private process bad, by the named driver
+// of packets, or for auto by the first that works and can do the profile.
 func OpenLoopback(driver string, p badnet.Profile, seed uint64) (*Loopback, error) {
 	e, err := probe.NewEcho(probe.Lanes)
 	if err != nil {
@@ -51,9 +50,10 @@ func (l *Loopback) Close() error {
 	return l.packets.Close()
 }
 
-// Calibrate measures what the driver does, apart from all other packets where it
-// can tell them apart, and returns an error if that is not what was asked. With
-// ctx done before it was measured there is neither.
+// Calibrate measures the network and returns an error where the driver doesn't do
+// what the profile asks for. Where the driver can tell ports apart, the program's
+// packets don't disturb the measurement. Without a result before ctx is done it
+// returns nil, and the Summary says so.
 func (l *Loopback) Calibrate(ctx context.Context) error {
 	way := probe.Way{Driver: l.Driver, Addr: l.echo.Addr(), Apart: l.apart}
 	measured, err := way.Calibrate(ctx, l.Profile)
@@ -64,7 +64,7 @@ func (l *Loopback) Calibrate(ctx context.Context) error {
 	return err
 }
 
-// Summary says in a line what the network was, asked beside measured.
+// Summary says in one line what the profile asks for and what was measured.
 func (l *Loopback) Summary() string {
 	text := fmt.Sprintf("%s by %s: round trip +%g ms asked, ", l.Profile, l.Driver, *probe.Millis(l.Profile.RoundTrip()))
 	switch m := l.measured; {

@@ -1,8 +1,8 @@
-// Package live is the lab's network: it chooses the driver, brings the
-// backends onto it, changes it while the lab runs, and measures after each
-// change whether the driver did what was asked.
+// Package live is the lab's network, which changes while the lab runs. It attaches
+// the backends to a driver, and measures after each change whether the driver does
+// what the profile asks for.
 //
-// A network is private, where the driver shapes packets on the loopback of a
-// namespace; by proxy, where there are no namespaces; or none. It refuses to run
-// on a driver that did not take: then it is what it was, and the error says so.
+// A network is private, where a driver shapes packets on the loopback of a
+// namespace, or by proxy, where there are no namespaces. A change that the
+// calibration refutes is undone and is an error.
 package live

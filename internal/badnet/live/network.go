@@ -15,34 +15,34 @@ import (
 	"gotimeout/internal/badnet/probe"
 )
 
-// Network is the lab's network. Its methods may be called at once.
+// Network is the lab's network. It is safe for concurrent use.
 type Network struct {
 	driver, why string
 	attachment  attachment
 
 	state atomic.Pointer[badnet.State]
 
-	mu       sync.Mutex // for what follows, and one change at a time
+	mu       sync.Mutex // for what follows; it is held during a change
 	all      badnet.Profile
 	own      map[string]badnet.Profile
 	backends []string
 }
 
-// attachment is how backends are brought onto a network: packets in a private one, or proxies.
+// attachment is how backends are attached to a network: their packets are shaped,
+// or proxies are put in front of them.
 type attachment interface {
-	// attach brings a server onto the network and returns where to dial it, ""
-	// for where it is.
+	// attach attaches a server and returns the address to dial, "" for its own.
 	attach(name, network, addr string, outside bool) (dial string, err error)
-	// apply gives each backend its profile, and the probes'.
+	// apply gives each backend its profile, and the probes theirs.
 	apply(probes badnet.Profile, backends map[string]badnet.Profile) error
-	// way is where to measure the probes' profile.
+	// way is the way that has the probes' profile.
 	way() probe.Way
 	close() error
 }
 
-// Private returns a network of packets on the loopback of this private process,
-// by netem or tun, or by the one of the two that works and can do the profile.
-// Where neither does, the error says why.
+// Private returns a network on the loopback of this private process, by the named
+// driver of packets, or for auto by the first that works and can do the profile.
+// Where none does, the error says why.
 func Private(p *private.Process, driver string, profile badnet.Profile, seed uint64) (*Network, error) {
 	name, why, packets, err := drivers.Open(driver, seed, func(d badnet.Driver) error {
 		return d.Apply(badnet.Plan{Ports: map[uint16]badnet.Profile{anyPort: profile}})
@@ -57,8 +57,8 @@ func Private(p *private.Process, driver string, profile badnet.Profile, seed uin
 	return newNetwork(name, why, m), nil
 }
 
-// Proxies returns a network of a proxy in front of each backend. The reason is
-// why it is no private one.
+// Proxies returns a network of a proxy in front of each backend. The reason says
+// why it is not a private network.
 func Proxies(reason string) (*Network, error) {
 	m, err := newProxies()
 	if err != nil {
@@ -67,7 +67,7 @@ func Proxies(reason string) (*Network, error) {
 	return newNetwork(badnet.Proxy, reason, m), nil
 }
 
-// anyPort stands for a backend's before there is one.
+// anyPort stands for a backend's port before there is one.
 const anyPort = 1
 
 func newNetwork(driver, why string, a attachment) *Network {
@@ -76,8 +76,8 @@ func newNetwork(driver, why string, a attachment) *Network {
 	return n
 }
 
-// Attach brings a backend onto the network and returns where to dial it, "" for
-// where it is. One outside of this process's network is carried there.
+// Attach attaches a backend and returns the address to dial, "" for its own. A
+// backend outside of this process's network is reached through a relay.
 func (n *Network) Attach(name, network, addr string, outside bool) (dial string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -85,11 +85,11 @@ func (n *Network) Attach(name, network, addr string, outside bool) (dial string,
 	return n.attachment.attach(name, network, addr, outside)
 }
 
-// State returns the network as it stands.
+// State returns the present network.
 func (n *Network) State() *badnet.State { return n.state.Load() }
 
-// Set gives the backend that profile, or with "" all of them, and measures it.
-// On an error the network is what it was.
+// Set gives a backend a profile, or with "" all backends, and measures it. After
+// an error the network is unchanged.
 func (n *Network) Set(ctx context.Context, backend string, p badnet.Profile) error {
 	return n.change(ctx, backend, func(own map[string]badnet.Profile) badnet.Profile {
 		if backend == "" {
@@ -101,7 +101,8 @@ func (n *Network) Set(ctx context.Context, backend string, p badnet.Profile) err
 	}, p)
 }
 
-// Reset makes the network good again, or gives the backend that of the others.
+// Reset makes the network good again for "", and otherwise gives the backend the
+// profile of the others.
 func (n *Network) Reset(ctx context.Context, backend string) error {
 	return n.change(ctx, backend, func(own map[string]badnet.Profile) badnet.Profile {
 		if backend == "" {
@@ -113,13 +114,13 @@ func (n *Network) Reset(ctx context.Context, backend string) error {
 	}, badnet.Profile{})
 }
 
-// change applies what edit makes of the profiles, calibrates the changed one,
-// and keeps both or neither.
+// change applies what edit makes of the profiles and calibrates the changed one.
+// It undoes the change where the calibration fails.
 func (n *Network) change(ctx context.Context, backend string, edit func(map[string]badnet.Profile) badnet.Profile, changed badnet.Profile) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := ctx.Err(); err != nil {
-		return err // who asked for it has left while others had their turn
+		return err // the caller left while it waited for its turn
 	}
 	if backend != "" && !slices.Contains(n.backends, backend) {
 		return fmt.Errorf("%w %q: use %s", badnet.ErrBackend, backend, strings.Join(n.backends, ", "))
@@ -141,7 +142,7 @@ func (n *Network) change(ctx context.Context, backend string, edit func(map[stri
 	return nil
 }
 
-// apply puts every backend on its profile, and the probes on theirs.
+// apply gives every backend its profile, and the probes theirs.
 func (n *Network) apply(all badnet.Profile, own map[string]badnet.Profile, probes badnet.Profile) error {
 	each := make(map[string]badnet.Profile, len(n.backends))
 	for _, name := range n.backends {
@@ -153,7 +154,7 @@ func (n *Network) apply(all badnet.Profile, own map[string]badnet.Profile, probe
 	return n.attachment.apply(probes, each)
 }
 
-// store makes the new state from the old one and what was changed.
+// store stores the state after a change.
 func (n *Network) store(backend string, changed badnet.Profile, measured *badnet.Calibration) {
 	old := n.state.Load()
 	s := &badnet.State{Path: old.Path, Why: n.why, Backends: map[string]badnet.Path{}}
@@ -173,8 +174,8 @@ func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Pa
 	return badnet.Path{Driver: n.driver, Profile: p.String(), RoundTrip: probe.Millis(p.RoundTrip()), Calibration: measured}
 }
 
-// Direct returns where to dial a server outside past the network, "" for the
-// server itself: for those that look on.
+// Direct returns the address that leads to a server without the bad network, "" for
+// the server's own: for observers, such as the reader of the process list.
 func (n *Network) Direct(network, addr string) (dial string, err error) {
 	if m, ok := n.attachment.(*packets); ok {
 		return m.relayTo(network, addr)

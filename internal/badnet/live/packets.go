@@ -89,11 +89,12 @@ func portOf(addr string) (uint16, error) {
 	return uint16(port), err
 }
 
-// relay stands in the private network for a server outside: what is dialled
-// here is carried on by the process outside. The bad network lies before it.
+// relay is an address in the private network for a server outside: the process
+// outside dials the server for each connection to the relay. The bad network lies
+// in front of the relay.
 //
-// A dial to it succeeds before the server's own: a server that is down resets
-// the connection instead of refusing it.
+// A dial to the relay succeeds before the server's: where the server is down, the
+// connection is reset instead of refused.
 type relay struct {
 	process       *private.Process
 	network, dest string
@@ -131,9 +132,8 @@ func (r *relay) accept(ctx context.Context) {
 	}
 }
 
-// join joins a connection with one to the server, until both directions have
-// ended or one has failed: then both are reset, as the server or the client
-// would have seen it.
+// join joins a connection with one to the server until both directions have ended.
+// Where one fails, both connections are reset, as without a relay.
 func (r *relay) join(ctx context.Context, inside net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -151,7 +151,7 @@ func (r *relay) join(ctx context.Context, inside net.Conn) {
 				return
 			}
 			if half, ok := way[1].(interface{ CloseWrite() error }); ok {
-				_ = half.CloseWrite() // the other way may go on
+				_ = half.CloseWrite() // the other direction may go on
 			}
 		})
 	}

@@ -9,10 +9,9 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Set makes what leaves a link as bad as that, packets that the kernel has put
-// together counting as one, and returns the tc commands that do the same. With
-// dry it returns them only. A qdisc of Set's is replaced, and what is in it is
-// dropped.
+// Set makes what leaves a link as bad as l says, and returns the tc commands that
+// do the same. A packet that the kernel has merged counts as one. With dry Set
+// changes nothing. It replaces an earlier Set's qdisc, whose packets are dropped.
 func Set(name string, l badnet.Link, dry bool) (commands []string, err error) {
 	link, err := openLink(name)
 	if err != nil {
@@ -27,7 +26,7 @@ func Set(name string, l badnet.Link, dry bool) (commands []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The handle also says which distribution the kernel has; it doesn't itself.
+	// The handle tells List the distribution, which the kernel does not return.
 	major := majorSet + int(p.distribution)
 	if old.handle != 0 {
 		commands = append(commands, fmt.Sprintf("tc qdisc del dev %s root", name))
@@ -37,7 +36,7 @@ func Set(name string, l badnet.Link, dry bool) (commands []string, err error) {
 		return commands, nil
 	}
 	if old.handle != 0 {
-		// Changed in its place it would keep what tc's command doesn't name.
+		// A change in place would keep the parameters that the tc command doesn't name.
 		if err := link.deleteQdisc(netlink.HANDLE_ROOT, old.handle); err != nil {
 			return nil, err
 		}
@@ -45,8 +44,8 @@ func Set(name string, l badnet.Link, dry bool) (commands []string, err error) {
 	return commands, link.setQdisc("netem", netlink.HANDLE_ROOT, handle(major), p.options(false))
 }
 
-// Reset removes what Set has made of a link, if there is something, and returns
-// the tc command that does the same.
+// Reset removes Set's qdisc from a link, and returns the tc command that does the
+// same, or none where there is no such qdisc.
 func Reset(name string) (commands []string, err error) {
 	link, err := openLink(name)
 	if err != nil {
@@ -93,7 +92,7 @@ func List() ([]Root, error) {
 	return out, nil
 }
 
-// read returns the Link that a netem of ours was told, and nil for another qdisc.
+// read returns the Link of a netem of gotimeout's, and nil for another qdisc.
 func (q qdisc) read() (*badnet.Link, error) {
 	if q.kind != "netem" || !ours(q.handle) {
 		return nil, nil
@@ -106,7 +105,7 @@ func (q qdisc) read() (*badnet.Link, error) {
 	return &l, err
 }
 
-// CarriesDefaultRoute says whether the link leads to the rest of the world.
+// CarriesDefaultRoute tells whether a default route leads through the link.
 func CarriesDefaultRoute(name string) (bool, error) {
 	link, err := openLink(name)
 	if err != nil {

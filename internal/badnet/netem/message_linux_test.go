@@ -108,7 +108,7 @@ func TestLayout(t *testing.T) {
 		l := asked(t, profile)
 		plan := badnet.Plan{All: badnet.Profile{Up: l, Down: l}}
 		got, err := layoutOf(plan, 14)
-		if err != nil || len(got.netems) != want || got.split != (want == 2) || got.alone() != (want == 1) {
+		if err != nil || len(got.netems) != want || got.split != (want == 2) || got.single() != (want == 1) {
 			t.Errorf("%s: %d netems, %v, want %d", profile, len(got.netems), err, want)
 		}
 		plan.Ports = map[uint16]badnet.Profile{9: {Up: l}, 7: {}}

@@ -17,15 +17,15 @@ type Netem struct {
 	mu   sync.Mutex
 	link *link
 	now  layout
-	past badnet.Totals // of the qdiscs that are gone
+	past badnet.Totals // of the qdiscs that were removed
 	over bool          // closed
 }
 
 // Open takes over a link of the current network namespace, and stays with that
-// namespace. It adds a netem, which is how it knows that the kernel has one, and
-// that it may. On a loopback packets are at most 1500 bytes long from then on,
-// and the kernel puts no longer ones together: those count as one to netem.
-// Connections that are open already keep longer ones.
+// namespace. It adds a netem at once, and so returns an error where the kernel has
+// none or forbids it. On a loopback packets have at most 1500 bytes from then on,
+// and the kernel does not merge them: netem counts a merged packet as one.
+// Connections that are open already keep their longer packets.
 func Open(name string) (*Netem, error) {
 	link, err := openLink(name)
 	if err != nil {
@@ -52,8 +52,8 @@ func (n *Netem) open() error {
 	return nil
 }
 
-// segment sets the longest packet of a loopback, and how many of them it takes
-// as one.
+// segment sets the longest packet of a loopback, and how many packets the kernel
+// merges into one.
 func (n *Netem) segment(mtu, segments int) error {
 	if !n.link.lo {
 		return nil
@@ -68,9 +68,10 @@ func (n *Netem) segment(mtu, segments int) error {
 	return nil
 }
 
-// Apply changes the network. Packets under way keep their time; they are dropped
-// only where the first port with a profile of its own comes, or the last one
-// goes, and likewise with the first rate, burst or jitter for all.
+// Apply changes the network. Packets under way keep their times. They are dropped
+// only where the qdiscs change between one netem and a tree: with the first or the
+// last port that has a profile of its own, and with the first or the last rate,
+// burst or jitter of the profile for all.
 func (n *Netem) Apply(plan badnet.Plan) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,7 +92,7 @@ func (n *Netem) Apply(plan badnet.Plan) error {
 	return nil
 }
 
-// Totals returns what became of the packets.
+// Totals counts the packets of both directions.
 func (n *Netem) Totals() (badnet.Totals, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,8 +107,8 @@ func (n *Netem) Totals() (badnet.Totals, error) {
 	return sum, nil
 }
 
-// Close removes the qdiscs, and makes a loopback's packets as long as they were.
-// Afterwards it does nothing.
+// Close removes the qdiscs and restores the packet size of a loopback. A second
+// Close does nothing.
 func (n *Netem) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -12,30 +12,30 @@ import (
 
 // Bounds of the kernel's netem.
 const (
-	maxJitter  = math.MaxInt32 * time.Nanosecond // it cuts what is above
+	maxJitter  = math.MaxInt32 * time.Nanosecond // it truncates longer ones
 	fullPacket = 1500                            // bytes
 	unlimited  = 1_000_000                       // packets: 2 GB of the kernel's memory if all were full
-	// instant is a rate, in bit/s, at which 64 KiB take less than a nanosecond:
-	// the rate that keeps packets in order and costs no time.
+	// instant is a rate, in bit/s, at which 64 KiB take less than a nanosecond: a
+	// netem with a rate keeps packets in order, and this rate costs no time.
 	instant = 1_000_000_000_000_000
 )
 
-// params is what netem is told, in its own meanings.
+// params are the parameters of a netem, as the kernel means them.
 type params struct {
-	limit        int // packets, those in the delay as well
+	limit        int // packets, including those in the delay
 	delay        time.Duration
 	jitter       time.Duration
 	distribution badnet.Distribution
-	loss         float64 // each on its own; 0 with bursts
-	enter, leave float64 // a burst of losses; 0 without
+	loss         float64 // independent losses; 0 with bursts
+	enter, leave float64 // chances to enter and to leave a burst of losses; 0 without
 	duplicate    float64
 	reorder      float64
 	bits         int64 // per second; 0: no rate
 	overhead     int   // added to the bytes of a packet
 }
 
-// paramsOf says a Link in netem's meanings. header is how many bytes of the
-// link's own the kernel counts in each packet's length.
+// paramsOf translates a Link. header is the size of the link's own header, which
+// the kernel counts in each packet's length.
 func paramsOf(l badnet.Link, header int) (params, error) {
 	if l.Jitter > maxJitter {
 		return params{}, badnet.Cannot("netem can't vary a delay by more than %s, and jitter=%s is asked for: write less, or use the tun driver", maxJitter, l.Jitter)
@@ -49,26 +49,26 @@ func paramsOf(l badnet.Link, header int) (params, error) {
 	}
 	switch {
 	case l.Rate > 0:
-		// netem's limit counts the packets in the delay as well, badnet's doesn't.
+		// netem's limit also counts the packets in the delay; badnet's doesn't.
 		p.limit = limitOf(l) + inDelay(l)
 		p.overhead = -header
 	case l.Jitter > 0:
-		// Without a rate each packet comes out at its own time, so that jitter
-		// reorders. With one it comes out after the one before it.
+		// Without a rate netem's jitter reorders packets. With a rate each packet
+		// leaves after the packet before it.
 		p.bits = instant
 	}
 	err := p.lose(l)
 	return p, err
 }
 
-// lose sets the losses. netem decides on the copy before it decides on the loss:
-// of a packet that is to be lost and to be copied one remains, and of one that
-// isn't lost the copy may be. So both shares are raised until as many packets
-// are lost, and as many come twice, as asked for.
+// lose sets the losses. netem duplicates before it loses: a packet that is to be
+// both copied and lost arrives once, and a copy may be lost too. So both shares
+// are raised until as many packets are lost, and as many arrive twice, as the Link
+// says.
 func (p *params) lose(l badnet.Link) error {
 	switch {
 	case l.Loss == 1:
-		p.duplicate = 0 // copied, a packet would get through
+		p.duplicate = 0 // a copied packet would arrive
 	case l.Burst > 1 && l.Duplicate > 0:
 		return badnet.Cannot("netem's copies interrupt its bursts of losses: leave out duplicate or burst, or use the tun driver")
 	case l.Burst > 1:
@@ -91,7 +91,7 @@ func (p *params) lose(l badnet.Link) error {
 	return nil
 }
 
-// link is the inverse of paramsOf: the Link that netem was told.
+// link is the inverse of paramsOf.
 func (p params) link() badnet.Link {
 	l := badnet.Link{
 		Delay: p.delay, Jitter: p.jitter, Distribution: p.distribution,
@@ -118,7 +118,7 @@ func (p params) link() badnet.Link {
 	return l
 }
 
-// round makes a share that was written in 32 bits the one that was asked for.
+// round restores a share that was stored in 32 bits.
 func round(share float64) float64 { return math.Round(share*1e8) / 1e8 }
 
 func square(v float64) float64 { return v * v }
@@ -130,21 +130,20 @@ func limitOf(l badnet.Link) int {
 	return l.Limit
 }
 
-// inDelay is how many full packets the delay of a Link holds at its rate.
+// inDelay is how many full packets are in the delay of a Link at its rate.
 func inDelay(l badnet.Link) int {
 	bytes := float64(l.Rate) / 8 * (l.Delay + l.Jitter).Seconds()
 	return int(min(math.Ceil(bytes/fullPacket), math.MaxInt32/2))
 }
 
 const (
-	tableScale = 8192 // of a table's entry that is one jitter off
+	tableScale = 8192 // the entry for one jitter
 	tableSize  = 4096 // as iproute2's; the kernel takes 16384
 )
 
-// table returns a distribution's quantiles as netem takes them: it draws one
-// entry for each packet. No entry can say more than 4 jitters, so a longer tail
-// is cut there and the rest stretched until the mean is 0 and the deviation that
-// of the whole again.
+// table returns a distribution's quantiles as a netem table: netem draws one entry
+// for each packet. No entry can be more than 4 jitters, so that a longer tail is
+// cut there and the rest is stretched until the mean is 0 and the deviation is 1.
 func table(d badnet.Distribution) []int16 {
 	values := make([]float64, tableSize)
 	for i := range values {
@@ -160,8 +159,8 @@ func table(d badnet.Distribution) []int16 {
 	return out
 }
 
-// standardize cuts the values at most jitters and makes their mean 0 and their
-// deviation 1. Cutting moves both, hence the rounds.
+// standardize cuts the values at most and makes their mean 0 and their deviation 1.
+// Each cut changes both, hence the rounds.
 func standardize(values []float64, most float64) {
 	for range 100 {
 		var sum, squares float64
@@ -255,6 +254,6 @@ type Root struct {
 	Loopback bool
 	Qdisc    string       // its kind and handle; "" for the kernel's own choice
 	Ours     bool         // made by this package
-	Link     *badnet.Link // what it makes of the packets that leave, if it is a netem of ours
+	Link     *badnet.Link // what leaving packets go through; nil unless it is a netem of ours
 	Totals   badnet.Totals
 }

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The majors of our handles; by them our qdiscs are told from others'.
+// The majors of our handles tell our qdiscs from others.
 const (
-	majorSet   = 0x6770 // eight for the links set by hand: see handleFor
+	majorSet   = 0x6770 // eight, for Set: one for each distribution
 	majorAlone = 0x6780 // the driver's only netem
 	majorTree  = 0x6781 // the root of the driver's tree
 	majorBand  = 0x6790 // sixteen for the netems of its bands
@@ -27,7 +27,7 @@ func handle(major int) uint32 { return uint32(major) << 16 }
 
 func ours(handle uint32) bool { return handle>>16 >= majorSet && handle>>16 < majorEnd }
 
-// qdisc is one that the kernel has told of.
+// qdisc is a qdisc as the kernel lists it.
 type qdisc struct {
 	link           int
 	kind           string
@@ -36,7 +36,7 @@ type qdisc struct {
 	totals         badnet.Totals
 }
 
-// qdiscs lists those of all links of the namespace.
+// qdiscs lists the qdiscs of all links of the namespace.
 func (l *link) qdiscs() ([]qdisc, error) {
 	req := l.request(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
 	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL})
@@ -78,9 +78,9 @@ func (q *qdisc) count(stats []byte) {
 	q.totals.Packets = word(0) + word(1) + word(5)
 }
 
-// root returns the qdisc at the link's root; that of a link without one is zero.
-// One that somebody else has set there is an error, for it isn't ours to replace.
-// What the kernel puts there by itself has no handle.
+// root returns the qdisc at the link's root, or the zero qdisc where there is none
+// but the kernel's default, which has no handle. A qdisc of another program is an
+// error: it is not replaced.
 func (l *link) root() (qdisc, error) {
 	all, err := l.qdiscs()
 	if err != nil {
@@ -99,14 +99,14 @@ func (l *link) root() (qdisc, error) {
 	return qdisc{}, nil
 }
 
-// link is a link of the network namespace in which it was opened, whichever one
-// its user is in later.
+// link is a link of the network namespace in which it was opened. Its methods work
+// there from any namespace.
 type link struct {
 	name    string
 	handle  *netlink.Handle
 	attrs   *netlink.LinkAttrs
 	lo      bool
-	header  int // bytes of its own that a packet's length counts
+	header  int // bytes of the link's header, which the kernel counts in a packet's length
 	sockets map[int]*nl.SocketHandle
 }
 
@@ -153,8 +153,8 @@ func (l *link) request(command, flags int) *nl.NetlinkRequest {
 	return req
 }
 
-// setQdisc changes the qdisc with that handle, on the packets in it too, or puts
-// a new one in the place of what its parent has.
+// setQdisc changes the qdisc with that handle, which keeps its packets, or replaces
+// the parent's qdisc with a new one.
 func (l *link) setQdisc(kind string, parent, handle uint32, options *nl.RtAttr) error {
 	req := l.request(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
 	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(l.attrs.Index), Parent: parent, Handle: handle})
@@ -171,7 +171,7 @@ func (l *link) deleteQdisc(parent, handle uint32) error {
 	return l.explain("", err)
 }
 
-// explain makes a sentence of what the kernel answered.
+// explain makes a sentence of the kernel's error.
 func (l *link) explain(kind string, err error) error {
 	switch {
 	case err == nil:
@@ -207,9 +207,10 @@ const (
 )
 
 // options encodes the params. netlink.Netem can't: it has no Gilbert-Elliott
-// loss, no tables, times in whole microseconds and no overhead of a packet. The
-// rate is there even where there is none, for the kernel keeps what it isn't
-// told; so is the table of any jitter, the uniform one if replaces is set.
+// loss, no tables and no overhead of a packet, and its times are whole
+// microseconds. The rate is always written, since the kernel keeps a parameter
+// that is absent. So is the table of any jitter; the uniform one only if replaces
+// is set.
 func (p params) options(replaces bool) *nl.RtAttr {
 	fixed := nl.TcNetemQopt{
 		Latency: uint32(p.delay / tick), Jitter: uint32(p.jitter / tick), // for kernels before 4.16
@@ -226,8 +227,8 @@ func (p params) options(replaces bool) *nl.RtAttr {
 		options.AddRtAttr(nl.TCA_NETEM_REORDER, reorder.Serialize())
 	}
 	if p.leave > 0 {
-		// The two that are left out of p, r, h and 1-k are 0: all is lost in the
-		// bad state, and nothing in the good one.
+		// Of p, r, h and 1-k the last two are absent and so 0: every packet is lost in
+		// the bad state, and none in the good state.
 		bursts := words(share32(p.enter), share32(p.leave), 0, 0)
 		options.AddRtAttr(nl.TCA_NETEM_LOSS|unix.NLA_F_NESTED, nil).AddRtAttr(lossGE, bursts)
 	}
@@ -252,8 +253,8 @@ func (p params) addRate(options *nl.RtAttr) {
 	options.AddRtAttr(nl.TCA_NETEM_RATE, rate)
 }
 
-// paramsIn decodes what options encodes, but for the distribution, which the
-// kernel doesn't tell.
+// paramsIn decodes what options encodes, except for the distribution, which the
+// kernel does not return.
 func paramsIn(options []byte) (params, error) {
 	if len(options) < optionsSize {
 		return params{}, unix.EINVAL
@@ -276,7 +277,7 @@ func paramsIn(options []byte) (params, error) {
 			p.jitter = time.Duration(binary.NativeEndian.Uint64(a.Value))
 		case kind == nl.TCA_NETEM_REORDER && len(a.Value) >= 4 && fixed.Gap > 0:
 			p.reorder = share(word(0))
-		case kind == nl.TCA_NETEM_LOSS && len(a.Value) >= 12: // and the header of the one inside
+		case kind == nl.TCA_NETEM_LOSS && len(a.Value) >= 12: // with the header of the nested attribute
 			p.enter, p.leave = share(word(1)), share(word(2))
 		case kind == nl.TCA_NETEM_RATE && len(a.Value) >= 8:
 			p.bits, p.overhead = max(p.bits, int64(word(0))*8), int(int32(word(1)))
@@ -295,7 +296,7 @@ func words(values ...uint32) []byte {
 	return out
 }
 
-// share32 writes a share as tc does: all of the 32 bits is 100%.
+// share32 writes a share as tc does: the largest number of 32 bits is 100%.
 func share32(share float64) uint32 { return uint32(math.RoundToEven(share * math.MaxUint32)) }
 
 func share(bits uint32) float64 { return float64(bits) / math.MaxUint32 }

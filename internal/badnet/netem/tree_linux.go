@@ -14,24 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apply makes the qdiscs of a layout out of whatever is there. What can stay is
-// changed in its place. Until a new tree has its netems, packets go through it
-// undelayed: the kernel can't build one beside the old.
+// apply changes the present qdiscs into those of a layout, in place where it can.
+// The kernel can't build a second tree beside the first: packets pass a new tree
+// without delay until it has its netems.
 func (n *Netem) apply(next layout) error {
 	if err := n.removeRootBut(next.root()); err != nil {
 		return err
 	}
-	if next.alone() {
+	if next.single() {
 		return n.link.setQdisc("netem", netlink.HANDLE_ROOT, next.root(), next.netems[0].options(true))
 	}
-	prio := nl.TcPrioMap{Bands: maxBands} // and all priorities to the first of them
+	prio := nl.TcPrioMap{Bands: maxBands} // all priorities go to the first band
 	err := n.link.setQdisc("prio", netlink.HANDLE_ROOT, next.root(), nl.NewRtAttr(nl.TCA_OPTIONS, prio.Serialize()))
 	if err != nil {
 		return lacking(err)
 	}
 	if next.duplicates() || n.now.duplicates() {
-		// Kernels since 6.16 refuse a netem that duplicates beside another one,
-		// and the one that no longer duplicates must be told before the others.
+		// Kernels since 6.16 refuse a netem that duplicates beside another netem. So
+		// the present netems are removed before others are added.
 		err = n.removeBands(0)
 	}
 	for band, p := range next.netems {
@@ -53,14 +53,14 @@ func (n *Netem) apply(next layout) error {
 
 // root is the handle of a layout's root.
 func (l layout) root() uint32 {
-	if l.alone() {
+	if l.single() {
 		return handle(majorAlone)
 	}
 	return handle(majorTree)
 }
 
-// lacking makes an ErrCannot of a module that the kernel lacks: without it one
-// netem for all packets still works.
+// lacking makes an ErrCannot of a missing kernel module: one netem for all packets
+// works without that module.
 func lacking(err error) error {
 	if _, ok := errors.AsType[missing](err); ok {
 		return badnet.Cannot("netem can't tell directions and ports apart: %s", err)
@@ -68,7 +68,7 @@ func lacking(err error) error {
 	return err
 }
 
-// present lists the link's qdiscs that are ours.
+// present lists our qdiscs on the link.
 func (n *Netem) present() ([]qdisc, error) {
 	all, err := n.link.qdiscs()
 	var out []qdisc
@@ -80,11 +80,11 @@ func (n *Netem) present() ([]qdisc, error) {
 	return out, err
 }
 
-// removeRoot removes all qdiscs that are ours.
+// removeRoot removes all our qdiscs.
 func (n *Netem) removeRoot() error { return n.removeRootBut(0) }
 
-// removeRootBut removes the tree unless its root has that handle, and keeps what
-// its qdiscs have counted.
+// removeRootBut removes the tree unless its root has that handle, and keeps the
+// counts of its qdiscs.
 func (n *Netem) removeRootBut(wanted uint32) error {
 	present, err := n.present()
 	if err != nil {
@@ -129,30 +129,30 @@ func (n *Netem) removeBands(from int) error {
 // maxBands is how many classes the kernel's prio has at most.
 const maxBands = 16
 
-// layout is a Plan as qdiscs: what each netem is told, and which packets go
-// through which.
+// layout is a Plan as qdiscs: the parameters of each netem, and which packets go
+// through which netem.
 type layout struct {
 	netems []params
-	// Of the packets that no route takes, netems[0] gets those towards the lower
-	// port and netems[1] the others, if split; otherwise netems[0] gets all.
+	// The packets without a route go through netems[0]; if split, those towards the
+	// higher port go through netems[1].
 	split  bool
 	routes []route
 }
 
-// route says which of the netems lead to the server on a port, and back.
+// route says which netems the packets to and from the server on a port go through.
 type route struct {
 	port     uint16
 	up, down int
 }
 
-// alone says that there is nothing to tell apart: one netem does it all.
-func (l layout) alone() bool { return len(l.netems) == 1 }
+// single tells whether all packets go through one netem.
+func (l layout) single() bool { return len(l.netems) == 1 }
 
 // layoutOf lays a Plan out. Both directions of a loopback leave through the same
-// link, so what depends on the packets before (the rate, the bursts of losses,
-// the order that jitter keeps) needs a netem for each direction. Which end is
-// the server doesn't matter where both are the same, and nothing tells it where
-// they aren't. header is as in paramsOf.
+// link, so that each direction needs a netem of its own where a packet's fate
+// depends on the packets before it: for a rate, bursts and jitter, which keeps the
+// order. By ports alone nothing tells which end is the server, so up and down must
+// be the same for packets without a route. header is as in paramsOf.
 func layoutOf(plan badnet.Plan, header int) (layout, error) {
 	all := plan.All
 	if all.Up != all.Down {
@@ -181,16 +181,16 @@ func layoutOf(plan badnet.Plan, header int) (layout, error) {
 	return l, nil
 }
 
-// duplicates says that packets are to come twice.
+// duplicates tells whether a netem duplicates packets.
 func (l layout) duplicates() bool {
 	return slices.ContainsFunc(l.netems, func(p params) bool { return p.duplicate > 0 })
 }
 
-// program returns a classic BPF program that says which band of the tree a
-// packet goes to, and 0 for the first. It is one filter for all ports, so that
-// the kernel changes from one layout to the next at once, and it can compare the
-// two ports of a packet: u32 needs eight filters a port, and can't. Fragments but
-// the first have no ports, nor has what is neither TCP nor UDP.
+// program returns a classic BPF program that returns the class of a packet's band,
+// and 0 for the first band. It is one filter for all ports, so that the kernel
+// changes from one layout to the next at once, and it can compare the two ports of
+// a packet: u32 filters can't, and would take eight for each port. Later fragments
+// have no ports, nor have packets of protocols other than TCP and UDP.
 func (l layout) program() []unix.SockFilter {
 	const (
 		half   = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS

@@ -22,15 +22,15 @@ import (
 
 // Process is this process, inside of a private network.
 type Process struct {
-	Listener net.Listener          // handed in, nil where the outside has none
-	Signals  <-chan syscall.Signal // that the outside was sent, and means for this process
+	Listener net.Listener          // the outside's, nil where it has none
+	Signals  <-chan syscall.Signal // sent to the outside, and passed on
 
 	socket socket
 
 	mu      sync.Mutex
 	asked   uint64
 	waiting map[uint64]chan dialed
-	ended   error // the outside answers no more
+	ended   error // why the outside does not answer any more
 }
 
 type dialed struct {
@@ -41,10 +41,9 @@ type dialed struct {
 // Inside tells whether this process was started by Run.
 func Inside() bool { return os.Getenv(insideEnv) != "" }
 
-// Enter brings the private network up that this process is inside of, and must
-// be called once. Processes is what Run was called with. SIGINT and SIGTERM come
-// by Signals from then on. A RefusedError has been told to the outside, whose Run
-// returns it.
+// Enter brings up the private network of this process. It must be called once,
+// with the Processes that Run was called with. From then on SIGINT and SIGTERM
+// arrive on Signals. The outside's Run returns the RefusedError that Enter does.
 func Enter(processes bool) (*Process, error) {
 	files, err := strconv.Atoi(os.Getenv(insideEnv))
 	if err != nil {
@@ -53,7 +52,7 @@ func Enter(processes bool) (*Process, error) {
 	os.Unsetenv(insideEnv)
 	const first = 3 // after the standard streams
 	for fd := first; fd <= first+files; fd++ {
-		unix.CloseOnExec(fd) // for whatever is started inside
+		unix.CloseOnExec(fd) // the commands inside don't get these
 	}
 	s, err := open(os.NewFile(first, "outside"))
 	if err != nil {
@@ -66,10 +65,10 @@ func Enter(processes bool) (*Process, error) {
 		p.Listener, err = net.FileListener(f)
 		f.Close()
 		if err != nil {
-			return nil, fmt.Errorf("the listener that was handed in: %w", err)
+			return nil, fmt.Errorf("the listener of the process outside: %w", err)
 		}
 	}
-	// What comes here by itself comes to the outside too, which passes it on.
+	// A signal to the whole group reaches the outside too, which passes it on.
 	notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM)
 	go p.listen(signals)
 	if processes {
@@ -83,8 +82,8 @@ func Enter(processes bool) (*Process, error) {
 	return p, nil
 }
 
-// ownProc shows the processes inside, and no others, under /proc. A container
-// may refuse that; then the outside's stay there, where they do no harm.
+// ownProc mounts a /proc with the processes inside only. A container may refuse
+// it; then /proc shows the outside's processes, which does no harm.
 func ownProc() {
 	if unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") == nil {
 		_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
@@ -97,13 +96,13 @@ func up() error {
 	if err != nil {
 		return wrap("the private network's loopback", err)
 	}
-	// Before it is up: there is no ::1 then, and localhost is 127.0.0.1. The
-	// kernel takes no packet from or to ::1 on any other link than lo, so that
-	// a TUN can't shape it.
+	// IPv6 is disabled before the link is up, so that there is no ::1 and localhost
+	// is 127.0.0.1: the kernel takes packets of ::1 on lo alone, and a TUN can't
+	// shape them.
 	for _, setting := range []struct{ name, value string }{
 		{"ipv6/conf/all/disable_ipv6", "1"},
 		{"ipv6/conf/default/disable_ipv6", "1"},
-		// What one network taught the kernel of a peer must not serve the next.
+		// A connection must not start with what the kernel learned from one before.
 		{"ipv4/tcp_no_metrics_save", "1"},
 		{"ipv4/ping_group_range", fmt.Sprintf("%d %d", os.Getegid(), os.Getegid())},
 	} {
@@ -114,20 +113,20 @@ func up() error {
 	return wrap("the private network's loopback", netlink.LinkSetUp(lo))
 }
 
-// Sysctl sets what is under /proc/sys/net, of the network that this process is in.
+// Sysctl writes a setting under /proc/sys/net, for the network of this process.
 func Sysctl(name, value string) error {
 	return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
 }
 
-// Ready tells the outside that the work begins, and that nothing is to take its
-// place any more.
+// Ready tells the outside that the work has begun: the outside closes its listener,
+// and can no longer do the work itself.
 func (p *Process) Ready() error { return p.socket.send(message{Ready: true}, nil) }
 
-// Refuse tells the outside that the private network is of no use, and why: its
-// Run returns that. This process must end then.
+// Refuse tells the outside why the private network is of no use: the outside's Run
+// returns the reason. This process must then end.
 func (p *Process) Refuse(reason string) error { return p.socket.send(message{Refused: reason}, nil) }
 
-// Dial connects to a server in the outside's network, one of those that it named.
+// Dial connects to one of the outside's Servers.
 func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	id, answer, err := p.ask()
 	if err != nil {
@@ -147,7 +146,7 @@ func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		defer d.file.Close()
 		return net.FileConn(d.file)
 	case <-ctx.Done():
-		go func() { // what comes for nobody is closed
+		go func() { // closes a connection that arrives too late
 			if d := <-answer; d.file != nil {
 				d.file.Close()
 			}
@@ -156,7 +155,7 @@ func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	}
 }
 
-// ask makes room for an answer.
+// ask returns the id of a new question, and the channel of its answer.
 func (p *Process) ask() (id uint64, answer chan dialed, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,7 +168,7 @@ func (p *Process) ask() (id uint64, answer chan dialed, err error) {
 	return p.asked, answer, nil
 }
 
-// listen hands the outside's answers to those that wait for them.
+// listen receives the outside's messages until it ends.
 func (p *Process) listen(signals chan<- syscall.Signal) {
 	for {
 		m, file, err := p.socket.receive()
@@ -180,7 +179,7 @@ func (p *Process) listen(signals chan<- syscall.Signal) {
 		if m.Signal != 0 {
 			select {
 			case signals <- syscall.Signal(m.Signal):
-			default: // so many that one is not missed
+			default: // as many are waiting already
 			}
 			continue
 		}
@@ -211,17 +210,17 @@ func (p *Process) end(err error) {
 	clear(p.waiting)
 }
 
-// The exit statuses of a command that was not run, as a shell's.
+// The exit statuses for a command that could not be run are a shell's.
 const (
 	notExecutable = 126
 	notFound      = 127
 )
 
-// Command runs a command inside, as the user that started this program and with
-// his rights alone, and returns its exit status. It must be the first of the
-// processes inside: all that the command leaves behind end with this one.
+// Command runs a command inside, with the user and the rights of whoever started
+// this program, and returns its exit status. This process must be the first one
+// inside: all processes that the command leaves behind end with it.
 func (p *Process) Command(args []string) (status int, err error) {
-	// What the terminal sends is for the command, which it reaches too.
+	// The terminal's signals reach the command by themselves.
 	dropped := make(chan os.Signal, 1)
 	notify(dropped, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(dropped)
@@ -253,7 +252,7 @@ func (p *Process) Command(args []string) (status int, err error) {
 
 // start starts a process without the capabilities that this one was given.
 func start(path string, args []string) (*os.Process, error) {
-	// They are the thread's, and the child's are those of the one that forks.
+	// Capabilities belong to a thread, and a child has those of the thread that forks.
 	runtime.LockOSThread()
 	if err := dropCapabilities(); err != nil {
 		return nil, fmt.Errorf("capabilities can't be dropped: %w", err)
@@ -261,8 +260,8 @@ func start(path string, args []string) (*os.Process, error) {
 	return os.StartProcess(path, args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 }
 
-// dropCapabilities keeps this thread's own from what it starts. A root's
-// commands have them by being root's.
+// dropCapabilities keeps this thread's capabilities from the processes that it
+// starts. Those of root have them all the same.
 func dropCapabilities() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -273,8 +272,8 @@ func dropCapabilities() error {
 	return unix.Capset(&head, &data[0])
 }
 
-// reap waits for the child, and for the orphans that this process, as the first,
-// gets from others.
+// reap waits for the child, and for orphans: the first process inside is their
+// parent.
 func reap(child int) (status int, err error) {
 	for {
 		var w syscall.WaitStatus

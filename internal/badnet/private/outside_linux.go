@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideEnv tells the process inside that it is, and how many files it was
-// handed. It takes it out of its environment.
+// insideEnv is the variable by which a process knows that it is inside. Its value
+// is the number of listeners handed over. Enter unsets it.
 const insideEnv = "GOTIMEOUT_INSIDE"
 
 // Run starts this program again inside, with the same arguments, environment and
-// standard streams, and returns its exit status: 128 and the signal where one
-// killed it, as in a shell. Until then it passes signals on. Where there can't be
-// a private network it returns a RefusedError.
+// standard streams, passes signals on, and returns its exit status: 128 plus the
+// signal that killed it, as a shell does. Where the system gives no private
+// network, the error is a RefusedError.
 func Run(o Outside) (status int, err error) {
 	// The kernel ends the child with the thread that started it.
 	runtime.LockOSThread()
@@ -40,8 +40,8 @@ func Run(o Outside) (status int, err error) {
 			return 0, err
 		}
 		defer file.Close()
-		// To hand a file to a process makes it blocking for all that share it: here
-		// an Accept that blocks couldn't be ended (https://go.dev/issue/24942).
+		// Handing a file over makes it blocking in this process too, where an Accept
+		// that blocks can't be interrupted (https://go.dev/issue/24942).
 		defer func() { _ = unix.SetNonblock(int(file.Fd()), true) }()
 		files = append(files, file)
 	}
@@ -100,8 +100,8 @@ func command(processes bool, files []*os.File) *exec.Cmd {
 		attr.Cloneflags |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
 	if !privileged() {
-		// The user stays who he is: what the inside makes is his. So it isn't
-		// root, and only ambient capabilities survive its exec.
+		// The user stays the same, so that files made inside belong to the user. It is
+		// not root, and so only ambient capabilities survive the exec.
 		attr.Cloneflags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
@@ -123,8 +123,8 @@ func privileged() bool {
 	return data[0].Effective&need == need
 }
 
-// notify is signal.Notify for those signals that this process doesn't ignore,
-// as nohup makes it do: what it starts ignores them too.
+// notify is signal.Notify for the signals that this process doesn't ignore. What
+// nohup makes it ignore, the processes that it starts ignore too.
 func notify(to chan<- os.Signal, signals ...os.Signal) {
 	for _, s := range signals {
 		if !signal.Ignored(s) {
@@ -133,9 +133,9 @@ func notify(to chan<- os.Signal, signals ...os.Signal) {
 	}
 }
 
-// pass passes a signal on. The socket carries those that others may have sent to
-// the inside as well, as a terminal does and whoever ends a whole group: it
-// would take them for two. A command gets the terminal's by itself.
+// pass passes a signal on. SIGINT and SIGTERM go over the socket: a terminal, or
+// a kill of the whole group, sends them to the inside too, which would count two.
+// A command gets the terminal's signals by itself.
 func (o Outside) pass(s syscall.Signal, inside socket, child *os.Process) {
 	keys := s == unix.SIGINT || s == unix.SIGQUIT
 	switch {
@@ -147,14 +147,15 @@ func (o Outside) pass(s syscall.Signal, inside socket, child *os.Process) {
 	}
 }
 
-// keepTerminal returns what gives the terminal back to this process group, if it
-// has it now: a shell inside can't, for whom the group has no number.
+// keepTerminal returns a function that gives the terminal back to this process
+// group, if the group has it now: a shell inside can't, since it doesn't see the
+// group's number.
 func keepTerminal() (restore func()) {
 	if !foreground() {
 		return func() {}
 	}
 	return func() {
-		signal.Ignore(unix.SIGTTOU) // which it would be sent for that
+		signal.Ignore(unix.SIGTTOU) // TIOCSPGRP from the background sends it
 		for fd := range 3 {
 			if unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, unix.Getpgrp()) == nil {
 				return
@@ -199,9 +200,9 @@ func refusal(err error) error {
 	return &RefusedError{reason}
 }
 
-// explain says what refused a private network and what to do about it, or
-// nothing where it was none of these. sysctl returns a setting, "" where the
-// kernel has none.
+// explain says what refused a private network and what to do about it, or ""
+// where the reason is unknown. sysctl returns a setting, "" where the kernel has
+// none.
 func explain(err error, sysctl func(name string) string) string {
 	switch {
 	case errors.Is(err, unix.ENOSPC):

@@ -12,7 +12,7 @@ import (
 type Outside struct {
 	Listener  *net.TCPListener // handed in; closed here when the inside is Ready
 	Servers   []Server         // that the inside may be connected to
-	Processes bool             // for a command: the inside is the first of processes of its own, which end with it
+	Processes bool             // for a command: the inside has a PID namespace, whose processes end with it
 }
 
 // Server is a server in the outside's network.

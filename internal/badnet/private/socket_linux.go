@@ -12,20 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// message is what the two processes say to each other, one in a packet.
+// message is what the two processes send each other, one in a packet.
 type message struct {
 	Ready   bool    `json:"ready,omitempty"`   // the inside has begun its work
-	Refused string  `json:"refused,omitempty"` // the inside gives up, and why
+	Refused string  `json:"refused,omitempty"` // why the inside gives up
 	Dial    *Server `json:"dial,omitempty"`    // the inside wants a connection
-	ID      uint64  `json:"id,omitempty"`      // of the Dial, and of its answer
-	Error   string  `json:"error,omitempty"`   // of a Dial that failed; else a file comes with the answer
-	Signal  int     `json:"signal,omitempty"`  // that the outside was sent
+	ID      uint64  `json:"id,omitempty"`      // of a Dial and of its answer
+	Error   string  `json:"error,omitempty"`   // of a Dial that failed; otherwise a file comes with the answer
+	Signal  int     `json:"signal,omitempty"`  // sent to the outside
 }
 
-// socket carries messages and files. A message keeps its bounds.
+// socket carries messages and files, each message in a packet of its own.
 type socket struct{ conn *net.UnixConn }
 
-// pair returns this end as a socket, and the other as a file to hand in.
+// pair returns one end as a socket, and the other as a file to hand over.
 func pair() (socket, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s socket) send(m message, file *os.File) error {
 	if file != nil {
 		rights = unix.UnixRights(int(file.Fd()))
 	}
-	// The other end takes what it is sent, unless somebody has stopped it.
+	// The other end always reads, unless it was stopped (SIGSTOP).
 	_ = s.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
 	_, _, err = s.conn.WriteMsgUnix(text, rights, nil)
 	return err
@@ -88,11 +88,11 @@ func (s socket) receive() (m message, file *os.File, err error) {
 	return m, file, json.Unmarshal(text[:n], &m)
 }
 
-// dialTimeout bounds a dial outside, whose asker has a bound of his own.
+// dialTimeout bounds a dial outside; the process inside has a shorter bound.
 const dialTimeout = 30 * time.Second
 
-// answer answers the inside's messages until it closes its end, and returns
-// why it gave up, if it did.
+// answer answers the inside's messages until it closes its end. It returns why the
+// inside gave up, or "".
 func (s socket) answer(o Outside, ready func()) (refused string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var dials sync.WaitGroup

@@ -13,34 +13,33 @@ import (
 	"gotimeout/internal/badnet"
 )
 
-// Lanes is how many ports an Echo should have for a calibration under jitter,
-// each with a queue of its own: that many probes are then under way at once.
+// Lanes is how many ports an Echo should have, each with a queue of its own: under
+// jitter that many probes can be under way at once.
 const Lanes = 8
 
-// A calibration sends so many probes, at least so far apart, and takes no longer
-// than its budget.
+// The bounds of a calibration.
 const (
 	steadyProbes = 20
-	variedProbes = 60 // under jitter, where each takes another time
+	variedProbes = 60 // under jitter
 	minGap       = 2 * time.Millisecond
 	budget       = 900 * time.Millisecond
 	// attempts is how often a calibration measures where the result says that the
-	// machine stood still meanwhile. All but the first take twice the budget.
+	// machine stood still. The second and third may take twice the budget.
 	attempts = 3
 )
 
-// Way is a way through a network to an Echo.
+// Way is the way through a network to an Echo.
 type Way struct {
 	Driver string // what makes the network bad
 	Addr   string // of the Echo, or of a proxy in front of it
-	// Apart are ports of the Echo that the driver gives a queue of their own.
-	// Where there are none, probes wait behind all other packets.
+	// Apart are the ports of the Echo that have a queue of their own. Without any,
+	// probes wait behind all other packets.
 	Apart []uint16
 }
 
-// Calibrate measures a way, over UDP where packets are shaped and else over TCP.
-// Its error is that the driver doesn't do what the profile asks for: probes came
-// back sooner than the profile lets them, or none that had to.
+// Calibrate measures a way: over TCP for the proxy driver, and otherwise over UDP.
+// It returns an error where the driver doesn't do what the profile asks for: where
+// a probe comes back too early, or none comes back although some must.
 func (w Way) Calibrate(ctx context.Context, p badnet.Profile) (*badnet.Calibration, error) {
 	e := w.expect(p)
 	limit := min(budget, e.all)
@@ -55,7 +54,7 @@ func (w Way) Calibrate(ctx context.Context, p badnet.Profile) (*badnet.Calibrati
 			err = e.judge(trips)
 		}
 		switch {
-		case err != nil && len(trips) > 0: // no pause of the machine does that
+		case err != nil && len(trips) > 0: // too early, which no pause explains
 			return nil, fmt.Errorf("the %s driver did not take: %w", w.Driver, err)
 		case err != nil:
 			failed = fmt.Errorf("the %s driver did not take: %w", w.Driver, err)
@@ -97,7 +96,7 @@ func (w Way) measure(ctx context.Context, e expectation, limit time.Duration) (*
 	}
 	trips := sendOver(ctx, conns, e.probes, e.gap)
 	if len(trips) == 0 || e.loses {
-		cancel() // what hasn't come now has been lost, the dial too
+		cancel() // what has not come back is lost, the dial too
 	}
 	dialing.Wait()
 	c.Lost = c.Sent - len(trips)
@@ -108,8 +107,8 @@ func (w Way) measure(ctx context.Context, e expectation, limit time.Duration) (*
 	return c, trips, nil
 }
 
-// connect returns so many connections for probes, or as many as there are ports.
-// Of TCP it returns how long the first took.
+// connect opens a connection for each lane. For TCP it also returns how long the
+// first dial took.
 func (w Way) connect(ctx context.Context, lanes int) (conns []net.Conn, took *float64, err error) {
 	if w.Driver == badnet.Proxy {
 		for range lanes {
@@ -155,8 +154,8 @@ func dial(ctx context.Context, addr string) (net.Conn, *float64) {
 	return conn, Millis(time.Since(began))
 }
 
-// sendOver sends n probes over each connection, and returns the round trips of
-// those that came back, sorted. The connections begin one after the other.
+// sendOver sends n probes over each connection, and returns the round trips of the
+// probes that came back, sorted. The connections start one after the other.
 func sendOver(ctx context.Context, conns []net.Conn, n int, gap time.Duration) (trips []time.Duration) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -177,23 +176,23 @@ func sendOver(ctx context.Context, conns []net.Conn, n int, gap time.Duration) (
 	return trips
 }
 
-// expectation is what a profile makes of probes.
+// expectation is how a profile is measured, and what must come of it.
 type expectation struct {
-	lanes    int // connections
-	probes   int // over each
-	gap      time.Duration
-	soonest  time.Duration // no round trip is shorter
-	slow     time.Duration // half of the round trips are shorter, unless the machine stood still
-	all      time.Duration // until all are back that come back, with some room
-	loses    bool          // some may not come back
-	none     bool          // none comes back
-	noneOdd  bool          // that none comes back is no chance
-	late     bool          // a round trip may be over the budget
-	sentence string        // what was asked for
+	lanes   int // connections
+	probes  int // over each
+	gap     time.Duration
+	soonest time.Duration // no round trip is shorter
+	slow    time.Duration // half of the round trips are shorter, unless the machine stood still
+	all     time.Duration // until all probes that are not lost are back
+	loses   bool          // some may not come back
+	none    bool          // none comes back
+	noneOdd bool          // chance alone does not lose all
+	late    bool          // a round trip may take longer than the budget
+	profile string
 }
 
 func (w Way) expect(p badnet.Profile) expectation {
-	e := expectation{lanes: 1, gap: minGap, sentence: p.String()}
+	e := expectation{lanes: 1, gap: minGap, profile: p.String()}
 	most, back := steadyProbes, 1.
 	if p.Up.Jitter+p.Down.Jitter > 0 {
 		most = variedProbes
@@ -223,8 +222,8 @@ func (w Way) expect(p badnet.Profile) expectation {
 		e.loses = e.loses || l.Loss > 0 || l.Limit > 0
 		e.noneOdd = e.noneOdd || l.Burst > 1
 	}
-	// Packets of one queue keep their order, so that a late one holds up those
-	// behind it. With this gap that adds a thirtieth of the deviation.
+	// Packets of one queue keep their order, and a late packet holds up the packets
+	// behind it. With this gap the median rises by a thirtieth of the deviation.
 	e.gap = max(e.gap, deviation*3/2)
 	window := budget / 3
 	if deviation > 0 {
@@ -244,8 +243,8 @@ func sending(rate int64) time.Duration {
 	return time.Duration(Packet * 8 * int64(time.Second) / rate)
 }
 
-// spread is by how much a delay may be shorter, but for some in ten thousand,
-// and longer.
+// spread is by how much a delay may be shorter or longer than the mean, except for
+// one in ten thousand.
 func spread(l badnet.Link) (early, late time.Duration) {
 	switch {
 	case l.Reorder > 0:
@@ -266,16 +265,16 @@ func deviationOf(l badnet.Link) time.Duration {
 	return l.Jitter
 }
 
-// judge says what can't be if the driver did what was asked.
+// judge returns an error for round trips that the profile does not allow.
 func (e expectation) judge(trips []time.Duration) error {
 	sent := e.probes * e.lanes
 	switch {
 	case len(trips) > 0 && e.none:
-		return fmt.Errorf("%q loses everything, but %d of %d probes came back", e.sentence, len(trips), sent)
+		return fmt.Errorf("%q loses everything, but %d of %d probes came back", e.profile, len(trips), sent)
 	case len(trips) > 0 && trips[0] < e.soonest:
-		return fmt.Errorf("with %q no probe is back within %s, but one took %s", e.sentence, e.soonest.Round(time.Millisecond), trips[0].Round(10*time.Microsecond))
+		return fmt.Errorf("with %q no probe is back within %s, but one took %s", e.profile, e.soonest.Round(time.Millisecond), trips[0].Round(10*time.Microsecond))
 	case len(trips) == 0 && !e.none && e.noneOdd && !e.late:
-		return fmt.Errorf("with %q none of %d probes came back", e.sentence, sent)
+		return fmt.Errorf("with %q none of %d probes came back", e.profile, sent)
 	}
 	return nil
 }

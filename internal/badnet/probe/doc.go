@@ -1,6 +1,5 @@
-// Package probe measures a network: an Echo answers probes, Send sends them and
-// returns their round trips, and Calibrate holds the round trips against what a
-// profile asks for.
+// Package probe measures a network: an Echo answers probes, Send sends probes and
+// returns their round trips, and Calibrate compares the round trips with a profile.
 //
-// It refuses to take a guess for a figure: what did not come back is nil.
+// It makes no figure of probes that did not come back: the figure is nil then.
 package probe

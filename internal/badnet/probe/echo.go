@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// Echo answers probes: over UDP, where packets can be lost, and over TCP, where
-// a dial can be timed and a proxy can stand between.
+// Echo answers probes, over UDP and over TCP.
 type Echo struct {
-	// Ports are those of UDP. The first is the one of TCP too. Several let a
-	// driver give each its own queue, so that probes don't wait for each other.
+	// Ports are the UDP ports; the first is the TCP port too. A driver can give each
+	// port a queue of its own, so that probes don't wait for each other.
 	Ports []uint16
 
 	tcp  net.Listener
@@ -48,7 +47,7 @@ func NewEcho(ports int) (*Echo, error) {
 
 // listen listens on one port for TCP and for UDP.
 func (e *Echo) listen() (err error) {
-	for range 10 { // UDP may have given the port to another program
+	for range 10 { // another program may have the UDP port of the same number
 		if e.tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			return err
 		}
@@ -82,7 +81,7 @@ func serveUDP(udp net.PacketConn) {
 			return
 		}
 		if err == nil {
-			_, _ = udp.WriteTo(buf[:n], from) // an error is one more that is lost
+			_, _ = udp.WriteTo(buf[:n], from) // an error counts as a loss
 		}
 	}
 }
@@ -129,7 +128,7 @@ func Send(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.D
 	defer cancel()
 	context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	began := time.Now()
-	run := rand.Uint32() // an answer to the port's last user is none of ours
+	run := rand.Uint32() // tells our answers from late ones to the port's last user
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		b := make([]byte, Size)
@@ -152,7 +151,7 @@ func Send(ctx context.Context, conn net.Conn, n int, gap time.Duration) []time.D
 			break
 		}
 		i := binary.BigEndian.Uint32(b[4:])
-		if binary.BigEndian.Uint32(b) == run && i < uint32(n) && !seen[i] { // a copy of a probe has no time of its own
+		if binary.BigEndian.Uint32(b) == run && i < uint32(n) && !seen[i] { // duplicates don't count
 			seen[i] = true
 			trips = append(trips, time.Since(began)-time.Duration(binary.BigEndian.Uint64(b[8:])))
 		}
@@ -175,7 +174,7 @@ func Millis(d time.Duration) *float64 {
 	return &ms
 }
 
-// Reset closes a connection in a way that the other end notices at once.
+// Reset closes a connection with a reset: the other end fails at once.
 func Reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

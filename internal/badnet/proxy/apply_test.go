@@ -120,7 +120,7 @@ func TestApplyRefuses(t *testing.T) {
 	} {
 		want := map[string]string{
 			"loss":    "the proxy driver can't lose packets (loss=1%), since a proxy sees none: use netem or tun, or leave loss out",
-			"unknown": `there is no proxy in front of "other"; there are ones in front of: backend`,
+			"unknown": `there is no proxy in front of "other"; there are proxies in front of: backend`,
 		}[what]
 		if fmt.Sprint(err) != want {
 			t.Errorf("%s: %v", what, err)

@@ -23,10 +23,10 @@ import (
 type end struct {
 	*net.TCPConn
 	broken atomic.Bool // it was reset, and not closed
-	passed atomic.Bool // that it has ended is known at the other end
+	passed atomic.Bool // its end has been passed on to the other end
 }
 
-// breaks closes an end that can't be written to.
+// breaks resets an end.
 func (e *end) breaks() {
 	e.broken.Store(true)
 	_ = e.SetLinger(0)
@@ -42,12 +42,12 @@ type link struct {
 
 	mu  sync.Mutex
 	way way
-	dry bool // what it still holds is of no use
+	dry bool // drained: it takes no other network
 }
 
 func newLink(p *pair, n *network, direction stream.Direction, from, to *end) *link {
 	return &link{
-		pair: p, direction: direction, from: from, to: to, way: n.ways[direction],
+		pair: p, direction: direction, from: from, to: to, way: n.directions[direction],
 		toxics: toxiproxy.NewToxicLink(n.home, n.home.Toxics, direction, zerolog.Nop()),
 	}
 }
@@ -56,18 +56,18 @@ func (l *link) start(n *network) {
 	l.toxics.Start(n.api, "", source{l, l.from}, sink{l})
 }
 
-// change puts the link on another network. It blocks for as long as the reader
-// at its end takes nothing.
+// change puts the link on another network. It blocks while the reader at the
+// link's end reads nothing.
 func (l *link) change(n *network) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.dry || l.way.link == n.ways[l.direction].link {
+	if l.dry || l.way.link == n.directions[l.direction].link {
 		return
 	}
-	l.put(n.ways[l.direction])
+	l.put(n.directions[l.direction])
 }
 
-// drain lets all out at once that the link holds, and whatever may follow.
+// drain releases at once what the link holds, and what may follow.
 func (l *link) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +77,8 @@ func (l *link) drain() {
 
 func (l *link) put(w way) {
 	l.way = w
-	// First no rate at all: a latency that waits until the rate takes a chunk
-	// can't be changed.
+	// The rate is taken away first: a latency toxic can't be changed while it waits
+	// for the rate to take a chunk.
 	l.toxics.UpdateToxic(noop(w.rate))
 	l.toxics.UpdateToxic(w.latency)
 	l.toxics.UpdateToxic(w.rate)
@@ -89,7 +89,7 @@ func noop(w *toxics.ToxicWrapper) *toxics.ToxicWrapper {
 	return &toxics.ToxicWrapper{Toxic: new(toxics.NoopToxic), Toxicity: 1, Direction: w.Direction, Index: w.Index}
 }
 
-// source is where toxiproxy reads for a link.
+// source is the reader that toxiproxy gets for a link.
 type source struct {
 	*link
 	io.Reader // unused: io.Copy prefers WriteTo
@@ -97,8 +97,8 @@ type source struct {
 
 const chunk = 32 << 10
 
-// WriteTo ends with an empty chunk, which makes the end wait behind the data
-// and for the delay: without one toxiproxy passes it on at once.
+// WriteTo ends with an empty chunk, so that the end of the stream waits behind the
+// data and for the delay: without one toxiproxy passes the end on at once.
 func (s source) WriteTo(w io.Writer) (sum int64, err error) {
 	for buf := make([]byte, chunk); ; {
 		n, err := s.from.Read(buf)
@@ -114,12 +114,12 @@ func (s source) WriteTo(w io.Writer) (sum int64, err error) {
 	}
 }
 
-// sink is where toxiproxy writes for a link.
+// sink is the writer that toxiproxy gets for a link.
 type sink struct{ *link }
 
-// Write never fails: toxiproxy would stop to take what comes, and leave blocked
-// whatever brings it. The other end learns of it from the link that reads this
-// one, after that link's delay.
+// Write never fails: after an error toxiproxy would stop reading and block the
+// toxics before it. The other end learns of the failure through the link that
+// reads this end, after that link's delay.
 func (s sink) Write(b []byte) (int, error) {
 	if s.to.broken.Load() {
 		return len(b), nil
@@ -127,14 +127,15 @@ func (s sink) Write(b []byte) (int, error) {
 	if _, err := s.to.TCPConn.Write(b); err != nil {
 		s.to.breaks()
 		if s.to.passed.Load() {
-			s.pair.reset() // it had half closed, and now it has gone
+			s.pair.reset() // it was half closed, and now it is reset
 		}
 	}
 	return len(b), nil
 }
 
-// Close passes on that the other end has ended, and how. It writes passed and
-// then reads broken, and Write the other way round: one sees the other.
+// Close passes the end of from on to the other end, as a close or a reset. Subtle:
+// Close sets passed before it reads broken, and Write sets broken before it reads
+// passed, so that one of the two sees the other's.
 func (s sink) Close() error {
 	s.from.passed.Store(true)
 	if s.from.broken.Load() {
@@ -146,7 +147,7 @@ func (s sink) Close() error {
 	return nil
 }
 
-// pair is a client's connection, the one to the backend for it, and the links
+// pair is a client's connection, the connection to the backend, and the two links
 // between them.
 type pair struct {
 	front          *front
@@ -169,8 +170,7 @@ func (p *pair) change(n *network) {
 	p.down.change(n)
 }
 
-// reset resets both connections, if they are still open, and lets go of what is
-// under way between them.
+// reset resets both connections if they are open, and drains the links.
 func (p *pair) reset() {
 	p.resets.Do(func() {
 		p.client.breaks()
@@ -192,9 +192,9 @@ func (p *pair) ended() {
 // network is a profile as toxics, for all connections of one front. It never
 // changes: toxiproxy's UpdateToxicJson would write to toxics that are in use.
 type network struct {
-	api  *toxiproxy.ApiServer
-	home *toxiproxy.Proxy // holds the toxics, and listens nowhere
-	ways [stream.NumDirections]way
+	api        *toxiproxy.ApiServer
+	home       *toxiproxy.Proxy // holds the toxics, and listens nowhere
+	directions [stream.NumDirections]way
 }
 
 // way is one direction: the delay first and the rate behind it, since the other
@@ -208,7 +208,7 @@ func newNetwork(p badnet.Profile) (*network, error) {
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	n := &network{api: api, home: toxiproxy.NewProxy(api, "", "", "")}
 	for direction, l := range []badnet.Link{stream.Upstream: p.Up, stream.Downstream: p.Down} {
-		w := &n.ways[direction]
+		w := &n.directions[direction]
 		w.link = l
 		var err error
 		if w.latency, err = n.add(direction, "latency", &toxics.LatencyToxic{
@@ -254,11 +254,11 @@ type limiter struct {
 
 const (
 	leastPiece = 256                    // bytes
-	pieceTime  = 5 * time.Millisecond   // for as long the link sends one piece
-	late       = 100 * time.Millisecond // by so much a busy machine may be behind, and catches up
+	pieceTime  = 5 * time.Millisecond   // how long the link takes for one piece, where it is longer
+	late       = 100 * time.Millisecond // a busy machine may be so far behind, and catches up
 )
 
-// Pipe passes one connection's chunks on, none before the link has sent it.
+// Pipe passes on one connection's chunks, each when the link has sent it.
 func (l *limiter) Pipe(stub *toxics.ToxicStub) {
 	size := int(min(max(l.rate/8*int64(pieceTime)/int64(time.Second), leastPiece), chunk))
 	for {
@@ -298,8 +298,9 @@ func (l *limiter) pass(stub *toxics.ToxicStub, piece, rest *stream.StreamChunk) 
 	}
 }
 
-// send returns when the link has sent a piece that it can send from the piece's
-// time on. What is long past is no time in which the link could have sent.
+// send takes the link's next free time for a piece, not before the piece's own
+// time, and returns when the piece has been sent. Free time longer ago than late
+// is lost.
 func (l *limiter) send(piece *stream.StreamChunk) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,7 +27,7 @@ func New() *Proxies { return &Proxies{fronts: map[string]*front{}} }
 
 // Attach puts a proxy on a free port of 127.0.0.1 in front of the upstream
 // ("host:port", TCP), and returns its address. Its network is good until Apply
-// changes it. It dials the upstream for each connection, and not before.
+// changes it. It dials the upstream once for each connection.
 func (p *Proxies) Attach(name, upstream string) (addr string, err error) {
 	if _, _, err := net.SplitHostPort(upstream); err != nil {
 		return "", fmt.Errorf("a proxy can't be put in front of %s: %w; write its address as host:port", name, err)
@@ -55,10 +55,10 @@ func (p *Proxies) Attach(name, upstream string) (addr string, err error) {
 
 var errClosed = errors.New("the proxies are closed; make new ones")
 
-// Apply changes the network of one backend, on open connections too, and
-// returns when it has changed. A connection whose reader takes nothing for 4 s,
-// while there is something for it, is reset instead. What Check refuses is its
-// error; on any error the network is what it was.
+// Apply changes the network of one backend, for open connections too, and returns
+// when it has changed. A connection whose reader reads nothing for 4 s, although
+// there is data for it, is reset. Apply returns what Check does; after an error
+// the network is unchanged.
 func (p *Proxies) Apply(name string, profile badnet.Profile) error {
 	if err := Check(profile); err != nil {
 		return err
@@ -83,14 +83,14 @@ func (p *Proxies) find(name string) (*front, error) {
 	}
 	f := p.fronts[name]
 	if f == nil {
-		return nil, fmt.Errorf("there is no proxy in front of %q; there are ones in front of: %s",
+		return nil, fmt.Errorf("there is no proxy in front of %q; there are proxies in front of: %s",
 			name, strings.Join(slices.Sorted(maps.Keys(p.fronts)), ", "))
 	}
 	return f, nil
 }
 
-// Close resets what is open and returns when all has ended. It can be called
-// again.
+// Close resets the open connections and returns when all goroutines have ended. A
+// second Close does nothing.
 func (p *Proxies) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,10 +106,10 @@ func (p *Proxies) Close() error {
 }
 
 const (
-	acceptAgain = 10 * time.Millisecond // after an error: no descriptors, perhaps
+	acceptAgain = 10 * time.Millisecond // after an error, such as too many open files
 
 	// stuck is how long a change of the network waits for a connection whose
-	// reader takes nothing. After 5 s toxiproxy would lose bytes of it.
+	// reader reads nothing. After 5 s toxiproxy would lose bytes.
 	stuck = 4 * time.Second
 )
 
@@ -155,8 +155,8 @@ func (f *front) serve() {
 	}
 }
 
-// connect joins a client with the backend. Where that can't be reached, the
-// client's connection is reset.
+// connect joins a client with the backend. It resets the client's connection where
+// the backend can't be reached.
 func (f *front) connect(client *net.TCPConn) {
 	server, err := new(net.Dialer).DialContext(f.life, "tcp", f.upstream)
 	if err != nil {
@@ -185,8 +185,8 @@ func (f *front) forget(p *pair) {
 	f.running.Done()
 }
 
-// apply puts the open pairs and those to come on a network, and resets those
-// that can't be changed in time.
+// apply puts all pairs on a network, and resets the open pairs that can't be
+// changed in time.
 func (f *front) apply(n *network) {
 	f.applying.Lock()
 	defer f.applying.Unlock()
@@ -219,10 +219,9 @@ func (f *front) close() error {
 	return err
 }
 
-// Check returns an error that is badnet.ErrCannot, and says what to do, where a
-// proxy can't do a valid profile: it has no packets to lose, to reorder, to
-// duplicate or to count in a limit, its jitter is uniform, and its times are
-// whole milliseconds.
+// Check returns badnet.ErrCannot with a sentence that says what to do where a
+// proxy can't do a valid profile: it has no packets to lose, reorder, duplicate or
+// count, its jitter is uniform, and its times are whole milliseconds.
 func Check(p badnet.Profile) error {
 	if p.Up == p.Down {
 		return check("", p.Up)

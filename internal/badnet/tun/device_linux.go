@@ -46,8 +46,8 @@ func openDevice() (fd int, err error) {
 	return fd, nil
 }
 
-// setLarge lets the kernel hand over many segments as one packet, or not. What
-// it hands over it also takes back.
+// setLarge sets whether the kernel hands over many segments as one packet. It
+// takes such packets back in any case.
 func setLarge(fd int, on bool) error {
 	flags := 0
 	if on {
@@ -59,7 +59,7 @@ func setLarge(fd int, on bool) error {
 	return nil
 }
 
-// signal wakes what polls an eventfd.
+// signal wakes the loop that polls an eventfd.
 func signal(fd int) {
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
@@ -84,7 +84,7 @@ func linkUp() (netlink.Link, error) {
 	return link, nil
 }
 
-// The tables of the two ways of a packet: out by the TUN, and from there in.
+// The routing tables: out through the TUN, and in from it.
 const (
 	inward  = 100
 	outward = 101
@@ -92,9 +92,9 @@ const (
 
 var loopback = net.IPNet{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}
 
-// route sends what goes to 127.0.0.0/8 out by the TUN, and takes what comes in
-// by it as local. The rule for the table local, which is 0 and would come
-// before, moves behind.
+// route sends packets to 127.0.0.0/8 out through the TUN, and takes packets from
+// the TUN as local. It moves the rule of the table local, which is first, behind
+// its own rules.
 func route(tun netlink.Link) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {

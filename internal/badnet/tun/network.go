@@ -7,8 +7,7 @@ import (
 	"gotimeout/internal/badnet"
 )
 
-// network is a plan at work: it takes packets and gives them back. It knows
-// neither clock nor device.
+// network shapes packets by a plan. It reads no clock and knows no device.
 type network struct {
 	seed       uint64
 	directions directions
@@ -17,15 +16,15 @@ type network struct {
 	queue      *badnet.Queue
 	releases   []time.Time
 
-	before  badnet.Totals // of pairs that are no more
-	dropped uint64        // what was malformed, or too much to hold
+	before  badnet.Totals // of the plans before
+	dropped uint64        // packets that were malformed, or too many to hold
 }
 
 // pair shapes both directions.
 type pair struct{ up, down *badnet.Shaper }
 
-// bounds are what the queue holds: a second of 1 Gbit/s, and more packets than
-// that has.
+// bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
+// packets than those make.
 var bounds = badnet.Bounds{Packets: 1 << 18, Bytes: 128 << 20}
 
 func newNetwork(seed uint64) *network {
@@ -34,8 +33,8 @@ func newNetwork(seed uint64) *network {
 	return n
 }
 
-// set changes the plan for the packets to come. Each link draws from a seed of
-// its own, the same for the same plan.
+// set changes the plan for the packets that follow. Each link has a seed of its
+// own, the same for the same plan.
 func (n *network) set(p badnet.Plan) {
 	n.before = n.totals()
 	n.all = n.pair(p.All, 0)
@@ -50,8 +49,8 @@ func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1)}
 }
 
-// send takes a packet, which it copies where it keeps it, and tells whether it
-// comes out at once.
+// send takes a packet and tells whether to deliver it at once. It copies a packet
+// that it keeps for later.
 func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) {
 	p, ok := parse(frame[headers:])
 	if !ok {
@@ -81,7 +80,7 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 	return deliver
 }
 
-// totals are of all plans so far.
+// totals counts the packets under all plans so far.
 func (n *network) totals() badnet.Totals {
 	t := n.before
 	pairs := []*pair{n.all}
@@ -101,8 +100,8 @@ func (n *network) totals() badnet.Totals {
 	return t
 }
 
-// large tells whether the packets may be of many segments at once: only where
-// nothing is decided for each.
+// large tells whether the kernel may hand over many segments as one packet: only
+// where nothing is decided for each packet.
 func large(p badnet.Plan) bool {
 	whole := func(l badnet.Link) bool {
 		return l.Loss == 0 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
@@ -115,7 +114,7 @@ func large(p badnet.Plan) bool {
 	return whole(p.All.Up) && whole(p.All.Down)
 }
 
-// packet is what matters of an IPv4 packet.
+// packet is the part of an IPv4 header that tells a packet's link.
 type packet struct {
 	size     int // of all of it
 	proto    byte
@@ -124,17 +123,17 @@ type packet struct {
 	syn      bool // the first of a TCP connection
 	request  bool // an ICMP echo request
 	id       uint16
-	fragment bool // it has no header but IP's, and belongs to the one of the same id
+	fragment bool // not the first: it has no ports, and belongs to the packet of the same id
 }
 
-// The protocols that have ports, and the one of ping.
+// The protocols with ports, and that of ping.
 const (
 	icmp = 1
 	tcp  = 6
 	udp  = 17
 )
 
-// parse reads a packet, or returns false where it is none.
+// parse reads a packet, and returns false where it is malformed.
 func parse(b []byte) (p packet, ok bool) {
 	if len(b) < 20 || b[0]>>4 != 4 {
 		return p, false
@@ -167,10 +166,10 @@ func parse(b []byte) (p packet, ok bool) {
 	return p, true
 }
 
-// directions tells towards which server a packet goes or from which it comes.
-// No packet says so, but the first of a TCP connection goes to a server, and so
-// does the first between two ports of UDP. It remembers ports, a bit for each:
-// that is exact unless one port is both ends of different connections at once.
+// directions tells which end of a packet is the server. The first packet of a TCP
+// connection goes to the server, and so does the first between two UDP ports.
+// directions remembers a bit for each port, which is exact unless a port is a
+// server's and a client's at once.
 type directions struct {
 	servers [1 << 16 / 64]uint64
 	last    struct { // the fragment before

@@ -16,20 +16,20 @@ import (
 type TUN struct {
 	device int
 	last   time.Time // when the loop read a packet
-	wake   int       // an eventfd: something is to be done
+	wake   int       // an eventfd that ends the loop's sleep
 
-	mu      sync.Mutex // for network, which the loop holds but while it waits
+	mu      sync.Mutex // for what follows; the loop holds it except while it waits
 	network *network
-	flush   bool // what is held comes out at once
+	flush   bool // release all held packets at once
 	closed  bool
 	failed  error // why the loop has ended before Close
 
 	done chan struct{}
 }
 
-// Open makes the loopback of this process's network namespace go through a TUN
-// device, where nothing is bad at first. The same seed, plans and packets give
-// the same losses and delays.
+// Open sends the loopback of this process's network namespace through a TUN
+// device, with a good network at first. The same seed, plans and packets give the
+// same losses and delays.
 func Open(seed uint64) (badnet.Driver, error) {
 	device, err := openDevice()
 	if err != nil {
@@ -59,8 +59,8 @@ func (t *TUN) up() error {
 	return route(link)
 }
 
-// Apply changes the network. The packets that are held come out at once, in
-// their order: those to come neither wait for them nor overtake them.
+// Apply changes the network. The held packets are released at once, in their
+// order, so that the packets that follow neither wait for them nor overtake them.
 func (t *TUN) Apply(p badnet.Plan) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +76,7 @@ func (t *TUN) Apply(p badnet.Plan) error {
 	return nil
 }
 
-// Totals returns what became of the packets.
+// Totals counts the packets of both directions.
 func (t *TUN) Totals() (badnet.Totals, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +85,8 @@ func (t *TUN) Totals() (badnet.Totals, error) {
 	return totals, t.failed
 }
 
-// Close ends the driver, and with it the traffic: the routes lead nowhere.
+// Close ends the driver, and with it all traffic on the loopback: its routes lead
+// to the TUN.
 func (t *TUN) Close() error {
 	t.mu.Lock()
 	t.closed = true
@@ -97,7 +98,7 @@ func (t *TUN) Close() error {
 
 // loop moves the packets until Close.
 func (t *TUN) loop() {
-	runtime.LockOSThread() // never unlocked: the thread, with what hurry made of it, ends here
+	runtime.LockOSThread() // never unlocked: the thread keeps hurry's settings and ends here
 	moreTurns(spare)
 	defer moreTurns(-spare)
 	defer close(t.done)
@@ -117,11 +118,11 @@ func (t *TUN) loop() {
 	}
 }
 
-// batch is how many packets are read before those that are due get their turn.
+// batch is how many packets are read before the due ones are written.
 const batch = 32
 
-// move writes what is due and reads what has come, until it has to wait; it
-// returns for how long, where below 0 is for ever.
+// move writes the packets that are due and reads new ones until it has to wait. It
+// returns for how long, where below 0 means until the next packet.
 func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -177,15 +178,15 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 	return true, nil
 }
 
-// write hands a packet back to the kernel. What it won't take is dropped.
+// write hands a packet back to the kernel, or drops it where the kernel refuses.
 func (t *TUN) write(packet []byte) {
 	if _, err := unix.Write(t.device, packet); err != nil {
 		t.network.dropped++
 	}
 }
 
-// early is how long before the time the loop wakes up to sleep again: from a
-// short sleep an idle processor wakes up at once, from a long one 0.1 ms late.
+// early is how long before a release the loop first wakes up, to sleep again for
+// the rest: an idle processor wakes up from a long sleep 0.1 ms late.
 const early = 300 * time.Microsecond
 
 // sleep waits for a packet, for wake, or until the time has passed.
@@ -206,16 +207,16 @@ func (t *TUN) sleep(wait time.Duration) {
 	}
 }
 
-// spare is by how many more goroutines may run at once while a driver is open.
-// A thread that comes back from the kernel waits until Go lets it run: among as
-// many goroutines as there are processors, all of them busy or preempted by
-// other programs, the loop was found to wait for up to 100 ms.
+// spare is by how much GOMAXPROCS is raised while a driver is open. A thread that
+// returns from the kernel waits until Go's scheduler has a processor for it: with
+// all of them busy, or preempted by other programs, the loop waited for up to
+// 100 ms.
 const spare = 2
 
-// linger is for how long after a packet the loop looks for the next one before
-// it sleeps, where it holds none: on an idle machine it takes 40 µs to wake a
-// thread on another processor, and a ping-pong without delays does it twice a
-// round trip. With one processor it would only keep the next packet from coming.
+// linger is for how long after a packet the loop polls for the next one before it
+// sleeps, where it holds none: to wake a thread on another processor takes 40 µs
+// on an idle machine, twice in each round trip. With one processor polling would
+// keep the sender from sending.
 var linger = func() time.Duration {
 	if runtime.NumCPU() == 1 {
 		return 0
@@ -225,15 +226,14 @@ var linger = func() time.Duration {
 
 func moreTurns(n int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n) }
 
-// hurry makes the kernel wake this thread when it is to be woken. Both are as far
-// as the system allows: the second takes CAP_SYS_NICE, which root has and the
-// user in a namespace of his own has not.
+// hurry makes the kernel wake this thread on time, as far as the system allows: the
+// second setting needs CAP_SYS_NICE, which root has and a user in a user namespace
+// has not.
 func hurry() {
-	// By itself it wakes a thread up to 50 µs late, to save wake-ups.
+	// The kernel's default is up to 50 µs late, to save wake-ups.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	// And it may let another program run on until the next tick, 4 ms and more.
-	// What is real-time can starve others, but this loop has nothing to do
-	// before those have sent something.
+	// Without real-time priority another program may run on until the next tick, in
+	// 4 ms or more. This loop can't starve others: it waits for their packets.
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}, 0)
