@@ -11,7 +11,7 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/gotimeout /bin/gotimeout
 USER 65532:65532
-# With PORT the lab is public, on all interfaces; /healthz says that it serves.
+# PORT makes the lab public and listen on all interfaces; /healthz says that it serves.
 ENV PORT=8000
 EXPOSE 8000
 ENTRYPOINT ["/bin/gotimeout"]
