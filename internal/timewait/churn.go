@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gotimeout/internal/sockets"
-	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -176,9 +175,10 @@ var (
 	allButTwoWait = expectation{"more than twice the ideal; all but the ideal in TIME-WAIT at the client", func(c cost) bool {
 		return c.opened > 2*c.workers && c.atClient >= c.opened-c.workers
 	}}
-	allReset  = expectation{"a connection for each request; more RSTs than TIME-WAITs", func(c cost) bool { return c.opened == c.requests && c.resets > c.timeWaits() }}
-	allPooled = expectation{"at most two for each call that was at work at once; no TIME-WAIT, no RST", func(c cost) bool {
-		return c.opened <= 2*c.most && c.timeWaits()+c.resets == 0
+	allReset = expectation{"a connection for each request; more RSTs than TIME-WAITs", func(c cost) bool { return c.opened == c.requests && c.resets > c.timeWaits() }}
+	// A call without an idle connection dials, but takes a connection that comes free first: chance decides how many are opened.
+	allPooled = expectation{"at most a connection for every second request, or two for each call at work at once; no TIME-WAIT, no RST", func(c cost) bool {
+		return c.opened <= max(2*c.most, c.requests/2) && c.timeWaits()+c.resets == 0
 	}}
 	cutReset = expectation{"one for most of the calls that were cut; more RSTs than TIME-WAITs", func(c cost) bool { return c.opened >= c.cut/2 && c.resets > c.timeWaits() }}
 )
@@ -290,15 +290,16 @@ func abandoning(url string, ld load, m *meter) (func(context.Context), func()) {
 	}, client.CloseIdleConnections
 }
 
-// byStrategy calls by one of the lab's strategies, with the lab's own client.
+// byStrategy calls by one of the lab's strategies. The lab's own client would close what is idle for a second, which on a busy machine
+// a connection is now and then, and leave a TIME-WAIT that is none of the strategy's.
 func byStrategy(s strategies.Strategy) func(string, load, *meter) (func(context.Context), func()) {
 	return func(url string, ld load, m *meter) (func(context.Context), func()) {
-		op, call := slowops.NewHTTP(url, 0), slowops.Call{}
+		client := enough(ld)
 		if s.Client != nil {
-			call.IOTimeout = s.Client(ld.timeout).IO
+			client.Timeout = s.Client(ld.timeout).IO
 		}
 		return func(ctx context.Context) {
-			_ = s.Do(ctx, ld.timeout, m.op(func(ctx context.Context) error { return op.Do(ctx, call) }))
-		}, op.Close
+			_ = s.Do(ctx, ld.timeout, m.op(func(ctx context.Context) error { return get(ctx, client, url) }))
+		}, client.CloseIdleConnections
 	}
 }
