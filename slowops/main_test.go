@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -12,9 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/slowops"
+
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
@@ -118,3 +123,154 @@ func unleaked(t *testing.T, known goleak.Option) {
 	}
 	t.Error(err)
 }
+
+type doFunc func(context.Context, slowops.Call) error
+
+// subject is an op under test.
+type subject struct {
+	do      doFunc
+	work    string
+	relay   *relay // before its server
+	began   *runs  // nil where the server doesn't tell
+	inexact bool   // a delay is only about what was asked for
+	quick   bool   // its server knows no delay
+}
+
+func (s subject) call(run string, delay time.Duration) slowops.Call {
+	return slowops.Call{Run: run, Delay: delay, Work: s.work}
+}
+
+// least is what a call with that delay takes at least.
+func (s subject) least(delay time.Duration) time.Duration {
+	if s.inexact {
+		return delay / 10 // calibration was slowed down, perhaps, and the work was not
+	}
+	return delay
+}
+
+// far is a delay that no call waits for. A real server computes to its end.
+func (s subject) far() time.Duration {
+	if s.began == nil {
+		return 3 * time.Second
+	}
+	return long
+}
+
+// pooled returns the ops that keep connections, at most maxConns of them idle,
+// and of http and db also in use.
+func pooled(t *testing.T, maxConns int) map[string]subject {
+	t.Helper()
+	var began [3]runs // of each its own, because a run has the same tag in all of them
+	web := startRelay(t, backend(t, httpbackend.Start, &began[0]))
+	http := slowops.NewHTTP("http://"+web.addr, maxConns)
+	t.Cleanup(http.Close)
+	store := startRelay(t, backend(t, cachebackend.Start, &began[1]))
+	cache := slowops.NewCache(store.addr, maxConns)
+	t.Cleanup(cache.Close)
+	base := startRelay(t, backend(t, dbbackend.Start, &began[2]))
+	db := newMySQL(t, lab(base.addr), maxConns)
+	return map[string]subject{
+		"http":     {do: http.Do, relay: web, began: &began[0]},
+		"cache":    {do: cache.Do, relay: store, began: &began[1]},
+		"db sleep": {do: db.Do, relay: base, began: &began[2], work: slowops.WorkSleep},
+	}
+}
+
+// allOps returns every op, with the embedded servers.
+func allOps(t *testing.T) map[string]subject {
+	t.Helper()
+	ops := pooled(t, 0)
+	began := new(runs)
+	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 0)
+	calibrate(t, db)
+	ops["db cpu"] = subject{do: db.Do, began: began, work: slowops.WorkCPU, inexact: true}
+	ops["cpu"] = subject{do: slowops.CPU{}.Do}
+	return ops
+}
+
+// realOps returns the ops on the real servers that the environment names.
+func realOps(t *testing.T) map[string]subject {
+	t.Helper()
+	ops := realPooled(t)
+	db := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
+	calibrate(t, db)
+	ops["db cpu"] = subject{do: db.Do, work: slowops.WorkCPU, inexact: true}
+	return ops
+}
+
+func realPooled(t *testing.T) map[string]subject {
+	t.Helper()
+	store := startRelay(t, realServer(t, "MEMCACHED_ADDR"))
+	cache := slowops.NewCache(store.addr, 0)
+	t.Cleanup(cache.Close)
+	cfg, err := slowops.ParseDSN(realServer(t, "MYSQL_DSN"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := startRelay(t, cfg.Addr)
+	cfg.Addr = base.addr
+	db := newMySQL(t, cfg.FormatDSN(), 0)
+	return map[string]subject{
+		"cache":    {do: cache.Do, relay: store, quick: true},
+		"db sleep": {do: db.Do, relay: base, work: slowops.WorkSleep},
+	}
+}
+
+// backend starts an embedded server that is closed with the test.
+func backend(t *testing.T, start func(backends.Options) (*backends.Server, error), began *runs) (addr string) {
+	t.Helper()
+	s, err := start(backends.Options{MaxDelay: long, Began: began.begin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.Addr
+}
+
+// lab returns the DSN of an embedded database.
+func lab(addr string) string { return "lab@tcp(" + addr + ")/lab" }
+
+func newMySQL(t *testing.T, dsn string, maxConns int) *slowops.MySQL {
+	t.Helper()
+	cfg, err := slowops.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := slowops.NewMySQL(cfg, maxConns)
+	t.Cleanup(db.Close)
+	return db
+}
+
+func calibrate(t *testing.T, db *slowops.MySQL) {
+	t.Helper()
+	if err := db.Calibrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everywhere runs a test for each op, on the embedded and on the real servers.
+func everywhere(t *testing.T, embedded, real func(*testing.T) map[string]subject, test func(*testing.T, subject)) {
+	t.Helper()
+	for place, ops := range map[string]func(*testing.T) map[string]subject{"embedded": embedded, "real": real} {
+		t.Run(place, func(t *testing.T) {
+			for name, s := range ops(t) {
+				t.Run(name, func(t *testing.T) { test(t, s) })
+			}
+		})
+	}
+}
+
+// slow leaves out the ops whose server knows no delay.
+func slow(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]subject {
+	return func(t *testing.T) map[string]subject {
+		all := ops(t)
+		maps.DeleteFunc(all, func(_ string, s subject) bool { return s.quick })
+		return all
+	}
+}
+
+func anyPooled(t *testing.T) map[string]subject { return pooled(t, 0) }

@@ -1,20 +1,26 @@
 package slowops_test
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	dbbackend "gotimeout/internal/backends/db"
+	"gotimeout/slowops"
+
 	proto "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/server"
 	"github.com/go-sql-driver/mysql"
-
-	dbbackend "gotimeout/internal/backends/db"
-	"gotimeout/slowops"
 )
 
 // fakeDB answers every query alike, and keeps it.
@@ -97,4 +103,178 @@ func TestMySQLOverTheCap(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	told.want(t, 1, 0, 0) // a server's error leaves the connection as it was
+}
+
+func TestMySQLKillQuery(t *testing.T) {
+	began := new(runs)
+	for place, dsn := range map[string]func() string{
+		"embedded": func() string { return lab(backend(t, dbbackend.Start, began)) },
+		"real":     func() string { return "" },
+	} {
+		t.Run(place, func(t *testing.T) {
+			dsn := dsn()
+			if dsn == "" {
+				dsn = realServer(t, "MYSQL_DSN")
+			}
+			op := newMySQL(t, dsn, 0)
+			told, result := new(hooks), make(chan error, 1)
+			c := told.on(slowops.Call{Run: "killed-" + place, Delay: 20 * time.Second})
+			go func() { result <- op.Do(t.Context(), c) }()
+			db, err := op.DB()
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "in the process list", func() bool { return process(t, db, c.Run) != "" })
+			if _, err := db.ExecContext(t.Context(), "KILL QUERY "+process(t, db, c.Run)); err != nil {
+				t.Fatal(err)
+			}
+			var server *mysql.MySQLError
+			if err := <-result; !errors.Is(err, slowops.ErrCutShort) && !errors.As(err, &server) {
+				t.Errorf("got %v", err)
+			}
+			told.want(t, 1, 0, 0)
+		})
+	}
+}
+
+// process returns the id of the connection whose query carries the run's tag.
+func process(t *testing.T, db *sql.DB, run string) (id string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SHOW FULL PROCESSLIST")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([]sql.NullString, len(columns))
+	into := make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(values[7].String, "/* gotimeout run="+run+" */") {
+			id = values[0].String
+		}
+	}
+	return id
+}
+
+// A certificate is to be of the server, and not of what is dialled.
+func TestMySQLViaTLS(t *testing.T) {
+	cert, pool := certificate(t)
+	secure := &tls.Config{Certificates: []tls.Certificate{cert}}
+	const kind = proto.AUTH_NATIVE_PASSWORD
+	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
+	for host, want := range map[string]string{elsewhere: "", "other.invalid": "not other.invalid"} {
+		cfg, err := slowops.ParseDSN("lab@tcp(" + host + ":3306)/lab?tls=true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.TLS.RootCAs = pool
+		op := slowops.NewMySQL(cfg, 0)
+		defer op.Close()
+		op.Via = addr
+		err = op.Do(t.Context(), slowops.Call{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v; want %q", host, err, want)
+		}
+	}
+}
+
+// Over a Unix socket the driver sends a password as it is, and over TCP it
+// must not.
+func TestMySQLViaHidesThePassword(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kind = proto.AUTH_CACHING_SHA2_PASSWORD
+	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, key, nil), kind, secret)
+	said := make(chan string, 1)
+	op := newMySQL(t, "lab:"+secret+"@unix(/run/x.sock)/lab", 0)
+	op.Via = serve(t, func(c net.Conn) {
+		heard := &tap{Conn: c}
+		pass(heard, addr)
+		said <- heard.said.String()
+	})
+	if err := op.Do(t.Context(), slowops.Call{IOTimeout: patience}); err != nil {
+		t.Error(err)
+	}
+	op.Close()
+	if text := <-said; !strings.Contains(text, "SELECT") || strings.Contains(text, secret) {
+		t.Errorf("the client said %q", text)
+	}
+}
+
+// tap keeps what it reads.
+type tap struct {
+	net.Conn
+	said strings.Builder
+}
+
+func (c *tap) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.said.Write(b[:n])
+	return n, err
+}
+
+func TestCalibratedWork(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) { calibratedWork(t, lab(backend(t, dbbackend.Start, new(runs)))) })
+	t.Run("real", func(t *testing.T) { calibratedWork(t, realServer(t, "MYSQL_DSN")) })
+}
+
+// calibratedWork fails unless work takes about what it should. On a busy machine
+// one of the two may have been slowed down and not the other: it tries again.
+func calibratedWork(t *testing.T, dsn string) {
+	t.Helper()
+	var took time.Duration
+	for range 5 {
+		db := newMySQL(t, dsn, 0)
+		calibrate(t, db)
+		var err error
+		took, err = timed(t.Context(), db.Do, slowops.Call{Work: slowops.WorkCPU, Delay: 2 * short})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took > short/2 && took < patience {
+			return
+		}
+	}
+	t.Errorf("%s of work took %s", 2*short, took)
+}
+
+func TestCalibrateEndsWithItsContext(t *testing.T) {
+	db := newMySQL(t, lab(serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })), 0)
+	ctx, cancel := context.WithTimeout(t.Context(), short)
+	defer cancel()
+	if err := db.Calibrate(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The driver closes its connection and sends no KILL: the work goes on for
+// nobody. https://github.com/go-sql-driver/mysql/issues/731
+func TestCancelledBenchmarkGoesOn(t *testing.T) {
+	op := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
+	calibrate(t, op)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*short)
+	defer cancel()
+	c := slowops.Call{Run: "goes-on", Work: slowops.WorkCPU, Delay: 3 * time.Second}
+	if err := op.Do(ctx, c); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	db, err := op.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if process(t, db, c.Run) == "" {
+		t.Error("the query ended with its client: the server has changed")
+	}
+	eventually(t, "the query's own end", func() bool { return process(t, db, c.Run) == "" })
 }

@@ -6,6 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	errRefused = unix.ECONNREFUSED
+	errReset   = unix.ECONNRESET
+)
+
 // ending asks the kernel for the state of a connection that is to be closed.
 func ending(tcp *net.TCPConn) string {
 	raw, err := tcp.SyscallConn()

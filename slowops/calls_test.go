@@ -1,0 +1,300 @@
+package slowops_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/slowops"
+	"gotimeout/strategies"
+
+	"go.uber.org/goleak"
+)
+
+func TestCompletes(t *testing.T) {
+	t.Parallel()
+	everywhere(t, allOps, realOps, func(t *testing.T, s subject) {
+		for _, delay := range []time.Duration{0, short} {
+			took, err := timed(t.Context(), s.do, s.call("completes", delay))
+			if err != nil {
+				t.Errorf("delay %s: %v", delay, err)
+			}
+			if !s.quick && took < s.least(delay) {
+				t.Errorf("delay %s: took only %s", delay, took)
+			}
+		}
+	})
+}
+
+func TestAwareReturnsEarly(t *testing.T) {
+	t.Parallel()
+	everywhere(t, slow(allOps), slow(realOps), func(t *testing.T, s subject) {
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		defer cancel()
+		took, err := timed(ctx, s.do, s.call("deadline", s.far()))
+		if !errors.Is(err, context.DeadlineExceeded) || took > patience {
+			t.Errorf("deadline of %s: %v after %s", short, err, took)
+		}
+		took, err = timed(ctx, s.do, s.call("before", s.far()))
+		if !errors.Is(err, context.DeadlineExceeded) || took > patience {
+			t.Errorf("done before the call: %v after %s", err, took)
+		}
+		if s.began == nil {
+			return
+		}
+		err = cancelledAtWork(t, s, s.call("cancel", long))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+// cancelledAtWork calls, and cancels the call once the server works on it.
+func cancelledAtWork(t *testing.T, s subject, c slowops.Call) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- s.do(ctx, c) }()
+	eventually(t, "began "+c.Run, func() bool { return s.began.has(c.Run) })
+	cancel()
+	select {
+	case err := <-result:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("%s: not back after its cancel", c.Run)
+		return nil
+	}
+}
+
+func TestDeafReturnsLate(t *testing.T) {
+	t.Parallel()
+	everywhere(t, allOps, realOps, func(t *testing.T, s subject) {
+		before, cancel := context.WithCancel(t.Context())
+		cancel()
+		during, cancel := context.WithTimeout(t.Context(), short/10)
+		defer cancel()
+		for when, ctx := range map[string]context.Context{"before": before, "during": during} {
+			c := s.call("deaf-"+when, 2*short)
+			c.Deaf = true
+			took, err := timed(ctx, s.do, c)
+			if err != nil {
+				t.Errorf("cancelled %s: %v", when, err)
+			}
+			if !s.quick && took < s.least(c.Delay) {
+				t.Errorf("cancelled %s: back after %s", when, took)
+			}
+		}
+	})
+}
+
+func TestIOTimeout(t *testing.T) {
+	t.Parallel()
+	everywhere(t, slow(anyPooled), slow(realOps), func(t *testing.T, s subject) {
+		for _, deaf := range []bool{false, true} {
+			c := s.call("iotimeout", s.far())
+			c.IOTimeout, c.Deaf = short, deaf
+			took, err := timed(t.Context(), s.do, c)
+			if !isTimeout(err) || took < short || took > patience {
+				t.Errorf("deaf %t: %v after %s", deaf, err, took)
+			}
+			c.Delay, c.IOTimeout = 0, patience
+			if err := s.do(t.Context(), c); err != nil {
+				t.Errorf("deaf %t: a call in time: %v", deaf, err)
+			}
+		}
+	})
+}
+
+// A call without an IOTimeout must not inherit the one of the call before it.
+func TestIOTimeoutIsOfOneCall(t *testing.T) {
+	t.Parallel()
+	for name, s := range pooled(t, 0) {
+		t.Run(name, func(t *testing.T) {
+			c := s.call("first", 0)
+			c.IOTimeout = 2 * short
+			if err := s.do(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+			if err := s.do(t.Context(), s.call("second", 4*short)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// BenchmarkTimeouts measures by how much each timeout is late, of calls one
+// after the other: go test -run '^$' -bench Timeouts -benchtime 200x ./slowops
+func BenchmarkTimeouts(b *testing.B) {
+	const bound = 20 * time.Millisecond
+	op := targets(b)
+	for _, of := range []struct {
+		name string
+		call slowops.Call
+		code string
+	}{
+		{"connect", slowops.Call{Target: "blackhole", ConnectTimeout: bound, IOTimeout: time.Minute}, "connect_timeout"},
+		{"tls", slowops.Call{Target: "slow-tls", TLSTimeout: bound, IOTimeout: time.Minute}, "tls_timeout"},
+		{"header", slowops.Call{Target: "silent", HeaderTimeout: bound, IOTimeout: time.Minute}, "header_timeout"},
+		{"header-h2", slowops.Call{Target: "silent-h2", HeaderTimeout: bound, IOTimeout: time.Minute}, "header_timeout"},
+		{"read", slowops.Call{Target: "stall", ReadTimeout: bound, IOTimeout: time.Minute}, "read_timeout"},
+		{"read-h2", slowops.Call{Target: "stall-h2", ReadTimeout: bound, IOTimeout: time.Minute}, "read_timeout"},
+		{"total", slowops.Call{Target: "drip", Delay: time.Minute, IOTimeout: bound}, "total_timeout"},
+	} {
+		b.Run(of.name, func(b *testing.B) {
+			var late []time.Duration
+			for b.Loop() {
+				start := time.Now()
+				err := op.Do(context.Background(), of.call)
+				late = append(late, time.Since(start)-bound)
+				if code(err) != of.code {
+					b.Fatalf("got %s, want %s", code(err), of.code)
+				}
+			}
+			slices.Sort(late)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(late[len(late)/2].Seconds()*1e3, "p50-ms")
+			b.ReportMetric(late[(len(late)-1)*99/100].Seconds()*1e3, "p99-ms")
+			b.ReportMetric(late[len(late)-1].Seconds()*1e3, "max-ms")
+		})
+	}
+}
+
+// at returns the ops with connections, for whatever is at addr.
+func at(t *testing.T, addr string) map[string]doFunc {
+	t.Helper()
+	http := slowops.NewHTTP("http://"+addr, 0)
+	t.Cleanup(http.Close)
+	cache := slowops.NewCache(addr, 0)
+	t.Cleanup(cache.Close)
+	return map[string]doFunc{"http": http.Do, "cache": cache.Do, "db": newMySQL(t, lab(addr), 0).Do}
+}
+
+// A server that accepts and says nothing: MySQL's driver waits in its handshake.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	for name, do := range at(t, addr) {
+		t.Run(name, func(t *testing.T) {
+			told := new(hooks)
+			took, err := timed(t.Context(), do, told.on(slowops.Call{Deaf: true, IOTimeout: short}))
+			if !isTimeout(err) || took < short || took > patience {
+				t.Errorf("IOTimeout: %v after %s", err, took)
+			}
+			eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
+			told.want(t, 1, 0, 1)
+
+			took, err = timed(t.Context(), do, slowops.Call{Deaf: true, Limit: short})
+			if err == nil || took < short || took > patience {
+				t.Errorf("Limit: %v after %s", err, took)
+			}
+
+			told = new(hooks)
+			ctx, cancel := context.WithTimeout(t.Context(), short)
+			defer cancel()
+			took, err = timed(ctx, do, told.on(slowops.Call{}))
+			if !errors.Is(err, context.DeadlineExceeded) || took > patience {
+				t.Errorf("context: %v after %s", err, took)
+			}
+			eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
+			told.want(t, 1, 0, 1)
+		})
+	}
+}
+
+// Nobody tries again behind the caller's back.
+func TestRefusedAndHungUp(t *testing.T) {
+	nobody := listen(t)
+	nobody.Close()
+	for what, addr := range map[string]string{
+		"refused": nobody.Addr().String(),
+		"hung up": serve(t, func(net.Conn) {}),
+	} {
+		for name, do := range at(t, addr) {
+			t.Run(what+" "+name, func(t *testing.T) {
+				told := new(hooks)
+				took, err := timed(t.Context(), do, told.on(slowops.Call{}))
+				if err == nil || isTimeout(err) || took > patience {
+					t.Errorf("%v after %s", err, took)
+				}
+				if n := told.dialed.Load(); n != 1 {
+					t.Errorf("dialed %d times", n)
+				}
+			})
+		}
+	}
+}
+
+// How many calls a timer's panic cuts; GOTIMEOUT_SOAK=1 asks for all of them.
+const (
+	panics     = 2_000
+	soakPanics = 100_000
+)
+
+// A panic of strategies.TimerPanic unwinds only what has returned, so no number
+// of them takes a pool's slot, poisons a connection or leaves a goroutine.
+func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
+	n := panics
+	if os.Getenv("GOTIMEOUT_SOAK") == "1" {
+		n = soakPanics
+	}
+	for _, name := range []string{"http", "cache", "db sleep"} {
+		t.Run(name, func(t *testing.T) {
+			known := goleak.IgnoreCurrent()
+			t.Run("ops", func(t *testing.T) {
+				s := pooled(t, 4)[name]
+				manyPanics(t, s, n)
+				stillWhole(t, s)
+			})
+			unleaked(t, known)
+		})
+	}
+}
+
+// manyPanics cuts calls all through their lives: waiting for a connection,
+// dialling one, and waiting for the answer.
+func manyPanics(t *testing.T, s subject, n int) {
+	t.Helper()
+	var strategy strategies.TimerPanic
+	var workers sync.WaitGroup
+	const size = 8
+	for worker := range size {
+		workers.Go(func() {
+			for i := range n / size {
+				c := s.call(fmt.Sprintf("panic-%d-%d", worker, i), 10*short)
+				timeout := rand.N(4 * time.Millisecond)
+				err := strategy.Do(t.Context(), timeout, func(ctx context.Context) error { return s.do(ctx, c) })
+				if !errors.Is(err, strategies.ErrTimeout) {
+					t.Errorf("call %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func stillWhole(t *testing.T, s subject) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var calls sync.WaitGroup
+	for i := range 20 {
+		calls.Go(func() {
+			c := slowops.Call{Run: fmt.Sprint("normal-", i), Work: s.work, Delay: time.Duration(i%2) * short}
+			took, err := timed(ctx, s.do, c)
+			if err != nil || took < c.Delay {
+				t.Errorf("call %d afterwards: %v after %s", i, err, took)
+			}
+		})
+	}
+	calls.Wait()
+}

@@ -1,0 +1,322 @@
+package slowops_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	dbbackend "gotimeout/internal/backends/db"
+	"gotimeout/slowops"
+)
+
+func TestConnectionHooks(t *testing.T) {
+	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+		for i, want := range [][3]int32{{1, 0, 0}, {0, 1, 0}, {0, 1, 0}} {
+			told := new(hooks)
+			if err := s.do(t.Context(), told.on(s.call(fmt.Sprint("call-", i), 0))); err != nil {
+				t.Fatal(err)
+			}
+			told.want(t, want[0], want[1], want[2])
+		}
+	})
+}
+
+func TestCancelClosesTheConnection(t *testing.T) {
+	everywhere(t, slow(anyPooled), slow(realPooled), func(t *testing.T, s subject) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*short)
+		defer cancel()
+		cancelled, next := new(hooks), new(hooks)
+		if err := s.do(ctx, cancelled.on(s.call("cancelled", s.far()))); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		eventually(t, "Closed", func() bool { return cancelled.closed.Load() == 1 })
+		if err := s.do(t.Context(), next.on(s.call("next", 0))); err != nil {
+			t.Fatal(err)
+		}
+		cancelled.want(t, 1, 0, 1)
+		next.want(t, 1, 0, 0)
+	})
+}
+
+func TestTwoAtOnceDialTwice(t *testing.T) {
+	for name, s := range pooled(t, 0) {
+		t.Run(name, func(t *testing.T) {
+			one, two := new(hooks), new(hooks)
+			ctx, cancel := context.WithCancel(t.Context())
+			result := make(chan error, 1)
+			go func() { result <- s.do(ctx, one.on(s.call("one", long))) }()
+			defer func() { cancel(); <-result }()
+			eventually(t, "began", func() bool { return s.began.has("one") })
+			if err := s.do(t.Context(), two.on(s.call("two", 0))); err != nil {
+				t.Fatal(err)
+			}
+			one.want(t, 1, 0, 0)
+			two.want(t, 1, 0, 0)
+		})
+	}
+}
+
+func TestOneConnectionForMany(t *testing.T) {
+	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+		for i := range 100 {
+			if err := s.do(t.Context(), s.call(fmt.Sprint("many-", i), 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.relay.acceptedSoFar(); n != 1 {
+			t.Errorf("the server accepted %d connections", n)
+		}
+	})
+}
+
+func TestMaxConns(t *testing.T) {
+	t.Parallel()
+	for name, s := range pooled(t, 2) {
+		t.Run(name, func(t *testing.T) {
+			var calls sync.WaitGroup
+			for i := range 6 {
+				calls.Go(func() {
+					if err := s.do(t.Context(), s.call(fmt.Sprint("bound-", i), short)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			calls.Wait()
+			eventually(t, "two idle connections", func() bool { return s.relay.openNow() == 2 })
+			if most := s.relay.openAtMost(); name != "cache" && most != 2 {
+				t.Errorf("%d connections at once", most)
+			}
+		})
+	}
+}
+
+// No library's default of two idle connections closes the others of a burst.
+func TestSecondBurstDialsNothing(t *testing.T) {
+	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+		const size = 50
+		first, second := new(hooks), new(hooks)
+		burst(t, s, first, size)
+		eventually(t, "all accepted", func() bool { return s.relay.acceptedSoFar() == size })
+		burst(t, s, second, size)
+		first.want(t, size, first.reused.Load(), 0)
+		second.want(t, 0, size, 0)
+		if n := s.relay.acceptedSoFar(); n != size {
+			t.Errorf("the server accepted %d connections", n)
+		}
+	})
+}
+
+// burst makes n calls at once: none goes on before all of them have, or dial,
+// a connection.
+func burst(t *testing.T, s subject, told *hooks, n int) {
+	t.Helper()
+	var arrived atomic.Int32
+	all := make(chan struct{})
+	gate := func() {
+		if arrived.Add(1) == int32(n) {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-time.After(patience):
+			t.Error("a call has no connection")
+		}
+	}
+	var calls sync.WaitGroup
+	for i := range n {
+		calls.Go(func() {
+			arrive := sync.OnceFunc(gate)
+			c := s.call(fmt.Sprint("burst-", i), short)
+			c.Dialed = func() { told.dialed.Add(1); arrive() }
+			c.Reused = func() { told.reused.Add(1); arrive() }
+			c.Closed = func(string, netip.AddrPort, netip.AddrPort) { told.closed.Add(1) }
+			if err := s.do(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// What nobody used for a second is closed, so that only what was left behind is
+// still there; and a call after that dials.
+func TestIdleConnectionsExpire(t *testing.T) {
+	t.Parallel()
+	for name, s := range pooled(t, 0) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, run := range []string{"first", "afterwards"} {
+				told := new(hooks)
+				if err := s.do(t.Context(), told.on(s.call(run, 0))); err != nil {
+					t.Error(err)
+				}
+				eventually(t, "no connection", func() bool { return s.relay.openNow() == 0 })
+				told.want(t, 1, 0, 0) // it was not held any more when it was closed
+			}
+		})
+	}
+}
+
+// A hook may call an op: none is called under a lock of ours.
+func TestHooksMayCall(t *testing.T) {
+	for name, s := range pooled(t, 0) {
+		t.Run(name, func(t *testing.T) {
+			again := func() {
+				if err := s.do(t.Context(), slowops.Call{Work: s.work, Run: "inner"}); err != nil {
+					t.Error(err)
+				}
+			}
+			hooked := func(c slowops.Call) slowops.Call {
+				c.Dialed, c.Reused = again, again
+				return c
+			}
+			returns(t, s, hooked(s.call("dials", 0)))
+			returns(t, s, hooked(s.call("reuses", 0)))
+
+			var closed atomic.Bool
+			last := s.call("closes", long)
+			last.Closed = func(string, netip.AddrPort, netip.AddrPort) { // perhaps after the test: without t
+				_ = s.do(context.Background(), slowops.Call{Work: s.work})
+				closed.Store(true)
+			}
+			if err := cancelledAtWork(t, s, last); err == nil {
+				t.Error("the cancelled call has no error")
+			}
+			eventually(t, "Closed has returned", closed.Load)
+		})
+	}
+}
+
+// returns fails the test unless the call succeeds.
+func returns(t *testing.T, s subject, c slowops.Call) {
+	t.Helper()
+	result := make(chan error, 1)
+	go func() { result <- s.do(t.Context(), c) }()
+	select {
+	case err := <-result:
+		if err != nil {
+			t.Errorf("%s: %v", c.Run, err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s: blocked", c.Run)
+	}
+}
+
+// maxPools is the package's bound.
+const maxPools = 8
+
+// openDBs counts the pools of database/sql in this process: each has a
+// goroutine that dials for those who wait.
+func openDBs() int {
+	stacks := make([]byte, 16<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return strings.Count(string(stacks), "created by database/sql.OpenDB")
+}
+
+func labMySQL(t *testing.T) *slowops.MySQL {
+	t.Helper()
+	eventually(t, "no pool of another test", func() bool { return openDBs() == 0 })
+	return newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
+}
+
+// in returns a call with a timeout of its own, which nothing runs into.
+func in(i int) slowops.Call {
+	return slowops.Call{Run: fmt.Sprint("pool-", i), IOTimeout: time.Hour + time.Duration(i)}
+}
+
+func TestPoolsOfTimeoutsAreFew(t *testing.T) {
+	db := labMySQL(t)
+	for i := range 40 {
+		if err := db.Do(t.Context(), in(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "few pools", func() bool { return openDBs() <= maxPools })
+	told := new(hooks)
+	if err := db.Do(t.Context(), told.on(in(39))); err != nil {
+		t.Fatal(err)
+	}
+	told.want(t, 0, 1, 0)
+}
+
+// When many timeouts are in use at once all of them have a pool, but afterwards
+// only some do.
+func TestPoolsShrinkAfterABurst(t *testing.T) {
+	db := labMySQL(t)
+	var calls sync.WaitGroup
+	for i := range 40 {
+		calls.Go(func() {
+			c := in(i)
+			c.Delay = 2 * short
+			if err := db.Do(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "a pool for each", func() bool { return openDBs() == 40 })
+	calls.Wait()
+	eventually(t, "few pools", func() bool { return openDBs() <= maxPools })
+}
+
+// The pool without a timeout is the one of DB's users too, and stays.
+func TestPoolWithoutTimeoutStays(t *testing.T) {
+	op := labMySQL(t)
+	db, err := op.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		if err := op.Do(t.Context(), in(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Somebody waits for the only connection of a pool while others want pools.
+func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
+	began := new(runs)
+	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 1)
+	holder, waiter := in(0), in(0)
+	holder.Delay, waiter.Run = 3*short, "waiter"
+	results := make(chan error, 2)
+	go func() { results <- db.Do(t.Context(), holder) }()
+	eventually(t, "began", func() bool { return began.has(holder.Run) })
+	go func() { results <- db.Do(t.Context(), waiter) }()
+	for i := range 40 {
+		if err := db.Do(t.Context(), in(1+i)); err != nil {
+			t.Error(err)
+		}
+	}
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An evicted pool is one that nobody uses: no call meets "sql: database is closed".
+func TestPoolsAreNotEvictedInUse(t *testing.T) {
+	db := labMySQL(t)
+	var workers sync.WaitGroup
+	for worker := range 16 {
+		workers.Go(func() {
+			for i := range 40 {
+				if err := db.Do(t.Context(), in((worker*7+i*3)%20)); err != nil {
+					t.Errorf("worker %d, call %d: %v", worker, i, err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
