@@ -15,15 +15,15 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// alpha is how often figures that don't differ are said to.
+// alpha is how often the test calls figures different that are not.
 const alpha = 0.05
 
-// least is by how many percent figures differ at least that are said to: less may
-// be no chance, and matters to nobody.
+// least is how many percent figures must differ by: a smaller difference may be
+// real, but matters to nobody.
 const least = 1
 
-// enough is how many repeats a test needs: with fewer, no difference, however
-// large, is rarer than alpha by chance.
+// enough is how many repeats the test needs: with fewer, chance alone makes even
+// the largest difference more often than alpha.
 const enough = 4
 
 // The verdicts on a figure of two results.
@@ -31,7 +31,7 @@ const (
 	better  = "better"
 	worse   = "worse"
 	differs = "differs" // where neither less nor more is better
-	same    = "~"       // no difference but one that chance makes as well
+	same    = "~"       // no difference that chance alone would not make
 )
 
 // comparison is two results held against each other.
@@ -265,17 +265,17 @@ func (c *comparison) sentences() (out []string) {
 			"of which chance alone would make about %.0f.", alpha, c.found, c.tested, least, math.Ceil(alpha*float64(c.tested))))
 	}
 	if c.unjudged > 0 {
-		out = append(out, fmt.Sprintf("No verdict on figures that differ in too few repeats, for it may be noise: %d. "+
-			"For one, run both with --repeat 5 (4 at least).", c.unjudged))
+		out = append(out, fmt.Sprintf("Figures without a verdict, since too few repeats can't tell a difference from noise: %d. "+
+			"For a verdict, run both with --repeat 5 (at least 4).", c.unjudged))
 	}
 	if len(c.rows) == 0 {
-		out = append(out, "The two have no row in common.")
+		out = append(out, "The two comparisons have no row in common.")
 	}
 	for _, row := range c.oldOnly {
-		out = append(out, fmt.Sprintf("In the old one only: %s on %s.", row.Strategy, place(row.Key)))
+		out = append(out, fmt.Sprintf("Only in the old comparison: %s on %s.", row.Strategy, place(row.Key)))
 	}
 	for _, row := range c.newOnly {
-		out = append(out, fmt.Sprintf("In the new one only: %s on %s.", row.Strategy, place(row.Key)))
+		out = append(out, fmt.Sprintf("Only in the new comparison: %s on %s.", row.Strategy, place(row.Key)))
 	}
 	return append(append(out, of("old", remarks(c.old))...), of("new", remarks(c.new))...)
 }
@@ -283,7 +283,7 @@ func (c *comparison) sentences() (out []string) {
 // of are sentences on one of the two.
 func of(which string, remarks []string) (out []string) {
 	for _, text := range remarks {
-		out = append(out, "Of the "+which+" one: "+text)
+		out = append(out, "The "+which+" comparison: "+text)
 	}
 	return out
 }
@@ -304,7 +304,7 @@ func (ch change) fields() object {
 	}
 }
 
-const unfair = "Not made alike, so the comparison may not be fair:"
+const unfair = "These settings differ, so the comparison may not be fair:"
 
 func (d difference) text() string { return d.name + ": " + orNone(d.old) + " → " + orNone(d.new) }
 

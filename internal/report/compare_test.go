@@ -128,7 +128,7 @@ func TestVerdicts(t *testing.T) {
 		if got := ch.Verdict; got == nil && test.verdict != "" || got != nil && *got != test.verdict {
 			t.Errorf("%s: %+v, want %q", name, ch, test.verdict)
 		}
-		advised := slices.ContainsFunc(c.Remarks, func(s string) bool { return strings.Contains(s, "--repeat 5 (4 at least)") })
+		advised := slices.ContainsFunc(c.Remarks, func(s string) bool { return strings.Contains(s, "--repeat 5 (at least 4)") })
 		if advised != (test.verdict == "") {
 			t.Errorf("%s: %q", name, c.Remarks)
 		}
@@ -241,12 +241,12 @@ func dealt(a, b []float64) float64 {
 
 func TestCompareWithItself(t *testing.T) {
 	got := text(t, small(t), against(small(t), "table"))
-	for _, want := range []string{"Rows in both: 6. Figures that are unchanged or the load generator's own, and not\nshown: 192.\n", "Of the old one: The comparison was interrupted"} {
+	for _, want := range []string{"Rows in both: 6. Figures that are unchanged or the load generator's own, and not\nshown: 192.\n", "The old comparison: The comparison was interrupted"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)
 		}
 	}
-	for _, not := range []string{"Not made alike", "Judged", "--repeat"} {
+	for _, not := range []string{"These settings differ", "Judged", "--repeat"} {
 		if strings.Contains(got, not) {
 			t.Errorf("it has %q:\n%s", not, got)
 		}
@@ -258,8 +258,8 @@ func TestCompareNothingInCommon(t *testing.T) {
 	f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none"})
 	got := text(t, f.done(), against(repeats(t, aRun(), 1).done(), "table"))
 	for _, want := range []string{
-		"The two have no row in common.", "In the old one only: context-cancel on op=db ctx=aware network=none",
-		"In the new one only: errgroup on op=db",
+		"The two comparisons have no row in common.", "Only in the old comparison: context-cancel on op=db ctx=aware network=none",
+		"Only in the new comparison: errgroup on op=db",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it lacks %q:\n%s", want, got)

@@ -1,10 +1,10 @@
-// Package report shows the results of a comparison: as a table for a terminal,
-// Markdown, JSON, CSV and a page; what differs between two; and whether a
-// condition on a figure holds. It shows a recommendation of a timeout likewise.
+// Package report shows the results of a comparison, and what differs between two:
+// as a table for a terminal, Markdown, JSON, CSV and a page. It shows a
+// recommendation of a timeout likewise, and checks conditions on figures.
 //
-// Whatever it shows comes from results.Results and its Columns: it has no figure
-// and no name of its own, and it computes none but those that hold two results
-// against each other. It reads no file and knows no server.
+// Everything it shows comes from results.Results and its Columns. It has no figure
+// and no name of its own, and computes only what compares two results. It reads no
+// file and knows no server, no strategy and no op.
 package report
 
 import (

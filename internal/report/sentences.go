@@ -10,14 +10,14 @@ import (
 	"gotimeout/internal/results"
 )
 
-// rule looks at one thing that a row may have done.
+// rule finds one kind of harm or cost in a row.
 type rule struct {
 	find    func(judged) finding
-	serious bool // it harms what comes after
-	cost    bool // it is the price of a bound: no work is left behind
+	serious bool // it harms the calls that follow
+	cost    bool // it is the price of a bound, and no work left behind
 }
 
-// By how much a figure must exceed the floor's to be worth a sentence.
+// A figure that exceeds the floor's by more than this is worth a sentence.
 const (
 	chanceMillis  = 5 // as results counts late answers and wasted work
 	chanceCount   = 3 // goroutines and connections of the runtime's and the pools' own
@@ -47,8 +47,8 @@ func rules() []rule {
 
 func wrongAnswers(j judged) finding {
 	n := j.beyond(results.WrongAnswers, 0)
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("gave %s of %s the answer to another's question", digits(n), plural(orZero(j.Row, results.Requests)+float64(j.run.Probes), "call"))}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("gave %s of %s the answer to another call's question", digits(n), plural(orZero(j.Row, results.Requests)+float64(j.run.Probes), "call"))}
 }
 
 func probeFailures(j judged) finding {
@@ -57,8 +57,8 @@ func probeFailures(j judged) finding {
 	if j.run.Probes > 0 {
 		of = fmt.Sprintf(" of %d", j.run.Probes)
 	}
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("spoiled what came after: %s%s clean calls on the same pools failed", digits(n), of)}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("spoiled the calls that followed: %s%s clean calls on the same pools failed", digits(n), of)}
 }
 
 func goroutinesLeft(j judged) finding {
@@ -71,14 +71,14 @@ func connectionsLeft(j judged) finding {
 
 func leftBehind(j judged, place int, noun string) finding {
 	n := orZero(j.Row, place)
-	return finding{size: j.beyond(place, chanceCount), short: digits(n),
-		say: fmt.Sprintf("still had %s more than before when all of %s had ended and idle connections were closed%s", plural(n, noun), j.requests(), j.bracketed(place, digits))}
+	return finding{size: j.beyond(place, chanceCount), figure: digits(n),
+		text: fmt.Sprintf("still had %s more than before when all of %s had ended and idle connections were closed%s", plural(n, noun), j.requests(), j.bracketed(place, digits))}
 }
 
 func openReceipts(j judged) finding {
 	n := j.beyond(results.OpenReceipts, 0)
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("had %s of %s that still went on when the wait for the last was over", digits(n), plural(orZero(j.Row, results.Requests), "run"))}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("had %s of %s that still went on when the wait for them was over", digits(n), plural(orZero(j.Row, results.Requests), "run"))}
 }
 
 func late(j judged) finding {
@@ -86,8 +86,8 @@ func late(j judged) finding {
 	if j.Unbounded {
 		n = 0
 	}
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("did not bind: %s of %s came with their result more than 5 ms after the timeout of %s", digits(n), j.requests(), setting(j.Timeout))}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("did not bind: %s of %s completed more than 5 ms after the timeout of %s", digits(n), j.requests(), setting(j.Timeout))}
 }
 
 func waste(j judged) finding {
@@ -109,8 +109,8 @@ func waste(j judged) finding {
 	if j.run.Rate > 0 {
 		rate = fmt.Sprintf(", %s for each second of the load", digits(seconds*j.run.Rate/1000))
 	}
-	return finding{size: math.Round(size), short: digits(seconds) + " s",
-		say: fmt.Sprintf("%slet %s of %s%s run on in %s: %s backend seconds for nobody per 1,000 requests%s%s%s",
+	return finding{size: math.Round(size), figure: digits(seconds) + " s",
+		text: fmt.Sprintf("%slet %s of %s%s run on in %s: %s backend seconds for nobody per 1,000 requests%s%s%s",
 			opening, digits(float64(j.RanOn)), plural(float64(j.Seen), "timed-out call"), unseen, orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits), j.few())}
 }
 
@@ -118,30 +118,30 @@ func orBackend(noun string) string { return cmp.Or(noun, "the backend") }
 
 func falseTimeouts(j judged) finding {
 	n := j.beyond(results.FalseTimeouts, 0)
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("timed out %s of %s, whose calls alone would have ended within %s%s", digits(n), j.requests(), setting(j.Timeout), j.few())}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("timed out %s of %s, whose calls alone would have ended within %s%s", digits(n), j.requests(), setting(j.Timeout), j.few())}
 }
 
 func failed(j judged) finding {
 	n := j.beyond(results.Failed, 0)
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("failed %s of %s with no timeout", digits(n), j.requests())}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("failed %s of %s for another reason than a timeout", digits(n), j.requests())}
 }
 
 func refused(j judged) finding {
 	n := j.beyond(results.Refused, 0)
-	return finding{size: n, short: digits(n),
-		say: fmt.Sprintf("drove the lab to refuse %s of %s, to protect itself", digits(n), j.requests())}
+	return finding{size: n, figure: digits(n),
+		text: fmt.Sprintf("made the lab refuse %s of %s to protect itself", digits(n), j.requests())}
 }
 
 func straggle(j judged) finding {
 	at := orZero(j.Row, results.StraggleP99)
 	more := ""
 	if n := orZero(j.Row, results.GoroutinesAnswered); j.beyond(results.GoroutinesAnswered, max(chanceCount, orZero(j.floor, results.GoroutinesAnswered))) > 0 {
-		more = fmt.Sprintf("; %s more than before were there at the last answer%s", plural(n, "goroutine"), j.bracketed(results.GoroutinesAnswered, digits))
+		more = fmt.Sprintf("; at the last answer there were %s more than before%s", plural(n, "goroutine"), j.bracketed(results.GoroutinesAnswered, digits))
 	}
-	return finding{size: j.beyond(results.StraggleP99, chanceMillis), short: millis(at),
-		say: fmt.Sprintf("worked on for %s after its answer (%s%s)%s", millis(at), j.percentile(results.StraggleP99), j.beside(results.StraggleP99, "; ", millis), more)}
+	return finding{size: j.beyond(results.StraggleP99, chanceMillis), figure: millis(at),
+		text: fmt.Sprintf("worked on for %s after its answer (%s%s)%s", millis(at), j.percentile(results.StraggleP99), j.beside(results.StraggleP99, "; ", millis), more)}
 }
 
 func overshoot(j judged) finding {
@@ -149,8 +149,8 @@ func overshoot(j judged) finding {
 	if late(j).size > 0 {
 		size = 0 // that the bound did not bind says it
 	}
-	return finding{size: size, short: millis(at),
-		say: fmt.Sprintf("answered %s after the timeout (%s%s)%s", millis(at), j.percentile(results.OvershootP99), j.beside(results.OvershootP99, "; ", millis), j.few())}
+	return finding{size: size, figure: millis(at),
+		text: fmt.Sprintf("answered %s after the timeout (%s%s)%s", millis(at), j.percentile(results.OvershootP99), j.beside(results.OvershootP99, "; ", millis), j.few())}
 }
 
 func probeTime(j judged) finding {
@@ -159,14 +159,14 @@ func probeTime(j judged) finding {
 	if j.RoundTrip != nil {
 		size = 0 // a network slows clean calls too
 	}
-	return finding{size: size, short: millis(at),
-		say: fmt.Sprintf("slowed what came after: clean calls took %s (%s%s)", millis(at), j.percentile(results.ProbeP99), j.beside(results.ProbeP99, "; ", millis))}
+	return finding{size: size, figure: millis(at),
+		text: fmt.Sprintf("slowed the calls that followed: clean calls took %s (%s%s)", millis(at), j.percentile(results.ProbeP99), j.beside(results.ProbeP99, "; ", millis))}
 }
 
 func timeWait(j judged) finding {
 	n := orZero(j.Row, results.TimeWait)
-	return finding{size: j.beyond(results.TimeWait, chanceSockets), short: digits(n),
-		say: fmt.Sprintf("left %s in TIME-WAIT after %s%s", plural(n, "socket"), j.requests(), j.bracketed(results.TimeWait, digits))}
+	return finding{size: j.beyond(results.TimeWait, chanceSockets), figure: digits(n),
+		text: fmt.Sprintf("left %s in TIME-WAIT after %s%s", plural(n, "socket"), j.requests(), j.bracketed(results.TimeWait, digits))}
 }
 
 func dialled(j judged) finding {
@@ -175,8 +175,8 @@ func dialled(j judged) finding {
 	if j.Figures[results.ConnectionsIdeal] == nil {
 		size = 0
 	}
-	return finding{size: size, short: digits(n),
-		say: fmt.Sprintf("dialled %s for %s where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
+	return finding{size: size, figure: digits(n),
+		text: fmt.Sprintf("dialled %s for %s, where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
 }
 
 // part is a piece of a sentence: a row to go to, or text.
@@ -195,10 +195,10 @@ const (
 
 // finding is what a rule says of a row.
 type finding struct {
-	row   *results.Row
-	size  float64 // to choose the worst by
-	say   string  // goes on after "context-cancel on db "
-	short string  // the figure alone
+	row    *results.Row
+	size   float64 // to choose the worst by
+	text   string  // continues the sentence after "context-cancel on db "
+	figure string  // alone, for the rows that follow the worst one
 }
 
 // sentences are the most telling ones of the results: one a rule, of its worst
@@ -228,10 +228,10 @@ func (p *page) sentences() (all []sentence) {
 }
 
 func (p *page) sentence(serious bool, found []finding) sentence {
-	s := sentence{serious, []part{p.link(found[0].row), {Text: " " + found[0].say}}}
+	s := sentence{serious, []part{p.link(found[0].row), {Text: " " + found[0].text}}}
 	also := found[1:]
 	for i, f := range also[:min(len(also), mostAlso)] {
-		s.Parts = append(s.Parts, part{Text: [2]string{"; also ", ", "}[min(i, 1)]}, p.link(f.row), part{Text: " (" + f.short + ")"})
+		s.Parts = append(s.Parts, part{Text: [2]string{"; also ", ", "}[min(i, 1)]}, p.link(f.row), part{Text: " (" + f.figure + ")"})
 	}
 	if n := len(also) - mostAlso; n > 0 {
 		s.Parts = append(s.Parts, part{Text: " and " + digits(float64(n)) + " more"})

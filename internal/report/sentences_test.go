@@ -16,20 +16,20 @@ func TestFaults(t *testing.T) {
 		flaw flaw
 		want string
 	}{
-		"wrong answers":   {flaw{wrong: 3}, "gave 3 of 450 calls the answer to another's question."},
-		"one":             {flaw{wrong: 1}, "gave 1 of 450 calls the answer to another's question."},
+		"wrong answers":   {flaw{wrong: 3}, "gave 3 of 450 calls the answer to another call's question."},
+		"one":             {flaw{wrong: 1}, "gave 1 of 450 calls the answer to another call's question."},
 		"probe failures":  {flaw{probeFailures: 7}, "7 of 50 clean calls on the same pools failed."},
 		"goroutines":      {flaw{goroutines: 9}, "still had 9 goroutines more than before when all of 400 requests had ended and idle connections were closed (the floor's: 0)."},
 		"connections":     {flaw{connections: 6}, "still had 6 connections more than before"},
-		"open":            {flaw{open: 2}, "had 2 of 400 runs that still went on when the wait for the last was over."},
-		"late":            {flaw{late: 5}, "did not bind: 5 of 400 requests came with their result more than 5 ms after the timeout of 250ms."},
+		"open":            {flaw{open: 2}, "had 2 of 400 runs that still went on when the wait for them was over."},
+		"late":            {flaw{late: 5}, "did not bind: 5 of 400 requests completed more than 5 ms after the timeout of 250ms."},
 		"false timeouts":  {flaw{falseTimeouts: 8}, "timed out 24 of 400 requests, whose calls alone would have ended within 250ms."},
-		"failed":          {flaw{failed: 4}, "failed 12 of 400 requests with no timeout."},
-		"refused":         {flaw{refused: 4}, "drove the lab to refuse 12 of 400 requests, to protect itself."},
+		"failed":          {flaw{failed: 4}, "failed 12 of 400 requests for another reason than a timeout."},
+		"refused":         {flaw{refused: 4}, "made the lab refuse 12 of 400 requests to protect itself."},
 		"overshoot":       {flaw{overshoot: 80}, "after the timeout (p99 of 100; the floor's: 1.5 ms)."},
-		"probe time":      {flaw{probeTime: 300}, "slowed what came after: clean calls took 311 ms (max of 50; the floor's: 10.6 ms)."},
+		"probe time":      {flaw{probeTime: 300}, "slowed the calls that followed: clean calls took 311 ms (max of 50; the floor's: 10.6 ms)."},
 		"TIME-WAIT":       {flaw{timeWait: 60}, "left 60 sockets in TIME-WAIT after 400 requests (the floor's: 0)."},
-		"connections lot": {flaw{dialled: 300}, "dialled 300 connections for 400 requests where "},
+		"connections lot": {flaw{dialled: 300}, "dialled 300 connections for 400 requests, where "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := usual()
@@ -177,7 +177,7 @@ func TestUsual(t *testing.T) {
 	all := strings.Join(texts(said), "\n")
 	for _, want := range []string{
 		"answered 1.9 ms after the timeout (p99 of 100; the floor's: 1.5 ms), but let 100 of 100 timed-out calls run on in the database: 188 backend seconds for nobody per 1,000 requests, 37.6 for each second of the load (the floor's: 0)",
-		"goroutine-abandon on http worked on for 753 ms after its answer (p99 of 400; the floor's: 0 ms); 52 goroutines more than before were there at the last answer (the floor's: 2); also",
+		"goroutine-abandon on http worked on for 753 ms after its answer (p99 of 400; the floor's: 0 ms); at the last answer there were 52 goroutines more than before (the floor's: 2); also",
 		"On http, context-cancel, timer-panic, errgroup and io-timeout left no work behind: of 100 timed-out calls or more each, all were seen to end: the op within 0.20 ms of the answer (p99 of 400), the backend within 5 ms. The answer came at most 1.9 ms after the timeout (p99 of 100; the floor's: 1.5 ms).",
 	} {
 		if !strings.Contains(all, want) {
@@ -203,7 +203,7 @@ func TestSentencesAreOrdered(t *testing.T) {
 	if len(said) != 8 {
 		t.Fatalf("%d sentences: %q", len(said), texts(said))
 	}
-	for i, want := range []string{"answer to another's question", "clean calls", "20 goroutines"} {
+	for i, want := range []string{"answer to another call's question", "clean calls", "20 goroutines"} {
 		if !strings.Contains(words(said[i]), want) || attribute(said[i], "class") != "serious" {
 			t.Errorf("sentence %d is %q, not on %s", i+1, words(said[i]), want)
 		}

@@ -42,10 +42,10 @@ func headings(r *results.Results, g *results.Group) []string {
 	first := g.Rows[0]
 	load := " delays=" + settings(first.Delays) + " rate=" + strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s"
 	texts := []string{place(g.Key) + load, size(g)}
-	if between := way(first); between != "" {
+	if between := networkOf(first); between != "" {
 		texts = append(texts, between)
 	}
-	if between := floorWay(g); between != "" {
+	if between := floorNetwork(g); between != "" {
 		texts = append(texts, between)
 	}
 	return texts
@@ -89,9 +89,8 @@ type column struct {
 	places     []int // of a figure, or of two shown as one/another
 }
 
-// blocks are what is shown of a group. What is left out stands in the heading
-// (requests), follows from the rest (completed), or is a matter of the load and
-// not of a row (sent late).
+// blocks are the tables of a group. Three columns are left out: requests and sent
+// late stand in the heading, completed follows from the others.
 func blocks() []block {
 	return []block{
 		{"answers", []column{
@@ -147,7 +146,7 @@ var glossary = [...]string{
 	"?: nobody could see the figure. -: there is no such figure.",
 }
 
-// shown is what a table has for a row in this column.
+// shown is the text of a row in this column.
 func (c column) shown(r *results.Results, row *results.Row) string {
 	var texts []string
 	for _, place := range c.places {
@@ -174,8 +173,8 @@ func shown(r *results.Results, row *results.Row, place int) string {
 	return "?"
 }
 
-// notOfFloor tells whether a figure is of calls that exceed a timeout, which those
-// of the floor never do.
+// notOfFloor tells whether a figure is of calls that exceed a timeout: the calls of
+// the floor never do.
 func notOfFloor(place int) bool { return place == results.Late || place == results.FalseTimeouts }
 
 // isOvershoot tells whether a figure is of the requests that were answered after
@@ -184,8 +183,8 @@ func isOvershoot(place int) bool {
 	return place == results.OvershootP50 || place == results.OvershootP99 || place == results.OvershootMax
 }
 
-// usedNone is of a row without an ideal: nobody can tell it of runs that make
-// several calls.
+// usedNone tells, of a row without an ideal, whether its runs used no connection.
+// The ideal of runs that make several calls at once is unknown.
 func usedNone(row *results.Row) bool {
 	return row.Calls <= 1 && row.Figures[results.ConnectionsOpened] != nil
 }

@@ -13,7 +13,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// amount is a figure: a count as it is, all else with a decimal below 100.
+// amount formats a figure for a table: a count as it is, other figures with one
+// decimal below 100.
 func amount(v float64, of results.Column) string {
 	switch {
 	case of.Unit == "":
@@ -24,7 +25,7 @@ func amount(v float64, of results.Column) string {
 	return strconv.FormatFloat(v, 'f', 0, 64)
 }
 
-// setting is a length of time that somebody chose, as Go writes it.
+// setting formats a time that somebody chose, as Go writes it.
 func setting(ms float64) string { return time.Duration(math.Round(ms * 1e6)).String() }
 
 func settings(ms []float64) string {
@@ -35,13 +36,14 @@ func settings(ms []float64) string {
 	return strings.Join(texts, ",")
 }
 
-// place says where a row is, in the words of the lab's parameters.
+// place names a row's op, ctx, network and timeout by the lab's parameters.
 func place(k results.Key) string {
 	return fmt.Sprintf("op=%s ctx=%s network=%s timeout=%s", k.Op, k.Ctx, k.Network, setting(k.Timeout))
 }
 
-// way says what lay between a row's calls and their backend.
-func way(row *results.Row) string {
+// networkOf describes the network between a row's calls and their backend, "" where
+// there was none.
+func networkOf(row *results.Row) string {
 	switch {
 	case row.Network == "none":
 		return ""
@@ -51,19 +53,18 @@ func way(row *results.Row) string {
 	return fmt.Sprintf("driver %s, round trip %s ms measured", row.Driver, strconv.FormatFloat(*row.RoundTrip, 'f', 1, 64))
 }
 
-// floorWay says what lay between the floor's calls and their backend, where it
-// was on a network.
-func floorWay(g *results.Group) string {
+// floorNetwork is networkOf of the floor.
+func floorNetwork(g *results.Group) string {
 	if g.Floor == nil || !onNetwork(g.Floor) {
 		return ""
 	}
-	return "floor on network=" + g.Floor.Network + ", " + way(g.Floor)
+	return "floor on network=" + g.Floor.Network + ", " + networkOf(g.Floor)
 }
 
 func onNetwork(row *results.Row) bool { return row.Network != "" && row.Network != "none" }
 
-// size says how many requests and repeats a group's figures are of, and how
-// exactly they were sent.
+// size says how many requests and repeats the figures of a group are of, and how
+// late the requests were sent.
 func size(g *results.Group) string {
 	var requests []float64
 	repeats, late, fewest := 0, 0.0, math.MaxInt
@@ -98,7 +99,7 @@ func origin(r *results.Results) string {
 	return r.Run.Started.UTC().Format("2006-01-02 15:04 MST") + ", " + text
 }
 
-// rows are a group's, its floor last.
+// rows are the rows of a group, its floor last.
 func rows(g *results.Group) []*results.Row {
 	if g.Floor == nil {
 		return g.Rows
@@ -143,8 +144,8 @@ func hung(text string, indent, width int) string {
 	return lines.String()
 }
 
-// digits are those of a figure as people read it: about three, or all before the
-// point, with the thousands apart.
+// digits formats a number for people: about three digits, or all before the point,
+// with commas between the thousands.
 func digits(v float64) string {
 	decimals := 0
 	switch a := math.Abs(v); {
@@ -169,10 +170,11 @@ func digits(v float64) string {
 	return sign + whole + rest
 }
 
-// millis is a time in milliseconds.
+// millis formats a time in milliseconds.
 func millis(v float64) string { return digits(v) + " ms" }
 
-// where says what a group's rows have in common, without what goes without saying.
+// where names what the rows of a group have in common. It leaves out ctx=aware and
+// network=none.
 func where(k results.Key) string {
 	s := k.Op
 	if k.Ctx != "" && k.Ctx != "aware" {
@@ -222,11 +224,11 @@ func percentileName(values int) string {
 	return "p99"
 }
 
-// tellsP99 is how many requests a p99 takes that is not just their longest.
+// tellsP99 is how many values it takes for a p99 that is not just the longest.
 const tellsP99 = 100
 
-// bottleneck is by how many milliseconds requests may be sent late (p99) before
-// the figures are those of the load generator.
+// bottleneck is how many milliseconds late (p99) requests may be sent. Beyond, the
+// figures are those of the load generator.
 const bottleneck = 5
 
 // latest is the row whose requests were sent the latest, of those with enough of
@@ -240,7 +242,7 @@ func latest(r *results.Results) (row *results.Row, ms float64) {
 	return row, ms
 }
 
-// notes are those of all rows, with where they belong.
+// notes are the notes of all rows, each with its row.
 func notes(r *results.Results) (out []string) {
 	for _, row := range r.Rows {
 		for _, note := range row.Notes {
