@@ -55,7 +55,7 @@ func TestReport(t *testing.T) {
 		{[]string{one, "--format=html"}, "<!DOCTYPE html>", ""},
 		{[]string{one, one}, "old: 0001-01-01", "Rows in both: 1."},
 		{[]string{one, two, "--format=json"}, "{\n", `"old_only": [`},
-		{[]string{one, two}, "old: 0001-01-01", "The two have no row in common."},
+		{[]string{one, two}, "old: 0001-01-01", "The two comparisons have no row in common."},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
