@@ -70,5 +70,5 @@ func deafDelay(s *backends.Server, longest time.Duration) http.Handler {
 func writeJSON(w http.ResponseWriter, status int, value map[string]any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // fails only when the client has left, and then nobody is there to be told
+	_ = json.NewEncoder(w).Encode(value) // fails only when the client has left, which needs no handling
 }
