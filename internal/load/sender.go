@@ -129,7 +129,7 @@ func read(answer *vegeta.Result, r *results.Request) {
 		r.Status, r.Code = "failed", results.NoAnswer
 		return
 	}
-	var body wire.Answer
+	var body wire.Outcome
 	if json.Unmarshal(answer.Body, &body) != nil || body.Status == "" {
 		r.Status, r.Code = "failed", fmt.Sprintf("http_%d", answer.Code)
 		return

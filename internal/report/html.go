@@ -367,7 +367,7 @@ func networks(rows []*results.Row) (all []network) {
 // warnings say what the figures must not be taken for.
 func (p *page) warnings(r *results.Results) (all []sentence) {
 	text := func(s string) []part { return []part{{Text: s}} }
-	if slow, ms := latest(r); ms > bottleneck {
+	if slow, ms := latest(r); ms > bottleneck && len(p.groups) > 0 {
 		all = append(all, sentence{true, []part{
 			{Text: "The load generator was the bottleneck: requests of "}, p.link(slow),
 			{Text: fmt.Sprintf(" were sent %s after they were due (p99), and times count from then. Ask for a lower rate, or run the lab on another machine.", millis(ms))},
@@ -381,6 +381,9 @@ func (p *page) warnings(r *results.Results) (all []sentence) {
 		all = append(all, sentence{true, text("The records end before the comparison did: rows are missing, or of fewer repeats.")})
 	}
 	for _, row := range r.Rows {
+		if len(p.groups) == 0 && len(row.Repeats) > 0 {
+			continue // nothing is shown of it
+		}
 		for _, note := range row.Notes {
 			all = append(all, sentence{false, []part{p.link(row), {Text: ": " + note + "."}}})
 		}

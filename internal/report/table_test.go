@@ -103,7 +103,7 @@ func TestFloorOnNetwork(t *testing.T) {
 // Of a comparison that was interrupted in its floor there is nothing to explain.
 func TestInterruptedInFloor(t *testing.T) {
 	f := newFixture(t, aRun())
-	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true})
+	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true, requests: 200, sentLate: 99, end: results.End{Interrupted: true}})
 	f.add(&results.Done{Interrupted: true})
 	r := f.collector.Results()
 	page, _ := pageOf(t, r)
@@ -111,7 +111,7 @@ func TestInterruptedInFloor(t *testing.T) {
 		if strings.Count(strings.Join(strings.Fields(got), " "), "The comparison was interrupted before a row of a strategy had ended, so there is nothing to show.") != 1 || strings.Count(got, "interrupted") != 1 {
 			t.Errorf("%s doesn't say that there is nothing:\n%s", name, got)
 		}
-		for _, not := range []string{"of what timed out", "under a timeout of", "compared: nothing"} {
+		for _, not := range []string{"the figures are of", "was the bottleneck", "of what timed out", "under a timeout of", "compared: nothing"} {
 			if strings.Contains(got, not) {
 				t.Errorf("%s has %q", name, not)
 			}

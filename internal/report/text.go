@@ -202,7 +202,7 @@ func nothingToShow(r *results.Results) string {
 func remarks(r *results.Results) (out []string) {
 	switch {
 	case len(r.Groups()) == 0:
-		out = append(out, nothingToShow(r))
+		return []string{nothingToShow(r)}
 	case r.Interrupted:
 		out = append(out, "The comparison was interrupted: the figures are of the requests until then.")
 	case !r.Complete:
@@ -242,9 +242,14 @@ func latest(r *results.Results) (row *results.Row, ms float64) {
 	return row, ms
 }
 
-// notes are the notes of all rows, each with its row.
+// notes are the notes of all rows, each with its row. Where nothing is shown, they
+// are of the rows without figures alone.
 func notes(r *results.Results) (out []string) {
+	nothing := len(r.Groups()) == 0
 	for _, row := range r.Rows {
+		if nothing && len(row.Repeats) > 0 {
+			continue
+		}
 		for _, note := range row.Notes {
 			out = append(out, fmt.Sprintf("%s, %s: %s", row.Strategy, place(row.Key), note))
 		}

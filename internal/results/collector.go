@@ -134,7 +134,9 @@ func (r *Row) note(of *cell, end End) {
 	if end.Error != "" {
 		add("%s", end.Error)
 	}
-	if end.Interrupted {
+	if end.Interrupted && of.requests == 0 {
+		add("interrupted before the first request")
+	} else if end.Interrupted {
 		add("interrupted: the figures are of the requests until then")
 	}
 	if end.Open > 0 {
