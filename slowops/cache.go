@@ -16,24 +16,24 @@ import (
 
 // Cache is the op cache: a gomemcache get of the key delay/{delay}/{run}.
 //
-// gomemcache takes no context (https://github.com/bradfitz/gomemcache/pull/126)
-// and doesn't say which connection a Get is on. So each connection has a
-// memcache.Client of its own, which one call at a time holds: that gives the
-// call a connection to cut, a Timeout to set without a race, and a count.
+// gomemcache takes no context (https://github.com/bradfitz/gomemcache/pull/126) and
+// doesn't show which connection a Get uses. So each connection has its own
+// memcache.Client, which one call at a time holds. The call can then cut its
+// connection, set Timeout without a race, and count its connections.
 type Cache struct {
-	// Via is the host:port to dial in the place of the memcached's. "" is that
-	// itself. Set it before the first call.
+	// Via is the host:port to dial instead of the memcached's. "" dials the
+	// memcached itself. Set Via before the first call.
 	Via string
 
 	addr    string
 	maxIdle int
 
 	mu   sync.Mutex
-	idle []*cacheClient // the last used is the last
+	idle []*cacheClient // in the order of their last use
 }
 
-// NewCache returns an op on the memcached at addr. maxIdle bounds the idle
-// connections that are kept; 0 is no bound. Close it after use.
+// NewCache returns an op on the memcached at addr, host:port. maxIdle bounds the
+// idle connections that the op keeps; 0 is no bound. Call Close after use.
 func NewCache(addr string, maxIdle int) *Cache { return &Cache{addr: addr, maxIdle: maxIdle} }
 
 // Close closes the idle connections.
@@ -47,11 +47,11 @@ func (m *Cache) Close() {
 	m.idle = nil
 }
 
-// noTimeout is gomemcache's timeout raised out of the way: its default is 500 ms.
+// noTimeout is long enough to bound nothing. gomemcache's default is 500 ms.
 const noTimeout = 24 * time.Hour
 
-// Do calls. A miss is an answer like any other; another key's value is an
-// error; an error that has a name, as that has, is a *Failure.
+// Do gets the key. A miss is no error. The value of another key is a *Failure with
+// the code wrong_answer. When ctx ended an aware call, the error matches ctx.Err().
 func (m *Cache) Do(ctx context.Context, c Call) error {
 	client := m.take()
 	client.hold(&c)
@@ -64,7 +64,7 @@ func (m *Cache) Do(ctx context.Context, c Call) error {
 	err := client.get(fmt.Sprintf("delay/%s/%s", c.Delay, c.Run))
 	cut := !stop()
 	m.give(client, &c, cut)
-	if err != nil && !c.Deaf && ctx.Err() != nil { // not cut: it may be the dial that ctx ended
+	if err != nil && !c.Deaf && ctx.Err() != nil { // not cut alone: ctx may have ended the dial
 		return fmt.Errorf("memcached get: %w: %w", ctx.Err(), err)
 	}
 	if err != nil {
@@ -73,7 +73,7 @@ func (m *Cache) Do(ctx context.Context, c Call) error {
 	return nil
 }
 
-// timeoutOf tells gomemcache's two timeouts apart.
+// timeoutOf makes a Failure of each of gomemcache's two timeouts.
 func timeoutOf(c *Call, err error) error {
 	dial, io := cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)
 	var connect *memcache.ConnectTimeoutError
@@ -102,9 +102,8 @@ func (m *Cache) take() *cacheClient {
 	return client
 }
 
-// give takes a client back, unless its connection is closed or was cut: a past
-// deadline may come when the answer is already read, and must not meet the
-// next call.
+// give takes a client back, unless its connection is closed or was cut. A cut may
+// come when the answer is already read, and its deadline must not end the next call.
 func (m *Cache) give(client *cacheClient, c *Call, cut bool) {
 	usable := client.conn != nil && !cut && !client.conn.closed.Load()
 	if usable {
@@ -125,7 +124,7 @@ func (m *Cache) give(client *cacheClient, c *Call, cut bool) {
 	}
 }
 
-// expire closes a client's connection, if nobody has taken it at the last moment.
+// expire closes a client's connection, unless a call has just taken the client.
 func (m *Cache) expire(client *cacheClient) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,8 +134,8 @@ func (m *Cache) expire(client *cacheClient) {
 	}
 }
 
-// server selects itself for every key. gomemcache's own list would look the
-// name up before, where no context and no timeout reaches.
+// server selects itself for every key. gomemcache's ServerList would look up the
+// server's name first, where no context and no timeout bounds the lookup.
 type server string
 
 func (s server) Network() string                      { return "tcp" }
@@ -148,7 +147,7 @@ func (s server) Each(each func(net.Addr) error) error { return each(s) }
 type cacheClient struct {
 	*memcache.Client
 	via    string
-	ctx    context.Context // of an aware call, which its dial obeys
+	ctx    context.Context // of an aware call; bounds the dial
 	call   *Call
 	expiry *time.Timer // while it is idle
 
@@ -157,7 +156,7 @@ type cacheClient struct {
 	conn  *cutConn
 }
 
-// hold makes c the call of client, and tells it if there is a connection to reuse.
+// hold makes c the call of client, and reports to c that it reuses a connection, if so.
 func (client *cacheClient) hold(c *Call) {
 	client.call = c
 	if client.conn != nil {
@@ -175,14 +174,14 @@ func (client *cacheClient) get(key string) error {
 	case errors.Is(err, memcache.ErrCacheMiss):
 		return nil
 	case err == nil && item.Key != key:
-		client.conn.Close() // gomemcache would use it again
+		client.conn.Close() // gomemcache would use the connection again
 		return &Failure{code: wrongAnswer, err: fmt.Errorf("asked for %q, got %q: the connection is poisoned", key, item.Key)}
 	}
 	return err
 }
 
-// dial is called by gomemcache with a context of its own, which ends at Timeout:
-// the call says what bounds a dial.
+// dial is called by gomemcache with a context that ends at Timeout. That is not
+// the bound of the dial: the call's own timeouts and context are.
 func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx = context.WithoutCancel(ctx)
 	if client.ctx != nil {
@@ -203,7 +202,7 @@ func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.
 
 var past = time.Unix(1, 0)
 
-// cut ends the call's read or write now and every later one.
+// cut ends the call's read or write now, and each later one at once.
 func (client *cacheClient) cut() {
 	client.mu.Lock()
 	defer client.mu.Unlock()
@@ -213,7 +212,7 @@ func (client *cacheClient) cut() {
 	}
 }
 
-// cutConn keeps a past deadline past: gomemcache extends it before each read.
+// cutConn keeps a past deadline. gomemcache sets a new one before each read.
 type cutConn struct {
 	*conn
 	client *cacheClient

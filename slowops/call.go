@@ -13,61 +13,64 @@ import (
 	"time"
 )
 
-// Call says how one call of an op is to be.
+// Call describes one call of an op. The zero value is an aware call without slow work.
 type Call struct {
-	Delay       time.Duration // how long the work takes; 0 is a call without slow work
-	Deaf        bool          // ignore the context
-	DeafBackend bool          // http: ask for the handler that ignores the client's disconnect
-	Work        string        // db: WorkSleep or WorkCPU
-	Run         string        // the run's tag: letters, digits and dashes
-	Traceparent string        // the W3C trace context that goes with it, or ""; as Run, it must be safe in a header and in a comment
+	Delay       time.Duration // how long the backend works; 0 is no slow work
+	Deaf        bool          // the op ignores its context
+	DeafBackend bool          // http: call the handler that ignores that its client has left
+	Work        string        // db: WorkSleep, also for "", or WorkCPU
+	Run         string        // the run's tag, by which a backend reports: letters, digits and dashes
+	Traceparent string        // the W3C trace context for the backend, or ""; like Run, safe in a header and in an SQL comment
 
-	// IOTimeout, where it is over 0, is given to the client's own timeouts:
-	// http.Client.Timeout and the dialer's, gomemcache's Timeout, and the DSN's
-	// timeout, readTimeout and writeTimeout.
+	// IOTimeout sets the timeouts of the client itself; 0 sets none. For http
+	// these are http.Client.Timeout and the dialer's timeout, for the cache
+	// gomemcache's Timeout, for the database timeout, readTimeout and
+	// writeTimeout of the DSN.
 	IOTimeout time.Duration
 
-	// The timeouts of phases, each where it is over 0. ConnectTimeout bounds a
-	// dial with the look-up of its name, TLSTimeout the TLS handshake,
-	// HeaderTimeout the wait from the request written to the last header, and
-	// ReadTimeout the wait between two reads. The cache and the database have
-	// the first and the last; there IOTimeout bounds each dial, read and write
-	// that has no timeout of its own, as their drivers have no total one.
+	// The timeouts of single phases; 0 sets none. ConnectTimeout bounds the dial
+	// with its DNS lookup, TLSTimeout the TLS handshake, HeaderTimeout the time
+	// from the request to the last header of the answer, and ReadTimeout the time
+	// between two reads. The cache and the database have ConnectTimeout and
+	// ReadTimeout alone. Their drivers have no timeout for a whole call, so there
+	// IOTimeout bounds each dial, read and write that has no timeout of its own.
 	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
 
-	// Target, of http, is one of HTTP.Targets in the place of the httpbin.
+	// Target, for http, names one of HTTP.Targets, which is called instead of the
+	// httpbin.
 	Target string
 
-	// Limit, where it is over 0, ends even a deaf call, so that none waits for
-	// ever for a server that says nothing. It must be far beyond every timeout,
-	// or it would be taken for the strategy's.
+	// Limit ends also a deaf call, so that no call waits for ever for a silent
+	// server; 0 is no limit. Choose it far longer than every timeout: a reader
+	// would mistake a short limit for the strategy's timeout.
 	Limit time.Duration
 
 	Observer
 }
 
-// Observer is told what a call does. Each func may be nil, and must not block.
+// Observer is told what a call does. Each func may be nil and must not block.
 //
-// All of them but Outlived may be called from any goroutine, and also after the
-// call has returned: net/http dials on for a request that has ended, and a pool
-// closes an idle connection. The same holds for the func that Phase returns.
+// Every func but Outlived may be called from any goroutine, and also after the call
+// has returned: net/http goes on to dial for a request that has ended, and a pool
+// may close the call's connection later. The same holds for the func that Phase
+// returns. Outlived is called by the goroutine that called Do, before Do returns.
 type Observer struct {
 	Dialed func() // the call begins to dial a connection
-	Reused func() // it takes a connection from the pool
-	Kept   func() // it gives a connection back to the pool
+	Reused func() // the call takes an idle connection from the pool
+	Kept   func() // the call gives its connection back to the pool
 
-	// Closed is called when the connection that the call holds is closed. how
-	// is EndFIN, EndPeer or EndRST, or "" where the system doesn't tell.
+	// Closed is called when the call's connection is closed. how is EndFIN,
+	// EndPeer or EndRST, or "" where the operating system doesn't show how.
 	Closed func(how string, local, remote netip.AddrPort)
 
 	// Phase is called when a phase of the call begins; op is "http", "cache" or
-	// "db". The func that it returns is called when the phase ends, with the
-	// error of the phase or nil. It is called again where the phase goes on
-	// after a pause; the last call counts.
+	// "db". The func that Phase returns is called when the phase ends, with the
+	// error of the phase or nil. A phase may pause and go on: end is then called
+	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))
 
 	// Outlived is called for each dial that goes on when the call returns.
-	// remedy is a sentence on how to end such dials.
+	// remedy is a sentence about how to bound such dials.
 	Outlived func(remedy string)
 }
 
@@ -78,7 +81,7 @@ func (o *Observer) phase(op, name string) (end func(error)) {
 	return o.Phase(op, name)
 }
 
-// context returns the context that the call is to honour.
+// context returns the context that bounds the call.
 func (c *Call) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.Deaf {
 		ctx = context.WithoutCancel(ctx)
@@ -92,11 +95,11 @@ func (c *Call) context(ctx context.Context) (context.Context, context.CancelFunc
 
 // The kinds of work of a MySQL call with a delay.
 const (
-	WorkSleep = "sleep" // SELECT SLEEP: waits in the server, which looks every 5 s whether its client is still there
-	WorkCPU   = "cpu"   // SELECT BENCHMARK: computes in the server, which doesn't look
+	WorkSleep = "sleep" // SELECT SLEEP: the server waits, and checks every 5 s whether its client is still there
+	WorkCPU   = "cpu"   // SELECT BENCHMARK: the server computes, and never checks
 )
 
-// seconds writes d as the backends read it: "0.3".
+// seconds writes d as the backends read it, such as "0.3".
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
 
 func call(hook func()) {
@@ -119,41 +122,42 @@ const (
 	wrongAnswer       = "wrong_answer"
 )
 
-// Failure is an error of a call, of a kind that has a name.
+// Failure is an error of a call that has a name. errors.As finds it.
 type Failure struct {
 	code   string
-	within time.Duration // the timeout, where it was one
+	within time.Duration // the timeout that passed; 0 for other errors
 	err    error
 }
 
-// Code names the kind: which of the call's timeouts it was, or
-// connection_refused, connection_reset, dns_error, unexpected_eof or, where the
-// answer was to another's question, wrong_answer.
+// Code returns the name of the error. For one of the call's own timeouts that is
+// connect_timeout, tls_timeout, header_timeout, read_timeout or total_timeout; else
+// connection_refused, connection_reset, dns_error, unexpected_eof, or wrong_answer
+// where the answer belongs to the question of another call.
 func (f *Failure) Code() string { return f.code }
 
-// Timeout tells whether it was one of the call's own timeouts.
+// Timeout reports whether the error is one of the call's own timeouts.
 func (f *Failure) Timeout() bool { return f.within > 0 }
 
-// Unwrap returns the error as the client had it.
+// Unwrap returns the client's own error.
 func (f *Failure) Unwrap() error { return f.err }
 
 func (f *Failure) Error() string {
-	if format := lacked[f.code]; format != "" {
+	if format := timeoutFormats[f.code]; format != "" {
 		return fmt.Sprintf(format, f.within) + ": " + f.err.Error()
 	}
 	return f.err.Error()
 }
 
-// lacked says what there was not, of the timeouts of phases.
-var lacked = map[string]string{
+// timeoutFormats are the messages of the timeouts of phases.
+var timeoutFormats = map[string]string{
 	connectTimeout: "no connection within %s",
 	tlsTimeout:     "no TLS handshake within %s",
 	headerTimeout:  "no headers within %s",
 	readTimeout:    "nothing to read for %s",
 }
 
-// named makes a Failure of an error that is of no timeout, if its kind has a
-// name. One that has already been made stays.
+// named returns err as a *Failure if it has a name and is no timeout. A *Failure
+// is returned as it is.
 func named(err error) error {
 	var made *Failure
 	var lookUp *net.DNSError
@@ -172,7 +176,7 @@ func named(err error) error {
 	return err
 }
 
-// isTimeout tells whether err says in one of the usual ways that it is one.
+// isTimeout reports whether err is a timeout by one of the usual ways to say so.
 func isTimeout(err error) bool {
 	var says interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &says) && says.Timeout()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// conn is a connection that tells the call that holds it when it is closed.
+// conn is a connection whose close is reported to the call that holds it.
 type conn struct {
 	net.Conn
 	holder atomic.Pointer[Call]
@@ -20,26 +20,26 @@ type conn struct {
 	failed atomic.Pointer[error] // the first error of a read or a write
 	place  place
 
-	op     string       // whose reads and writes are phases; "" where something else tells of them
-	last   phase        // the reader's and writer's, who is one goroutine where op is set
-	silent atomic.Int64 // how long a read may take; 0 is no bound
+	op          string       // reads and writes are phases of this op; "" where something else reports the phases
+	last        phase        // of op; its reader and its writer are one goroutine
+	readTimeout atomic.Int64 // of each read; 0 is no bound
 }
 
-// phase is what a call last did with the connection.
+// phase is the last phase of a call on the connection.
 type phase struct {
 	of   *Call
 	name string
 	end  func(error)
 }
 
-// place is the address of a server, and where it is dialled instead, if it is.
+// place is the address of a server, and via the one that is dialled instead, or "".
 type place struct{ addr, via string }
 
 func (p place) Network() string { return "tcp" }
 func (p place) String() string  { return p.addr + " via " + p.via }
 
-// name puts the server's address into an error of net's, where it has only the
-// one that was dialled.
+// name puts the server's address into an error of package net that has the dialled
+// address alone.
 func (p place) name(err error) error {
 	if e, ok := err.(*net.OpError); ok && p.via != "" {
 		e.Addr = p
@@ -47,10 +47,10 @@ func (p place) name(err error) error {
 	return err
 }
 
-// dial connects for c, which holds the connection from then on.
+// dial connects for c, which then holds the connection.
 func dial(ctx context.Context, c *Call, network string, p place) (*conn, error) {
 	call(c.Dialed)
-	// net/http detaches a dial from its request's end (https://go.dev/issue/59017).
+	// net/http doesn't cancel a dial when its request ends (https://go.dev/issue/59017).
 	dialer := net.Dialer{Timeout: cmp.Or(c.ConnectTimeout, c.IOTimeout, c.Limit)}
 	nc, err := dialer.DialContext(ctx, network, cmp.Or(p.via, p.addr))
 	if err != nil {
@@ -61,8 +61,8 @@ func dial(ctx context.Context, c *Call, network string, p place) (*conn, error) 
 	return cn, nil
 }
 
-// dialPhases is dial for an op whose driver tells nothing of what it does: the
-// dial, the reads and the writes are its phases.
+// dialPhases is dial for an op whose driver reports no phases: the dial, the reads
+// and the writes are the phases.
 func dialPhases(ctx context.Context, c *Call, op, network string, p place) (*conn, error) {
 	end := c.phase(op, "dial")
 	cn, err := dial(ctx, c, network, p)
@@ -73,13 +73,14 @@ func dialPhases(ctx context.Context, c *Call, op, network string, p place) (*con
 	return cn, err
 }
 
-// idleTimeout closes idle connections. A burst uses as many as it needs again
-// and again; a second later, what is still there was left behind, and every
-// call on a quiet pool begins alike, with a new connection.
+// idleTimeout is how long a pool keeps an idle connection. It is long enough for
+// the calls of a burst to share connections. A second after the burst the pools are
+// empty, so a connection that is still open was left behind, and the first call of
+// the next burst dials.
 const idleTimeout = time.Second
 
-// hold makes c the call that is told, release ends that unless another call
-// has taken the connection in the meantime.
+// hold makes c the holder, to which the close is reported. release ends that,
+// unless another call has taken the connection in the meantime.
 func (cn *conn) hold(c *Call) { cn.holder.Store(c) }
 func (cn *conn) release(c *Call) {
 	if cn.holder.CompareAndSwap(c, nil) && !cn.closed.Load() {
@@ -87,7 +88,7 @@ func (cn *conn) release(c *Call) {
 	}
 }
 
-// Close closes the connection and tells its holder, once.
+// Close closes the connection and reports that to its holder, once.
 func (cn *conn) Close() error {
 	if cn.closed.CompareAndSwap(false, true) {
 		if c := cn.holder.Load(); c != nil && c.Closed != nil {
@@ -97,23 +98,23 @@ func (cn *conn) Close() error {
 	return cn.Conn.Close()
 }
 
-// bound ends the read that goes on, and every later one, after d.
-func (cn *conn) bound(d time.Duration) {
-	cn.silent.Store(int64(d))
+// boundReads bounds the read that goes on, from now, and each later read by d.
+func (cn *conn) boundReads(d time.Duration) {
+	cn.readTimeout.Store(int64(d))
 	_ = cn.SetReadDeadline(time.Now().Add(d))
 }
 
 func (cn *conn) Read(b []byte) (int, error) {
-	if silent := time.Duration(cn.silent.Load()); silent > 0 {
-		_ = cn.SetReadDeadline(time.Now().Add(silent))
+	if d := time.Duration(cn.readTimeout.Load()); d > 0 {
+		_ = cn.SetReadDeadline(time.Now().Add(d))
 	}
 	end := cn.phase("read")
 	n, err := cn.Conn.Read(b)
 	end(err)
 	err = cn.note(err)
-	// It may have been bound while it went on.
-	if silent := time.Duration(cn.silent.Load()); silent > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = &Failure{code: readTimeout, within: silent, err: err}
+	// boundReads may have been called during the read.
+	if d := time.Duration(cn.readTimeout.Load()); d > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &Failure{code: readTimeout, within: d, err: err}
 	}
 	return n, err
 }
@@ -125,8 +126,8 @@ func (cn *conn) Write(b []byte) (int, error) {
 	return n, cn.note(err)
 }
 
-// phase begins a phase, or goes on with the last one where it is of that name:
-// an answer may take several reads.
+// phase begins a phase, or continues the last phase if that has the same name: an
+// answer may take several reads.
 func (cn *conn) phase(name string) (end func(error)) {
 	c := cn.holder.Load()
 	if cn.op == "" || c == nil {
@@ -145,15 +146,15 @@ func (cn *conn) note(err error) error {
 	return cn.place.name(err)
 }
 
-// why returns the first error of a read or a write, which the drivers hide.
-func (cn *conn) why() error {
+// firstError returns the first error of a read or a write. The drivers hide it.
+func (cn *conn) firstError() error {
 	if err := cn.failed.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// SyscallConn lets go-sql-driver look whether an idle connection is still alive.
+// SyscallConn lets go-sql-driver check whether an idle connection is still alive.
 func (cn *conn) SyscallConn() (syscall.RawConn, error) {
 	if sc, ok := cn.Conn.(syscall.Conn); ok {
 		return sc.SyscallConn()
@@ -161,15 +162,15 @@ func (cn *conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// How the end of a connection looked from here, at the close.
+// How a connection ends, as Observer.Closed is told.
 const (
-	EndFIN  = "fin_by_us"   // this end says goodbye first; data that comes after that is answered by a RST
-	EndPeer = "fin_by_peer" // the server had said goodbye before
-	EndRST  = "rst"         // reset, by either end: for data was unread here, or the server has
-	endNone = ""            // the system doesn't tell
+	EndFIN  = "fin_by_us"   // this end sends the first FIN; it answers later data by a RST
+	EndPeer = "fin_by_peer" // the server had sent its FIN before
+	EndRST  = "rst"         // reset: this end closes with unread data, or the server has reset the connection
+	endNone = ""            // the operating system doesn't show how
 )
 
-// end tells how closing the connection is going to end it, and which it is.
+// end returns how the close of the connection will end it, and its addresses.
 func end(nc net.Conn) (how string, local, remote netip.AddrPort) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {

@@ -11,7 +11,7 @@ const (
 	errReset   = unix.ECONNRESET
 )
 
-// ending asks the kernel for the state of a connection that is to be closed.
+// ending asks the kernel how a close will end the connection.
 func ending(tcp *net.TCPConn) string {
 	raw, err := tcp.SyscallConn()
 	if err != nil {

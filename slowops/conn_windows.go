@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// syscall's own names are numbers that it invented, and no error of Windows'.
+// The errors of Windows. syscall.ECONNREFUSED and its like are invented numbers there.
 const (
 	errRefused = syscall.Errno(10061) // WSAECONNREFUSED
 	errReset   = syscall.WSAECONNRESET

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// CPU is the op cpu: it computes for the delay and never yields. Aware, it
-// looks at its context every few microseconds; deaf, it doesn't. It has no I/O,
-// so an IOTimeout has nothing to bound.
+// CPU is the op cpu: it computes for the delay and never yields. An aware call
+// checks its context every few microseconds, a deaf one never. The op has no I/O
+// that an IOTimeout could bound.
 type CPU struct{}
 
-// Do computes.
+// Do computes. It returns the error of the context if that ended the call.
 func (CPU) Do(ctx context.Context, c Call) error {
 	end := time.Now().Add(c.Delay)
 	sum := md5.Sum(nil)

@@ -1,10 +1,21 @@
-// Package slowops holds the slow work of the lab: a GET to an httpbin, a
-// memcached get, a MySQL query and a computation, each with the client that Go
-// programs use for it, and each able to run aware (it honours its context) or
-// deaf (it ignores it).
+// Package slowops holds the slow work of a lab about timeouts: a GET of an httpbin,
+// a memcached get, a MySQL query and a computation. Each op uses the client that Go
+// programs use for that work.
 //
-// No timeout or pool limit that a library ships with is left in force, because
-// it would be taken for the strategy's: what bounds a call is its context, its
-// IOTimeout, or nothing. The package starts no retries, logs nothing and knows
-// nothing of strategies.
+// A [Call] says how slow the work is and whether the op is aware or deaf. An aware
+// op returns soon after its context is done. A deaf op ignores its context.
+//
+//	op := slowops.NewHTTP("http://127.0.0.1:8080", 0)
+//	defer op.Close()
+//	ctx, cancel := context.WithTimeout(ctx, time.Second)
+//	defer cancel()
+//	err := op.Do(ctx, slowops.Call{Delay: 5 * time.Second, Run: "a-tag"})
+//
+// An [Observer] in the call is told about the connections and phases of the call.
+// An error that has a name, such as a connection that was refused, is a [*Failure].
+//
+// The package turns off every timeout and pool limit that a library has by default,
+// since a reader would mistake such a timeout for the strategy's. A call is bounded
+// by its context, by the timeouts in the Call, or not at all. The package never
+// retries, logs nothing and knows no strategy.
 package slowops

@@ -19,16 +19,16 @@ import (
 // runHeader carries the run's tag to a backend that looks for it.
 const runHeader = "Gotimeout-Run"
 
-// HTTP is the op http: GET {base}/delay/{seconds}, its body read to the end.
+// HTTP is the op http: it gets {base}/delay/{seconds} and reads the body to its end.
 type HTTP struct {
-	// Via is the host:port to dial in the place of base's, which still is who
-	// the request is for and whose certificate is checked. "" is base's own. Set
-	// it before the first call.
+	// Via is the host:port to dial instead of base's. The request and the check
+	// of the certificate still name base's host. "" dials base's own host. Set
+	// Via before the first call.
 	Via string
 
-	// Targets are servers with a fault of their own, by name, each as base is,
-	// and Roots is whom those with TLS are trusted by. Set them before the first
-	// call.
+	// Targets are base URLs of servers with a fault, by the name for Call.Target.
+	// Roots has the certificates that the ones with TLS are checked with. Set both
+	// before the first call.
 	Targets map[string]string
 	Roots   *x509.CertPool
 
@@ -39,7 +39,7 @@ type HTTP struct {
 }
 
 // NewHTTP returns an op on the httpbin at base, such as "http://127.0.0.1:8080".
-// maxConns bounds its connections; 0 is no bound. Close it after use.
+// maxConns bounds the op's connections; 0 is no bound. Call Close after use.
 func NewHTTP(base string, maxConns int) *HTTP {
 	h := &HTTP{base: strings.TrimSuffix(base, "/"), maxConns: maxConns}
 	h.transport = h.newTransport(false)
@@ -63,11 +63,11 @@ func (h *HTTP) newTransport(target bool) *http.Transport {
 	return t
 }
 
-// transportOf returns the transport of a call, and what to call after it. One
-// with timeouts of its phases has its own: there, and nowhere else, are
-// TLSHandshakeTimeout and ResponseHeaderTimeout, a connection out of a pool has
-// no connect and no TLS to bound, and one that others use can't be cut for one
-// that reads too slowly.
+// transportOf returns the transport of a call; done is called after the call. A call
+// with timeouts of phases has a transport of its own, for three reasons: net/http
+// has TLSHandshakeTimeout and ResponseHeaderTimeout in the Transport alone; on a
+// pooled connection there is no connect and no TLS handshake to bound; and a
+// deadline of one call must not cut a connection that other calls use.
 func (h *HTTP) transportOf(c *Call) (t *http.Transport, done func()) {
 	switch {
 	case c.ConnectTimeout > 0 || c.TLSTimeout > 0 || c.HeaderTimeout > 0 || c.ReadTimeout > 0:
@@ -80,8 +80,8 @@ func (h *HTTP) transportOf(c *Call) (t *http.Transport, done func()) {
 	return h.transport, func() {}
 }
 
-// proxy is the environment's, never for loopback. What is at Via is no such
-// proxy, and would not understand a request to one.
+// proxy returns the proxy of the environment, which is none for loopback. The
+// server at Via is no HTTP proxy, and would not understand a request to one.
 func (h *HTTP) proxy(req *http.Request) (*url.URL, error) {
 	if h.Via != "" {
 		return nil, nil
@@ -89,13 +89,14 @@ func (h *HTTP) proxy(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
-// Close closes the idle connections and the dials that nobody waits for.
+// Close closes the idle connections, and ends the dials of calls that have returned.
 func (h *HTTP) Close() {
 	h.transport.CloseIdleConnections()
 	h.targets().CloseIdleConnections()
 }
 
-// Do calls. An answer other than 200 is an error; one that has a name is a
+// Do makes the request. A status other than 200 is an error. When ctx ended an
+// aware call, the error matches ctx.Err(); another error that has a name is a
 // *Failure.
 func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
@@ -137,8 +138,8 @@ func (h *HTTP) do(ctx context.Context, t *trace) error {
 	return nil
 }
 
-// dontFollow makes a redirect an answer other than 200: behind it is a second
-// request, on a connection that the call's hooks would take for the first one's.
+// dontFollow makes a redirect an error like each status other than 200. The second
+// request would use another connection, and the Observer would be told about both.
 func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (h *HTTP) url(c *Call) string {
@@ -152,8 +153,8 @@ func (h *HTTP) url(c *Call) string {
 	return base + path + seconds(c.Delay)
 }
 
-// dial dials on a goroutine of the transport, in a context that keeps the
-// request's values but not its end.
+// dial is called on a goroutine of the transport. Its context has the values of the
+// request's context, but doesn't end with it.
 func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	t, _ := ctx.Value(traceKey{}).(*trace)
 	defer t.dialed()()
@@ -166,7 +167,7 @@ func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		return nil, &Failure{code: connectTimeout, within: limit, err: err}
 	}
 	if err != nil {
-		return nil, err // not cn: a nil *conn is no nil net.Conn
+		return nil, err // not cn: a nil *conn in a net.Conn is not nil
 	}
 	return cn, nil
 }
@@ -180,16 +181,16 @@ func ours(nc net.Conn) *conn {
 }
 
 // trace follows one call through net/http. Its hooks run on goroutines of the
-// transport, some of them when the call has long returned.
+// transport, some of them long after the call has returned.
 type trace struct {
 	call  *Call
 	began time.Time
 
 	mu      sync.Mutex
-	open    map[string]func(error) // the phases that go on; connects by address, as two race
+	open    map[string]func(error) // ends the phases that go on; by address for a connect, since two may race
 	held    *conn
-	shook   bool // began the TLS handshake
-	wrote   bool // the request
+	shook   bool // the TLS handshake has begun
+	wrote   bool // the request is written
 	dialing int
 }
 
@@ -236,9 +237,9 @@ func (t *trace) end(key string, err error) {
 	}
 }
 
-// next ends a phase and begins the one after it, at once: the hooks of an
-// answer and of the request's end may come together. It tells whether the first
-// was going on.
+// next ends a phase and begins the phase after it, in one step, because the hook of
+// the answer and that of the written request may run at once. It reports whether
+// the first phase was going on.
 func (t *trace) next(phase, after string, err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -261,7 +262,7 @@ func (t *trace) tlsStart() {
 	t.begin("tls", "tls")
 }
 
-// gotConn holds the connection until the transport has it back in the pool.
+// gotConn makes the call the holder of the connection, until the transport has it back.
 func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	if info.Reused {
 		call(t.call.Reused)
@@ -273,24 +274,24 @@ func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	if held != nil {
 		held.hold(t.call)
 	}
-	t.bound()
+	t.boundReads()
 	t.begin("request", "request")
 }
 
-// bound starts ReadTimeout's clock. The transport reads all the time, before
-// the request too.
-func (t *trace) bound() {
+// boundReads starts ReadTimeout. The transport reads from a connection all the
+// time, also before the request.
+func (t *trace) boundReads() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held != nil && t.call.ReadTimeout > 0 {
-		t.held.bound(t.call.ReadTimeout)
+		t.held.boundReads(t.call.ReadTimeout)
 	}
 }
 
-// wroteRequest may come after the answer's first byte.
+// wroteRequest may be called after gotFirstByte.
 func (t *trace) wroteRequest(info httptrace.WroteRequestInfo) {
 	if t.next("request", "first_byte", info.Err) && info.Err == nil {
-		t.bound()
+		t.boundReads()
 		t.mu.Lock()
 		t.wrote = true
 		t.mu.Unlock()
@@ -323,10 +324,10 @@ func (t *trace) count(n int) int {
 	return t.dialing
 }
 
-// remedy is for a dial without a timeout of its own.
+// remedy is what ends a dial that has no timeout of its own.
 const remedy = "net/http dials on when the request has ended: set net.Dialer.Timeout, or end such dials with Transport.CloseIdleConnections"
 
-// leave ends what the call waited for. The phases of a dial go on with it.
+// leave ends the phases that the call waited for. The phases of a dial end with the dial.
 func (t *trace) leave(err error) {
 	for _, key := range []string{"request", "first_byte", "headers", "body"} {
 		t.end(key, err)
@@ -339,8 +340,9 @@ func (t *trace) leave(err error) {
 	}
 }
 
-// named names an error of a call whose own context is not done. Where net/http
-// says no more than that it was a timeout, it is that of the phase that went on.
+// named returns an error of a call, whose context is not done, as a *Failure if it
+// has a name. net/http has no different errors for its timeouts: a timeout is the
+// one of the phase that was going on.
 func (t *trace) named(err error) error {
 	var made *Failure
 	t.mu.Lock()

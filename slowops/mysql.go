@@ -13,31 +13,31 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// MySQL is the op db: SELECT 1 without a delay, else SELECT SLEEP or SELECT
-// BENCHMARK. Every query carries its run's tag in a comment, and that of a call
-// with a Traceparent carries it in another one, as sqlcommenter writes it.
+// MySQL is the op db: it queries SELECT 1 without a delay, else SELECT SLEEP or
+// SELECT BENCHMARK. Every query has the run's tag in a comment. The query of a call
+// with a Traceparent has that in a second comment, in sqlcommenter's format.
 type MySQL struct {
-	// Via is the host:port to dial in the place of the DSN's, which still is
-	// whose certificate is checked. "" is the DSN's own. Set it before the
-	// first call.
+	// Via is the host:port to dial instead of the DSN's. The check of the
+	// certificate still names the DSN's host. "" dials the DSN's own host. Set
+	// Via before the first call.
 	Via string
 
 	pools       pools
 	speed       speed
-	calibrating chan struct{} // holds one that does
+	calibrating chan struct{} // holds the one call that calibrates
 }
 
-// NewMySQL returns an op on the server of cfg. maxConns bounds the connections
-// of its pool; 0 is no bound, so that no call waits for another's connection.
-// Close it after use.
+// NewMySQL returns an op on the server of cfg. maxConns bounds the connections of
+// its pool; 0 is no bound, so that no call waits for the connection of another. Call
+// Close after use.
 func NewMySQL(cfg *mysql.Config, maxConns int) *MySQL {
 	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, calibrating: make(chan struct{}, 1)}
 }
 
-// Close closes the idle connections, and the others as they come back.
+// Close closes the idle connections, and each other one when its call returns.
 func (m *MySQL) Close() { m.pools.close() }
 
-// DB returns the pool of the calls without an IOTimeout.
+// DB returns the pool of the calls that have no timeout of their own.
 func (m *MySQL) DB() (*sql.DB, error) {
 	p, err := m.pools.take(m.Via, bounds{})
 	if err != nil {
@@ -47,18 +47,19 @@ func (m *MySQL) DB() (*sql.DB, error) {
 	return p.db, nil
 }
 
-// ErrCutShort is the error of a SELECT SLEEP that returned 1: something in the
-// server, such as max_execution_time, ended it early without an error.
+// ErrCutShort is matched by the error of a SELECT SLEEP that returned 1: something
+// in the server, such as max_execution_time, ended SLEEP early without an error.
 var ErrCutShort = errors.New("the server cut SLEEP short")
 
-// ErrNotSent is the error of a call whose query was never sent, because it got
-// no connection.
+// ErrNotSent is matched by the error of a call that got no connection, so that its
+// query was never sent.
 var ErrNotSent = errors.New("mysql connect")
 
-// Do calls. An error of the server matches *mysql.MySQLError; a driver's own
-// timeout matches os.ErrDeadlineExceeded, which the driver reports as
-// mysql.ErrInvalidConn alone; one that has a name is a *Failure. Work of
-// WorkCPU needs Calibrate first.
+// Do makes the query. Call Calibrate before the first call of WorkCPU. When ctx
+// ended an aware call, the error matches ctx.Err(). Else an error of the server
+// matches *mysql.MySQLError; a timeout of the driver matches os.ErrDeadlineExceeded,
+// and not only mysql.ErrInvalidConn as from the driver itself; an error that has a
+// name is a *Failure.
 func (m *MySQL) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
@@ -93,14 +94,15 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 
 	start, result := time.Now(), 0
 	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
-		return fmt.Errorf("mysql query: %w", unhidden(err, held, p.bounds.io))
+		return fmt.Errorf("mysql query: %w", withCause(err, held, p.bounds.io))
 	}
 	m.speed.learn(rounds, time.Since(start))
 	return wrong(c, result)
 }
 
-// cutBy adds to a dial's timeout that it was ctx's, if it was: net puts ctx's
-// deadline on the socket too, whose own error may come first.
+// cutBy adds context.DeadlineExceeded to the timeout of a dial if ctx's deadline has
+// passed. Package net puts ctx's deadline on the socket too, and the socket's own
+// error may come first.
 func cutBy(ctx context.Context, err error) error {
 	at, ok := ctx.Deadline()
 	if ok && !time.Now().Before(at) && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -109,20 +111,20 @@ func cutBy(ctx context.Context, err error) error {
 	return err
 }
 
-// unhidden adds to the driver's ErrInvalidConn what it was: a timeout of io, or
-// what else the connection failed of.
-func unhidden(err error, held *conn, io time.Duration) error {
-	if !errors.Is(err, mysql.ErrInvalidConn) || held == nil || held.why() == nil {
+// withCause adds to the driver's ErrInvalidConn the error of the connection, which
+// the driver hides: the timeout io, or another one.
+func withCause(err error, held *conn, io time.Duration) error {
+	if !errors.Is(err, mysql.ErrInvalidConn) || held == nil || held.firstError() == nil {
 		return err
 	}
-	err = fmt.Errorf("%w: %w", err, held.why())
+	err = fmt.Errorf("%w: %w", err, held.firstError())
 	if io > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		return &Failure{code: readTimeout, within: io, err: err}
 	}
 	return err
 }
 
-// wrong returns an error if result is not what the query answers to its end.
+// wrong returns an error if result is not that of a query that ran to its end.
 func wrong(c Call, result int) error {
 	switch {
 	case c.Delay == 0 && result != 1:
@@ -133,7 +135,7 @@ func wrong(c Call, result int) error {
 	return nil
 }
 
-// query returns the statement of a call, and how many rounds it computes.
+// query returns the statement of a call, and the rounds of its BENCHMARK or 0.
 func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
 	query = "SELECT /* gotimeout run=" + c.Run + " */ "
 	switch {
@@ -153,14 +155,14 @@ func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
 	return query, rounds, nil
 }
 
-// speed is how many rounds of BENCHMARK a server computes in a second, as the
-// bits of a float64; 0 is not known.
+// speed is the number of rounds of BENCHMARK that a server computes in a second, as
+// the bits of a float64; 0 is not known.
 type speed struct{ bits atomic.Uint64 }
 
 func (s *speed) get() float64 { return math.Float64frombits(s.bits.Load()) }
 
-// learn raises the speed to what was seen: a measurement on a busy machine is
-// too low, never too high.
+// learn raises the speed to a measured one. A busy machine makes a measurement too
+// low, never too high.
 func (s *speed) learn(rounds float64, took time.Duration) {
 	seen := rounds / took.Seconds()
 	for old := s.bits.Load(); seen > math.Float64frombits(old); old = s.bits.Load() {
@@ -174,11 +176,11 @@ func benchmark(rounds float64) string {
 	return fmt.Sprintf("BENCHMARK(%.0f, MD5('gotimeout'))", max(rounds, 1))
 }
 
-// Calibrate measures how many rounds of BENCHMARK the server computes in a
-// second, the first time that it is called with success, and does nothing from
-// then on. It takes a tenth of a second and about ten round trips; calls at the
-// same time wait for one of them. On a busy machine it finds too few, and later
-// calls are shorter than their delay until they have shown how fast it is.
+// Calibrate measures how many rounds of BENCHMARK the server computes in a second.
+// After it has succeeded once, it returns nil at once. It takes a tenth of a second
+// and about ten round trips; of several calls at once, one measures and the others
+// wait for it. A busy machine makes the measured speed too low. Calls of WorkCPU are
+// then shorter than their delay, until they have shown how fast the server is.
 func (m *MySQL) Calibrate(ctx context.Context) error {
 	select {
 	case m.calibrating <- struct{}{}:
@@ -206,7 +208,7 @@ func (m *MySQL) Calibrate(ctx context.Context) error {
 	return nil
 }
 
-// calibrate returns how long some rounds take, less the round trip.
+// calibrate returns how long a number of rounds takes, without the round trip.
 func calibrate(ctx context.Context, db *sql.Conn) (rounds float64, took time.Duration, err error) {
 	trip, err := fastest(ctx, db, 1)
 	if err != nil {
@@ -228,7 +230,7 @@ func calibrate(ctx context.Context, db *sql.Conn) (rounds float64, took time.Dur
 	}
 }
 
-// fastest is the shortest of three, as the others were disturbed.
+// fastest is the shortest of three measurements: noise makes a measurement longer.
 func fastest(ctx context.Context, db *sql.Conn, rounds float64) (least time.Duration, err error) {
 	for i := range 3 {
 		took, err := timeRounds(ctx, db, rounds)

@@ -16,21 +16,21 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// noLimit of idle connections: 0 would be none.
+// noLimit bounds no idle connections. 0 would mean that none is kept.
 const noLimit = 1 << 20
 
-// maxPools bounds the pools that are kept for different timeouts.
+// maxPools bounds the number of pools, which differ by their timeouts.
 const maxPools = 8
 
-// bounds are the DSN's timeout, and its readTimeout and writeTimeout.
+// bounds are timeouts of a DSN: timeout, and readTimeout with writeTimeout.
 type bounds struct{ dial, io time.Duration }
 
 func boundsOf(c *Call) bounds {
 	return bounds{cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)}
 }
 
-// pools keeps a pool of connections for each bounds, because the driver takes
-// its timeouts from the DSN alone.
+// pools has a pool of connections for each bounds, because the driver takes its
+// timeouts from the DSN alone.
 type pools struct {
 	cfg      *mysql.Config
 	maxConns int
@@ -46,8 +46,8 @@ type pool struct {
 	used   time.Time
 }
 
-// take returns the pool of some bounds, making it if need be. The caller gives
-// it back.
+// take returns the pool of some bounds, and opens the pool if there is none. The
+// caller gives it back.
 func (ps *pools) take(via string, b bounds) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -75,8 +75,8 @@ func (ps *pools) give(p *pool) {
 	ps.evict()
 }
 
-// evict closes unused pools until maxPools are left, first the one that was
-// used longest ago. The one without a timeout stays.
+// evict closes unused pools until maxPools are left, in the order of their last use.
+// The pool without a timeout stays.
 func (ps *pools) evict() {
 	for len(ps.open) > maxPools {
 		var oldest *pool
@@ -104,10 +104,10 @@ func (ps *pools) close() {
 
 func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
-	cfg.Logger = &mysql.NopLogger{} // what it would print is in the error
+	cfg.Logger = &mysql.NopLogger{} // the errors have the same text
 	at := place{cfg.Addr, via}
 	if via != "" {
-		cfg.Net = "tcp" // or the driver would think of a Unix socket, and send the password as it is
+		cfg.Net = "tcp" // of a Unix socket the driver would send the password in the clear
 	}
 	cfg.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialMySQL(ctx, network, at)
@@ -126,7 +126,7 @@ func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, err
 	return db, nil
 }
 
-// connector keeps the network connection beside the driver's, which hides it.
+// connector keeps the network connection beside the driver's connection, which hides it.
 type connector struct {
 	driver.Connector
 	bounds bounds
@@ -135,7 +135,7 @@ type connector struct {
 // callKey is the context key of the call for which database/sql dials.
 type callKey struct{}
 
-// slotKey is the context key of the place where dialMySQL leaves what it dialled.
+// slotKey is the context key of the variable that dialMySQL sets to its connection.
 type slotKey struct{}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -145,7 +145,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	case err != nil && held == nil && c.bounds.dial > 0 && ctx.Err() == nil && isTimeout(err):
 		return nil, &Failure{code: connectTimeout, within: c.bounds.dial, err: err}
 	case err != nil:
-		return nil, unhidden(err, held, c.bounds.io)
+		return nil, withCause(err, held, c.bounds.io)
 	}
 	return &mysqlConn{driverConn: dc.(driverConn), held: held}, nil
 }
@@ -153,7 +153,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) {
 	c, ok := ctx.Value(callKey{}).(*Call)
 	if !ok {
-		c = new(Call) // database/sql dials for whoever waits, or for DB's users
+		c = new(Call) // a user of DB, or database/sql dials for any waiting call
 	}
 	cn, err := dialPhases(ctx, c, "db", network, at)
 	if err != nil {
@@ -163,7 +163,7 @@ func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) 
 	return cn, nil
 }
 
-// driverConn is all that database/sql asks go-sql-driver's connection for.
+// driverConn has every interface of go-sql-driver's connection that database/sql uses.
 type driverConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -181,9 +181,9 @@ type mysqlConn struct {
 	held *conn
 }
 
-// ParseDSN reads a DSN as go-sql-driver does ("user:pass@tcp(host:3306)/db"),
-// or a URL as a PaaS hands out ("mysql://user:pass@host:3306/db"). Its errors
-// don't repeat the password.
+// ParseDSN reads a DSN of go-sql-driver ("user:pass@tcp(host:3306)/db") or a URL as a
+// PaaS sets it ("mysql://user:pass@host:3306/db"). The error never repeats the
+// password.
 func ParseDSN(text string) (*mysql.Config, error) {
 	if strings.Contains(text, "://") && !strings.Contains(text, "tcp(") && !strings.Contains(text, "unix(") {
 		return parseURL(text)
@@ -193,8 +193,8 @@ func ParseDSN(text string) (*mysql.Config, error) {
 		return cfg, nil
 	}
 	const hint = "write user:pass@tcp(host:3306)/db"
-	// What the driver quotes may be of a password that it took for something
-	// else. Behind the last @ there is none.
+	// The driver's error may quote a part of the password that the driver took for
+	// something else. The text behind the last @ has no password.
 	if at := strings.LastIndexByte(text, '@'); at >= 0 {
 		if _, err := mysql.ParseDSN(text[at+1:]); err != nil {
 			return nil, fmt.Errorf("unreadable DSN: %w; %s", err, hint)
@@ -203,8 +203,8 @@ func ParseDSN(text string) (*mysql.Config, error) {
 	return nil, errors.New("unreadable DSN; " + hint)
 }
 
-// reachable tells whether an address can be dialled at all: the driver takes
-// what it doesn't understand for the name of a network.
+// reachable reports whether cfg has an address that can be dialled. The driver takes
+// a text that it doesn't understand for the name of a network.
 func reachable(cfg *mysql.Config) bool {
 	_, _, err := net.SplitHostPort(cfg.Addr)
 	return cfg.Net == "unix" || cfg.Net == "tcp" && err == nil
@@ -213,7 +213,7 @@ func reachable(cfg *mysql.Config) bool {
 func parseURL(text string) (*mysql.Config, error) {
 	u, err := url.Parse(text)
 	_, rest, _ := strings.Cut(text, "://")
-	// A password with a / or ? or # that is not escaped looks like a host.
+	// Behind a password with a / or ? or # that is not escaped there is an @ in the rest.
 	end := strings.IndexAny(rest, "/?#")
 	if err != nil || end >= 0 && strings.Contains(rest[end:], "@") {
 		return nil, errors.New("unreadable URL; write mysql://user:pass@host:3306/db, special characters of the password as %XX")
@@ -222,9 +222,9 @@ func parseURL(text string) (*mysql.Config, error) {
 		return nil, fmt.Errorf("a URL with scheme %q and host %q; write mysql://user:pass@host:3306/db", u.Scheme, u.Hostname())
 	}
 	params := u.Query()
-	params.Del("reconnect") // of Ruby's driver, on some PaaS; ours would set it as a system variable
+	params.Del("reconnect") // some PaaS set it for Ruby's driver; go-sql-driver would send it as a system variable
 	addr := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
-	cfg, err := mysql.ParseDSN("tcp(" + addr + ")/?" + params.Encode()) // with the host, whose name tls=true checks
+	cfg, err := mysql.ParseDSN("tcp(" + addr + ")/?" + params.Encode()) // with the host, which tls=true checks the certificate with
 	if err != nil {
 		return nil, fmt.Errorf("unreadable parameters of the mysql:// URL: %w", err)
 	}
