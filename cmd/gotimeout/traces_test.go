@@ -2,17 +2,23 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -173,4 +179,185 @@ func TestTraceOfAComparison(t *testing.T) {
 			t.Errorf("%d spans of %s, want %d: %v", count[name], name, want, count)
 		}
 	}
+}
+
+// Who says that a trace is not sampled gets no span, also not of what is left;
+// the backend is told.
+func TestTraceNotSampled(t *testing.T) {
+	c := collect(t)
+	p := start(t)
+	p.ask(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms", unsampled)
+	if sql := p.work(t); !strings.Contains(sql, "traceparent='00-"+callersTrace+"-") || !strings.HasSuffix(sql, "-00'*/") {
+		t.Errorf("the database was sent %s", sql)
+	}
+	p.await(t, "nothing left behind", func(c receipt.Counts) bool { return c.Abandoned == 0 })
+	p.stop()
+	if all := c.all(); len(all) != 0 {
+		t.Errorf("spans of what is not sampled: %v", all)
+	}
+}
+
+// What goes on is sampled as the call that left it, and the sampler is the one
+// of the variables.
+func TestTraceSampledByTheVariables(t *testing.T) {
+	c := collect(t)
+	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+	p := start(t)
+	p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
+	p.ask(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms", sampled)
+	c.await(t, "GET /goroutine-abandon", "goroutine-abandon", "db", "straggle", "waste")
+}
+
+// Without the variables there are no traces: nothing is sent to the backends,
+// also not the caller's trace, and nothing of OpenTelemetry runs.
+func TestNoTraces(t *testing.T) {
+	for name, env := range map[string]map[string]string{
+		"nothing is set": nil,
+		"disabled":       {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+		"none":           {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for k, v := range env {
+				t.Setenv(k, v)
+			}
+			b := newHTTPBin(t)
+			p := start(t, "--http-url="+b.URL)
+			p.ask(t, "/baseline?delay=0", sampled)
+			answer := p.ask(t, "/goroutine-abandon?op=db&delay=1s&timeout=50ms", sampled)
+			id := strings.TrimPrefix(*answer.Receipt, "/receipts/")
+			if sql, want := p.work(t), "SELECT /* gotimeout run="+id+" */ SLEEP(1)"; sql != want {
+				t.Errorf("the database was sent %q, want %q", sql, want)
+			}
+			if got := b.got(); got != "" {
+				t.Errorf("the httpbin was sent %q", got)
+			}
+			var stacks bytes.Buffer
+			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+			if strings.Contains(stacks.String(), "go.opentelemetry.io") {
+				t.Errorf("OpenTelemetry runs:\n%s", &stacks)
+			}
+		})
+	}
+}
+
+// A collector that is down is told once, and holds nothing up.
+func TestCollectorDown(t *testing.T) {
+	collect(t).Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "100")
+	p := start(t)
+	for range 2 {
+		p.ask(t, "/baseline?delay=0", sampled)
+	}
+	eventually(t, "it is told", func() bool { return strings.Contains(p.log.String(), "traces are lost") })
+	p.ask(t, "/baseline?delay=0", sampled)
+	stopping := time.Now()
+	if code := p.stop(); code != 0 || time.Since(stopping) > 5*time.Second {
+		t.Errorf("exit code %d after %v", code, time.Since(stopping))
+	}
+	if n := strings.Count(p.log.String(), "traces are lost"); n != 1 {
+		t.Errorf("it was told %d times:\n%s", n, p.log)
+	}
+}
+
+// otlp is a collector of traces, over real HTTP.
+type otlp struct {
+	*httptest.Server
+	mu       sync.Mutex
+	spans    []*tracepb.Span
+	resource map[string]string
+}
+
+// collect starts a collector, to which labs that start after it send.
+func collect(t *testing.T) *otlp {
+	t.Helper()
+	c := new(otlp)
+	c.Server = httptest.NewServer(c)
+	t.Cleanup(c.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+	return c
+}
+
+func (c *otlp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var request collector.ExportTraceServiceRequest
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = proto.Unmarshal(body, &request)
+	}
+	if err != nil || r.URL.Path != "/v1/traces" {
+		http.Error(w, "no traces", http.StatusBadRequest)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range request.ResourceSpans {
+		c.resource = map[string]string{}
+		for _, a := range of.Resource.Attributes {
+			c.resource[a.Key] = a.Value.GetStringValue()
+		}
+		for _, scope := range of.ScopeSpans {
+			c.spans = append(c.spans, scope.Spans...)
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+}
+
+func (c *otlp) all() []*tracepb.Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*tracepb.Span{}, c.spans...)
+}
+
+// await returns the n spans of these names, in the order of the names, when they
+// have arrived.
+func (c *otlp) await(t *testing.T, names ...string) (spans []*tracepb.Span) {
+	t.Helper()
+	eventually(t, "the collector has all spans", func() bool {
+		spans = nil
+		for _, name := range names {
+			for _, s := range c.all() {
+				if s.Name == name {
+					spans = append(spans, s)
+				}
+			}
+		}
+		return len(spans) >= len(names)
+	})
+	if len(spans) != len(names) {
+		t.Fatalf("%d spans of the names %q, want one of each", len(spans), names)
+	}
+	return spans
+}
+
+func attribute(s *tracepb.Span, key string) string {
+	for _, a := range s.Attributes {
+		if a.Key == key {
+			if text := a.Value.GetStringValue(); text != "" {
+				return text
+			}
+			return a.Value.String()
+		}
+	}
+	return ""
+}
+
+// traceparent is how the span's context is sent on.
+func traceparent(s *tracepb.Span) string {
+	return "00-" + hex.EncodeToString(s.TraceId) + "-" + hex.EncodeToString(s.SpanId) + "-01"
+}
+
+func length(s *tracepb.Span) time.Duration {
+	return time.Duration(s.EndTimeUnixNano - s.StartTimeUnixNano)
+}
+
+// childOf tells whether a span is one of the parent's.
+func childOf(s, parent *tracepb.Span) bool {
+	return bytes.Equal(s.TraceId, parent.TraceId) && bytes.Equal(s.ParentSpanId, parent.SpanId)
+}
+
+// leftBy tells whether a span is the root of a trace of its own with a link to
+// the one that left it, and to no other.
+func leftBy(s, op *tracepb.Span) bool {
+	return len(s.ParentSpanId) == 0 && !bytes.Equal(s.TraceId, op.TraceId) &&
+		len(s.Links) == 1 && bytes.Equal(s.Links[0].TraceId, op.TraceId) && bytes.Equal(s.Links[0].SpanId, op.SpanId)
 }
