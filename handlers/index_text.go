@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"gotimeout/internal/prose"
 )
 
 // writeIndex writes what there is, for a terminal of 80 columns.
@@ -28,3 +30,8 @@ func writeIndex(w io.Writer, l *Lab, base string) {
 	}
 	fmt.Fprint(w, "\n", wrapped("Also there: /compare, /race, /receipts, /events, /network, /backends, /sockets and /lab. In a browser this address is a page."))
 }
+
+// columns is the width of what is written for a terminal.
+const columns = 80
+
+func wrapped(text string) string { return prose.Wrap(text, columns) }

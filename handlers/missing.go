@@ -3,13 +3,15 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+
+	"gotimeout/internal/prose"
 )
 
 // notFound answers with the list of what there is.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
 		"there is nothing at %.60s: the strategies are %s; and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
-		r.URL.Path, list(l.paths())))
+		r.URL.Path, prose.Or(l.paths())))
 }
 
 func (l *Lab) paths() []string {

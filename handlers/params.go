@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/prose"
 )
 
 // The defaults are the original's: http, 5s, 1s.
@@ -95,7 +96,7 @@ func query(raw string, allowed ...string) (map[string]string, error) {
 	for name, vs := range values {
 		switch {
 		case !slices.Contains(allowed, name):
-			return nil, fmt.Errorf("there is no parameter %.40q: use %s", name, list(allowed))
+			return nil, fmt.Errorf("there is no parameter %.40q: use %s", name, prose.Or(allowed))
 		case len(vs) > 1:
 			return nil, fmt.Errorf("%s is given %d times: give it once", name, len(vs))
 		case vs[0] == "":
@@ -118,7 +119,7 @@ func (l *Lab) op(q map[string]string) (Op, error) {
 		}
 		names[i] = op.Name
 	}
-	return Op{}, fmt.Errorf("there is no op %.40q: use %s", name, list(names))
+	return Op{}, fmt.Errorf("there is no op %.40q: use %s", name, prose.Or(names))
 }
 
 // choice reads a parameter that is one of allowed, the first by default.
@@ -132,7 +133,7 @@ func choice(q map[string]string, name, of string, allowed []string) (string, err
 	case len(allowed) == 0:
 		return "", fmt.Errorf("%s can't be chosen%s: leave it out", name, of)
 	case !slices.Contains(allowed, value):
-		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of, list(allowed))
+		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of, prose.Or(allowed))
 	}
 	return value, nil
 }
@@ -173,13 +174,4 @@ func duration(q map[string]string, name string, otherwise, longest time.Duration
 		return 0, fmt.Errorf("%s=%.40s is over this lab's cap: use at most %s", name, text, longest)
 	}
 	return d, nil
-}
-
-// list writes words as a sentence does: "a, b or c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"gotimeout/internal/prose"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
@@ -65,7 +66,7 @@ func (p *params) noTLS() error {
 	if len(with) == 0 {
 		return errors.New("tls_timeout bounds nothing: the backend speaks no TLS: leave it out")
 	}
-	return fmt.Errorf("tls_timeout bounds nothing where there is no TLS: use target=%s", list(with))
+	return fmt.Errorf("tls_timeout bounds nothing where there is no TLS: use target=%s", prose.Or(with))
 }
 
 // target reads target=, which by default is the backend itself.
@@ -89,7 +90,7 @@ func target(q map[string]string, p *params) (string, error) {
 // allowed refuses a run that the strategy makes no sense for.
 func (p *params) allowed(s strategies.Strategy) error {
 	if !s.Suits(p.op.Name) {
-		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, list(s.Only))
+		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, prose.Or(s.Only))
 	}
 	if s.Client == nil {
 		return p.phases.refused()

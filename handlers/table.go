@@ -5,7 +5,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
@@ -52,25 +51,6 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 
 // shortFamily is the noun of a family: "call" of "around the call".
 func shortFamily(family string) string { return family[strings.LastIndex(family, " ")+1:] }
-
-// wrapped is text in lines of at most 80 columns, as far as its words allow.
-func wrapped(text string) string {
-	var lines strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		width := utf8.RuneCountInString(word)
-		if column > 0 && column+1+width > 80 {
-			lines.WriteByte('\n')
-			column = 0
-		} else if column > 0 {
-			lines.WriteByte(' ')
-			column++
-		}
-		lines.WriteString(word)
-		column += width
-	}
-	return lines.String() + "\n"
-}
 
 func figure(ms *float64, otherwise string) string {
 	if ms == nil {

@@ -15,6 +15,7 @@ import (
 	"gotimeout/internal/badnet/check"
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/prose"
 
 	"github.com/alecthomas/kong"
 )
@@ -164,8 +165,8 @@ func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) e
 // printCheck prints what was asked beside what was measured.
 func printCheck(to io.Writer, c *check.Check) error {
 	const width = 80
-	fmt.Fprintf(to, "profile     %s\n", wrap(c.Profile.String(), 12, width))
-	fmt.Fprintf(to, "driver      %s\n", wrap(c.Driver+", since "+c.Why, 12, width))
+	fmt.Fprintf(to, "profile     %s\n", prose.Hang(c.Profile.String(), 12, width))
+	fmt.Fprintf(to, "driver      %s\n", prose.Hang(c.Driver+", since "+c.Why, 12, width))
 	fmt.Fprintf(to, "round trip  %s, for a delay is one way\n", roundTrip(c.Profile))
 	if c.Driver == badnet.Proxy {
 		fmt.Fprintln(to, "dial        +0s, for a proxy answers it by itself")
@@ -177,27 +178,6 @@ func printCheck(to io.Writer, c *check.Check) error {
 		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\n", strings.TrimSpace(f.What+" "+f.Way), f.AskedText(), f.MeasuredText(), f.VerdictText())
 	}
 	return lines.Flush()
-}
-
-// wrap breaks a text into lines of a width, the first of which is begun with as
-// many spaces as the others get.
-func wrap(text string, indent, width int) string {
-	var out strings.Builder
-	column := indent
-	for i, word := range strings.Fields(text) {
-		switch n := len([]rune(word)); {
-		case i == 0:
-			column += n
-		case column+1+n > width:
-			out.WriteString("\n" + strings.Repeat(" ", indent))
-			column = indent + n
-		default:
-			out.WriteByte(' ')
-			column += 1 + n
-		}
-		out.WriteString(word)
-	}
-	return out.String()
 }
 
 // inPrivate does work in a private network and returns its exit status as an
@@ -215,12 +195,9 @@ func inPrivate(ctx context.Context, to streams, w private.Work) error {
 
 // refuse says why there is no such network.
 func refuse(to streams, err error) error {
-	fmt.Fprintf(to.err, "gotimeout: %s\n", oneLine(err))
+	fmt.Fprintf(to.err, "gotimeout: %s\n", prose.OneLine(err))
 	return exitStatus(exitNoNetwork)
 }
-
-// oneLine writes joined errors in one.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"${packet_drivers}" help:"What makes the network bad: ${packet_drivers_help}."`
@@ -339,7 +316,7 @@ func (c networkDriversCmd) print(to streams, all []drivers.Tried) error {
 		if d.Works {
 			works = "yes"
 		}
-		fmt.Fprintf(to.out, line, d.Name, works, wrap(d.Why, indent, width))
+		fmt.Fprintf(to.out, line, d.Name, works, prose.Hang(d.Why, indent, width))
 	}
 	_, err := fmt.Fprintf(to.out, "\nauto takes %s\n", drivers.Choice(all))
 	return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/timewait"
 
 	"golang.org/x/term"
@@ -112,7 +113,7 @@ func (p *stepPrinter) begin(e timewait.Experiment) {
 	if p.experiments++; p.experiments > 1 {
 		p.printf("\n")
 	}
-	p.printf("%s\n", wrap(strings.ToUpper(e.Name)+": "+e.Title, 0, p.width))
+	p.printf("%s\n", prose.Hang(strings.ToUpper(e.Name)+": "+e.Title, 0, p.width))
 	p.inTable = false
 }
 
@@ -131,7 +132,7 @@ func (p *stepPrinter) step(s timewait.Step) {
 	if s.Ideal != nil && s.ServerTimeWait != nil && p.width >= rowWidth {
 		p.row(s)
 	} else {
-		p.printf("\n  %s\n", wrap(s.Did, 2, p.width))
+		p.printf("\n  %s\n", prose.Hang(s.Did, 2, p.width))
 		p.line("saw", s.Saw)
 	}
 	if !s.OK {
@@ -144,7 +145,7 @@ func (p *stepPrinter) step(s timewait.Step) {
 }
 
 func (p *stepPrinter) line(label, text string) {
-	p.printf("    %s  %s\n", label, wrap(text, 9, p.width))
+	p.printf("    %s  %s\n", label, prose.Hang(text, 9, p.width))
 }
 
 // rowWidth is how wide the table is.
@@ -154,7 +155,7 @@ const rowWidth = 74
 func (p *stepPrinter) row(s timewait.Step) {
 	if !p.inTable {
 		p.inTable = true
-		p.printf("\n  %s\n\n", wrap(fmt.Sprintf("%d requests by %d workers, who think in between; tcp_tw_reuse=%d", *s.Requests, *s.Ideal, *s.TWReuse), 2, p.width))
+		p.printf("\n  %s\n\n", prose.Hang(fmt.Sprintf("%d requests by %d workers, who think in between; tcp_tw_reuse=%d", *s.Requests, *s.Ideal, *s.TWReuse), 2, p.width))
 		p.printf("%50s  %s\n", "", "TIME-WAIT at the")
 		p.printf("  %-32s  %6s  %5s  %8s %8s  %4s\n", "", "opened", "ideal", "client", "server", "RST")
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gotimeout/internal/prose"
 )
 
 // key is one key of a profile.
@@ -88,7 +90,7 @@ func (p *Profile) set(name, value string) error {
 		for _, k := range keys {
 			names = append(names, k.name)
 		}
-		return fmt.Errorf("unknown key %q; there are %s, each also with up. or down. before it", name, list(names))
+		return fmt.Errorf("unknown key %q; there are %s, each also with up. or down. before it", name, prose.And(names))
 	}
 	for _, l := range links {
 		if err := keys[i].parse(l, value); err != nil {
@@ -112,12 +114,6 @@ func (l Link) normal() Link {
 	return l
 }
 
-// list writes "a, b and c".
-func list(names []string) string {
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " and " + names[last]
-}
-
 func parseDelay(l *Link, value string) (err error) {
 	l.Delay, err = parseDuration(value)
 	return err
@@ -129,7 +125,7 @@ func parseJitter(l *Link, value string) (err error) {
 	if named {
 		i := slices.Index(distributions, name)
 		if i < 0 {
-			return fmt.Errorf("unknown distribution %q; there are %s", name, list(distributions))
+			return fmt.Errorf("unknown distribution %q; there are %s", name, prose.And(distributions))
 		}
 		l.Distribution = Distribution(i)
 	}

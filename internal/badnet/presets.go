@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"gotimeout/internal/prose"
 )
 
 // None is the name of the preset that changes nothing.
@@ -116,5 +118,5 @@ func presetNames() string {
 	for _, p := range Presets() {
 		names = append(names, p.Name)
 	}
-	return list(names)
+	return prose.And(names)
 }

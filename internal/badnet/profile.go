@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"gotimeout/internal/prose"
 )
 
 // DefaultLimit is the Limit of a Link that has none.
@@ -132,7 +134,7 @@ func (l Link) Validate() error {
 	case l.Jitter > l.Delay:
 		return fmt.Errorf("jitter=%s is above delay=%s, and no packet arrives before it was sent; write a longer delay or less jitter", l.Jitter, l.Delay)
 	case int(l.Distribution) >= len(distributions):
-		return fmt.Errorf("unknown distribution %d; there are %s", l.Distribution, list(distributions))
+		return fmt.Errorf("unknown distribution %d; there are %s", l.Distribution, prose.And(distributions))
 	case l.Reorder > 0 && l.Delay == 0:
 		return fmt.Errorf("reorder=%s without a delay, and there is nothing to overtake; add delay=10ms, or more", percent(l.Reorder))
 	case l.Rate != 0 && (l.Rate < minRate || l.Rate > maxRate):

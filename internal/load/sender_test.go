@@ -14,6 +14,7 @@ import (
 
 	"gotimeout/internal/load"
 	"gotimeout/internal/results"
+	"gotimeout/internal/stats"
 
 	"go.uber.org/goleak"
 )
@@ -148,7 +149,7 @@ func BenchmarkSchedule(b *testing.B) {
 		late = append(late, r.Late)
 	}
 	slices.Sort(late)
-	b.ReportMetric(results.Percentile(late, 99), "p99-ms-late")
+	b.ReportMetric(stats.Percentile(late, 99), "p99-ms-late")
 	within, _ := slices.BinarySearch(late, 5)
 	b.ReportMetric(100*float64(within)/float64(b.N), "%-within-5ms")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/stats"
 )
 
 // Lanes draws when the calls of the longest delay were answered, when they ended
@@ -202,8 +203,8 @@ func describeLatency(g *results.Group) string {
 		of[i] = printable(r.Strategy, 40) + ": unknown"
 		if len(r.Answered) > 0 {
 			of[i] = fmt.Sprintf("%s: half within %s, 90 %% within %s, 99 %% within %s, all within %s", printable(r.Strategy, 40),
-				millis(results.Percentile(r.Answered, 50)), millis(results.Percentile(r.Answered, 90)),
-				millis(results.Percentile(r.Answered, 99)), millis(r.Answered[len(r.Answered)-1]))
+				millis(stats.Percentile(r.Answered, 50)), millis(stats.Percentile(r.Answered, 90)),
+				millis(stats.Percentile(r.Answered, 99)), millis(r.Answered[len(r.Answered)-1]))
 		}
 	}
 	return fmt.Sprintf("A curve a strategy: across the percentile of calls, upwards the time until they were answered, on a logarithmic axis, against a line at the timeout of %s. %s.", setting(g.Timeout), strings.Join(of, "; "))
@@ -217,7 +218,7 @@ func (p *picture) distribution(r *results.Row, x, y scale) {
 	}
 	at := func(across float64) point {
 		percent := 100 * (1 - math.Pow(10, -across))
-		return point{x.at(across), y.at(results.Percentile(r.Answered, percent))}
+		return point{x.at(across), y.at(stats.Percentile(r.Answered, percent))}
 	}
 	end := min(3, math.Log10(float64(2*n))) // where the longest stands for itself
 	const steps = 180

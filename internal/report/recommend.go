@@ -6,7 +6,9 @@ import (
 	"math"
 	"strings"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
+	"gotimeout/internal/stats"
 )
 
 // Recommendation writes one as text for a terminal of a width, 40 columns or more:
@@ -14,7 +16,7 @@ import (
 func Recommendation(w io.Writer, r *results.Recommendation, width int) error {
 	var b strings.Builder
 	for _, sentence := range recommendSentences(r) {
-		b.WriteString(wrapped(sentence, width))
+		b.WriteString(prose.Wrap(sentence, width))
 	}
 	if len(r.Sweep) > 0 {
 		b.WriteString("\n")
@@ -25,13 +27,13 @@ func Recommendation(w io.Writer, r *results.Recommendation, width int) error {
 	}
 	for _, v := range r.Verdict {
 		if width < 80 {
-			b.WriteString(hung(v.At.Strategy+" "+verdictOf(r, v), 2, width) + "\n")
+			b.WriteString(prose.Hang(v.At.Strategy+" "+verdictOf(r, v), 2, width) + "\n")
 			continue
 		}
-		fmt.Fprintf(&b, "%-17s  %s\n", v.At.Strategy, hung(verdictOf(r, v), 19, width))
+		fmt.Fprintf(&b, "%-17s  %s\n", v.At.Strategy, prose.Hang(verdictOf(r, v), 19, width))
 	}
 	if s := dialSentence(r); s != "" {
-		b.WriteString("\n" + wrapped(s, width))
+		b.WriteString("\n" + prose.Wrap(s, width))
 	}
 	_, err := io.WriteString(w, plain(b.String()))
 	return err
@@ -48,8 +50,8 @@ func recommendSentences(r *results.Recommendation) []string {
 		fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.",
 			millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key)),
 		fmt.Sprintf("Of %s of %s without a timeout, at %s a second, half took up to %s, 90%% up to %s, 99%% up to %s, and the longest %s.",
-			plural(float64(len(times)), "call"), settings(r.Sample.Delays), digits(r.Of.Run.Rate), millis(results.Percentile(times, 50)), millis(results.Percentile(times, 90)),
-			millis(results.Percentile(times, 99)), millis(times[len(times)-1])),
+			plural(float64(len(times)), "call"), settings(r.Sample.Delays), digits(r.Of.Run.Rate), millis(stats.Percentile(times, 50)), millis(stats.Percentile(times, 90)),
+			millis(stats.Percentile(times, 99)), millis(times[len(times)-1])),
 	}
 	f := r.Sample.Figures
 	if failed := *f[results.Failed] + *f[results.Refused]; failed > 0 {
@@ -95,25 +97,17 @@ func dialSentence(r *results.Recommendation) string {
 		return ""
 	}
 	return fmt.Sprintf("%s dialled for most calls: a cut closes the connection, and a call that must dial takes one more round trip, which is %s here.",
-		listed(names), millis(*r.Sample.RoundTrip))
-}
-
-// listed are names in a sentence.
-func listed(names []string) string {
-	if n := len(names) - 1; n > 0 {
-		return strings.Join(names[:n], ", ") + " and " + names[n]
-	}
-	return names[0]
+		prose.And(names), millis(*r.Sample.RoundTrip))
 }
 
 // sweepTable writes the figures of the sweep, a block a timeout.
 func sweepTable(b *strings.Builder, r *results.Recommendation, width int) {
 	if width < 80 {
 		for _, s := range r.Sweep {
-			b.WriteString(hung(fmt.Sprintf("%s, %s: false timeouts %s (%s), failed %s, dials %s, waste %s s/1000, held %s s/1000", millis(s.Timeout), s.Strategy,
+			b.WriteString(prose.Hang(fmt.Sprintf("%s, %s: false timeouts %s (%s), failed %s, dials %s, waste %s s/1000, held %s s/1000", millis(s.Timeout), s.Strategy,
 				inPercent(s.Share), intervalOf(s), digits(float64(s.Failed)), digits(float64(s.Dials)), orUnknown(s.Waste), digits(s.Held)), 2, width) + "\n")
 		}
-		b.WriteString("\n" + wrapped(sweepWords, width))
+		b.WriteString("\n" + prose.Wrap(sweepWords, width))
 		return
 	}
 	write := func(cells ...any) {
@@ -129,7 +123,7 @@ func sweepTable(b *strings.Builder, r *results.Recommendation, width int) {
 		write(timeout, s.Strategy, inPercent(s.Share), intervalOf(s), digits(float64(s.Failed)), digits(float64(s.Dials)), orUnknown(s.Waste), digits(s.Held))
 	}
 	b.WriteString("\n")
-	b.WriteString(wrapped(sweepWords, width))
+	b.WriteString(prose.Wrap(sweepWords, width))
 }
 
 // sweepWords say what the columns are.
@@ -177,7 +171,7 @@ func (c curve) column(share float64) int {
 // sample, were it cut.
 func sweepCurve(b *strings.Builder, r *results.Recommendation, width int) {
 	c := curve(min(width, 80) - curveLeft - 2)
-	b.WriteString(wrapped(fmt.Sprintf("The same as a curve, on a logarithmic scale; | is the target of %s:", inPercent(r.Target)), width))
+	b.WriteString(prose.Wrap(fmt.Sprintf("The same as a curve, on a logarithmic scale; | is the target of %s:", inPercent(r.Target)), width))
 	b.WriteString(c.scale())
 	names := sweptStrategies(r)
 	for from := 0; from < len(r.Sweep); {
@@ -192,7 +186,7 @@ func sweepCurve(b *strings.Builder, r *results.Recommendation, width int) {
 	for i, name := range names {
 		legend = append(legend, fmt.Sprintf("%s %s", letter(i), name))
 	}
-	b.WriteString(wrapped(strings.Join(append(legend, "* several"), ", "), width))
+	b.WriteString(prose.Wrap(strings.Join(append(legend, "* several"), ", "), width))
 }
 
 func (c curve) scale() string {

@@ -10,8 +10,8 @@ package report
 import (
 	"fmt"
 	"io"
-	"strings"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 )
 
@@ -58,15 +58,9 @@ func Write(w io.Writer, format string, width int, all ...*results.Results) error
 	}
 	switch len(all) {
 	case 1:
-		return fmt.Errorf("results are shown as %s, not as %s", either(names), format)
+		return fmt.Errorf("results are shown as %s, not as %s", prose.Or(names), format)
 	case 2:
-		return fmt.Errorf("two comparisons are shown as %s, not as %s", either(ofTwo), format)
+		return fmt.Errorf("two comparisons are shown as %s, not as %s", prose.Or(ofTwo), format)
 	}
 	return fmt.Errorf("%d files: report takes one, or two to compare", len(all))
-}
-
-// either joins names as "a, b or c".
-func either(names []string) string {
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

@@ -7,18 +7,19 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 )
 
 // Table writes results for a terminal of a width, 40 columns or more.
 func Table(w io.Writer, r *results.Results, width int) error {
 	var b strings.Builder
-	b.WriteString(wrapped(origin(r), width))
+	b.WriteString(prose.Wrap(origin(r), width))
 	groups := r.Groups()
 	for _, g := range groups {
 		b.WriteString("\n")
 		for _, text := range headings(r, g) {
-			b.WriteString(wrapped(text, width))
+			b.WriteString(prose.Wrap(text, width))
 		}
 		for _, of := range blocks() {
 			textOf(r, g, of).write(&b, width)
@@ -27,11 +28,11 @@ func Table(w io.Writer, r *results.Results, width int) error {
 	if len(groups) > 0 {
 		b.WriteString("\n")
 		for _, text := range glossary {
-			b.WriteString(hung(text, 2, width) + "\n")
+			b.WriteString(prose.Hang(text, 2, width) + "\n")
 		}
 	}
 	for _, text := range append(remarks(r), notes(r)...) {
-		b.WriteString("\n" + wrapped(text, width))
+		b.WriteString("\n" + prose.Wrap(text, width))
 	}
 	_, err := io.WriteString(w, plain(b.String()))
 	return err
@@ -299,12 +300,12 @@ func (g textTable) part(b *strings.Builder, names int, spans []headed) {
 func (c *comparison) table(w io.Writer, width int) error {
 	const line = "%-29s %9s %9s %9s %6s  %s"
 	var b strings.Builder
-	b.WriteString(wrapped("old: "+origin(c.old), width) + wrapped("new: "+origin(c.new), width))
+	b.WriteString(prose.Wrap("old: "+origin(c.old), width) + prose.Wrap("new: "+origin(c.new), width))
 	if len(c.differences) > 0 {
-		b.WriteString("\n" + wrapped(unfair, width))
+		b.WriteString("\n" + prose.Wrap(unfair, width))
 	}
 	for _, d := range c.differences {
-		b.WriteString("  " + hung(d.text(), 4, width) + "\n")
+		b.WriteString("  " + prose.Hang(d.text(), 4, width) + "\n")
 	}
 	unchanged := 0
 	for _, row := range c.rows {
@@ -313,10 +314,10 @@ func (c *comparison) table(w io.Writer, width int) error {
 		if len(changes) == 0 {
 			continue
 		}
-		b.WriteString("\n" + wrapped(row.Strategy+" on "+place(row.Key), width))
+		b.WriteString("\n" + prose.Wrap(row.Strategy+" on "+place(row.Key), width))
 		if width < 80 {
 			for _, ch := range changes {
-				b.WriteString("  " + hung(ch.sentence(), 4, width) + "\n")
+				b.WriteString("  " + prose.Hang(ch.sentence(), 4, width) + "\n")
 			}
 			continue
 		}
@@ -330,9 +331,9 @@ func (c *comparison) table(w io.Writer, width int) error {
 		}
 	}
 	both := fmt.Sprintf("Rows in both: %d. Figures that are unchanged or the load generator's own, and not shown: %d.", len(c.rows), unchanged)
-	b.WriteString("\n" + wrapped(both, width))
+	b.WriteString("\n" + prose.Wrap(both, width))
 	for _, text := range c.sentences() {
-		b.WriteString("\n" + wrapped(text, width))
+		b.WriteString("\n" + prose.Wrap(text, width))
 	}
 	_, err := io.WriteString(w, plain(b.String()))
 	return err

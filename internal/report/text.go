@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"gotimeout/internal/results"
 )
@@ -115,33 +114,6 @@ func plain(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// wrapped is text in lines of a width, as far as its words allow.
-func wrapped(text string, width int) string { return hung(text, 0, width) + "\n" }
-
-// hung is wrapped, with the lines after the first indented, and without a newline
-// at its end. The first line stands as far from the left as its caller puts it: at
-// most as far as the others.
-func hung(text string, indent, width int) string {
-	var lines strings.Builder
-	at := 0
-	for i, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-			at = indent
-		case at+1+n > width:
-			lines.WriteString("\n" + strings.Repeat(" ", indent))
-			at = indent
-		default:
-			lines.WriteString(" ")
-			at++
-		}
-		lines.WriteString(word)
-		at += n
-	}
-	return lines.String()
 }
 
 // digits formats a number for people: about three digits, or all before the point,

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"gotimeout/internal/stats"
 )
 
 // noise is how many milliseconds a time must exceed another one by, to count.
@@ -268,16 +270,9 @@ func (f *Figures) percentiles(sorted []float64, p50, p99, longest int) {
 	}
 	for p, place := range map[float64]int{50: p50, 99: p99, 100: longest} {
 		if place >= 0 {
-			f.set(place, Percentile(sorted, p))
+			f.set(place, stats.Percentile(sorted, p))
 		}
 	}
-}
-
-// Percentile returns the smallest value that p percent of the values, which are
-// sorted, do not exceed.
-func Percentile(sorted []float64, p float64) float64 {
-	rank := int(math.Ceil(p * float64(len(sorted)) / 100))
-	return sorted[max(1, rank)-1]
 }
 
 // ideal is how many connections would have done: the most runs at once that used

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"gotimeout/internal/stats"
 )
 
 // Collector makes results from records as they come.
@@ -175,16 +177,11 @@ func medians(repeats []Figures) (f Figures) {
 	return f
 }
 
-// median returns that of values in any order, nil of none.
+// median returns the median of values in any order, nil of none.
 func median(values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	slices.Sort(values)
-	middle := len(values) / 2
-	m := values[middle]
-	if len(values)%2 == 0 {
-		m = (values[middle-1] + m) / 2
-	}
+	m := stats.Median(values)
 	return &m
 }

@@ -86,25 +86,6 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
-func TestPercentile(t *testing.T) {
-	hundred := make([]float64, 100)
-	for i := range hundred {
-		hundred[i] = float64(i + 1)
-	}
-	for _, test := range []struct {
-		values  []float64
-		p, want float64
-	}{
-		{[]float64{7}, 0, 7}, {[]float64{7}, 50, 7}, {[]float64{7}, 100, 7},
-		{[]float64{1, 2}, 50, 1}, {[]float64{1, 2}, 51, 2},
-		{hundred, 1, 1}, {hundred, 50, 50}, {hundred, 99, 99}, {hundred, 99.1, 100}, {hundred, 100, 100},
-	} {
-		if got := results.Percentile(test.values, test.p); got != test.want {
-			t.Errorf("percentile %v of %d values is %v, want %v", test.p, len(test.values), got, test.want)
-		}
-	}
-}
-
 // Overshoot is of each bounded request that was answered after its timeout,
 // whatever the answer was, and not of what the load generator sent too late.
 func TestOvershoot(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"slices"
+
+	"gotimeout/internal/stats"
 )
 
 // SampleName is the strategy of a sample: the baseline, which waits for
@@ -40,7 +42,7 @@ func Recommend(r *Results, share float64) (*Recommendation, error) {
 	times := sample.Took
 	low, high := ranks(len(times), share)
 	rec := &Recommendation{Of: r, Sample: sample, Target: share}
-	rec.Timeout = whole(Percentile(times, 100*(1-share)))
+	rec.Timeout = whole(stats.Percentile(times, 100*(1-share)))
 	rec.Low = whole(times[max(1, low)-1])
 	if high <= len(times) {
 		end := whole(times[high-1])
@@ -81,7 +83,7 @@ func whole(ms float64) float64 { return max(1, math.Ceil(ms)) }
 func (r *Recommendation) Timeouts() []float64 {
 	all := []float64{r.Timeout, 2 * r.Timeout}
 	for _, percent := range []float64{50, 90, 99} {
-		all = append(all, whole(Percentile(r.Sample.Took, percent)))
+		all = append(all, whole(stats.Percentile(r.Sample.Took, percent)))
 	}
 	if r.High != nil {
 		all = append(all, *r.High)

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -223,14 +222,6 @@ func count(all []sockets.Socket, in ...sockets.State) (n int) {
 // command is what a person would type to see the sockets of a port.
 func command(port uint16) string {
 	return fmt.Sprintf("ss -tan '( sport = :%d or dport = :%[1]d )'", port)
-}
-
-// plural is "1 connection" or "2 connections".
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strconv.Itoa(n) + " " + noun
 }
 
 func addrPort(a net.Addr) uint16 { return uint16(a.(*net.TCPAddr).Port) }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/sockets"
 )
 
@@ -117,9 +118,9 @@ type filled struct {
 
 func (f filled) String() string {
 	if f.noMore == nil {
-		return plural(f.opened, "connection") + ", and there are still ports"
+		return prose.Count(f.opened, "connection") + ", and there are still ports"
 	}
-	return fmt.Sprintf("%s, then %v", plural(f.opened, "connection"), f.noMore)
+	return fmt.Sprintf("%s, then %v", prose.Count(f.opened, "connection"), f.noMore)
 }
 
 // fill opens and closes connections to a server until there is no port, or most connections are opened.
@@ -205,7 +206,7 @@ func (s *scarce) pooling(ctx context.Context) error {
 	s.step(Step{
 		Did:      fmt.Sprintf("a pool: %d requests by %d workers to another server", requests, workers),
 		Expected: "all are answered, by fewer connections than there are ports",
-		Saw:      fmt.Sprintf("%d answered, by %s", answered.Load(), plural(opened, "connection")),
+		Saw:      fmt.Sprintf("%d answered, by %s", answered.Load(), prose.Count(opened, "connection")),
 		OK:       answered.Load() == requests && opened < narrow,
 		Why:      "This remedy removes the cause: a connection that is used again leaves no TIME-WAIT, and saves the handshake too.",
 		Figures:  Figures{Requests: new(requests), Opened: &opened, Ideal: &ideal, Ports: new(narrow), TWReuse: new(0)},
@@ -336,7 +337,7 @@ func (s *scarce) tryReuse(ctx context.Context, value int, loopback, other bool, 
 	s.step(Step{
 		Did:      fmt.Sprintf("tcp_tw_reuse=%d, to 127.0.0.1 and to %s", value, otherAddress),
 		Expected: outcome(loopback) + ", " + outcome(other),
-		Saw:      fmt.Sprintf("%s, %s; %s taken again", outcome(saw[0]), outcome(saw[1]), plural(reused, "TIME-WAIT")),
+		Saw:      fmt.Sprintf("%s, %s; %s taken again", outcome(saw[0]), outcome(saw[1]), prose.Count(reused, "TIME-WAIT")),
 		OK:       saw == [2]bool{loopback, other} && (reused > 0) == (loopback || other),
 		Why:      why,
 		Figures:  Figures{Ports: new(narrow), TWReuse: &value, Reused: &reused},

@@ -1,0 +1,84 @@
+package prose_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"gotimeout/internal/prose"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWrap(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                         "\n",
+		"one":                      "one\n",
+		"one two three":            "one two\nthree\n",
+		" one\n two  three ":       "one two\nthree\n",
+		"seven77 1":                "seven77\n1\n",
+		"µµµ µµµµ":                 "µµµ µµµµ\n",
+		"longer-than-a-line a b c": "longer-than-a-line\na b c\n",
+	} {
+		if got := prose.Wrap(in, 8); got != want {
+			t.Errorf("Wrap(%q) is %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestHang(t *testing.T) {
+	const indent, width = 4, 12
+	got := strings.Repeat(" ", indent) + prose.Hang("first second third and-one-longer fourth", indent, width)
+	want := "    first\n    second\n    third\n    and-one-longer\n    fourth"
+	if got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+}
+
+func FuzzHang(f *testing.F) {
+	f.Add("a few words, one of them longer-than-the-line", 3, 10)
+	f.Fuzz(func(t *testing.T, in string, indent, width int) {
+		indent, width = indent&15, width&127
+		out := prose.Hang(in, indent, width)
+		if got, want := strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(in), " "); got != want {
+			t.Errorf("the words are %q, want %q", got, want)
+		}
+		for i, line := range strings.Split(out, "\n") {
+			n := utf8.RuneCountInString(line)
+			if i == 0 {
+				n += indent
+			}
+			if n > width && len(strings.Fields(line)) > 1 {
+				t.Errorf("%q is wider than %d columns", line, width)
+			}
+		}
+	})
+}
+
+func TestJoin(t *testing.T) {
+	for _, tc := range []struct{ words, or, and string }{
+		{"", "", ""}, {"a", "a", "a"}, {"a b", "a or b", "a and b"}, {"a b c", "a, b or c", "a, b and c"},
+	} {
+		words := strings.Fields(tc.words)
+		if or, and := prose.Or(words), prose.And(words); or != tc.or || and != tc.and {
+			t.Errorf("%q: %q and %q, want %q and %q", tc.words, or, and, tc.or, tc.and)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 runs", 1: "1 run", 2: "2 runs"} {
+		if got := prose.Count(n, "run"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if got := prose.OneLine(errors.Join(errors.New("a"), errors.New("b"))); got != "a; b" {
+		t.Errorf("got %q", got)
+	}
+}
