@@ -1,13 +1,28 @@
 package handlers_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/backends"
+	httpbackend "gotimeout/internal/backends/http"
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
+	"gotimeout/slowops"
 )
 
 type receipts struct {
@@ -163,4 +178,241 @@ func TestReceiptWait(t *testing.T) {
 			}
 		})
 	}
+}
+
+// httpLab serves a lab whose one op is the real http, with its receipts or
+// without, and returns its URL.
+func httpLab(tb testing.TB, receipts bool) string {
+	tb.Helper()
+	lab := newLab(receipt.Limits{InFlight: 2048, Abandoned: 8192, Busy: 8})
+	lab.Ledger = receipt.NewLedger("lab", 10_000, lab.Ledger.Limits())
+	var options backends.Options
+	if receipts {
+		options.Began = func(run string) { lab.Ledger.Get(run).BackendBegan() }
+		options.Ended = func(run string) { lab.Ledger.Get(run).BackendEnded() }
+	}
+	options.MaxDelay = lab.MaxDelay
+	backend, err := httpbackend.Start(options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	op := slowops.NewHTTP("http://"+backend.Addr, 0)
+	lab.Ops = []handlers.Op{{
+		Name: "http", Dials: true, Backends: []string{"aware", "deaf"}, Reports: 1, Seen: true,
+		Parts: parts(func(ctx context.Context, c slowops.Call) error {
+			return op.Do(ctx, c)
+		}),
+	}}
+	routes := lab.Routes()
+	if !receipts {
+		routes = lab.WithoutReceipts()
+	}
+	server := httptest.NewServer(routes)
+	tb.Cleanup(func() {
+		server.Close()
+		op.Close()
+		_ = backend.Close()
+	})
+	return server.URL
+}
+
+// The benchmark compares what answers alike.
+func TestWithoutReceiptsAnswersAlike(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	var answers [2]map[string]any
+	for i, receipts := range []bool{true, false} {
+		resp, err := http.Get(httpLab(t, receipts) + "/context-cancel?op=http&delay=0&timeout=10s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answers[i])
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s, %v", resp.Status, err)
+		}
+		for _, differs := range []string{"time", "answered_ms", "receipt"} {
+			if answers[i][differs] == nil {
+				t.Errorf("%v has no %s", answers[i], differs)
+			}
+			delete(answers[i], differs)
+		}
+	}
+	if !reflect.DeepEqual(answers[0], answers[1]) {
+		t.Errorf("%v, without receipts %v", answers[0], answers[1])
+	}
+}
+
+// BenchmarkReceipts loads two labs with wrk, with receipts and without, a second
+// each in turns: a pair an iteration. Both are in this process and share its heap,
+// so that a lab that keeps nothing doesn't pay by collecting garbage more often.
+func BenchmarkReceipts(b *testing.B) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		b.Skip("wrk makes the load: install it (Debian: apt-get install wrk)")
+	}
+	const path = "/context-cancel?op=http&delay=0&timeout=1s"
+	urls := map[string]string{"with": httpLab(b, true) + path, "without": httpLab(b, false) + path}
+	order := []string{"with", "without"}
+	for _, url := range urls { // once, for the connections and the ledger
+		second(b, url)
+	}
+	spent := map[string][]cost{}
+	for b.Loop() {
+		for _, name := range order {
+			spent[name] = append(spent[name], second(b, urls[name]))
+		}
+		slices.Reverse(order)
+	}
+	for _, what := range []struct {
+		unit string
+		of   func(cost) float64
+	}{
+		{"requests/s", func(c cost) float64 { return c.requests }},
+		{"µs/request", func(c cost) float64 { return c.processor / c.requests }},
+		{"B/request", func(c cost) float64 { return c.allocated / c.requests }},
+	} {
+		var with, without, ratios []float64
+		for i, c := range spent["with"] {
+			with, without = append(with, what.of(c)), append(without, what.of(spent["without"][i]))
+			ratios = append(ratios, with[i]/without[i])
+		}
+		b.ReportMetric(middle(with), what.unit)
+		b.ReportMetric(middle(without), what.unit+"-without")
+		b.ReportMetric(middle(ratios), what.unit+"-ratio")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// cost is what a second of load was, and took of this process.
+type cost struct{ requests, processor, allocated float64 } // processor in µs
+
+var wrkRequests = regexp.MustCompile(`(\d+) requests in `)
+
+// second loads a URL for a second.
+func second(b *testing.B, url string) (c cost) {
+	b.Helper()
+	before := machine.Used()
+	out, err := exec.CommandContext(b.Context(), "wrk", "-t2", "-c64", "-d1s", url).CombinedOutput()
+	after := machine.Used()
+	found := wrkRequests.FindSubmatch(out)
+	if err != nil || found == nil || bytes.Contains(out, []byte("Non-2xx")) || bytes.Contains(out, []byte("Socket errors")) {
+		b.Fatalf("wrk: %v: %s", err, out)
+	}
+	c.requests, _ = strconv.ParseFloat(string(found[1]), 64) // wrk printed a number
+	c.processor = float64((after.ProcessorTime - before.ProcessorTime).Microseconds())
+	c.allocated = float64(after.Allocated - before.Allocated)
+	return c
+}
+
+func middle(values []float64) float64 {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
+}
+
+const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+func receiptPage(t *testing.T, lab *handlers.Lab, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := request(t.Context(), http.MethodGet, path)
+	r.Header.Set("Accept", browser)
+	w := serve(lab, r)
+	checkStatus(t, w, http.StatusOK)
+	if got := w.Header().Get("Content-Type"); got != "text/html; charset=utf-8" {
+		t.Errorf("Content-Type %q", got)
+	}
+	return w
+}
+
+// The golden is of a run of which there is everything: it is over a network,
+// was cut by a phase, and left a dial behind.
+func TestReceiptPage(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Network = &fakeNetwork{state: badnet.State{Path: badnet.Path{Driver: "netem", Profile: "3g"}}}
+		lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
+			rc := lab.Ledger.Get(c.Run)
+			c.Dialed()
+			ended := c.Phase("http", "dns")
+			time.Sleep(20 * time.Millisecond)
+			ended(nil)
+			ended = c.Phase("http", "connect")
+			rc.BackendBegan()
+			time.Sleep(200 * time.Millisecond)
+			ended(codedError{"connect_timeout", true})
+			c.Phase("http", "first_byte")
+			c.Outlived("a dialer with a timeout")
+			time.AfterFunc(3*time.Second, rc.BackendEnded)
+			return codedError{"connect_timeout", true}
+		})
+		get(t, lab, "/io-timeout?delay=2s&timeout=1s&connect_timeout=200ms")
+		settle(t, lab)
+		page := receiptPage(t, lab, "/receipts/lab-1").Body.Bytes()
+		golden(t, "receipt.html", page)
+		for _, link := range links(t, page) {
+			if w := get(t, lab, link); w.Code == http.StatusNotFound || w.Code == http.StatusBadRequest {
+				t.Errorf("%s: status %d", link, w.Code)
+			}
+		}
+		settle(t, lab)
+	})
+}
+
+// As long as something goes on the browser asks again, and no bar is a guess.
+func TestReceiptPageInFlight(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		const again = `<meta http-equiv="refresh"`
+		go serve(lab, request(t.Context(), http.MethodGet, "/goroutine-abandon?delay=5h&timeout=2h&backend=deaf"))
+		for _, at := range []struct {
+			status string
+			again  bool
+			notYet int
+		}{{"in flight", true, 3}, {"timed_out", true, 2}, {"timed_out", false, 0}} {
+			time.Sleep(hour)
+			if !at.again {
+				settle(t, lab)
+			}
+			page := receiptPage(t, lab, "/receipts/lab-1").Body.String()
+			if !strings.Contains(page, "<b>"+at.status+"</b>") || strings.Contains(page, again) != at.again || strings.Count(page, ">not yet<") != at.notYet {
+				t.Errorf("want %+v in\n%s", at, page)
+			}
+			time.Sleep(hour)
+		}
+	})
+}
+
+// A program has JSON as ever, and a person can ask for either.
+func TestReceiptFormat(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		get(t, lab, "/context-cancel?op=cache")
+		for _, tc := range []struct {
+			accept, query string
+			html          bool
+		}{
+			{"", "", false}, {"*/*", "", false}, {"application/json", "", false}, {"text/html;q=0.5, application/json", "", false},
+			{browser, "", true}, {"text/html", "?wait=1s", true}, {browser, "?format=json", false}, {"*/*", "?format=html", true},
+		} {
+			r := request(t.Context(), http.MethodGet, "/receipts/lab-1"+tc.query)
+			r.Header.Set("Accept", tc.accept)
+			w := serve(lab, r)
+			checkStatus(t, w, http.StatusOK)
+			if tc.html {
+				if !strings.Contains(w.Body.String(), ">nobody could see<") {
+					t.Errorf("%q %s: not the page", tc.accept, tc.query)
+				}
+			} else if v := read[receipt.View](t, w); v.ID != "lab-1" {
+				t.Errorf("%+v", v)
+			}
+		}
+	})
+}
+
+// What a backend says is not put into the page as it is.
+func TestReceiptPageEscapes(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Ops[4].Parts = parts(func(context.Context, slowops.Call) error {
+			return codedError{`<script>alert("x")</script>`, false}
+		})
+		get(t, lab, "/io-timeout?op=fails")
+		page := receiptPage(t, lab, "/receipts/lab-1").Body.String()
+		if strings.Contains(page, "<script") || !strings.Contains(page, "&lt;script&gt;") {
+			t.Errorf("\n%s", page)
+		}
+	})
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"strings"
+	"time"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
@@ -106,4 +109,155 @@ func (l *Lab) safely(ctx context.Context, s strategies.Strategy, p params, ops [
 		}
 	}()
 	return s.Do(ctx, p.timeout, ops...)
+}
+
+// httpStatus is the one place that maps an outcome to HTTP.
+var httpStatus = map[receipt.Status]int{
+	receipt.Completed: http.StatusOK,
+	receipt.TimedOut:  http.StatusGatewayTimeout,
+	receipt.Failed:    http.StatusBadGateway,
+	receipt.Refused:   http.StatusServiceUnavailable,
+}
+
+// coded is an error that knows the code of its kind, as those of a call that had
+// timeouts of its own do, and one that got a wrong answer.
+type coded interface {
+	error
+	Code() string
+	Timeout() bool
+}
+
+// outcome says how a run of that strategy ended.
+func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
+	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
+		<-ctx.Done() // a socket's error may come a moment earlier
+	}
+	var panicked *strategies.PanicError
+	var kind coded
+	known := errors.As(err, &kind) && (s.Client != nil || kind.Code() == wrongAnswer)
+	switch {
+	case err == nil:
+		return receipt.Completed, nil
+	case known && kind.Timeout() && errors.Is(err, strategies.ErrTimeout):
+		return receipt.TimedOut, &receipt.Error{Code: kind.Code(), Message: timedOut(timeout, err, kind)}
+	case errors.Is(err, strategies.ErrTimeout):
+		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err, nil)}
+	case context.Cause(ctx) == errLongest:
+		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than its caps on delay and timeout leave room for: is the backend or the network so slow?"}
+	case ctx.Err() != nil:
+		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}
+	case errors.As(err, &panicked):
+		return receipt.Failed, &receipt.Error{Code: "op_panicked", Message: err.Error()}
+	case known && !kind.Timeout():
+		return receipt.Failed, &receipt.Error{Code: kind.Code(), Message: err.Error()}
+	default:
+		return receipt.Failed, &receipt.Error{Code: "op_failed", Message: err.Error()}
+	}
+}
+
+// The codes of an op that mean something here.
+const (
+	totalTimeout = "total_timeout" // the timeout that is the run's own
+	wrongAnswer  = "wrong_answer"  // to another's question: what any strategy may have left in a pool
+)
+
+// timedOut is the sentence of a timeout, with what the op said of it. One of a
+// phase has a sentence of its own.
+func timedOut(timeout time.Duration, err error, kind coded) string {
+	of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error())
+	if kind != nil && kind.Code() != totalTimeout {
+		return strings.TrimPrefix(of, ": ")
+	}
+	return "no answer within " + timeout.String() + of
+}
+
+// refusals says for each error of the ledger what the caller can do.
+var refusals = []struct {
+	err            error
+	code, sentence string
+}{
+	{receipt.ErrInFlight, "too_many_in_flight", "this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"},
+	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"},
+	{receipt.ErrBusy, "too_many_busy", "this lab has as many runs that compute as its processors can bear: try again in a second"},
+}
+
+// unavailable answers for a run that the ledger refused.
+func unavailable(w http.ResponseWriter, r *http.Request, why *receipt.Error) {
+	w.Header().Set("Retry-After", "1")
+	writeJSON(w, r, http.StatusServiceUnavailable, wire.Answer{Status: receipt.Refused, Error: why})
+}
+
+func refusal(err error) *receipt.Error {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return &receipt.Error{Code: r.code, Message: r.sentence}
+		}
+	}
+	return &receipt.Error{Code: "refused", Message: err.Error()}
+}
+
+// Trace makes spans of what is run. The context that a method returns is for
+// those called within.
+type Trace interface {
+	// Handler serves in the span of a request.
+	Handler(http.Handler) http.Handler
+	// Run begins the span of a run that was opened, and Answered ends it. What
+	// goes on then is in spans of its own.
+	Run(context.Context, *receipt.Receipt) context.Context
+	Answered(context.Context, receipt.Status, *receipt.Error)
+	// Op begins the span of one call of the run, which ends with the error of
+	// the call. The backend is given traceparent. Remote tells that there is one.
+	Op(_ context.Context, remote bool) (_ context.Context, traceparent string, end func(error))
+}
+
+// traced is what the endpoints that run something are served within.
+func (l *Lab) traced() (within []func(http.Handler) http.Handler) {
+	if l.Trace != nil {
+		within = append(within, l.Trace.Handler)
+	}
+	return within
+}
+
+// trace begins the span of a run.
+func (l *Lab) trace(ctx context.Context, rc *receipt.Receipt) context.Context {
+	if l.Trace == nil {
+		return ctx
+	}
+	return l.Trace.Run(ctx, rc)
+}
+
+// part makes a call of an op.
+func (l *Lab) part(op *Op, part Part, call slowops.Call) strategies.Op {
+	if l.Trace == nil {
+		return func(ctx context.Context) error { return part(ctx, call) }
+	}
+	return inSpan(l.Trace, op.Dials, part, call)
+}
+
+// errPanicked is the error of a call in its span that did not return.
+var errPanicked = errors.New("the op panicked")
+
+// inSpan makes a call that is in a span of its own. It stands apart so that
+// nothing of it is allocated where no run is traced.
+func inSpan(trace Trace, remote bool, part Part, call slowops.Call) strategies.Op {
+	return func(ctx context.Context) error {
+		ctx, traceparent, end := trace.Op(ctx, remote)
+		err := errPanicked
+		defer func() { end(err) }()
+		call.Traceparent = traceparent
+		err = part(ctx, call)
+		return err
+	}
+}
+
+// answered tells of a run that has its answer.
+func (l *Lab) answered(ctx context.Context, rc *receipt.Receipt, status receipt.Status, failure *receipt.Error) {
+	if l.Trace != nil {
+		l.Trace.Answered(ctx, status, failure)
+	}
+	if late := rc.Overshoot(); l.LogSlow > 0 && late.Known && late.Time > l.LogSlow {
+		run := rc.Run()
+		l.Log.Warn("slow", "strategy", run.Name, "op", run.Slow, "answered", (run.Timeout + late.Time).Round(time.Microsecond),
+			"timeout", run.Timeout, "status", status, "receipt", rc.ID())
+	}
 }

@@ -1,0 +1,141 @@
+package handlers
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"gotimeout/internal/machine"
+	"gotimeout/internal/wire"
+)
+
+// facts answers what the lab is and has used. It may be asked often: it looks
+// at nothing outside the process, and disturbs nothing in it.
+func (l *Lab) facts(w http.ResponseWriter, r *http.Request) {
+	limits := l.Ledger.Limits()
+	f := wire.Lab{
+		Machine: l.Machine, Started: l.Started.UTC(), Network: l.Network != nil, Public: l.Public,
+		Families: map[string]string{}, Unbounded: []string{},
+		Caps: wire.Caps{
+			MaxDelay: l.MaxDelay.String(), MaxTimeout: l.MaxTimeout.String(),
+			MaxInFlight: limits.InFlight, MaxAbandoned: limits.Abandoned, Receipts: l.Ledger.Size(),
+		},
+	}
+	for _, s := range l.Strategies {
+		f.Strategies = append(f.Strategies, s.Name)
+		f.Families[s.Name] = string(s.Family)
+		if s.Unbounded {
+			f.Unbounded = append(f.Unbounded, s.Name)
+		}
+	}
+	for _, op := range l.Ops {
+		f.Ops = append(f.Ops, wire.Op{
+			Name: op.Name, Delays: op.Delays(), NoDelay: op.NoDelay, Works: append([]string{}, op.Works...),
+			Backend: op.Noun, Calls: len(op.Parts), Settle: milliseconds(op.Settle),
+		})
+	}
+	used := machine.Used()
+	f.Now = wire.Now{
+		Goroutines: used.Goroutines, CPU: milliseconds(used.ProcessorTime), Allocated: used.Allocated,
+		Counts: l.Ledger.Counts(), LastReceipt: l.Ledger.LastID(),
+	}
+	writeJSON(w, r, http.StatusOK, f)
+}
+
+// milliseconds is d as the JSON has it, to the microsecond.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Health is how a backend is.
+type Health struct {
+	Name     string `json:"name"`
+	Embedded bool   `json:"embedded"`
+	Addr     string `json:"addr"`
+	Ready    bool   `json:"ready"`
+	Error    string `json:"error,omitempty"`
+}
+
+// Backend is a backend and what it is working on.
+type Backend struct {
+	Health
+	Working []Job `json:"working"` // null where nobody can see it
+}
+
+// Job is what a backend is working on.
+type Job struct {
+	Receipt string    `json:"receipt,omitempty"`
+	Work    string    `json:"work"`
+	Began   time.Time `json:"began"`
+}
+
+// healthz says that the process serves.
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// readyz answers 503 where a backend does not answer, and names it.
+func (l *Lab) readyz(w http.ResponseWriter, r *http.Request) {
+	status, health := http.StatusOK, []Health{}
+	for _, b := range l.Backends(r.Context()) {
+		health = append(health, b.Health)
+		if !b.Ready {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	writeJSON(w, r, status, map[string]any{"ready": status == http.StatusOK, "backends": health})
+}
+
+// backends answers what each backend is working on now, and what goes on here.
+func (l *Lab) backends(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, r, http.StatusOK, map[string]any{
+		"counts": l.Ledger.Counts(), "goroutines": runtime.NumGoroutine(), "backends": l.Backends(r.Context()),
+	})
+}
+
+// Kernel asks the kernel about the lab's connections.
+type Kernel interface {
+	// Sockets returns those to the backends of these names.
+	Sockets(backends []string) (*wire.Sockets, error)
+	// Known tells whether this end of a connection still is one, in any state.
+	Known(local, remote netip.AddrPort) (bool, error)
+}
+
+// sockets answers with the connections to the backends, or to those of an op.
+// Where the system doesn't show them, it is null.
+func (l *Lab) sockets(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL.RawQuery, "op")
+	if err != nil {
+		badParameter(w, r, err)
+		return
+	}
+	var names []string
+	for _, op := range l.Ops {
+		if len(op.Parts) == 1 && op.Dials {
+			names = append(names, op.Name)
+		}
+	}
+	if _, given := q["op"]; given {
+		op, err := l.op(q)
+		if err != nil {
+			badParameter(w, r, err)
+			return
+		}
+		if !op.Dials {
+			names = nil
+		} else if len(op.Parts) == 1 {
+			names = []string{op.Name}
+		}
+	}
+	var answer wire.SocketsAnswer
+	if l.Kernel != nil {
+		s, err := l.Kernel.Sockets(names)
+		if err != nil {
+			answer.Error = err.Error()
+		} else {
+			answer.Sockets = s
+		}
+	}
+	writeJSON(w, r, http.StatusOK, answer)
+}
