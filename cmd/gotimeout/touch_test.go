@@ -19,7 +19,7 @@ import (
 // lists that it edits. Paths are from the root of the repository.
 type touch struct {
 	files map[string]string
-	edits map[string]edit
+	edits map[string][]edit
 	check func(t *testing.T, p touched)
 }
 
@@ -38,7 +38,7 @@ func throwaway() Strategy {
 	return Strategy{Name: "throwaway", Family: OutOfRequest, Doc: "Shows that a strategy is one file.", Do: Baseline{}.Do}
 }
 `},
-		edits: map[string]edit{"strategies/strategy.go": {"\t\terrgroupStrategy(),\n", "\t\tthrowaway(),\n"}},
+		edits: map[string][]edit{"strategies/strategy.go": {{"\t\terrgroupStrategy(),\n", "\t\tthrowaway(),\n"}}},
 		check: func(t *testing.T, p touched) {
 			contains(t, p.output(t, "compare", "-h"), "timer-panic, throwaway, errgroup")
 			url := p.serve(t)
@@ -134,7 +134,7 @@ func (o *throwawayOp) open(l *Lab) (handlers.Op, error) {
 }
 `,
 		},
-		edits: map[string]edit{"internal/lab/op.go": {"\t\tnew(cpuOp),\n", "\t\tnew(throwawayOp),\n"}},
+		edits: map[string][]edit{"internal/lab/op.go": {{"\t\tnew(cpuOp),\n", "\t\tnew(throwawayOp),\n"}}},
 		check: func(t *testing.T, p touched) {
 			contains(t, p.output(t, "serve", "-h"), "--throwaway-addr", "Shows that an op brings its flags", "$THROWAWAY_ADDR")
 			url := p.serve(t)
@@ -147,6 +147,35 @@ func (o *throwawayOp) open(l *Lab) (handlers.Op, error) {
 			contains(t, p.fetch(t, url+"/compare?op=all&delay=0", "*/*"), "baseline none completed")
 			contains(t, p.fetch(t, url+"/", "text/html"), "http, cache, db and throwaway at once.")
 			contains(t, p.output(t, "compare", "--ops=throwaway", "--delay=10ms", "--rate=20", "--duration=200ms", "--timeout=100ms", "--strategies=context-cancel", "--quiet"), "throwaway")
+		},
+	},
+	"a network driver": {
+		files: map[string]string{"internal/badnet/throwaway/throwaway.go": `package throwaway
+
+import "gotimeout/internal/badnet"
+
+type driver struct{}
+
+func Open(uint64) (badnet.Driver, error) { return driver{}, nil }
+
+func (driver) Apply(badnet.Plan) error         { return nil }
+func (driver) Totals() (badnet.Totals, error) { return badnet.Totals{Packets: 77}, nil }
+func (driver) Close() error                   { return nil }
+`},
+		edits: map[string][]edit{"internal/badnet/drivers/drivers.go": {
+			{"\t\"gotimeout/internal/badnet/tun\"\n", "\t\"gotimeout/internal/badnet/throwaway\"\n"},
+			{"\t\t{\n\t\t\tbadnet.Proxy", "\t\t{\"throwaway\", \"shows that a driver is one package\", \"\", throwaway.Open},\n"},
+		}},
+		check: func(t *testing.T, p touched) {
+			for _, command := range [][]string{{"serve"}, {"network", "check"}, {"network", "run"}} {
+				contains(t, p.output(t, append(command, "-h")...), "throwaway, shows that a driver is one package")
+			}
+			contains(t, p.output(t, "network", "drivers"), "throwaway")
+			run := exec.CommandContext(t.Context(), p.binary, "network", "run", "none", "--driver=throwaway", "--", "true")
+			out, _ := run.CombinedOutput()
+			if run.ProcessState.ExitCode() != exitNoNetwork {
+				contains(t, string(out), "none by throwaway", "77 packets")
+			}
 		},
 	},
 	"a report format": {
@@ -164,7 +193,7 @@ func throwaway(w io.Writer, r *results.Results) error {
 	return err
 }
 `},
-		edits: map[string]edit{"internal/report/report.go": {"\t\t{\"html\", HTML, nil},\n", "\t\t{\"throwaway\", throwaway, nil},\n"}},
+		edits: map[string][]edit{"internal/report/report.go": {{"\t\t{\"html\", HTML, nil},\n", "\t\t{\"throwaway\", throwaway, nil},\n"}}},
 		check: func(t *testing.T, p touched) {
 			contains(t, p.output(t, "report", "-h"), "throwaway")
 			file := filepath.Join(t.TempDir(), "results.jsonl")
@@ -185,7 +214,7 @@ func throwaway(_ context.Context, l *lab) error {
 	return nil
 }
 `},
-		edits: map[string]edit{"internal/timewait/timewait.go": {`		{"linger", `, "\t\t{\"throwaway\", \"that an experiment is one file\", throwaway},\n"}},
+		edits: map[string][]edit{"internal/timewait/timewait.go": {{`		{"linger", `, "\t\t{\"throwaway\", \"that an experiment is one file\", throwaway},\n"}}},
 		check: func(t *testing.T, p touched) {
 			contains(t, p.output(t, "timewait", "-h"), "restart,throwaway,linger,myth")
 			run := exec.CommandContext(t.Context(), p.binary, "timewait", "--only=throwaway")
@@ -241,15 +270,18 @@ func (row touch) build(t *testing.T) touched {
 		}
 		put(path, text)
 	}
-	for path, e := range row.edits {
+	for path, edits := range row.edits {
 		text, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(string(text), e.before); n != 1 {
-			t.Fatalf("%q stands %d times in %s, want 1", e.before, n, path)
+		for _, e := range edits {
+			if n := strings.Count(string(text), e.before); n != 1 {
+				t.Fatalf("%q stands %d times in %s, want 1", e.before, n, path)
+			}
+			text = []byte(strings.Replace(string(text), e.before, e.text+e.before, 1))
 		}
-		put(path, strings.Replace(string(text), e.before, e.text+e.before, 1))
+		put(path, string(text))
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
