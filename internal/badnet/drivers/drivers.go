@@ -9,6 +9,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/netem"
 	"gotimeout/internal/badnet/tun"
+	"gotimeout/internal/prose"
 )
 
 // Entry is a driver in the list.
@@ -111,11 +112,8 @@ func because(driver string, failed []error) string {
 	case len(failed) == 0:
 		return "it is the first choice, and works here"
 	}
-	return "it works here, which can't be said of " + sentence(errors.Join(failed...))
+	return "it works here, which can't be said of " + prose.OneLine(errors.Join(failed...))
 }
-
-// sentence writes joined errors in one line.
-func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // Tried is a driver that was tried.
 type Tried struct {
@@ -145,7 +143,7 @@ func try(open func(Entry) error) (all []Tried) {
 		t := Tried{e.Name, true, e.About()}
 		if e.Open != nil {
 			if err := open(e); err != nil {
-				t.Works, t.Why = false, sentence(err)
+				t.Works, t.Why = false, prose.OneLine(err)
 			}
 		}
 		all = append(all, t)

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
-	"strings"
+
+	"gotimeout/internal/prose"
 )
 
 // Outside is what the process outside gives the one inside.
@@ -26,7 +27,7 @@ func (e *RefusedError) Error() string { return e.Reason }
 
 // Refused returns a RefusedError for an error, in one line.
 func Refused(err error) error {
-	return &RefusedError{strings.ReplaceAll(err.Error(), "\n", "; ")}
+	return &RefusedError{prose.OneLine(err)}
 }
 
 // Work is what a program does in a private network.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/stats"
 )
 
 // Lanes is how many ports an Echo should have, each with a queue of its own: under
@@ -58,7 +59,7 @@ func (w Way) Calibrate(ctx context.Context, p badnet.Profile) (*badnet.Calibrati
 			return nil, fmt.Errorf("the %s driver did not take: %w", w.Driver, err)
 		case err != nil:
 			failed = fmt.Errorf("the %s driver did not take: %w", w.Driver, err)
-		case len(trips) == 0 || median(trips) <= e.slow:
+		case len(trips) == 0 || stats.Median(trips) <= e.slow:
 			return c, nil
 		case best == nil || *c.RoundTripP50 < *best.RoundTripP50:
 			best = c
@@ -278,5 +279,3 @@ func (e expectation) judge(trips []time.Duration) error {
 	}
 	return nil
 }
-
-func median(sorted []time.Duration) time.Duration { return sorted[(len(sorted)-1)/2] }

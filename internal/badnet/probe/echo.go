@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"gotimeout/internal/stats"
 )
 
 // Echo answers probes, over UDP and over TCP.
@@ -165,7 +167,7 @@ func Percentile(sorted []time.Duration, p int) *float64 {
 	if len(sorted) == 0 {
 		return nil
 	}
-	return Millis(sorted[(len(sorted)-1)*p/100])
+	return Millis(stats.Percentile(sorted, float64(p)))
 }
 
 // Millis returns milliseconds.
