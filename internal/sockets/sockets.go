@@ -73,7 +73,7 @@ type Counters struct {
 	ResetsSeen    uint64 `json:"resets_seen"`     // connections that an RST ended
 	AbortOnData   uint64 `json:"abort_on_data"`   // connections reset: data came after the close
 	AbortOnClose  uint64 `json:"abort_on_close"`  // connections reset: data was unread at the close
-	TimeWaits     uint64 `json:"time_waits"`      // TIME-WAITs that ended after their time
+	TimeWaits     uint64 `json:"time_waits"`      // TIME-WAITs that began
 	TimeWaitReuse uint64 `json:"time_wait_reuse"` // TIME-WAITs that a new connection took over
 }
 

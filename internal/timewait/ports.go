@@ -52,11 +52,15 @@ func ports(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer undo()
+	began := time.Now()
 	for _, step := range []func(context.Context) error{
 		s.exhaust, s.pooling, s.wider, s.moreServers, s.moreSources, s.twReuse, s.recycle, s.boundSources,
 	} {
 		if err := step(ctx); err != nil {
 			return err
+		}
+		if took := time.Since(began); took >= timeWaitLength {
+			return fmt.Errorf("this machine is too busy: TIME-WAITs end after %.0f s, and the steps so far took %.0f s", timeWaitLength.Seconds(), took.Seconds())
 		}
 	}
 	return nil

@@ -167,18 +167,18 @@ func TestExpectations(t *testing.T) {
 		good   cost
 		bad    map[string]cost
 	}{
-		"waits": {churnClient{expected: allWait}, cost{ld, 200, 5, 195, 0, 0, 10}, map[string]cost{
-			"reused": {ld, 10, 0, 0, 0, 0, 10}, "resets": {ld, 200, 0, 0, 200, 0, 10}}},
-		"churns": {churnClient{expected: allButTwoWait}, cost{ld, 160, 158, 0, 0, 0, 10}, map[string]cost{
-			"reused": {ld, 10, 0, 0, 0, 0, 10}, "the server closes": {ld, 160, 0, 158, 0, 0, 10}}},
-		"resets": {churnClient{expected: allReset}, cost{ld, 200, 0, 0, 206, 0, 10}, map[string]cost{
-			"waits": {ld, 200, 200, 0, 0, 0, 10}, "reused": {ld, 10, 0, 0, 0, 0, 10}}},
-		"reused": {churnClient{expected: allPooled}, cost{ld, 11, 0, 0, 0, 0, 10}, map[string]cost{
-			"churns": {ld, 160, 158, 0, 0, 0, 10}, "a reset": {ld, 10, 0, 0, 1, 0, 10}}},
-		"calls cut": {churnClient{expected: byCalls}, cost{ld, 200, 3, 0, 197, 200, 10}, map[string]cost{
-			"TIME-WAITs": {ld, 200, 197, 0, 3, 200, 10}, "as if uncut": {ld, 10, 0, 0, 0, 200, 10}}},
-		"none cut": {churnClient{expected: byCalls}, cost{ld, 40, 0, 0, 0, 0, 30}, map[string]cost{
-			"as if cut": {ld, 200, 0, 0, 200, 0, 10}}},
+		"waits": {churnClient{expected: allWait}, cost{ld, 200, 5, 195, 200, 0, 0, 10}, map[string]cost{
+			"reused": {ld, 10, 0, 0, 0, 0, 0, 10}, "resets": {ld, 200, 0, 0, 0, 200, 0, 10}}},
+		"churns": {churnClient{expected: allButTwoWait}, cost{ld, 160, 158, 0, 158, 0, 0, 10}, map[string]cost{
+			"reused": {ld, 10, 0, 0, 0, 0, 0, 10}, "the server closes": {ld, 160, 0, 158, 158, 0, 0, 10}}},
+		"resets": {churnClient{expected: allReset}, cost{ld, 200, 0, 0, 0, 206, 0, 10}, map[string]cost{
+			"waits": {ld, 200, 200, 0, 200, 0, 0, 10}, "reused": {ld, 10, 0, 0, 0, 0, 0, 10}}},
+		"reused": {churnClient{expected: allPooled}, cost{ld, 11, 0, 0, 0, 0, 0, 10}, map[string]cost{
+			"churns": {ld, 160, 158, 0, 158, 0, 0, 10}, "a reset": {ld, 10, 0, 0, 0, 1, 0, 10}}},
+		"calls cut": {churnClient{expected: byCalls}, cost{ld, 200, 3, 0, 3, 197, 200, 10}, map[string]cost{
+			"TIME-WAITs": {ld, 200, 197, 0, 197, 3, 200, 10}, "as if uncut": {ld, 10, 0, 0, 0, 0, 200, 10}}},
+		"none cut": {churnClient{expected: byCalls}, cost{ld, 40, 0, 0, 0, 0, 0, 30}, map[string]cost{
+			"as if cut": {ld, 200, 0, 0, 0, 200, 0, 10}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if s := c.client.judge(c.good); !s.OK {
