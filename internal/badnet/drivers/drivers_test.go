@@ -1,0 +1,121 @@
+//go:build linux
+
+package drivers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/private"
+
+	"go.uber.org/goleak"
+)
+
+// refused is why the tests that need a private network are skipped.
+var refused error
+
+// TestMain runs the tests in a private network, where there is one.
+func TestMain(m *testing.M) {
+	if !private.Inside() {
+		status, err := private.Run(private.Outside{})
+		if err == nil {
+			os.Exit(status)
+		}
+		refused = err
+		os.Exit(m.Run())
+	}
+	_, refused = private.Enter(false)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
+
+// What a program sends meanwhile is no part of what is measured: under jitter
+// each of its packets would hold up the probes behind it.
+func TestCalibrateBesideABusyProgram(t *testing.T) {
+	if refused != nil {
+		t.Skip(refused)
+	}
+	p, err := badnet.Parse("delay=50ms jitter=15ms,normal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := OpenLoopback(badnet.Auto, p, 1)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	to, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	from, err := net.Dial("udp", to.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = from.Write([]byte("busy"))
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer func() { close(done); <-ended; from.Close() }()
+	if err := l.Calibrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ms := *l.measured.RoundTripP50; ms < 80 || ms > 130 {
+		t.Errorf("%g ms for 100 (%s)", ms, l.Summary())
+	}
+}
+
+// A driver that can't tell so many ports apart gets fewer.
+func TestApart(t *testing.T) {
+	ports := []uint16{1, 2, 3, 4, 5, 6, 7, 8}
+	broken := errors.New("broken")
+	for _, test := range []struct {
+		room, least, want int
+		err               error
+	}{{8, 0, 8, nil}, {7, 0, 4, nil}, {1, 0, 1, nil}, {0, 0, 0, nil}, {0, 1, 1, badnet.ErrCannot}, {-1, 0, 8, broken}} {
+		got, err := Apart(ports, test.least, func(ports []uint16) error {
+			switch {
+			case test.room < 0:
+				return broken
+			case len(ports) > test.room:
+				return fmt.Errorf("so many: %w", badnet.ErrCannot)
+			}
+			return nil
+		})
+		if len(got) != test.want || !errors.Is(err, test.err) {
+			t.Errorf("room for %d, at least %d: %d ports, %v; want %d, %v", test.room, test.least, len(got), err, test.want, test.err)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, test := range []struct{ got, want []string }{
+		{Names(), []string{"auto", "netem", "tun", "proxy", "none"}},
+		{BadNames(), []string{"auto", "netem", "tun", "proxy"}},
+		{PacketNames(), []string{"auto", "netem", "tun"}},
+	} {
+		if !slices.Equal(test.got, test.want) {
+			t.Errorf("%v, want %v", test.got, test.want)
+		}
+	}
+}
