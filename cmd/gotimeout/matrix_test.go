@@ -52,8 +52,8 @@ var matrixOps = []struct {
 	{"http/deaf", "op=http&backend=deaf", "200ms", "900ms", "1s", false},
 	{"cache", "op=cache", "200ms", "900ms", "1s", false},
 	{"db/sleep", "op=db", "200ms", "900ms", "1s", false},
-	{"db/cpu", "op=db&work=cpu", "100ms", "250ms", "700ms", true}, // as exact as BENCHMARK's calibration
-	{"cpu", "op=cpu", "100ms", "350ms", "400ms", true},
+	{"db/cpu", "op=db&work=cpu", "50ms", "150ms", "420ms", true}, // as exact as the calibration of BENCHMARK
+	{"cpu", "op=cpu", "50ms", "220ms", "250ms", true},
 	{"all", "op=all", "200ms", "900ms", "1s", false},
 }
 
