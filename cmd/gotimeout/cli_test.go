@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -19,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}, "help-compare": {"compare", "--help"}, "help-recommend": {"recommend", "--help"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+		if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
 		}
 		golden(t, name+".txt", stdout.String())
@@ -30,7 +31,7 @@ func TestVersion(t *testing.T) {
 	want := fmt.Sprintf("gotimeout %s (%s, %s/%s)\n", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
+		if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
 			t.Errorf("%v: exit code %d, stdout %q, stderr %q; want %q", args, code, &stdout, &stderr, want)
 		}
 	}
@@ -64,84 +65,187 @@ func goldenOf(t *testing.T, name, got string) {
 	}
 }
 
-// Whatever is wrong on the command line or in the environment is told in one
-// sentence, before anything starts.
-func TestRefusesSettings(t *testing.T) {
+// Every bad value of a flag, an argument or the environment is one sentence and
+// exit code 2, before anything starts.
+func TestRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	const listening = "the address to listen on (--addr or GOTIMEOUT_ADDR) "
+	one, missing := recorded(t, "errgroup"), filepath.Join(t.TempDir(), "missing")
+	empty, other := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "other")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(other, []byte("BenchmarkX 1 2 ns/op\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	closed := closedPort(t)
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []string
+	for _, i := range all {
+		links = append(links, i.Name)
+	}
 	for _, test := range []struct {
-		args, env []string
-		code      int
-		want      string
+		command string // whose help the second line names
+		args    []string
+		env     string
+		want    string
 	}{
-		{[]string{"--adr=x"}, nil, 2, "unknown flag --adr, did you mean"},
-		{[]string{"serv"}, nil, 2, "unexpected argument serv"},
-		{[]string{"--max-delay=soon"}, nil, 2, `--max-delay: expected duration but got "soon"`},
-		{[]string{"--addr"}, nil, 2, "--addr: "},
-		{[]string{"--addr=" + taken.Addr().String()}, nil, 1, "cannot listen on " + taken.Addr().String() + " (address already in use): choose another one with --addr, or PORT"},
-		{[]string{"--addr=8000"}, nil, 1, listening + `is "8000", which can't be read`},
-		{[]string{"--addr=:http"}, nil, 1, `"http" is no port`},
-		{nil, []string{"PORT=seven"}, 1, `PORT is "seven": it must be a number from 0 to 65535`},
-		{nil, []string{"PORT=:80"}, 1, `PORT is ":80": it must be a number`},
-		{nil, []string{"GOTIMEOUT_ADDR=:70000"}, 1, `"70000" is no port`},
-		{[]string{"--http-url=localhost:80"}, nil, 1, `--http-url (HTTPBIN_URL) is "localhost:80", which is no base URL: write http://host:port`},
-		{nil, []string{"HTTPBIN_URL=ftp://x"}, 1, "which is no base URL"},
-		{nil, []string{"HTTPBIN_URL=http://u:secret@h/%zz"}, 1, "--http-url (HTTPBIN_URL) can't be read: write http://host:port"},
-		{nil, []string{"HTTPBIN_URL=http://u:secret@h/?a=b"}, 1, "which is no base URL"},
-		{nil, []string{"MEMCACHED_ADDR=cache"}, 1, `--cache-addr (MEMCACHED_ADDR) is "cache"`},
-		{nil, []string{"MYSQL_DSN=root:secret@somewhere"}, 1, "--db-dsn (MYSQL_DSN) can't be used: unreadable DSN"},
-		{nil, []string{"MYSQL_DSN=postgres://u:secret@h/d"}, 1, "write mysql://user:pass@host:3306/db"},
-		{nil, []string{"JAWSDB_URL=mysql://u:sec/ret@h/secret"}, 1, "JAWSDB_URL can't be used: unreadable URL; write mysql://user:pass@host:3306/db"},
-		{nil, []string{"DATABASE_URL=mysql://u:secret@/d"}, 1, "DATABASE_URL can't be used: "},
-		{nil, []string{"GOTIMEOUT_PUBLIC=perhaps"}, 2, `(from envar GOTIMEOUT_PUBLIC="perhaps")`},
-		{[]string{"--trusted-proxies=10.0.0.1"}, nil, 1, `--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has "10.0.0.1", which is no range of addresses: write 10.0.0.0/8`},
-		{nil, []string{"GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,*"}, 1, `has "*", which is no range of addresses`},
-		{[]string{"--network=5g"}, nil, 1, `--network (GOTIMEOUT_NETWORK): unknown network preset "5g"`},
-		{nil, []string{"GOTIMEOUT_NETWORK=delay=100"}, 1, "--network (GOTIMEOUT_NETWORK): "},
-		{[]string{"--network=3g", "--network-driver=none"}, nil, 1, "--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network"},
-		{[]string{"--network-driver=tc"}, nil, 2, `--network-driver must be one of "auto","netem","tun","proxy","none" but got "tc"`},
-		{[]string{"--max-delay=0s"}, nil, 1, "--max-delay is 0s: it must be over 0 and at most 1h"},
-		{[]string{"--max-timeout=2h"}, nil, 1, "--max-timeout is 2h0m0s: it must be"},
-		{[]string{"--max-in-flight=0"}, nil, 1, "--max-in-flight is 0: it must be at least 1"},
-		{[]string{"--max-abandoned=-1"}, nil, 1, "--max-abandoned is -1: it must be at least 1"},
-		{[]string{"--receipts=0"}, nil, 1, "--receipts is 0: it must be from 1 to 1000000"},
-		{[]string{"--receipts=1000001"}, nil, 1, "--receipts is 1000001: it must be from 1 to 1000000"},
-		{[]string{"compare", "--timeout=0"}, nil, 1, "--timeout is 0, which bounds nothing: it must be over 0"},
-		{[]string{"compare", "--timeout=soon"}, nil, 2, `--timeout: "soon" is no duration: write 250ms, 1.5s or plain seconds`},
-		{[]string{"compare", "--delay=1s,-1s"}, nil, 2, `"-1s" is no duration`},
-		{[]string{"compare", "--rate=0"}, nil, 1, "--rate is 0: use 1 to 100000 requests a second"},
-		{[]string{"compare", "--duration=1ms"}, nil, 1, "--duration is 1ms: use 100ms to 1h"},
-		{[]string{"compare", "--rate=1", "--duration=200ms"}, nil, 1, "is no request at all: raise one of them"},
-		{[]string{"compare", "--repeat=101"}, nil, 1, "--repeat is 101: use 1 to 100"},
-		{[]string{"compare", "--ctx=def"}, nil, 2, `--ctx must be one of "aware","deaf" but got "def"`},
-		{[]string{"compare", "--network=5g"}, nil, 1, `--network: unknown network preset "5g"`},
-		{[]string{"compare", "--url=localhost:8000"}, nil, 1, `--url: "localhost:8000" is no URL of a lab: write http://host:port`},
-		{[]string{"compare", "--url=http://" + closedPort(t)}, nil, 1, "the lab doesn't answer: "},
-		{[]string{"compare", "--strategie=x"}, nil, 2, "unknown flag --strategie, did you mean"},
-		{[]string{"--receipts=1e4"}, nil, 2, `--receipts: expected a valid 64 bit int but got "1e4"`},
+		{"serve", []string{"--adr=x"}, "", `there is no flag "--adr", did you mean --addr?`},
+		{"", []string{"serv"}, "", `there is no command "serv", did you mean serve?`},
+		{"", []string{"comapre"}, "", `there is no command "comapre", did you mean compare?`},
+		{"", []string{"netwrok"}, "", `there is no command "netwrok", did you mean network?`},
+		{"", []string{"--addr=:0", "comapre"}, "", `there is no command "comapre", did you mean compare?`},
+		{"", []string{""}, "", `there is no command "": use serve, compare, recommend, network, timewait or report`},
+		{"network", []string{"network", "chek"}, "", `there is no network command "chek", did you mean check?`},
+		{"network", []string{"network"}, "", "network needs a command: run, check, drivers, presets, set, reset or show"},
+		{"network", []string{"network", "frobnicate"}, "", `there is no network command "frobnicate": use run, check, drivers, presets, set, reset or show`},
+		{"serve", []string{"serve", "foo"}, "", `serve takes no argument "foo"`},
+		{"serve", []string{"--addr"}, "", "--addr has no value: write --addr=HOST:PORT"},
+		{"serve", []string{"--addr", "--public"}, "", "--addr has no value: write --addr=HOST:PORT"},
+		{"serve", []string{"serve", "--addr"}, "", "--addr has no value: write --addr=HOST:PORT"},
+		{"serve", []string{"-x"}, "", `there is no flag "-x": the nearest are --help, --addr and --db-dsn`},
+		{"serve", []string{"--="}, "", `there is no flag "--": the nearest are --help, --addr and --db-dsn`},
+		{"serve", []string{"--max-delay=soon"}, "", `--max-delay: "soon" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"serve", []string{"--max-delay=-1s"}, "", `--max-delay: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"serve", []string{"--receipts=1e4"}, "", `--receipts is "1e4": write a whole number`},
+		{"serve", []string{"--public=perhaps"}, "", `--public (GOTIMEOUT_PUBLIC) is "perhaps": write true or false`},
+		{"serve", nil, "GOTIMEOUT_PUBLIC=perhaps", `--public (GOTIMEOUT_PUBLIC) is "perhaps": write true or false`},
+		{"serve", nil, "GOTIMEOUT_NETWORK_DRIVER=tc", `--network-driver (GOTIMEOUT_NETWORK_DRIVER) is "tc": use auto, netem, tun, proxy or none`},
+		{"serve", []string{"--network-driver=tc"}, "", `--network-driver (GOTIMEOUT_NETWORK_DRIVER) is "tc": use auto, netem, tun, proxy or none`},
+		{"serve", []string{"--addr=:0", "compare"}, "", "--addr stands before the command compare, and so is a flag of serve: write flags after the command"},
+		{"serve", []string{"--addr=8000"}, "", `the address to listen on (--addr or GOTIMEOUT_ADDR) is "8000", which can't be read (address 8000: missing port in address): write host:port`},
+		{"serve", []string{"--addr=:http"}, "", `the address to listen on (--addr or GOTIMEOUT_ADDR) is ":http", which can't be read ("http" is no port): write host:port`},
+		{"serve", nil, "PORT=seven", `PORT is "seven": it must be a number from 0 to 65535`},
+		{"serve", nil, "PORT=:80", `PORT is ":80": it must be a number from 0 to 65535`},
+		{"serve", nil, "GOTIMEOUT_ADDR=:70000", `the address to listen on (--addr or GOTIMEOUT_ADDR) is ":70000", which can't be read ("70000" is no port): write host:port`},
+		{"serve", []string{"--http-url=localhost:80"}, "", `--http-url (HTTPBIN_URL) is "localhost:80", which is no base URL: write http://host:port`},
+		{"serve", nil, "HTTPBIN_URL=ftp://x", `--http-url (HTTPBIN_URL) is "ftp://x", which is no base URL: write http://host:port`},
+		{"serve", nil, "HTTPBIN_URL=http://u:secret@h/%zz", "--http-url (HTTPBIN_URL) can't be read: write http://host:port"},
+		{"serve", nil, "HTTPBIN_URL=http://u:secret@h/?a=b", `--http-url (HTTPBIN_URL) is "http://u:xxxxx@h/?a=b", which is no base URL: write http://host:port`},
+		{"serve", nil, "MEMCACHED_ADDR=cache", `--cache-addr (MEMCACHED_ADDR) is "cache", which can't be read (address cache: missing port in address): write host:port`},
+		{"serve", nil, "MYSQL_DSN=root:secret@somewhere", "--db-dsn (MYSQL_DSN) can't be used: unreadable DSN: invalid DSN: missing the slash separating the database name; write user:pass@tcp(host:3306)/db"},
+		{"serve", nil, "MYSQL_DSN=postgres://u:secret@h/d", `--db-dsn (MYSQL_DSN) can't be used: a URL with scheme "postgres" and host "h"; write mysql://user:pass@host:3306/db`},
+		{"serve", nil, "JAWSDB_URL=mysql://u:sec/ret@h/secret", "JAWSDB_URL can't be used: unreadable URL; write mysql://user:pass@host:3306/db, special characters of the password as %XX; or leave it, and name the database by MYSQL_DSN"},
+		{"serve", nil, "DATABASE_URL=mysql://u:secret@/d", `DATABASE_URL can't be used: a URL with scheme "mysql" and host ""; write mysql://user:pass@host:3306/db; or leave it, and name the database by MYSQL_DSN`},
+		{"serve", nil, "OTEL_EXPORTER_OTLP_ENDPOINT=nonsense", "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL of a collector: write http://host:port"},
+		{"serve", []string{"--trusted-proxies=10.0.0.1"}, "", `--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has "10.0.0.1", which is no range of addresses: write 10.0.0.0/8, and several with commas`},
+		{"serve", nil, "GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,*", `--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has "*", which is no range of addresses: write 10.0.0.0/8, and several with commas`},
+		{"serve", []string{"--network=5g"}, "", `--network (GOTIMEOUT_NETWORK): unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"serve", nil, "GOTIMEOUT_NETWORK=delay=100", "--network (GOTIMEOUT_NETWORK): delay=100: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
+		{"serve", []string{"--network=3g", "--network-driver=none"}, "", "--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto"},
+		{"serve", []string{"--max-delay=0s"}, "", "--max-delay is 0s: it must be over 0 and at most 1h"},
+		{"serve", []string{"--max-timeout=2h"}, "", "--max-timeout is 2h0m0s: it must be over 0 and at most 1h"},
+		{"serve", []string{"--max-in-flight=0"}, "", "--max-in-flight is 0: it must be at least 1"},
+		{"serve", []string{"--max-abandoned=-1"}, "", "--max-abandoned is -1: it must be at least 1"},
+		{"serve", []string{"--receipts=0"}, "", "--receipts is 0: it must be from 1 to 1000000"},
+		{"serve", []string{"--receipts=1000001"}, "", "--receipts is 1000001: it must be from 1 to 1000000"},
+		{"serve", []string{"--log-slow=-1s"}, "", `--log-slow: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"compare", []string{"compare", "extra"}, "", `compare takes no argument "extra"`},
+		{"compare", []string{"compare", "--strategie=x"}, "", `there is no flag "--strategie", did you mean --strategies?`},
+		{"compare", []string{"compare", "--url"}, "", "--url has no value: write --url=URL"},
+		{"compare", []string{"compare", "--delay"}, "", "--delay has no value: write --delay=10ms,10ms,10ms,1s"},
+		{"compare", []string{"compare", "--delay="}, "", "--delay is empty: give it a duration, as 1s, or several, as 10ms,1s"},
+		{"compare", []string{"compare", "--timeout=0"}, "", "--timeout is 0, which bounds nothing: it must be over 0"},
+		{"compare", []string{"compare", "--timeout=soon"}, "", `--timeout: "soon" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"compare", []string{"compare", "--delay=1s,-1s"}, "", `--delay: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"compare", []string{"compare", "--rate=0"}, "", "--rate is 0: use 1 to 100000 requests a second"},
+		{"compare", []string{"compare", "--rate=x"}, "", `--rate is "x": write a whole number`},
+		{"compare", []string{"compare", "--rate=99999999999999999999"}, "", `--rate is "99999999999999999999": write a whole number`},
+		{"compare", []string{"compare", "--duration=1ms"}, "", "--duration is 1ms: use 100ms to 1h"},
+		{"compare", []string{"compare", "--rate=1", "--duration=200ms"}, "", "--rate 1 for --duration 200ms is no request at all: raise one of them"},
+		{"compare", []string{"compare", "--repeat=101"}, "", "--repeat is 101: use 1 to 100"},
+		{"compare", []string{"compare", "--ctx=def"}, "", `--ctx is "def": use aware or deaf`},
+		{"compare", []string{"compare", "--quiet=maybe"}, "", `--quiet is "maybe": write true or false`},
+		{"compare", []string{"compare", "--network=5g"}, "", `--network: unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"compare", []string{"compare", "--url=localhost:8000"}, "", `--url: "localhost:8000" is no URL of a lab: write http://host:port`},
+		{"compare", []string{"compare", "--emit=k7"}, "", `--emit is "k7": use k6`},
+		{"compare", []string{"compare", "--emit=k6", "--out=x"}, "", "--emit runs nothing, and has no results: leave --out and --html out"},
+		{"compare", []string{"compare", "--emit=k6", "--strategies=errgrup"}, "", `--strategies: there is no strategy "errgrup", did you mean errgroup?`},
+		{"compare", []string{"compare", "--emit=k6", "--fail-if=drain_ms > 1"}, "", "k6 doesn't see drain_ms: write a condition on answered_p50_ms, answered_p99_ms, answered_max_ms, overshoot_p50_ms, overshoot_p99_ms, overshoot_max_ms, completed, timed_out, failed, refused, or leave it to gotimeout compare"},
+		{"compare", []string{"compare", "--emit=k6", "--fail-if=overshot_p99_ms > 1"}, "", `--fail-if: there is no column "overshot_p99_ms", did you mean overshoot_p99_ms?`},
+		{"compare", []string{"compare", "--emit=k6", "--network=3g", "--network=4g"}, "", "a k6 script sets one network, before it begins: write one script for each --network"},
+		{"compare", []string{"compare", "--emit=k6", "--url=lab:80"}, "", `"lab:80" is no URL of a lab: write http://host:port`},
+		{"compare", []string{"compare", "--emit=k6", "--repeat=2"}, "", "k6 makes one result of all that a script does: leave --repeat out, and run the script several times"},
+		{"recommend", []string{"recommend", "--false-timeouts=x"}, "", `--false-timeouts: "x" is no share: write percent, as 1% or 0.1%`},
+		{"recommend", []string{"recommend", "--false-timeouts=0%"}, "", "--false-timeouts: 0% can't be had, as a call may always take longer: use 0.01% to 50%"},
+		{"recommend", []string{"recommend", "--false-timeouts=60%"}, "", "--false-timeouts: 60% is out of range: use 0.01% to 50%"},
+		{"recommend", []string{"recommend", "--ctx=def"}, "", `--ctx is "def": use aware or deaf`},
+		{"recommend", []string{"recommend", "--delay=-1s"}, "", `--delay: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"recommend", []string{"recommend", "--delay="}, "", "--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms"},
+		{"recommend", []string{"recommend", "--op=http", "extra"}, "", `recommend takes no argument "extra"`},
+		{"recommend", []string{"recommend", "--rate=0"}, "", "--rate is 0: use 1 to 100000 requests a second"},
+		{"recommend", []string{"recommend", "--requests=-5"}, "", "--requests is -5: the interval of 1% needs at least 368, and a lab keeps at most 700000"},
+		{"recommend", []string{"recommend", "--requests=367"}, "", "--requests is 367: the interval of 1% needs at least 368, and a lab keeps at most 700000"},
+		{"recommend", []string{"recommend", "--rate=1", "--false-timeouts=0.1%"}, "", "3688 requests at 1 a second take longer than an hour: raise --rate or --false-timeouts"},
+		{"recommend", []string{"recommend", "--requests=700001"}, "", "--requests is 700001: the interval of 1% needs at least 368, and a lab keeps at most 700000"},
+		{"recommend", []string{"recommend", "--strategies=errgroup,baseline"}, "", "--strategies: baseline has no timeout that could be false; it is the sample"},
+		{"recommend", []string{"recommend", "--network=5g"}, "", `--network: unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"recommend", []string{"recommend", "--url=localhost:1"}, "", `--url: "localhost:1" is no URL of a lab: write http://host:port`},
+		{"recommend", []string{"recommend", "--url=http://127.0.0.1:1/?op=db"}, "", `--url: "http://127.0.0.1:1/?op=db" is no URL of a lab: write http://host:port`},
+		{"network run", []string{"network", "run"}, "", "network run needs <profile> <command> ..."},
+		{"network run", []string{"network", "run", "3g"}, "", "network run needs <command> ..."},
+		{"network run", []string{"network", "run", "3g", "--"}, "", "there is no command: write it after --, as in gotimeout network run 3g -- make test"},
+		{"network run", []string{"network", "run", "3g", "--sed", "5", "--", "true"}, "", `there is no flag "--sed", did you mean --seed?`},
+		{"network run", []string{"network", "run", "--sed", "5", "3g", "--", "true"}, "", `there is no flag "--sed", did you mean --seed?`},
+		{"network run", []string{"network", "run", "5g", "--", "true"}, "", `unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"network run", []string{"network", "run", "delay=1ms", "los=1%", "--", "true"}, "", `unknown key "los"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it (what stands before -- is the profile)`},
+		{"network run", []string{"network", "run", "--seed=x", "3g", "--", "true"}, "", `--seed is "x": write a whole number`},
+		{"network run", []string{"network", "run", "--driver=proxy", "3g", "--", "true"}, "", `--driver is "proxy": use auto, netem or tun`},
+		{"network check", []string{"network", "check"}, "", "network check needs <profile> ..."},
+		{"network check", []string{"network", "check", "5g"}, "", `unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"network check", []string{"network", "check", "delay=5"}, "", "delay=5: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
+		{"network check", []string{"network", "check", "delay=banana"}, "", "delay=banana: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
+		{"network check", []string{"network", "check", "delay=5ms", "3g"}, "", `"3g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`},
+		{"network check", []string{"network", "check", "delay=20ms", "--driver=what"}, "", `--driver is "what": use auto, netem, tun or proxy`},
+		{"network check", []string{"network", "check", "loss=1%", "--driver=proxy"}, "", "the proxy driver can't lose packets (loss=1%), since a proxy sees none: use netem or tun, or leave loss out"},
+		{"network set", []string{"network", "set", "lossy"}, "", "network set needs --dev=LINK"},
+		{"network set", []string{"network", "set", "lossy", "--dev"}, "", "--dev has no value: write --dev=LINK"},
+		{"network set", []string{"network", "set", "3g", "--dev", "lo", "--dry-run"}, "", "the profile's up and down differ, and on lo netem can't tell which is which: write keys without up. and down., or a preset that has none"},
+		{"network set", []string{"network", "set", "lossy", "--dev", "nonesuch", "--dry-run"}, "", `--dev: there is no link "nonesuch" here; there are: ` + strings.Join(links, ", ")},
+		{"network set", []string{"network", "set", "lossy", "--dev", "lo", "--for=-1s", "--dry-run"}, "", `--for: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
+		{"network set", []string{"network", "set", "delay=9s", "jitter=3s", "--dev", "lo", "--dry-run"}, "", "netem can't vary a delay by more than 2.147483647s, and jitter=3s is asked for: write less, or use the tun driver"},
+		{"network set", []string{"network", "set", "loss=9%,burst=2", "duplicate=9%", "--dev", "lo", "--dry-run"}, "", "netem's copies interrupt its bursts of losses: leave out duplicate or burst, or use the tun driver"},
+		{"network set", []string{"network", "set", "delay=1", "--dev", "lo", "--dry-run"}, "", "delay=1: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
+		{"network set", []string{"network", "set", "lossy", "--dev", "lo", "delay=1ms", "--dry-run"}, "", `network set takes no argument "delay=1ms"`},
+		{"network reset", []string{"network", "reset"}, "", "network reset needs --dev=LINK"},
+		{"network reset", []string{"network", "reset", "--dev", "nonesuch"}, "", `--dev: there is no link "nonesuch" here; there are: ` + strings.Join(links, ", ")},
+		{"network show", []string{"network", "show", "lo"}, "", `network show takes no argument "lo"`},
+		{"network drivers", []string{"network", "drivers", "tun"}, "", `network drivers takes no argument "tun"`},
+		{"network presets", []string{"network", "presets", "3g"}, "", `network presets takes no argument "3g"`},
+		{"timewait", []string{"timewait", "--only=what"}, "", `--only is "what": use who, how-long, churn, ports, restart, linger or myth`},
+		{"timewait", []string{"timewait", "--only=who,what"}, "", `--only is "what": use who, how-long, churn, ports, restart, linger or myth`},
+		{"timewait", []string{"timewait", "--slow"}, "", `there is no flag "--slow": use --help, --version, --only, --fast or --json`},
+		{"timewait", []string{"timewait", "who"}, "", `timewait takes no argument "who"`},
+		{"timewait", []string{"timewait", "--only"}, "", "--only has no value: write --only=NAME"},
+		{"timewait", []string{"timewait", "--fast=sometimes"}, "", `--fast is "sometimes": write true or false`},
+		{"report", []string{"report"}, "", "report needs <file> ..."},
+		{"report", []string{"report", one, one, one}, "", "3 files: report takes one, or two to compare"},
+		{"report", []string{"report", one, one, "--format=html"}, "", "two comparisons are shown as table, markdown, json or csv, not as html"},
+		{"report", []string{"report", one, "--format=xml"}, "", `--format is "xml": use table, markdown, json, csv or html`},
+		{failed, []string{"--addr=" + taken.Addr().String()}, "", "cannot listen on " + taken.Addr().String() + " (address already in use): choose another one with --addr, or PORT"},
+		{failed, []string{"compare", "--url=http://" + closed}, "", `the lab doesn't answer: Get "http://` + closed + `/lab": dial tcp ` + closed + `: connect: connection refused`},
+		{failed, []string{"report", missing}, "", "open " + missing + ": no such file or directory"},
+		{failed, []string{"report", empty}, "", empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
+		{failed, []string{"report", one, empty}, "", empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
+		{failed, []string{"report", other}, "", other + ": line 1 is no record of a run: these are no results of gotimeout compare --out"},
 	} {
-		t.Run(strings.Join(append(test.args, test.env...), " "), func(t *testing.T) {
-			for _, v := range test.env {
-				name, value, _ := strings.Cut(v, "=")
-				t.Setenv(name, value)
-			}
+		t.Run(strings.Join(append(test.args, test.env), " "), func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), test.args, &stdout, &stderr)
-			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-			last := lines[len(lines)-1]
-			if code != test.code || !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, test.want) {
-				t.Errorf("exit code %d, %q; want %d, %q", code, last, test.code, test.want)
+			code := run(t.Context(), test.args, environmentOf([]string{test.env}), &stdout, &stderr)
+			want, wantCode := "gotimeout: "+test.want+"\nrun "+strings.TrimSpace("gotimeout "+test.command)+" --help\n", exitUsage
+			if test.command == failed {
+				want, wantCode = "gotimeout: "+test.want+"\n", exitFailure
 			}
-			if usage := strings.HasPrefix(lines[0], "Usage: gotimeout "); usage != (test.code == 2) || !usage && len(lines) > 1 {
-				t.Errorf("usage printed: %v; %q", usage, lines)
-			}
-			if strings.Contains(stderr.String(), "secret") || stdout.Len() > 0 {
-				t.Errorf("stdout %q, stderr %q", &stdout, &stderr)
+			if code != wantCode || stderr.String() != want || stdout.Len() > 0 {
+				t.Errorf("exit code %d, stdout %q, stderr\n%swant %d and\n%s", code, &stdout, &stderr, wantCode, want)
 			}
 		})
 	}
 }
+
+// failed stands for the command where the command line is right, and what it
+// asks for can't be done: no help comes then.
+const failed = "-"

@@ -52,7 +52,7 @@ holds, and 130 after Ctrl-C, which ends the cell and reports the cells until the
 const exitCondition = 3
 
 // Run compares. kong calls it.
-func (c *compareCmd) Run(ctx context.Context, to streams) error {
+func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (c *compareCmd) Run(ctx context.Context, to streams) error {
 	if c.Emit != "" {
 		return c.emit(to.out, plan)
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, &plan)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -112,6 +112,14 @@ func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return exitStatus(exitInterrupted)
 	}
+	return ofPlan(err)
+}
+
+// ofPlan makes the error of a plan that can't be run one of usage.
+func ofPlan(err error) error {
+	if _, ok := errors.AsType[*load.PlanError](err); ok {
+		return usageError{err}
+	}
 	return err
 }
 
@@ -119,15 +127,12 @@ func interrupted(ctx context.Context, err error) error {
 func (c *compareCmd) plan() (load.Plan, error) {
 	p := load.Plan{
 		Strategies: c.Strategies, Ops: c.Ops, Ctxs: c.Ctx, Networks: c.Network,
-		Timeouts: []time.Duration{time.Duration(c.Timeout)},
-		Rate:     c.Rate, Duration: time.Duration(c.Duration), Repeat: c.Repeat,
-	}
-	for _, d := range c.Delay {
-		p.Delays = append(p.Delays, time.Duration(d))
+		Delays: c.Delay, Timeouts: []time.Duration{c.Timeout},
+		Rate: c.Rate, Duration: c.Duration, Repeat: c.Repeat,
 	}
 	for _, text := range c.Network {
 		if _, err := badnet.Parse(text); err != nil {
-			return p, fmt.Errorf("--network: %w", err)
+			return p, usagef("--network: %w", err)
 		}
 	}
 	return p, c.loadFlags.check()
@@ -152,7 +157,7 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 	for _, text := range texts {
 		condition, err := report.ParseCondition(text, strategies)
 		if err != nil {
-			return nil, fmt.Errorf("--fail-if: %w", err)
+			return nil, usagef("--fail-if: %w", err)
 		}
 		all = append(all, condition)
 	}

@@ -29,7 +29,7 @@ func openKeeper(out, html string) (k *keeper, err error) {
 		return nil, fmt.Errorf("--html: %w", err)
 	}
 	if k.out != nil && k.html != nil && k.out.is(k.html) {
-		return nil, fmt.Errorf("--out and --html are the same file, %s: give each its own", out)
+		return nil, usagef("--out and --html are the same file, %s: give each its own", out)
 	}
 	return k, nil
 }

@@ -19,17 +19,17 @@ import (
 
 // openLab returns the lab at a URL, or where that is "" one that it starts for
 // the plan, and what closes it. A plan without strategies gets all of the lab's.
-func openLab(ctx context.Context, url string, plan *load.Plan) (lab *load.Lab, closeIt func(), err error) {
+func openLab(ctx context.Context, url, token string, plan *load.Plan) (lab *load.Lab, closeIt func(), err error) {
 	stop := func() {}
 	if url == "" {
 		if url, stop, err = startLab(ctx, *plan); err != nil {
 			return nil, nil, err
 		}
 	}
-	lab, err = load.OpenLab(url, os.Getenv("GOTIMEOUT_TOKEN"))
+	lab, err = load.OpenLab(url, token)
 	if err != nil {
 		stop()
-		return nil, nil, fmt.Errorf("--url: %w", err)
+		return nil, nil, usagef("--url: %w", err)
 	}
 	closeIt = func() { lab.Close(); stop() }
 	if len(plan.Strategies) == 0 {
@@ -84,6 +84,9 @@ func startProcess(ctx context.Context, process *exec.Cmd) (url string, stop func
 	url, err = follow(ctx, log, followed)
 	if err != nil {
 		stop()
+		if process.ProcessState.ExitCode() == exitUsage { // a bad environment variable
+			err = usageError{err}
+		}
 		return "", nil, err
 	}
 	return url, stop, nil
@@ -97,10 +100,12 @@ func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, e
 		defer close(done)
 		last := ""
 		for lines := bufio.NewScanner(log); lines.Scan(); {
-			last = lines.Text()
-			if match := served.FindStringSubmatch(last); match != nil {
+			if match := served.FindStringSubmatch(lines.Text()); match != nil {
 				found <- match[1]
 				break
+			}
+			if !strings.HasPrefix(last, "gotimeout: ") { // the line behind it says where the help is
+				last = lines.Text()
 			}
 		}
 		said <- last

@@ -109,7 +109,7 @@ func TestCompareInterrupted(t *testing.T) {
 		t.Errorf("stdout %s\nstderr %s", &stdout, &stderr)
 	}
 	var again bytes.Buffer
-	if code := run(t.Context(), []string{"report", file}, &again, &stderr); code != 0 || again.String() != stdout.String() {
+	if code := run(t.Context(), []string{"report", file}, os.Getenv, &again, &stderr); code != 0 || again.String() != stdout.String() {
 		t.Errorf("report: exit code %d, %s\nwant %s", code, &again, &stdout)
 	}
 }
@@ -122,7 +122,7 @@ func TestCompareFailIf(t *testing.T) {
 		"compare", "--url=" + start(t).url, "--ops=cache", "--strategies=context-cancel", "--delay=10ms", "--duration=300ms", "--quiet",
 		"--fail-if=context-cancel.requests >= 1", "--fail-if=failed > 0",
 	}
-	if code := run(t.Context(), args, &stdout, &stderr); code != exitCondition {
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != exitCondition {
 		t.Errorf("exit code %d", code)
 	}
 	if want := "gotimeout: --fail-if: context-cancel.requests is 60 on op=cache"; !strings.Contains(stderr.String(), want) || strings.Count(stderr.String(), "\n") != 1 {
@@ -133,7 +133,7 @@ func TestCompareFailIf(t *testing.T) {
 	}
 	args[len(args)-1] = "--fail-if=context-cancel.overshot_p99_ms > 50"
 	stderr.Reset()
-	if code := run(t.Context(), args, &stdout, &stderr); code != exitFailure || !strings.Contains(stderr.String(), "overshoot_p99_ms") {
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "overshoot_p99_ms") {
 		t.Errorf("a typo: exit code %d, %s", code, &stderr)
 	}
 }

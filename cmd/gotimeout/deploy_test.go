@@ -40,7 +40,7 @@ func TestAppJSON(t *testing.T) {
 		t.Errorf("%+v", app)
 	}
 	var help bytes.Buffer
-	run(t.Context(), []string{"serve", "--help"}, &help, &help)
+	run(t.Context(), []string{"serve", "--help"}, os.Getenv, &help, &help)
 	known := help.String() + "$GOTIMEOUT_TOKEN"
 	for name, v := range app.Env {
 		if v.Description == "" || (v.Value == "") == (v.Generator == "") {

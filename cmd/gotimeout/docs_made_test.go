@@ -54,7 +54,7 @@ func made(t *testing.T, name string) string {
 		return madeMetrics(t)
 	case "help":
 		var out bytes.Buffer
-		run(t.Context(), append(strings.Fields(of), "--help"), &out, &out)
+		run(t.Context(), append(strings.Fields(of), "--help"), os.Getenv, &out, &out)
 		return fenced(out.String())
 	case "file":
 		return fenced(rootFile(t, of))

@@ -11,11 +11,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"gotimeout/internal/machine"
+	"gotimeout/internal/prose"
 
 	"github.com/alecthomas/kong"
 )
@@ -23,7 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
 // The exit codes beside 0.
@@ -47,14 +50,25 @@ type cli struct {
 // streams are where a command writes: answers to out, all else to err.
 type streams struct{ out, err io.Writer }
 
-// exitStatus is an error that has been told, or needs no words: the exit code
-// says it all.
+// environment returns the value of an environment variable, "" for none.
+type environment func(name string) string
+
+// exitStatus is an error that is already printed, or needs no message.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// usageError is a bad value of a flag, an argument or an environment variable.
+// Every command returns it for one: the exit status is then 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef makes a usageError, whose sentence says what is wrong and what is allowed.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
 // run is the program without its process, and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (code int) {
 	type exit int
 	defer func() {
 		if v := recover(); v != nil {
@@ -65,54 +79,83 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			code = int(c)
 		}
 	}()
-	parser, err := kong.New(newCLI(),
-		kong.Name("gotimeout"),
-		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
-		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH), "reportFormats": reportFormats()},
-		kong.Vars{"experiments": strings.Join(experimentNames(), ",")},
-		driverVars(),
+	parser, err := newParser(newCLI(), getenv,
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }), // after --help
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
 	)
 	if err != nil {
 		panic(err) // only a wrong struct tag, which any test finds
 	}
 	command, err := parser.Parse(args)
-	if err != nil {
-		run(ctx, append(commandOf(err), "--help"), stderr, stderr)
-		fmt.Fprintf(stderr, "\ngotimeout: %v\n", err) // last, where a small terminal shows it
-		return exitUsage
+	var parse *kong.ParseError
+	switch {
+	case errors.As(err, &parse):
+		return fail(stderr, usageError{plainer(parse)}, wrong{parse.Context}.command())
+	case err != nil:
+		return fail(stderr, err, "")
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(streams{stdout, stderr})
-	err = command.Run()
+	command.Bind(streams{stdout, stderr}, environment(getenv))
+	return fail(stderr, command.Run(), wrong{command}.command())
+}
+
+// fail prints an error in one line and returns the exit code. Of wrong usage it
+// also says where the help is.
+func fail(stderr io.Writer, err error, command string) (code int) {
 	var status exitStatus
+	var usage usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &status):
 		return int(status)
 	}
-	fmt.Fprintf(stderr, "gotimeout: %v\n", err)
+	fmt.Fprintf(stderr, "gotimeout: %s\n", prose.OneLine(err))
+	if errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "run %s --help\n", strings.TrimSpace("gotimeout "+command))
+		return exitUsage
+	}
 	return exitFailure
 }
 
-// commandOf is the command whose help says what was wrong: the one that was
-// named, or serve.
-func commandOf(err error) []string {
-	var wrong *kong.ParseError
-	if !errors.As(err, &wrong) {
-		return []string{"serve"}
+// newParser makes the parser of the command line. Where a flag is not given, the
+// environment variable of its tag counts: kong itself would ask the process.
+func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.Kong, error) {
+	parser, err := kong.New(c, append(more,
+		kong.Name("gotimeout"),
+		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
+		kong.Vars{
+			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
+			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ","),
+		},
+		driverVars(),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
+		kong.ValueFormatter(helpOf),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			for _, name := range flag.Envs {
+				if value := getenv(name); value != "" {
+					return value, nil
+				}
+			}
+			return nil, nil
+		})),
+	)...)
+	if err != nil {
+		return nil, err
 	}
-	var words []string
-	for _, step := range wrong.Context.Path {
-		if step.Command != nil {
-			words = append(words, step.Command.Name)
+	return parser, kong.Visit(parser.Model.Node, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			flag.Tag.Envs = nil // flag.Envs keeps them
 		}
+		return next(nil)
+	})
+}
+
+// helpOf is a flag's help, with its environment variable.
+func helpOf(value *kong.Value) string {
+	if value.Flag == nil || len(value.Flag.Envs) == 0 {
+		return value.Help
 	}
-	if len(words) == 0 {
-		return []string{"serve"}
-	}
-	return words
+	return strings.TrimSuffix(value.Help, ".") + " ($" + strings.Join(value.Flag.Envs, ", $") + ")."
 }

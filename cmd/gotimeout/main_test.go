@@ -58,6 +58,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// environmentOf is an environment of NAME=VALUE alone.
+func environmentOf(env []string) environment {
+	return func(name string) string {
+		for _, v := range env {
+			if value, ok := strings.CutPrefix(v, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}
+}
+
 const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 
 // needReal skips a test without real servers, but not in CI.
@@ -106,7 +118,7 @@ func start(t testing.TB, args ...string) program {
 	ctx, cancel := context.WithCancel(context.Background())
 	exit := make(chan int, 1)
 	go func() {
-		exit <- run(ctx, append([]string{"--addr=127.0.0.1:0"}, args...), io.Discard, in)
+		exit <- run(ctx, append([]string{"--addr=127.0.0.1:0"}, args...), os.Getenv, io.Discard, in)
 		in.Close()
 	}()
 	url, drained := make(chan string, 1), make(chan bool)

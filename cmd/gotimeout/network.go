@@ -114,11 +114,14 @@ where there is no such network here.`
 func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
 	profile, err := badnet.Parse(strings.Join(c.Profile, " "))
 	if err != nil {
-		return refuse(to, err)
+		return usageError{err}
 	}
 	byProxy := func(why string) error {
 		measured, err := check.Proxy(ctx, profile, why)
-		if errors.Is(err, badnet.ErrCannot) {
+		switch {
+		case errors.Is(err, badnet.ErrCannot) && c.Driver == badnet.Proxy:
+			return usageError{err}
+		case errors.Is(err, badnet.ErrCannot):
 			return refuse(to, err)
 		}
 		return c.report(to, measured, err)
@@ -233,12 +236,11 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 		words, c.Command = append(words, c.Command[:i]...), c.Command[i+1:]
 	}
 	profile, err := profileBefore(words)
-	if err == nil && len(c.Command) == 0 {
-		err = errors.New("there is no command: write it after --, as in gotimeout network run 3g -- make test")
-	}
-	if err != nil {
-		fmt.Fprintf(to.err, "gotimeout: %v\n", err)
-		return exitStatus(exitUsage)
+	switch {
+	case err != nil:
+		return usageError{err}
+	case len(c.Command) == 0:
+		return usagef("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
 	return inPrivate(ctx, to, private.Work{
 		Outside: private.Outside{Processes: true},
@@ -252,7 +254,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, fmt.Errorf("unknown flag %s: there are --driver and --seed", word)
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed"}))
 		}
 	}
 	profile, err := badnet.Parse(strings.Join(words, " "))

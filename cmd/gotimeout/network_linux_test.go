@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -308,24 +307,6 @@ func TestNetworkRunKeepsIgnoredSignals(t *testing.T) {
 	out, err := command(t, prefix, "network", "run", "none", "--", "sh", "-c", "kill -HUP $$; echo survived").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "survived") {
 		t.Errorf("%v: %s", err, out)
-	}
-}
-
-func TestNetworkRunRefuses(t *testing.T) {
-	for _, test := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"3g", "--sed", "5", "--", "true"}, "unknown flag --sed: there are --driver and --seed"},
-		{[]string{"5g", "--", "true"}, "unknown network preset"},
-		{[]string{"delay=1ms", "los=1%", "--", "true"}, "(what stands before -- is the profile)"},
-		{[]string{"3g", "--"}, "there is no command: write it after --"},
-	} {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"network", "run"}, test.args...), &stdout, &stderr)
-		if code != exitUsage || !strings.Contains(stderr.String(), test.want) {
-			t.Errorf("%v: exit code %d: %s", test.args, code, &stderr)
-		}
 	}
 }
 

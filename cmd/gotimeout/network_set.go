@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -28,13 +29,13 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	if c.For < 0 {
-		return fmt.Errorf("--for is %s: it must be over 0", c.For)
-	}
 	if !c.DryRun && !c.Yes {
 		if err := c.isNoWayOut(); err != nil {
 			return err
 		}
+	}
+	if _, err := netem.Set(c.Dev.Name, link, true); errors.Is(err, badnet.ErrCannot) {
+		return usageError{err} // the profile: what the kernel lacks shows later
 	}
 	commands, err := netem.Set(c.Dev.Name, link, c.DryRun)
 	if err != nil {
@@ -69,9 +70,9 @@ func (c networkSetCmd) link() (badnet.Link, error) {
 	case p.Up == p.Down:
 		return p.Up, nil
 	case c.Dev.loopback():
-		return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and on %s netem can't tell which is which: write keys without up. and down., or a preset that has none", c.Dev.Name)
+		return badnet.Link{}, usagef("the profile's up and down differ, and on %s netem can't tell which is which: write keys without up. and down., or a preset that has none", c.Dev.Name)
 	}
-	return badnet.Link{}, fmt.Errorf("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev.Name)
+	return badnet.Link{}, usagef("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev.Name)
 }
 
 // isNoWayOut refuses a link whose loss could lock its user out.

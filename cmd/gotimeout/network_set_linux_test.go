@@ -19,7 +19,7 @@ import (
 // is locked to.
 func networkRun(ctx context.Context, words ...string) (code int, stdout, last string) {
 	var out, err bytes.Buffer
-	code = run(ctx, append([]string{"network"}, words...), &out, &err)
+	code = run(ctx, append([]string{"network"}, words...), os.Getenv, &out, &err)
 	lines := strings.Split(strings.TrimSpace(err.String()), "\n")
 	return code, out.String(), lines[len(lines)-1]
 }
@@ -67,30 +67,6 @@ func TestNetworkSetDryRun(t *testing.T) {
 		all.WriteString("$ gotimeout network set " + words + " --dev lo --dry-run\n" + stdout)
 	}
 	goldenOf(t, "network-set.txt", all.String())
-}
-
-func TestNetworkSetRefuses(t *testing.T) {
-	for words, want := range map[string]string{
-		"set 3g --dev lo":                           "the profile's up and down differ, and on lo netem can't tell which is which: write keys without up. and down.",
-		"set 3g --dev nonesuch":                     `there is no link "nonesuch" here; there are: lo`,
-		"set lossy --dev nonesuch":                  `there is no link "nonesuch" here; there are: lo`,
-		"reset --dev nonesuch":                      `there is no link "nonesuch" here; there are: lo`,
-		"set lossy --dev lo --for=-1s":              "--for is -1s: it must be over 0",
-		"set delay=9s jitter=3s --dev lo":           "netem can't vary a delay by more than 2.147483647s, and jitter=3s is asked for",
-		"set delay=1 --dev lo":                      "delay=1: unreadable duration",
-		"set lossy --dev lo delay=1ms":              "unexpected argument delay=1ms",
-		"set lossy":                                 "missing flags: --dev=LINK",
-		"set loss=9%,burst=2 duplicate=9% --dev lo": "netem's copies interrupt its bursts of losses",
-	} {
-		args := strings.Fields(words)
-		if args[0] == "set" {
-			args = append(args, "--dry-run") // no test touches the machine's links
-		}
-		code, stdout, last := networkRun(t.Context(), args...)
-		if code == 0 || stdout != "" || !strings.Contains(last, want) {
-			t.Errorf("%s: exit code %d, %s%q, want %q", words, code, stdout, last, want)
-		}
-	}
 }
 
 func TestNetworkSetForAWhile(t *testing.T) {

@@ -100,28 +100,6 @@ func TestDriversJSON(t *testing.T) {
 	}
 }
 
-func TestCheckRefuses(t *testing.T) {
-	for text, want := range map[string]string{
-		"5g":                       `unknown network preset "5g"; there are`,
-		"delay=5":                  "delay=5: unreadable duration; write a number and its unit",
-		"delay=5ms 3g":             `"3g" has no value`,
-		"loss=1% --driver=proxy":   "the proxy driver can't lose packets (loss=1%), since a proxy sees none",
-		"delay=20ms --driver=what": `--driver must be one of "auto","netem","tun","proxy"`,
-		"":                         `expected "<profile> ..."`,
-	} {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"network", "check"}, strings.Fields(text)...), &stdout, &stderr)
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		usage := text == "" || strings.Contains(text, "what")
-		if want := map[bool]int{true: exitUsage, false: exitNoNetwork}[usage]; code != want {
-			t.Errorf("%s: exit code %d, want %d", text, code, want)
-		}
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, want) || stdout.Len() > 0 {
-			t.Errorf("%s: stdout %q, stderr %q", text, &stdout, last)
-		}
-	}
-}
-
 // A busy machine may be outside of 1 ms, but not far.
 func TestCheckMeasures(t *testing.T) {
 	out, code := programOutput(t, "network", "check", "delay=20ms", "--driver=tun", "--json")

@@ -15,15 +15,15 @@ import (
 )
 
 type recommendCmd struct {
-	FalseTimeouts share    `default:"1%" help:"The share of calls that may be cut though they would have completed."`
-	Op            string   `default:"http" help:"The op."`
-	Ctx           string   `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context: aware or deaf."`
-	Network       string   `placeholder:"PROFILE" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
-	Delay         []span   `default:"50ms" help:"How long the work takes: the requests take these in turn. All of it is to complete, so that every timeout is false."`
-	Strategies    []string `placeholder:"NAME" help:"The strategies to try, all if you say nothing."`
-	Rate          int      `default:"200" help:"Requests a second, whatever becomes of those before."`
-	Requests      int      `placeholder:"N" help:"How many requests the timeout is told from; as many as its interval needs, at least 1000, if you say nothing."`
-	URL           string   `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it recommend starts one, which takes its backends from the environment as serve does."`
+	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
+	Op            string          `default:"http" help:"The op."`
+	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context: aware or deaf."`
+	Network       string          `placeholder:"PROFILE" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
+	Delay         []time.Duration `default:"50ms" help:"How long the work takes: the requests take these in turn. All of it is to complete, so that every timeout is false."`
+	Strategies    []string        `placeholder:"NAME" help:"The strategies to try, all if you say nothing."`
+	Rate          int             `default:"200" help:"Requests a second, whatever becomes of those before."`
+	Requests      int             `placeholder:"N" help:"How many requests the timeout is told from; as many as its interval needs, at least 1000, if you say nothing."`
+	URL           string          `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it recommend starts one, which takes its backends from the environment as serve does."`
 
 	Out   string `placeholder:"FILE" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
 	HTML  string `placeholder:"FILE" help:"Write a page with pictures to this file."`
@@ -48,12 +48,12 @@ which reports the calls until then.`
 }
 
 // Run finds a timeout. kong calls it.
-func (c *recommendCmd) Run(ctx context.Context, to streams) error {
+func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, &plan)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
 	if err != nil {
 		return interrupted(ctx, err)
 	}

@@ -30,26 +30,23 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 	c.Requests = cmp.Or(c.Requests, max(1000, least))
 	switch {
 	case c.Rate < 1 || c.Rate > maxRate:
-		return p, fmt.Errorf("--rate is %d: use 1 to %d requests a second", c.Rate, maxRate)
+		return p, usagef("--rate is %d: use 1 to %d requests a second", c.Rate, maxRate)
 	case c.Requests < least || c.Requests > mostRequests:
-		return p, fmt.Errorf("--requests is %d: the interval of %s needs at least %d, and a lab keeps at most %d", c.Requests, c.FalseTimeouts, least, mostRequests)
+		return p, usagef("--requests is %d: the interval of %s needs at least %d, and a lab keeps at most %d", c.Requests, c.FalseTimeouts, least, mostRequests)
 	case float64(c.Requests)/float64(c.Rate) > longestSample.Seconds():
-		return p, fmt.Errorf("%d requests at %d a second take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
+		return p, usagef("%d requests at %d a second take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
 	case len(c.Delay) == 0:
-		return p, errors.New("--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms")
+		return p, usagef("--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms")
 	case slices.Contains(c.Strategies, results.SampleName):
-		return p, fmt.Errorf("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName)
+		return p, usagef("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName)
 	}
 	p = load.Plan{
-		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx},
+		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx}, Delays: c.Delay,
 		Rate: c.Rate, Duration: time.Duration(c.Requests) * (time.Second / time.Duration(c.Rate)), Repeat: 1,
-	}
-	for _, d := range c.Delay {
-		p.Delays = append(p.Delays, time.Duration(d))
 	}
 	if c.Network != "" {
 		if _, err := badnet.Parse(c.Network); err != nil {
-			return p, fmt.Errorf("--network: %w", err)
+			return p, usagef("--network: %w", err)
 		}
 		p.Networks, p.WarmUp = []string{c.Network}, warmUpOnNetwork
 	}

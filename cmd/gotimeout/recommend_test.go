@@ -13,42 +13,6 @@ import (
 	"gotimeout/internal/results"
 )
 
-// What can't be searched is refused in a sentence, before anything starts.
-func TestRecommendRefuses(t *testing.T) {
-	for args, want := range map[string]struct {
-		code int
-		text string
-	}{
-		"--false-timeouts=5":              {exitUsage, `"5" is no share: write percent, as 1% or 0.1%`},
-		"--false-timeouts=few%":           {exitUsage, `"few%" is no share`},
-		"--false-timeouts=0%":             {exitUsage, "0% can't be had, as a call may always take longer: use 0.01% to 50%"},
-		"--false-timeouts=100%":           {exitUsage, "100% is out of range: use 0.01% to 50%"},
-		"--false-timeouts=-1%":            {exitUsage, "-1% is out of range"},
-		"--false-timeouts=NaN%":           {exitUsage, "NaN% is out of range"},
-		"--false-timeouts=0.001%":         {exitUsage, "0.001% is out of range"},
-		"--ctx=def":                       {exitUsage, `--ctx must be one of "aware","deaf" but got "def"`},
-		"--delay=-1s":                     {exitUsage, "is no duration"},
-		"--op=http extra":                 {exitUsage, "unexpected argument extra"},
-		"--rate=0":                        {exitFailure, "--rate is 0: use 1 to 100000 requests a second"},
-		"--requests=-5":                   {exitFailure, "--requests is -5: the interval of 1% needs at least 368"},
-		"--requests=367":                  {exitFailure, "--requests is 367: the interval of 1% needs at least 368"},
-		"--rate=1 --false-timeouts=0.1%":  {exitFailure, "3688 requests at 1 a second take longer than an hour: raise --rate or --false-timeouts"},
-		"--requests=700001":               {exitFailure, "a lab keeps at most 700000"},
-		"--strategies=errgroup,baseline":  {exitFailure, "--strategies: baseline has no timeout that could be false"},
-		"--network=5g":                    {exitFailure, `--network: unknown network preset "5g"`},
-		"--url=localhost:1":               {exitFailure, "is no URL of a lab"},
-		"--url=http://127.0.0.1:1/?op=db": {exitFailure, "is no URL of a lab"},
-	} {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"recommend"}, strings.Fields(args)...), &stdout, &stderr)
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		last := lines[len(lines)-1]
-		if code != want.code || stdout.Len() > 0 || !strings.HasPrefix(last, "gotimeout: ") || !strings.Contains(last, want.text) {
-			t.Errorf("%s: exit code %d, %q; want %d, %q", args, code, last, want.code, want.text)
-		}
-	}
-}
-
 // A search that is interrupted in its sweep answers from the sample, and shows
 // what there is; its records give the same again.
 func TestRecommendInterrupted(t *testing.T) {

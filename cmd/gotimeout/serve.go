@@ -51,8 +51,8 @@ func newCLI() *cli {
 }
 
 // Run serves until ctx is done. kong calls it.
-func (s *serveCmd) Run(ctx context.Context, to streams) error {
-	p, err := s.read(os.Getenv)
+func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) error {
+	p, err := s.read(getenv)
 	if err != nil {
 		return err
 	}
@@ -90,23 +90,23 @@ type plan struct {
 }
 
 // read checks the settings. Its errors say which one can't be read, and why.
-func (s *serveCmd) read(getenv func(string) string) (p plan, err error) {
+func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	port := getenv("PORT")
 	p.addr = cmp.Or(s.Addr, "127.0.0.1:8000")
 	if s.Addr == "" && port != "" {
 		if !lab.IsPort(port) {
-			return p, fmt.Errorf("PORT is %q: it must be a number from 0 to 65535", port)
+			return p, usagef("PORT is %q: it must be a number from 0 to 65535", port)
 		}
 		p.addr = ":" + port
 	}
 	if err := lab.CheckAddr(p.addr); err != nil {
-		return p, fmt.Errorf("the address to listen on (--addr or GOTIMEOUT_ADDR) %w", err)
+		return p, usagef("the address to listen on (--addr or GOTIMEOUT_ADDR) %w", err)
 	}
 	for _, op := range s.Ops {
 		op := op.(lab.Op)
 		notes, err := op.Read(getenv)
 		if err != nil {
-			return p, err
+			return p, usageError{err}
 		}
 		p.lab.Ops, p.notes = append(p.lab.Ops, op), append(p.notes, notes...)
 	}
@@ -115,16 +115,16 @@ func (s *serveCmd) read(getenv func(string) string) (p plan, err error) {
 	}
 	p.lab.Token = getenv("GOTIMEOUT_TOKEN")
 	if p.lab.Collector, err = telemetry.ReadCollector(getenv); err != nil {
-		return p, err
+		return p, usageError{err}
 	}
 	if p.lab.LogSlow = s.LogSlow; s.LogSlow < 0 {
-		return p, fmt.Errorf("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
+		return p, usagef("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
 	p.lab.Public = given(s.Public, port != "") // a PaaS sets PORT, and anybody comes there
 	for _, text := range s.TrustedProxies {
 		proxy, err := netip.ParsePrefix(text)
 		if err != nil {
-			return p, fmt.Errorf("--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has %q, which is no range of addresses: write 10.0.0.0/8, and several with commas", text)
+			return p, usagef("--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has %q, which is no range of addresses: write 10.0.0.0/8, and several with commas", text)
 		}
 		p.lab.TrustedProxies = append(p.lab.TrustedProxies, proxy)
 	}
@@ -138,10 +138,10 @@ func (s *serveCmd) readNetwork(p *plan) (err error) {
 		return nil
 	}
 	if s.NetworkDriver == badnet.Without {
-		return errors.New("--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto")
+		return usagef("--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto")
 	}
 	if p.lab.Profile, err = badnet.Parse(s.Network); err != nil {
-		return fmt.Errorf("--network (GOTIMEOUT_NETWORK): %w", err)
+		return usagef("--network (GOTIMEOUT_NETWORK): %w", err)
 	}
 	return nil
 }
@@ -155,18 +155,18 @@ func (s *serveCmd) readCaps(out *lab.Settings) error {
 	out.MaxDelay, out.MaxTimeout = given(s.MaxDelay, maxDelay), given(s.MaxTimeout, maxTimeout)
 	for name, d := range map[string]time.Duration{"--max-delay": out.MaxDelay, "--max-timeout": out.MaxTimeout} {
 		if d <= 0 || d > time.Hour {
-			return fmt.Errorf("%s is %s: it must be over 0 and at most 1h", name, d)
+			return usagef("%s is %s: it must be over 0 and at most 1h", name, d)
 		}
 	}
 	out.MaxInFlight, out.MaxAbandoned = given(s.MaxInFlight, inFlight), given(s.MaxAbandoned, abandoned)
 	for name, n := range map[string]int{"--max-in-flight": out.MaxInFlight, "--max-abandoned": out.MaxAbandoned} {
 		if n < 1 {
-			return fmt.Errorf("%s is %d: it must be at least 1", name, n)
+			return usagef("%s is %d: it must be at least 1", name, n)
 		}
 	}
 	out.Receipts = given(s.Receipts, receipts)
 	if out.Receipts < 1 || out.Receipts > 1_000_000 {
-		return fmt.Errorf("--receipts is %d: it must be from 1 to 1000000", out.Receipts)
+		return usagef("--receipts is %d: it must be from 1 to 1000000", out.Receipts)
 	}
 	return nil
 }

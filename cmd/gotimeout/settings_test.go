@@ -3,36 +3,25 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // readSettings reads what the program would.
 func readSettings(t *testing.T, port string, env []string, args ...string) plan {
 	t.Helper()
-	for _, v := range env {
-		name, value, _ := strings.Cut(v, "=")
-		t.Setenv(name, value)
-	}
+	getenv := environmentOf(append(env, "PORT="+port))
 	c := newCLI()
-	parser, err := kong.New(&c.Serve)
+	parser, err := newParser(c, getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Serve.read(func(name string) string {
-		if name == "PORT" {
-			return port
-		}
-		return os.Getenv(name)
-	})
+	s, err := c.Serve.read(getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

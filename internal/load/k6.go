@@ -27,7 +27,7 @@ var k6Text string
 func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	lab, err := OpenLab(url, "")
 	if err != nil {
-		return err
+		return &PlanError{err}
 	}
 	interval := time.Second / time.Duration(p.Rate)
 	script := k6Script{
@@ -35,7 +35,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 		Rate: p.Rate, WarmUp: int(p.warmUp() / interval), Requests: int(p.Duration / interval),
 	}
 	if err := p.checkK6(script); err != nil {
-		return err
+		return &PlanError{err}
 	}
 	spare := time.Second
 	if len(p.Networks) > 0 {
@@ -45,7 +45,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	script.Longest = ms(longest)
 	script.VUs = int(math.Ceil(float64(p.Rate) * longest.Seconds()))
 	if script.Limits, err = limits(thresholds, script.Cells); err != nil {
-		return err
+		return &PlanError{err}
 	}
 	text := template.Must(template.New("k6").Funcs(template.FuncMap{"json": inScript}).Parse(k6Text))
 	return text.Execute(w, script)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 	"gotimeout/internal/wire"
 )
@@ -126,7 +127,7 @@ func (p Plan) check(f wire.Lab) error {
 				return fmt.Errorf("the %s %s is given twice: give it once, and --repeat for more", list.what, name)
 			}
 			if !slices.Contains(list.allows, name) {
-				return fmt.Errorf("there is no %s %.40q: use %s", list.what, name, strings.Join(list.allows, ", "))
+				return errors.New(prose.Unknown(list.what, name, list.allows))
 			}
 		}
 	}
@@ -146,6 +147,11 @@ func (p Plan) check(f wire.Lab) error {
 	}
 	return p.checkCaps(f.Caps)
 }
+
+// PlanError says why a plan can't be run: what was asked for is wrong.
+type PlanError struct{ error }
+
+func (e *PlanError) Unwrap() error { return e.error }
 
 func (p Plan) checkCaps(caps wire.Caps) error {
 	for _, bound := range []struct {
@@ -178,7 +184,7 @@ func (r *runner) check(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.Plan.check(r.facts); err != nil {
-		return err
+		return &PlanError{err}
 	}
 	if now := r.facts.Now; now.InFlight+now.Abandoned > 0 {
 		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on, and a comparison must be alone on the lab: wait until they have ended",

@@ -29,18 +29,18 @@ func plan(change func(*load.Plan)) load.Plan {
 // What a lab can't run is refused in a sentence that says what to do.
 func TestPlanRefused(t *testing.T) {
 	for want, change := range map[string]func(*load.Plan){
-		`no strategy "context-cancle": use baseline, context-cancel`:  func(p *load.Plan) { p.Strategies = []string{"context-cancle"} },
-		"there is no op to compare: use http, cache":                  func(p *load.Plan) { p.Ops = nil },
-		"there is no ctx to compare: use aware, deaf":                 func(p *load.Plan) { p.Ctxs = nil },
-		"the strategy baseline is given twice: give it once":          func(p *load.Plan) { p.Strategies = []string{"baseline", "baseline"} },
-		"the network 3g is given twice: give it once":                 func(p *load.Plan) { p.Networks = []string{"3g", "3g"} },
-		`no op "htp": use http, cache`:                                func(p *load.Plan) { p.Ops = []string{"http", "htp"} },
-		`no ctx "def": use aware, deaf`:                               func(p *load.Plan) { p.Ctxs = []string{"def"} },
-		"has no slow command; leave it out with --ops":                func(p *load.Plan) { p.Ops = []string{"cache"} },
-		"--delay 11s is over this lab's cap: use at most 10s":         func(p *load.Plan) { p.Delays = []time.Duration{0, 11 * time.Second} },
-		"--timeout 31s is over this lab's cap: use at most 30s":       func(p *load.Plan) { p.Timeouts = []time.Duration{31 * time.Second} },
-		"start it with --network none, or leave --network out":        func(p *load.Plan) { p.Networks = []string{"3g"} },
-		"start it with --receipts 15050, or lower --rate or --durati": func(p *load.Plan) { p.Rate = 10_000 },
+		`there is no strategy "context-cancle", did you mean context-cancel?`: func(p *load.Plan) { p.Strategies = []string{"context-cancle"} },
+		"there is no op to compare: use http, cache":                          func(p *load.Plan) { p.Ops = nil },
+		"there is no ctx to compare: use aware, deaf":                         func(p *load.Plan) { p.Ctxs = nil },
+		"the strategy baseline is given twice: give it once":                  func(p *load.Plan) { p.Strategies = []string{"baseline", "baseline"} },
+		"the network 3g is given twice: give it once":                         func(p *load.Plan) { p.Networks = []string{"3g", "3g"} },
+		`there is no op "htp", did you mean http?`:                            func(p *load.Plan) { p.Ops = []string{"http", "htp"} },
+		`there is no ctx "def", did you mean deaf?`:                           func(p *load.Plan) { p.Ctxs = []string{"def"} },
+		"has no slow command; leave it out with --ops":                        func(p *load.Plan) { p.Ops = []string{"cache"} },
+		"--delay 11s is over this lab's cap: use at most 10s":                 func(p *load.Plan) { p.Delays = []time.Duration{0, 11 * time.Second} },
+		"--timeout 31s is over this lab's cap: use at most 30s":               func(p *load.Plan) { p.Timeouts = []time.Duration{31 * time.Second} },
+		"start it with --network none, or leave --network out":                func(p *load.Plan) { p.Networks = []string{"3g"} },
+		"start it with --receipts 15050, or lower --rate or --durati":         func(p *load.Plan) { p.Rate = 10_000 },
 	} {
 		if err := plan(change).Check(facts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

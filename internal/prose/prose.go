@@ -1,10 +1,12 @@
 // Package prose writes sentences: words wrapped to the width of a terminal, lists
-// as a sentence has them, counted nouns and errors in one line. Its width counts
+// as a sentence has them, counted nouns,
+// the names nearest to a mistyped one, and errors in one line. Its width counts
 // runes, so it is for text of one column a rune.
 package prose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -61,3 +63,53 @@ func Count(n int, noun string) string {
 // OneLine returns the message of an error, its lines, such as those of joined
 // errors, separated by semicolons.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// few is how many names a sentence lists in full; of more it lists the nearest.
+const few = 12
+
+// Unknown is the sentence about a name of a kind that is none of all: it asks for
+// the nearest, or says which there are.
+func Unknown(kind, got string, all []string) string {
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b string) int { return distance(got, a) - distance(got, b) })
+	begin := fmt.Sprintf("there is no %s %.40q", kind, got)
+	switch {
+	case len(all) == 0:
+		return begin
+	case distance(got, sorted[0]) <= 1+len(got)/4:
+		near := slices.IndexFunc(sorted, func(name string) bool { return distance(got, name) > distance(got, sorted[0]) })
+		if near < 0 {
+			near = len(sorted)
+		}
+		return begin + ", did you mean " + Or(sorted[:min(3, near)]) + "?"
+	case len(all) <= few:
+		return begin + ": use " + Or(all)
+	}
+	return begin + ": the nearest are " + And(sorted[:3])
+}
+
+// distance is Levenshtein's: how many letters must be changed, put in or left
+// out to make b of a. Two letters that changed places count as one change.
+func distance(a, b string) int {
+	var before []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
+		for j := range len(b) {
+			cost := 0
+			if a[i] != b[j] {
+				cost = 1
+			}
+			next[j+1] = min(row[j]+cost, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}

@@ -82,3 +82,26 @@ func TestOneLine(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestUnknown(t *testing.T) {
+	commands := []string{"serve", "compare", "recommend", "network", "timewait", "report"}
+	many := []string{"a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1"}
+	for got, test := range map[string]struct {
+		all  []string
+		want string
+	}{
+		"comapre": {commands, `there is no command "comapre", did you mean compare?`},
+		"serv":    {commands, `there is no command "serv", did you mean serve?`},
+		"netwrok": {commands, `there is no command "netwrok", did you mean network?`},
+		"repot":   {commands, `there is no command "repot", did you mean report?`},
+		"x":       {commands, `there is no command "x": use serve, compare, recommend, network, timewait or report`},
+		"a2":      {many, `there is no command "a2", did you mean a1?`},
+		"":        {many, `there is no command "": the nearest are a1, b1 and c1`},
+		"xyz-xyz": {many, `there is no command "xyz-xyz": the nearest are a1, b1 and c1`},
+		"none":    {nil, `there is no command "none"`},
+	} {
+		if got := prose.Unknown("command", got, test.all); got != test.want {
+			t.Errorf("%s; want %s", got, test.want)
+		}
+	}
+}

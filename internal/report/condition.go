@@ -1,12 +1,14 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 )
 
@@ -107,15 +109,15 @@ func ParseCondition(text string, strategies []string) (c Condition, err error) {
 	if parts == nil {
 		return c, fmt.Errorf("%q is no condition: write [strategy.]column OP number, as context-cancel.overshoot_p99_ms > 50", text)
 	}
-	var names []string
+	var columns []string
 	for _, column := range results.Columns() {
-		names = append(names, column.Name)
+		columns = append(columns, column.Name)
 	}
 	strategies = append(slices.Clip(strategies), results.FloorName)
 	if err := oneOf("strategy", parts[1], strategies); err != nil && parts[1] != "" {
 		return c, err
 	}
-	if err := oneOf("column", parts[2], names); err != nil {
+	if err := oneOf("column", parts[2], columns); err != nil {
 		return c, err
 	}
 	if err := oneOf("comparison", parts[3], []string{">", ">=", "<", "<=", "==", "!="}); err != nil {
@@ -147,37 +149,10 @@ func checkUnit(of results.Column, unit string) error {
 	return fmt.Errorf("%s is in %s, not in %q: write the number in that, with the unit or without", of.Name, of.Unit, unit)
 }
 
-// oneOf refuses what is not allowed, and says what was probably meant.
+// oneOf refuses what is not allowed, and asks for what was probably meant.
 func oneOf(what, got string, allowed []string) error {
 	if slices.Contains(allowed, got) {
 		return nil
 	}
-	closest := slices.MinFunc(allowed, func(a, b string) int { return distance(got, a) - distance(got, b) })
-	list := strings.Join(allowed, ", ")
-	if distance(got, closest) > 1+len(got)/3 {
-		return fmt.Errorf("unknown %s %q: allowed are %s", what, got, list)
-	}
-	return fmt.Errorf("unknown %s %q, did you mean %s? Allowed are %s", what, got, closest, list)
-}
-
-// distance is Levenshtein's: how many letters must be changed, put in or left
-// out to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return errors.New(prose.Unknown(what, got, allowed))
 }

@@ -10,6 +10,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
@@ -43,24 +44,33 @@ func Formats(width int) []Format {
 // every row. Where both have 4 repeats or more, the Mann–Whitney U test on their
 // figures judges.
 func Write(w io.Writer, format string, width int, all ...*results.Results) error {
-	var names, ofTwo []string
-	for _, f := range Formats(width) {
-		switch {
-		case f.Name == format && len(all) == 1:
-			return f.One(w, all[0])
-		case f.Name == format && len(all) == 2 && f.Two != nil:
-			return f.Two(w, all[0], all[1])
-		}
-		names = append(names, f.Name)
+	if err := Check(format, len(all)); err != nil {
+		return err
+	}
+	formats := Formats(width)
+	f := formats[slices.IndexFunc(formats, func(f Format) bool { return f.Name == format })]
+	if len(all) == 2 {
+		return f.Two(w, all[0], all[1])
+	}
+	return f.One(w, all[0])
+}
+
+// Check says why Write can't write so many results in the format of a name.
+func Check(format string, count int) error {
+	var all, ofTwo []string
+	for _, f := range Formats(0) {
+		all = append(all, f.Name)
 		if f.Two != nil {
 			ofTwo = append(ofTwo, f.Name)
 		}
 	}
-	switch len(all) {
-	case 1:
-		return fmt.Errorf("results are shown as %s, not as %s", prose.Or(names), format)
-	case 2:
+	switch {
+	case count < 1 || count > 2:
+		return fmt.Errorf("%d files: report takes one, or two to compare", count)
+	case !slices.Contains(all, format):
+		return fmt.Errorf("results are shown as %s, not as %s", prose.Or(all), format)
+	case count == 2 && !slices.Contains(ofTwo, format):
 		return fmt.Errorf("two comparisons are shown as %s, not as %s", prose.Or(ofTwo), format)
 	}
-	return fmt.Errorf("%d files: report takes one, or two to compare", len(all))
+	return nil
 }

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gotimeout/internal/prose"
+
+	"github.com/alecthomas/kong"
+)
+
+// plainSentences are what kong says of a wrong command line, and what gotimeout says
+// instead: %[1]s is the flag with its environment variable, as far as there is
+// one, and the rest are kong's own words. kong's errors have no types.
+var plainSentences = []struct {
+	kong *regexp.Regexp
+	ours func(w wrong, words []string) string
+}{
+	{regexp.MustCompile(`^(--\S+): (?:expected .* value but got .*|missing value.*)$`), wrong.missingValue},
+	{regexp.MustCompile(`^(--\S+): expected a valid 64 bit u?int but got (".*")$`), wrong.notWhole},
+	{regexp.MustCompile(`^(--\S+): bool value must be .* but got (".*")$`), wrong.notBool},
+	{regexp.MustCompile(`^(--\S+) must be one of .* but got (".*")$`), wrong.notListed},
+	{regexp.MustCompile(`^unknown flag (.*?)(?:, did you mean.*)?$`), wrong.unknownFlag},
+	{regexp.MustCompile(`^unexpected argument (.*?)(?:, did you mean.*)?$`), wrong.unexpected},
+	{regexp.MustCompile(`^flag (--\S+) applies to the default command "(.*)", not "(.*)"$`), wrong.tooEarly},
+	{regexp.MustCompile(`^expected one of `), wrong.noCommand},
+	{regexp.MustCompile(`^expected "(.*)"$`), wrong.missingArgument},
+	{regexp.MustCompile(`^missing flags: (.*)$`), wrong.missingArgument},
+	{regexp.MustCompile(`^<.*>(?: \.\.\.)?: (.*)$`), func(_ wrong, words []string) string { return words[1] }},
+	{regexp.MustCompile(`^(--\S+): (.*)$`), func(w wrong, words []string) string { return w.named(words[1]) + ": " + words[2] }},
+}
+
+// plainer says in one sentence what is wrong with a command line, what is
+// allowed, and the nearest name where a name is unknown.
+func plainer(err *kong.ParseError) error {
+	text := prose.OneLine(err)
+	for _, p := range plainSentences {
+		if words := p.kong.FindStringSubmatch(text); words != nil {
+			return errors.New(p.ours(wrong{err.Context}, words))
+		}
+	}
+	return err
+}
+
+// wrong is a command line as far as kong could read it.
+type wrong struct{ *kong.Context }
+
+// node is the command that was reached: the default one where none was named, and
+// none where the name is unknown, which to kong is an argument of the default one.
+func (w wrong) node() *kong.Node {
+	last := w.Path[len(w.Path)-1]
+	switch at := len(w.Args) - len(last.Remainder()) - 1; {
+	case w.Selected() == nil:
+		return w.Model.DefaultCmd
+	case last.Command != w.Model.DefaultCmd, len(last.Remainder()) == 0, at >= 0 && w.Args[at] == last.Command.Name:
+		return w.Selected()
+	}
+	return w.Model.Node
+}
+
+// command is the command's name, "" for none.
+func (w wrong) command() string {
+	return strings.TrimSpace(strings.TrimPrefix(w.node().FullPath(), w.Model.Name))
+}
+
+// flags are those that the command line could have.
+func (w wrong) flags() []*kong.Flag {
+	if w.Selected() == nil && w.Model.DefaultCmd != nil {
+		return append(w.Flags(), w.Model.DefaultCmd.Flags...)
+	}
+	return w.Flags()
+}
+
+// flag is a flag by its name, with --, or nil.
+func (w wrong) flag(name string) *kong.Flag {
+	for _, f := range w.flags() {
+		if "--"+f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// named is a flag with its environment variables, from which its value may be.
+func (w wrong) named(name string) string {
+	if f := w.flag(name); f != nil && len(f.Envs) > 0 {
+		name += " (" + strings.Join(f.Envs, ", ") + ")"
+	}
+	return name
+}
+
+func (w wrong) missingValue(words []string) string {
+	value := "VALUE"
+	if f := w.flag(words[1]); f != nil {
+		_, value, _ = strings.Cut(strings.TrimSuffix(f.String(), ",..."), "=")
+	}
+	return fmt.Sprintf("%s has no value: write %[1]s=%s", words[1], value)
+}
+
+func (w wrong) notWhole(words []string) string {
+	return fmt.Sprintf("%s is %s: write a whole number", w.named(words[1]), words[2])
+}
+
+func (w wrong) notBool(words []string) string {
+	return fmt.Sprintf("%s is %s: write true or false", w.named(words[1]), words[2])
+}
+
+func (w wrong) notListed(words []string) string {
+	f := w.flag(words[1])
+	if f == nil {
+		return words[0]
+	}
+	allowed := slices.DeleteFunc(f.EnumSlice(), func(name string) bool { return name == "" })
+	return fmt.Sprintf("%s is %s: use %s", w.named(words[1]), words[2], prose.Or(allowed))
+}
+
+func (w wrong) unknownFlag(words []string) string {
+	var all []string
+	for _, f := range w.flags() {
+		all = append(all, "--"+f.Name)
+	}
+	return prose.Unknown("flag", words[1], all)
+}
+
+// unexpected is a word that is no command, or an argument too many.
+func (w wrong) unexpected(words []string) string {
+	if len(w.node().Children) == 0 {
+		return fmt.Sprintf("%s takes no argument %q", w.command(), words[1])
+	}
+	return prose.Unknown(strings.TrimSpace(w.command()+" command"), words[1], childrenOf(w.node()))
+}
+
+func (w wrong) tooEarly(words []string) string {
+	return fmt.Sprintf("%s stands before the command %s, and so is a flag of %s: write flags after the command", words[1], words[3], words[2])
+}
+
+func (w wrong) noCommand([]string) string {
+	return fmt.Sprintf("%s needs a command: %s", w.command(), prose.Or(childrenOf(w.node())))
+}
+
+// childrenOf are the names of a node's commands.
+func childrenOf(node *kong.Node) (all []string) {
+	for _, child := range node.Children {
+		all = append(all, child.Name)
+	}
+	return all
+}
+
+func (w wrong) missingArgument(words []string) string {
+	return fmt.Sprintf("%s needs %s", w.command(), words[1])
+}
+
+// duration reads a time as the lab's parameters take it: Go's, or plain seconds.
+func duration(c *kong.DecodeContext, target reflect.Value) error {
+	token, err := c.Scan.PopValue("duration")
+	if err != nil {
+		return err
+	}
+	text := token.String()
+	d, err := time.ParseDuration(text)
+	if seconds, number := strconv.ParseFloat(text, 64); number == nil && seconds < 3600*24 {
+		d, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is no duration: write 250ms, 1.5s or plain seconds", text)
+	}
+	target.SetInt(int64(d))
+	return nil
+}
