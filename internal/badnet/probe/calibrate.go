@@ -203,13 +203,15 @@ func (w Way) expect(p badnet.Profile) expectation {
 		}
 	}
 	var deviation, usual, latest time.Duration
+	variance := 0.
 	for _, l := range []badnet.Link{p.Up, p.Down} {
 		early, late := spread(l)
 		e.soonest += l.Delay - early
 		usual += l.Delay + 2*l.Jitter
-		e.slow += l.Delay + 3*l.Jitter
+		e.slow += l.Delay
 		latest += l.Delay + late
 		deviation += deviationOf(l)
+		variance += float64(deviationOf(l)) * float64(deviationOf(l))
 		if l.Rate > 0 { // a twentieth of the link is enough for probes
 			gap := 20 * sending(l.Rate)
 			if w.Driver == badnet.Proxy {
@@ -234,7 +236,9 @@ func (w Way) expect(p badnet.Profile) expectation {
 	e.none = back == 0
 	e.noneOdd = !e.noneOdd && math.Pow(1-back, float64(e.probes*e.lanes)) < 1e-6
 	e.soonest -= time.Millisecond + e.soonest/50
-	e.slow += 20 * time.Millisecond
+	// Five standard errors of a median, and what a busy machine adds.
+	came := max(1, float64(e.probes*e.lanes)*back)
+	e.slow += 10*time.Millisecond + time.Duration(5*1.25*math.Sqrt(variance/came))
 	e.all = time.Duration(e.probes)*e.gap + latest + 200*time.Millisecond
 	e.late = e.all > budget
 	return e
