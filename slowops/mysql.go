@@ -3,6 +3,7 @@ package slowops
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math"
@@ -47,9 +48,11 @@ func (m *MySQL) DB() (*sql.DB, error) {
 	return p.db, nil
 }
 
-// ErrCutShort is matched by the error of a SELECT SLEEP that returned 1: something
-// in the server, such as max_execution_time, ended SLEEP early without an error.
-var ErrCutShort = errors.New("the server cut SLEEP short")
+// ErrCutShort is matched by the error of a call whose work something in the server
+// ended early without an error: a SELECT SLEEP that returned 1, as under MySQL's
+// max_execution_time, or a SELECT BENCHMARK that took far less than its rounds take,
+// as under MariaDB's max_statement_time or after a KILL.
+var ErrCutShort = errors.New("the server cut the work short")
 
 // ErrNotSent is matched by the error of a call that got no connection, so that its
 // query was never sent.
@@ -91,13 +94,37 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 		call(c.Reused)
 	}
 	defer func() { db.Close(); held.release(&c) }()
+	// The driver stops watching ctx before it has read the result to its end.
+	defer cutWith(ctx, db, held)()
 
 	start, result := time.Now(), 0
 	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
-		return fmt.Errorf("mysql query: %w", withCause(err, held, p.bounds.io))
+		return fmt.Errorf("mysql query: %w", endedBy(ctx, withCause(err, held, p.bounds.io)))
 	}
-	m.speed.learn(rounds, time.Since(start))
-	return wrong(c, result)
+	if err := wrong(c, result); err != nil {
+		return err
+	}
+	return m.checkBenchmark(ctx, db, &c, rounds, time.Since(start))
+}
+
+// cutWith ends each read and write of the connection when ctx ends, until stop is
+// called. stop keeps a connection that was cut out of the pool: the deadline may
+// have come after the answer, and would end the next call.
+func cutWith(ctx context.Context, db *sql.Conn, held *conn) (stop func()) {
+	going := context.AfterFunc(ctx, func() { _ = held.SetDeadline(past) })
+	return func() {
+		if !going() {
+			_ = db.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}
+}
+
+// endedBy adds ctx's error to an error that it caused, where the driver has not.
+func endedBy(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
 }
 
 // cutBy adds context.DeadlineExceeded to the timeout of a dial if ctx's deadline has
@@ -162,7 +189,8 @@ type speed struct{ bits atomic.Uint64 }
 func (s *speed) get() float64 { return math.Float64frombits(s.bits.Load()) }
 
 // learn raises the speed to a measured one. A busy machine makes a measurement too
-// low, never too high.
+// low, never too high. A BENCHMARK that the server has ended early must not come
+// here: the server answers it like one that ran to its end.
 func (s *speed) learn(rounds float64, took time.Duration) {
 	seen := rounds / took.Seconds()
 	for old := s.bits.Load(); seen > math.Float64frombits(old); old = s.bits.Load() {
@@ -179,8 +207,8 @@ func benchmark(rounds float64) string {
 // Calibrate measures how many rounds of BENCHMARK the server computes in a second.
 // After it has succeeded once, it returns nil at once. It takes a tenth of a second
 // and about ten round trips; of several calls at once, one measures and the others
-// wait for it. A busy machine makes the measured speed too low. Calls of WorkCPU are
-// then shorter than their delay, until they have shown how fast the server is.
+// wait for it. A busy machine makes the measured speed too low. A call of WorkCPU is
+// then shorter than its delay, and has the speed measured again.
 func (m *MySQL) Calibrate(ctx context.Context) error {
 	select {
 	case m.calibrating <- struct{}{}:
@@ -228,6 +256,31 @@ func calibrate(ctx context.Context, db *sql.Conn) (rounds float64, took time.Dur
 			return rounds, took, err
 		}
 	}
+}
+
+// checkBenchmark returns an error if a BENCHMARK took so little time that the server
+// can't have computed all its rounds. MariaDB answers a BENCHMARK that
+// max_statement_time or KILL has ended like each other one, without a warning. But
+// the calibration may also have been too low. So a short measurement decides, at the
+// speed that the time would mean.
+func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, rounds float64, took time.Duration) error {
+	if rounds == 0 || took >= c.Delay*9/10 {
+		return nil
+	}
+	const sample = 20 * time.Millisecond
+	short := fmt.Errorf("mysql: %w: BENCHMARK for %s took %s; is there a max_statement_time, or was the query killed?",
+		ErrCutShort, c.Delay, took.Round(time.Millisecond))
+	trip, err := fastest(ctx, db, 1)
+	if err != nil {
+		return short
+	}
+	rounds *= sample.Seconds() / max(took-trip, time.Millisecond).Seconds()
+	least, err := fastest(ctx, db, rounds)
+	if err != nil || least-trip > sample*4/3 {
+		return short
+	}
+	m.speed.learn(rounds, max(least-trip, sample*3/4))
+	return nil
 }
 
 // fastest is the shortest of three measurements: noise makes a measurement longer.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,4 +278,94 @@ func TestCancelledBenchmarkGoesOn(t *testing.T) {
 		t.Error("the query ended with its client: the server has changed")
 	}
 	eventually(t, "the query's own end", func() bool { return process(t, db, c.Run) == "" })
+}
+
+// go-sql-driver stops watching the context before it has read the result to its
+// end. An aware call ends with its context all the same, and its connection is not
+// used again.
+func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
+	t.Parallel()
+	everyMySQL(t, func(t *testing.T, dsn string) {
+		cfg, err := slowops.ParseDSN(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Addr = withoutEnd(t, cfg.Addr)
+		op := newMySQL(t, cfg.FormatDSN(), 1)
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		defer cancel()
+		var told hooks
+		took, err := timed(ctx, op.Do, told.on(slowops.Call{Run: "held-back"}))
+		if !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
+			t.Errorf("%v after %s", err, took)
+		}
+		told.want(t, 1, 0, 1)
+		if err := op.Do(t.Context(), slowops.Call{Run: "whole"}); err != nil {
+			t.Errorf("the call after it: %v", err)
+		}
+	})
+}
+
+// withoutEnd relays to a MySQL server, and holds back the packet that ends the
+// result of the run held-back.
+func withoutEnd(t *testing.T, addr string) string {
+	const endPacket = 9
+	return serve(t, func(client net.Conn) {
+		server, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		var hold atomic.Bool
+		go func() {
+			defer server.Close()
+			for b := make([]byte, 64<<10); ; {
+				n, err := client.Read(b)
+				hold.Store(strings.Contains(string(b[:n]), "run=held-back"))
+				if _, failed := server.Write(b[:n]); err != nil || failed != nil {
+					return
+				}
+			}
+		}()
+		for b := make([]byte, 64<<10); ; {
+			n, err := server.Read(b)
+			if n > endPacket && hold.Load() {
+				n -= endPacket
+			}
+			if _, failed := client.Write(b[:n]); err != nil || failed != nil {
+				return
+			}
+		}
+	})
+}
+
+// everyMySQL runs a test on the embedded database and on the real one.
+func everyMySQL(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Run("embedded", func(t *testing.T) { test(t, lab(backend(t, dbbackend.Start, new(runs)))) })
+	t.Run("real", func(t *testing.T) { test(t, realServer(t, "MYSQL_DSN")) })
+}
+
+// MariaDB answers a BENCHMARK that it has ended early like each other one.
+func TestMySQLBenchmarkIsCutShort(t *testing.T) {
+	dsn := realServer(t, "MYSQL_DSN")
+	whole := newMySQL(t, dsn, 0)
+	calibrate(t, whole)
+	cfg, err := slowops.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Params = map[string]string{"max_statement_time": "0.3"}
+	op := newMySQL(t, cfg.FormatDSN(), 0)
+	calibrate(t, op)
+	call := slowops.Call{Run: "cut-short", Delay: 2 * time.Second, Work: slowops.WorkCPU}
+	for range 2 { // the first one has taught it nothing
+		took, err := timed(t.Context(), op.Do, call)
+		if !errors.Is(err, slowops.ErrCutShort) || took > 1500*time.Millisecond {
+			t.Errorf("%v after %s, want that the server cut it short", err, took)
+		}
+	}
+	call.Delay = 100 * time.Millisecond
+	if took, err := timed(t.Context(), op.Do, call); err != nil || took > time.Second {
+		t.Errorf("a call within the limit: %v after %s", err, took)
+	}
 }
