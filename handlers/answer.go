@@ -26,10 +26,25 @@ func answerOf(v receipt.View) wire.Answer {
 	}
 }
 
-// refuse answers that nothing was run, with a code and a sentence.
+// refuse answers that nothing was run, with a code and a sentence. A browser gets
+// a page.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
-	writeJSON(w, r, status, wire.Answer{Status: receipt.Refused, Error: &receipt.Error{Code: code, Message: sentence}})
+	why := &receipt.Error{Code: code, Message: sentence}
+	if wantsPage(w, r) {
+		writePage(w, status, "refused.html", refusedPage{status, why})
+		return
+	}
+	writeJSON(w, r, status, wire.Answer{Status: receipt.Refused, Error: why})
 }
+
+// refusedPage is what the template of a refusal reads.
+type refusedPage struct {
+	Status int
+	Error  *receipt.Error
+}
+
+// Title is the status in words.
+func (p refusedPage) Title() string { return http.StatusText(p.Status) }
 
 // badParameter answers for a query that was not understood.
 func badParameter(w http.ResponseWriter, r *http.Request, err error) {

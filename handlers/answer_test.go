@@ -162,6 +162,60 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
+// A browser gets a page where a program gets JSON: of what is refused, and of
+// receipts.
+func TestPagesForBrowsers(t *testing.T) {
+	for path, tc := range map[string]struct {
+		status int
+		want   string
+	}{
+		"/nope":                 {http.StatusNotFound, "there is nothing at /nope"},
+		"/<script>":             {http.StatusNotFound, "there is nothing at /&lt;script&gt;"},
+		"/receipts/lab-9":       {http.StatusNotFound, "there is no receipt &#34;lab-9&#34;"},
+		"/receipts?limit=0":     {http.StatusBadRequest, "limit=0 is no number from 1 to 50"},
+		"/receipts":             {http.StatusOK, "<td>context-cancel on http</td><td>timed_out</td>"},
+		"/receipts?after=lab-1": {http.StatusOK, "No run has come after lab-1."},
+	} {
+		bubble(t, func(t *testing.T, lab *handlers.Lab) {
+			get(t, lab, "/context-cancel?delay=2s&timeout=1s")
+			settle(t, lab)
+			for accept, isPage := range map[string]bool{browser: true, "*/*": false, "": false, "application/json, text/html": false} {
+				r := request(t.Context(), http.MethodGet, "/")
+				r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
+				r.Header.Set("Accept", accept)
+				w := serve(lab, r)
+				checkStatus(t, w, tc.status)
+				contentType, h := "application/json; charset=utf-8", w.Header()
+				if isPage {
+					contentType = "text/html; charset=utf-8"
+					if !strings.Contains(w.Body.String(), tc.want) {
+						t.Errorf("%s: no %q in\n%s", path, tc.want, w.Body)
+					}
+					checkPageHeaders(t, h)
+				}
+				if h.Get("Content-Type") != contentType || h.Get("Vary") != "Accept" {
+					t.Errorf("%s as %q: %v", path, accept, h)
+				}
+			}
+		})
+	}
+}
+
+// checkPageHeaders checks that nothing of a page is loaded from elsewhere, that no
+// other site frames it and that none hears of its address.
+func checkPageHeaders(t *testing.T, h http.Header) {
+	t.Helper()
+	policy := h.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy %q lacks %s", policy, want)
+		}
+	}
+	if strings.Contains(policy, "unsafe") || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("headers %v", h)
+	}
+}
+
 func TestWrongMethod(t *testing.T) {
 	for _, path := range []string{"/", "/baseline", "/compare", "/race", "/receipts", "/receipts/lab-1", "/events", "/lab", "/backends", "/healthz", "/readyz"} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "BREW"} {

@@ -25,7 +25,7 @@ const lateness = 5 * time.Second
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	p, err := l.parse(r.URL.RawQuery)
 	if err == nil {
-		err = p.phases.refused() // not every strategy has the client bound itself
+		err = l.refusePhases(p.phases) // not every strategy has the client bound itself
 	}
 	if err != nil {
 		badParameter(w, r, err)

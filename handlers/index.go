@@ -1,12 +1,7 @@
 package handlers
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"embed"
-	"encoding/base64"
 	"fmt"
-	"html/template"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,64 +11,22 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/prose"
+	"gotimeout/strategies"
 )
-
-//go:embed page
-var pageFiles embed.FS
-
-// What the page is made of. It comes as one answer: nothing of it is loaded
-// from anywhere, and its policy lets nothing else run.
-var (
-	indexTemplate = template.Must(template.ParseFS(pageFiles, "page/*.html")).Lookup("page.html")
-	indexStyle    = pageFile("page.css")
-	indexScript   = pageFile("shared.js", "lanes.js", "race.js", "gauges.js", "network.js", "phases.js", "start.js")
-	indexPolicy   = strings.Join([]string{
-		"default-src 'none'", "style-src " + hashOf(indexStyle), "script-src " + hashOf(indexScript), "connect-src 'self'",
-		"img-src data:", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
-	}, "; ")
-)
-
-// pageFile returns files of the page, one after another.
-func pageFile(names ...string) string {
-	var all strings.Builder
-	for _, name := range names {
-		text, err := pageFiles.ReadFile("page/" + name)
-		if err != nil {
-			panic(err) // only a wrong name, which any test finds
-		}
-		all.Write(text)
-	}
-	return all.String()
-}
-
-// hashOf names a text in a Content-Security-Policy.
-func hashOf(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}
 
 // index serves the page to a browser, and to others what fits a terminal.
 func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept")
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		writeIndex(w, l, base(r))
+	if wantsPage(w, r) {
+		writePage(w, http.StatusOK, "page.html", l.newIndexView(r))
 		return
 	}
-	var page bytes.Buffer
-	if err := indexTemplate.Execute(&page, l.newIndexView(r)); err != nil {
-		panic(err) // only a field that is not there, which any test finds
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", indexPolicy)
-	_, _ = page.WriteTo(w)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	writeIndex(w, l, base(r))
 }
 
 // indexView is what the template of the page reads.
 type indexView struct {
 	*Lab
-	Style  template.CSS
-	Script template.JS
 	Asked  map[string]string // the form's fields
 	Choice []fieldView       // those that not every op has
 	Start  raceStart         // the race of the form
@@ -86,7 +39,7 @@ type indexView struct {
 func (l *Lab) newIndexView(r *http.Request) indexView {
 	asked, p := l.asked(r.URL.Query())
 	v := indexView{
-		Lab: l, Style: template.CSS(indexStyle), Script: template.JS(indexScript),
+		Lab:   l,
 		Asked: asked, Choice: choices(asked, p.op),
 		Start: l.startOf(r, p, 1), Link: base(r) + "/?" + p.query() + "&race=1",
 		Moment: l.moment(), State: l.state(),
@@ -157,15 +110,6 @@ func choices(asked map[string]string, op Op) []fieldView {
 	return fields
 }
 
-// Figure is a time in milliseconds. One that isn't known may still come where
-// its run goes on.
-func (indexView) Figure(ms *float64, over bool) string {
-	if ms == nil && !over {
-		return "…"
-	}
-	return figure(ms, "?")
-}
-
 // Count is a number of things, of which nobody may know.
 func (indexView) Count(n *int) any {
 	if n == nil {
@@ -220,11 +164,20 @@ var bounds = struct{ Connect, TLS, Header, Read, Total time.Duration }{
 // Bounds are those of the targets' calls.
 func (indexView) Bounds() any { return bounds }
 
+// ClientStrategy names the first strategy that bounds the client, "" without one.
+func (v indexView) ClientStrategy() string {
+	i := slices.IndexFunc(v.Strategies, func(s strategies.Strategy) bool { return s.Client != nil })
+	if i < 0 {
+		return ""
+	}
+	return v.Strategies[i].Name
+}
+
 // Targets are the servers of the first op that has any, those without a fault
-// first, to hold the others against.
+// first, to compare the others with.
 func (v indexView) Targets() (targets []Target) {
 	i := slices.IndexFunc(v.Ops, func(op Op) bool { return len(op.Targets) > 0 })
-	if i < 0 {
+	if i < 0 || v.ClientStrategy() == "" {
 		return nil
 	}
 	for _, sound := range []bool{true, false} {
@@ -250,7 +203,7 @@ func (v indexView) TargetPath(t Target) string {
 			q.Set(name, bound.String())
 		}
 	}
-	return "/io-timeout?" + q.Encode()
+	return "/" + v.ClientStrategy() + "?" + q.Encode()
 }
 
 // PhaseNames are those of an HTTP call, in their order.

@@ -26,7 +26,7 @@ type Lab struct {
 	Backends   func(ctx context.Context) []Backend // asks each backend how it is
 	Working    func() []Backend                    // what each is working on, as far as it is seen without asking it
 	Network    Network                             // nil: nothing lies between
-	Kernel     Kernel                              // nil: it doesn\'t show its sockets
+	Kernel     Kernel                              // nil: the system does not show its sockets
 	Token      string                              // lets others than this machine change the network; "" lets nobody
 	Public     bool                                // each client has its share of runs, and only the token changes the network
 	Machine    machine.Machine                     // that this runs on

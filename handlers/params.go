@@ -79,10 +79,7 @@ func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p.delay, err = l.delay(q, p.op); err != nil {
 		return p, err
 	}
-	p.timeout, err = duration(q, "timeout", l.DefaultTimeout(), l.MaxTimeout)
-	if err == nil && p.timeout == 0 {
-		err = fmt.Errorf("timeout=%s bounds nothing: it must be over 0", q["timeout"])
-	}
+	p.timeout, err = bound(q, "timeout", l.DefaultTimeout(), l.MaxTimeout, "at most "+l.MaxTimeout.String())
 	if err == nil {
 		p.phases, err = l.phases(q, p)
 	}
@@ -141,42 +138,62 @@ func choice(q map[string]string, name, of string, allowed []string) (string, err
 	return value, nil
 }
 
-// delay reads the delay, which by default only an op has whose backend can be slow.
+// delay reads the delay. Only an op whose backend can be slow has one.
 func (l *Lab) delay(q map[string]string, op Op) (time.Duration, error) {
-	otherwise := l.DefaultDelay()
-	if op.NoDelay != "" {
-		otherwise = 0
+	if op.NoDelay == "" {
+		return duration(q, "delay", l.DefaultDelay(), l.MaxDelay)
 	}
-	d, err := duration(q, "delay", otherwise, l.MaxDelay)
-	if err == nil && d > 0 && op.NoDelay != "" {
-		return 0, fmt.Errorf("delay=%s can't be had: %s", q["delay"], op.NoDelay)
+	if d, err := parseDuration(q["delay"], l.MaxDelay); err == nil && d != 0 {
+		return 0, fmt.Errorf("delay=%.40s can't be had: %s", q["delay"], op.NoDelay)
+	}
+	return duration(q, "delay", 0, l.MaxDelay)
+}
+
+// duration reads a duration from 0 to longest.
+func duration(q map[string]string, name string, otherwise, longest time.Duration) (time.Duration, error) {
+	d, err := readDuration(q, name, otherwise, longest)
+	if err == nil && d < 0 {
+		err = fmt.Errorf("%s=%.40s is negative: use 0 to %s", name, q[name], longest)
 	}
 	return d, err
 }
 
-// duration reads a duration as Go writes it or in plain seconds.
-func duration(q map[string]string, name string, otherwise, longest time.Duration) (time.Duration, error) {
+// bound reads a timeout of more than 0, which below says what it may be.
+func bound(q map[string]string, name string, otherwise, longest time.Duration, below string) (time.Duration, error) {
+	d, err := readDuration(q, name, otherwise, longest)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%s=%.40s bounds nothing: use more than 0, %s", name, q[name], below)
+	}
+	return d, err
+}
+
+// readDuration reads a duration of at most longest.
+func readDuration(q map[string]string, name string, otherwise, longest time.Duration) (time.Duration, error) {
 	text, given := q[name]
 	if !given {
 		return otherwise, nil
 	}
-	d, err := time.ParseDuration(text)
-	if seconds, notSeconds := strconv.ParseFloat(text, 64); notSeconds == nil && strings.Trim(text, "+-.0123456789") == "" {
-		// Beyond the cap it may not fit a Duration.
-		if !(seconds <= longest.Seconds()) {
-			seconds = longest.Seconds() + 1
-		}
-		d, err = time.Duration(math.Round(max(seconds, -1)*float64(time.Second))), nil
-	}
+	d, err := parseDuration(text, longest)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("%s=%.40s is no duration: write 250ms, 1.5s or plain seconds", name, text)
-	case d < 0:
-		return 0, fmt.Errorf("%s=%.40s is negative: use 0 to %s", name, text, longest)
 	case d > longest:
 		return 0, fmt.Errorf("%s=%.40s is over this lab's cap: use at most %s", name, text, longest)
 	}
 	return d, nil
+}
+
+// parseDuration reads a duration as Go writes it or in plain seconds. One that is
+// over longest may come back shorter than it is, but over longest.
+func parseDuration(text string, longest time.Duration) (time.Duration, error) {
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || strings.Trim(text, "+-.0123456789") != "" {
+		return time.ParseDuration(text)
+	}
+	if !(seconds <= longest.Seconds()) { // as a Duration it might overflow
+		seconds = longest.Seconds() + 1
+	}
+	return time.Duration(math.Round(max(seconds, -1) * float64(time.Second))), nil
 }
 
 // The parameters of the timeouts of phases.
@@ -197,14 +214,12 @@ func (l *Lab) phases(q map[string]string, p params) (phases, error) {
 		if _, ok := q[name]; !ok {
 			continue
 		}
-		d, err := duration(q, name, 0, l.MaxTimeout)
+		d, err := bound(q, name, 0, l.MaxTimeout, "less than timeout="+p.timeout.String())
 		switch why := p.op.Lacks[name]; {
 		case err != nil:
 			return nil, err
 		case why != "":
 			return nil, fmt.Errorf("%s can't be had for op=%s: %s", name, p.op.Name, why)
-		case d == 0:
-			return nil, fmt.Errorf("%s=%s bounds nothing: it must be over 0", name, q[name])
 		case d >= p.timeout:
 			return nil, fmt.Errorf("%s=%s never comes before timeout=%s: make it shorter, or timeout longer", name, q[name], p.timeout)
 		case name == tlsTimeout && !p.speaksTLS():
@@ -256,22 +271,29 @@ func target(q map[string]string, p *params) (string, error) {
 }
 
 // allowed refuses a run that the strategy makes no sense for.
-func (p *params) allowed(s strategies.Strategy) error {
+func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	if !s.Suits(p.op.Name) {
 		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, prose.Or(s.Only))
 	}
 	if s.Client == nil {
-		return p.phases.refused()
+		return l.refusePhases(p.phases)
 	}
 	return nil
 }
 
-// refused is why timeouts of phases can't be had where the client gets none.
-func (ps phases) refused() error {
+// refusePhases says where timeouts of phases can be had: under a strategy that
+// bounds the client.
+func (l *Lab) refusePhases(ps phases) error {
 	if len(ps) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is one of the client's own timeouts, which only /io-timeout sets: ask there, or leave it out", ps.names()[0])
+	var under []string
+	for _, s := range l.Strategies {
+		if s.Client != nil {
+			under = append(under, "/"+s.Name)
+		}
+	}
+	return fmt.Errorf("%s is one of the client's own timeouts, which only %s sets: ask there, or leave it out", ps.names()[0], prose.Or(under))
 }
 
 func (ps phases) names() (names []string) {

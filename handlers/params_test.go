@@ -143,16 +143,17 @@ func TestBadParameters(t *testing.T) {
 		"delay=Inf":             "delay=Inf" + noNumber,
 		"delay=NaN":             "delay=NaN" + noNumber,
 		"timeout=6h1s":          "timeout=6h1s is over this lab's cap: use at most 6h0m0s",
-		"timeout=0":             "timeout=0 bounds nothing: it must be over 0",
-		"timeout=0s":            "timeout=0s bounds nothing: it must be over 0",
-		"timeout=.0000000001":   "timeout=.0000000001 bounds nothing: it must be over 0",
+		"timeout=0":             "timeout=0 bounds nothing: use more than 0, at most 6h0m0s",
+		"timeout=0s":            "timeout=0s bounds nothing: use more than 0, at most 6h0m0s",
+		"timeout=.0000000001":   "timeout=.0000000001 bounds nothing: use more than 0, at most 6h0m0s",
 		"delay=99999999999999":  "delay=99999999999999" + overDelay,
 		"delay=-99999999999999": "delay=-99999999999999 is negative: use 0 to 10h0m0s",
 		"delay=0x1p-2":          "delay=0x1p-2" + noNumber,
 		"delay=1_0":             "delay=1_0" + noNumber,
-		"timeout=-1s":           "timeout=-1s is negative: use 0 to 6h0m0s",
+		"timeout=-1s":           "timeout=-1s bounds nothing: use more than 0, at most 6h0m0s",
 		"op=cache&delay=5s":     "delay=5s can't be had: " + cacheNoDelay,
-		"op=cache&delay=11h":    "delay=11h" + overDelay,
+		"op=cache&delay=-1s":    "delay=-1s can't be had: " + cacheNoDelay,
+		"op=cache&delay=11h":    "delay=11h can't be had: " + cacheNoDelay,
 	} {
 		lab := newLab(roomy)
 		for _, path := range []string{"/baseline", "/compare"} {
@@ -206,7 +207,8 @@ func TestBadPhaseParameters(t *testing.T) {
 	for target, want := range map[string]string{
 		"/io-timeout?connect_timeout=soon":             "connect_timeout=soon is no duration: write 250ms, 1.5s or plain seconds",
 		"/io-timeout?connect_timeout=7h&timeout=6h":    "connect_timeout=7h is over this lab's cap: use at most 6h0m0s",
-		"/io-timeout?read_timeout=0":                   "read_timeout=0 bounds nothing: it must be over 0",
+		"/io-timeout?read_timeout=0":                   "read_timeout=0 bounds nothing: use more than 0, less than timeout=1s",
+		"/io-timeout?read_timeout=-1s":                 "read_timeout=-1s bounds nothing: use more than 0, less than timeout=1s",
 		"/io-timeout?header_timeout=1":                 "header_timeout=1 never comes before timeout=1s: make it shorter, or timeout longer",
 		"/io-timeout?header_timeout=2s&timeout=1.5s":   "header_timeout=2s never comes before timeout=1.5s: make it shorter, or timeout longer",
 		"/io-timeout?op=db&tls_timeout=1ms":            "tls_timeout can't be had for op=db: its driver has none",

@@ -61,7 +61,7 @@ func (l *Lab) parseRace(raw string) (p params, times int, err error) {
 		}
 	}
 	if p, err = l.params(q); err == nil {
-		err = p.phases.refused() // not every strategy has the client bound itself
+		err = l.refusePhases(p.phases) // not every strategy has the client bound itself
 	}
 	return p, times, err
 }

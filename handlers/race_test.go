@@ -262,7 +262,7 @@ func TestBadRaceParameters(t *testing.T) {
 		"n=5":                    `there is no parameter "n": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout, read_timeout or times`,
 		"op=nope":                `there is no op "nope": use http, cache, db, all, fails or panics`,
 		"delay=11h":              "delay=11h is over this lab's cap: use at most 10h0m0s",
-		"timeout=0":              "timeout=0 bounds nothing: it must be over 0",
+		"timeout=0":              "timeout=0 bounds nothing: use more than 0, at most 6h0m0s",
 		"connect_timeout=1ms":    "connect_timeout is one of the client's own timeouts, which only /io-timeout sets: ask there, or leave it out",
 		"op=cache&delay=1s":      "delay=1s can't be had: " + cacheNoDelay,
 		"op=cache&delay=0&ctx=a": "ctx=a is not known: use aware or deaf",

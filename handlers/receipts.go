@@ -1,18 +1,16 @@
 package handlers
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
@@ -27,15 +25,16 @@ const defaultLimit = 20
 // receipts serves the newest receipts, the newest first; with after= those that
 // came after that one, the oldest first.
 func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.RawQuery, "after", "limit")
-	limit := defaultLimit
+	q, err := query(r.URL.RawQuery, "after", "limit", "format")
+	limit := min(defaultLimit, l.Ledger.Size())
 	if text, given := q["limit"]; given {
 		limit, err = strconv.Atoi(text)
 		if err != nil || limit < 1 || limit > l.Ledger.Size() {
-			err = fmt.Errorf("limit=%.20s is no number from 1 to %d, which is what the ledger holds", text, l.Ledger.Size())
+			err = fmt.Errorf("limit=%.20s is no number from 1 to %d: the ledger holds no more receipts", text, l.Ledger.Size())
 		}
 	}
-	if err != nil {
+	asPage, wrong := asPage(w, r, q)
+	if err = cmp.Or(err, wrong); err != nil {
 		badParameter(w, r, err)
 		return
 	}
@@ -56,7 +55,29 @@ func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
 	for i, rc := range found {
 		views[i] = l.resolved(rc)
 	}
+	if asPage {
+		writePage(w, http.StatusOK, "receipts.html", receiptsPage{views, q["after"], "/receipts?" + jsonQuery(q)})
+		return
+	}
 	writeJSON(w, r, http.StatusOK, wire.Receipts{Receipts: views})
+}
+
+// receiptsPage is what the template of /receipts reads.
+type receiptsPage struct {
+	Receipts []receipt.View
+	After    string // the receipt before the first, "" where they are the newest
+	JSON     string // the address of the same as JSON
+}
+
+// jsonQuery is the query of the same receipts as JSON.
+func jsonQuery(q map[string]string) string {
+	same := url.Values{"format": {"json"}}
+	for _, name := range []string{"after", "limit"} {
+		if q[name] != "" {
+			same.Set(name, q[name])
+		}
+	}
+	return same.Encode()
 }
 
 // noReceipt answers for an ID that is none of a receipt.
@@ -65,8 +86,18 @@ func (l *Lab) noReceipt(w http.ResponseWriter, r *http.Request, id string) {
 		"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts", id, l.Ledger.Size()))
 }
 
-// oneReceipt serves a receipt as it stands, or with wait= once it is complete:
-// to a browser as a page, unless format=json asks for more.
+// asPage reports whether receipts are wanted as a page: format= says so, or the
+// caller is a browser.
+func asPage(w http.ResponseWriter, r *http.Request, q map[string]string) (bool, error) {
+	if _, given := q["format"]; !given {
+		return wantsPage(w, r), nil
+	}
+	format, err := choice(q, "format", "", []string{"html", "json"})
+	return format == "html", err
+}
+
+// oneReceipt serves a receipt as it stands, or with wait= once it is complete. A
+// browser gets a page, which asks again as long as the receipt is not complete.
 func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.RawQuery, "wait", "format")
 	if err != nil {
@@ -74,11 +105,8 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	wait, err := duration(q, "wait", 0, l.Longest())
-	format := formatFor(r)
-	if _, given := q["format"]; given && err == nil {
-		format, err = choice(q, "format", "", []string{"html", "json"})
-	}
-	if err != nil {
+	asPage, wrong := asPage(w, r, q)
+	if err = cmp.Or(err, wrong); err != nil {
 		badParameter(w, r, err)
 		return
 	}
@@ -90,20 +118,11 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	rc.Wait(ctx)
-	if format == "html" {
-		l.writeReceiptPage(w, l.resolved(rc))
+	if asPage {
+		writePage(w, http.StatusOK, "receipt.html", l.pageOf(l.resolved(rc)))
 		return
 	}
 	writeJSON(w, r, http.StatusOK, l.resolved(rc))
-}
-
-// formatFor is html for who would rather read a page.
-func formatFor(r *http.Request) string {
-	accept := r.Header.Get("Accept")
-	if strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json") {
-		return "html"
-	}
-	return "json"
 }
 
 // resolved is a receipt with the ends of its connections as they turned out.
@@ -112,22 +131,6 @@ func (l *Lab) resolved(rc *receipt.Receipt) receipt.View {
 		rc.Resolve(l.Kernel.Known)
 	}
 	return rc.View()
-}
-
-//go:embed page/receipt.html
-var receiptHTML string
-
-var receiptTemplate = template.Must(template.New("receipt").Parse(receiptHTML))
-
-// writeReceiptPage serves a receipt to a person. The browser asks again as long as
-// something goes on.
-func (l *Lab) writeReceiptPage(w http.ResponseWriter, v receipt.View) {
-	var page bytes.Buffer
-	if err := receiptTemplate.Execute(&page, l.pageOf(v)); err != nil {
-		panic(err) // only a field that is not there, which any test finds
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = page.WriteTo(w)
 }
 
 // receiptPage is a receipt with what is drawn of it.

@@ -105,7 +105,7 @@ func TestReceiptInFlight(t *testing.T) {
 
 func TestBadReceiptParameters(t *testing.T) {
 	const (
-		limits = " is no number from 1 to 50, which is what the ledger holds"
+		limits = " is no number from 1 to 50: the ledger holds no more receipts"
 		once   = " is given 2 times: give it once"
 	)
 	for target, want := range map[string]string{
@@ -117,7 +117,7 @@ func TestBadReceiptParameters(t *testing.T) {
 		"/receipts?limit=99999999999999999999": "limit=99999999999999999999" + limits,
 		"/receipts?limit=":                     "limit is empty: give it a value or leave it out",
 		"/receipts?limit=1&limit=1":            "limit" + once,
-		"/receipts?wait=1s":                    `there is no parameter "wait": use after or limit`,
+		"/receipts?wait=1s":                    `there is no parameter "wait": use after, limit or format`,
 		"/receipts?after=":                     "after is empty: give it a value or leave it out",
 		"/receipts?after=lab-1&limit=51":       "limit=51" + limits,
 		"/receipts?limit=%zz":                  `the query is malformed (invalid URL escape "%zz"): write name=value&name=value`,

@@ -19,7 +19,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
 		if err == nil {
-			err = p.allowed(s)
+			err = l.allowed(s, p)
 		}
 		if err != nil {
 			badParameter(w, r, err)

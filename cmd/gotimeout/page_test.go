@@ -17,7 +17,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
 		"race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
 		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "phases": pageRunsPhases,
-		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard,
+		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +58,34 @@ func pageRaces(t *testing.T, browser context.Context, p program) {
 	}
 	if link, address := b.text("#link"), in[string](b, `location.href`); link != address || !strings.HasSuffix(address, "/?op=http&delay=1500ms&timeout=500ms&ctx=aware&backend=deaf&network=none&race=1") {
 		t.Errorf("the link is %s, the address %s", link, address)
+	}
+}
+
+// The pages of receipts and of what is not there fit their windows, the colours of
+// their bars come, and their policy lets all of them through.
+func plainPages(t *testing.T, browser context.Context, p program) {
+	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
+	for name, l := range map[string]look{"wide": wide, "narrow": narrow, "dark": narrow.with("prefers-color-scheme", "dark")} {
+		b := openTab(t, browser, l)
+		for what, path := range map[string]string{"receipt": "/receipts/" + cut.ID, "receipts": "/receipts", "missing": "/receipts/none", "nothing": "/nothing/" + strings.Repeat("x", 80)} {
+			b.open(p.url + path)
+			if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
+				t.Errorf("%s is %d px wide in a window of %d", path, width, l.width)
+			}
+			if font := in[string](b, `getComputedStyle(document.body).fontFamily`); !strings.Contains(font, "system-ui") {
+				t.Errorf("%s has no style: %s", path, font)
+			}
+			for _, faint := range in[[]string](b, faintTexts) {
+				t.Errorf("%s, less than 4.5 to 1: %s", path, faint)
+			}
+			b.screenshot(what+"-"+name, true)
+			if what != "receipt" {
+				continue
+			}
+			if n := in[int](b, `[...document.querySelectorAll('.lanes rect')].filter(r => r.getBoundingClientRect().width > 20 && getComputedStyle(r).stroke + getComputedStyle(r).fill).length`); n < 3 {
+				t.Errorf("%d bars of three", n)
+			}
+		}
 	}
 }
 

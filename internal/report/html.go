@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gotimeout/internal/machine"
+	"gotimeout/internal/palette"
 	"gotimeout/internal/results"
 )
 
@@ -63,7 +64,7 @@ type gallery struct {
 
 func newPage(r *results.Results) *page {
 	p := &page{
-		Run: &r.Run, Colours: pictureColours, Columns: results.Columns(),
+		Run: &r.Run, Colours: palette.Page, Columns: results.Columns(),
 		results: r, groups: r.Groups(), ids: map[*results.Row]string{},
 	}
 	for i, g := range p.groups {

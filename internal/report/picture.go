@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"gotimeout/internal/palette"
 	"gotimeout/internal/results"
 )
 
@@ -52,7 +53,7 @@ func newPicture(title, desc string, height int, first, second string) *picture {
 
 // standalone is the picture as a file of its own, which has the colours in it.
 func (p *picture) standalone() string {
-	p.Colours = pictureColours
+	p.Colours = palette.Picture
 	return string(p.svg("picture"))
 }
 
@@ -265,33 +266,6 @@ const (
 	probeShade = "--probe"
 )
 
-// strategyColours are those of Okabe and Ito, which most colour-blind people can
-// tell apart, each darker or lighter where it needs to be to stand out from the
-// page by 3:1. The first is the baseline's.
-var strategyColours = []struct{ light, dark string }{
-	{"#6b7078", "#a7adb5"}, // grey
-	{"#d55e00", "#e8702a"}, // vermillion
-	{"#0072b2", "#3d9bdc"}, // blue
-	{"#b5568c", "#d58ab5"}, // reddish purple
-	{"#008a65", "#1fb88f"}, // bluish green
-	{"#a87400", "#e69f00"}, // orange
-	{"#2b8cc4", "#8fd0f5"}, // sky blue
-	{"#857c00", "#f0e442"}, // yellow
-}
-
-// pictureColours is CSS: the colours in both schemes.
-var pictureColours = func() template.CSS {
-	var b strings.Builder
-	b.WriteString(":root{color-scheme:light dark;--paper:light-dark(#fff,#16181c);--ink:light-dark(#1b1b1b,#e8e8e8);" +
-		"--soft:light-dark(#5a5f66,#a7adb5);--line:light-dark(#d9dce0,#363b42);" +
-		"--drain:light-dark(#e9edf2,#262b33);--probe:light-dark(#f6ecd5,#3a3222)")
-	for i, of := range strategyColours {
-		fmt.Fprintf(&b, ";--s%d:light-dark(%s,%s)", i, of.light, of.dark)
-	}
-	b.WriteString("}@media print{:root{color-scheme:light}}")
-	return template.CSS(b.String())
-}()
-
 // look is how a strategy appears in every picture: by its place among the lab's
 // strategies, so that it is the same in each picture, page and comparison.
 type look struct {
@@ -301,7 +275,7 @@ type look struct {
 
 func lookAt(place int) look {
 	dashes := []string{"", "7 2", "2 2", "7 2 2 2", "4 3", "10 3", "1 2"}
-	return look{place, fmt.Sprintf("--s%d", place%len(strategyColours)), dashes[place%len(dashes)]}
+	return look{place, fmt.Sprintf("--s%d", place%palette.Strategies), dashes[place%len(dashes)]}
 }
 
 // lookOf is that of a strategy by its name.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"gotimeout/internal/palette"
 	"gotimeout/internal/results"
 )
 
@@ -37,7 +38,7 @@ type recommendPage struct {
 // Its error is that of the writer.
 func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 	p := recommendPage{
-		Recommendation: r, Title: "A timeout for " + where(r.Sample.Key), Colours: pictureColours,
+		Recommendation: r, Title: "A timeout for " + where(r.Sample.Key), Colours: palette.Page,
 		Sentences: recommendSentences(r), Dials: dialSentence(r), Words: sweepWords, Made: origin(r.Of),
 	}
 	for _, v := range r.Verdict {

@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"gotimeout/internal/palette"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// What the pages are made of. Each comes as one answer: nothing of it is loaded
+// from anywhere, and its policy lets nothing else run.
+var (
+	indexStyle = palette.Page + pageFile("page.css")
+	plainStyle = palette.Page + pageFile("plain.css")
+	script     = pageFile("shared.js", "lanes.js", "race.js", "gauges.js", "network.js", "phases.js", "start.js")
+
+	pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
+		"indexStyle": func() template.CSS { return template.CSS(indexStyle) },
+		"plainStyle": func() template.CSS { return template.CSS(plainStyle) },
+		"script":     func() template.JS { return template.JS(script) },
+		"figure":     pageFigure,
+	}).ParseFS(pageFiles, "page/*.html"))
+
+	pagePolicy = strings.Join([]string{
+		"default-src 'none'", "style-src " + hashOf(indexStyle) + " " + hashOf(plainStyle), "script-src " + hashOf(script), "connect-src 'self'",
+		"img-src data:", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+	}, "; ")
+)
+
+// pageFile returns files of the page, one after another.
+func pageFile(names ...string) string {
+	var all strings.Builder
+	for _, name := range names {
+		text, err := pageFiles.ReadFile("page/" + name)
+		if err != nil {
+			panic(err) // only a wrong name, which any test finds
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// hashOf names a text in a Content-Security-Policy.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// pageFigure formats a time in milliseconds. An unknown one may still come while
+// its run goes on.
+func pageFigure(ms *float64, complete bool) string {
+	if ms == nil && !complete {
+		return "…"
+	}
+	return figure(ms, "?")
+}
+
+// wantsPage reports whether the caller reads HTML: a browser does, curl and
+// programs do not. The answer depends on Accept, and says so.
+func wantsPage(w http.ResponseWriter, r *http.Request) bool {
+	w.Header().Set("Vary", "Accept")
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "application/json")
+}
+
+// writePage answers with the page of a template.
+func writePage(w http.ResponseWriter, status int, name string, view any) {
+	var page bytes.Buffer
+	if err := pageTemplates.ExecuteTemplate(&page, name, view); err != nil {
+		panic(err) // only a field that is not there, which any test finds
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	w.WriteHeader(status)
+	_, _ = page.WriteTo(w) // fails only when the caller has left
+}

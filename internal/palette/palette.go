@@ -1,0 +1,24 @@
+// Package palette has the colours of the lab's pages, reports and pictures, in one
+// place so that a strategy looks the same in each. The colours are CSS variables:
+// only these follow the reader's choice of light or dark.
+package palette
+
+// Strategies is how many colours of strategies there are, --s0 and on.
+const Strategies = 8
+
+// Picture is the CSS that a picture needs. The colours of strategies are those of
+// Okabe and Ito, which most colour-blind people can tell apart, each darker or
+// lighter where it needs to be to stand out from the page by 3:1: grey, which is
+// the baseline's, vermillion, blue, reddish purple, bluish green, orange, sky blue
+// and yellow. On paper the scheme is the light one.
+const Picture = ":root{color-scheme:light dark;--paper:light-dark(#fff,#16181c);--ink:light-dark(#1b1b1b,#e8e8e8);" +
+	"--soft:light-dark(#5a5f66,#a7adb5);--line:light-dark(#d9dce0,#363b42);" +
+	"--drain:light-dark(#e9edf2,#262b33);--probe:light-dark(#f6ecd5,#3a3222);" +
+	"--s0:light-dark(#6b7078,#a7adb5);--s1:light-dark(#d55e00,#e8702a);--s2:light-dark(#0072b2,#3d9bdc);" +
+	"--s3:light-dark(#b5568c,#d58ab5);--s4:light-dark(#008a65,#1fb88f);--s5:light-dark(#a87400,#e69f00);" +
+	"--s6:light-dark(#2b8cc4,#8fd0f5);--s7:light-dark(#857c00,#f0e442)}@media print{:root{color-scheme:light}}"
+
+// Page is the CSS that a page needs: Picture, and the colours of links, alarms,
+// fields and panels.
+const Page = Picture + ":root{--link:light-dark(#0550ae,#7ab7ff);--alarm:light-dark(#a4001d,#ff8d8d);--hot:var(--s1);" +
+	"--field:light-dark(#878d95,#737a84);--panel:light-dark(#f4f5f7,#1f2329);--mark:light-dark(#fff3c4,#3d3520)}"
