@@ -7,32 +7,139 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"gotimeout/internal/machine"
+
+	"github.com/alecthomas/kong"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{"help": {"--help"}, "help-serve": {"serve", "--help"}, "help-compare": {"compare", "--help"}, "help-recommend": {"recommend", "--help"}} {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
-			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
+// commands are all that the help lists, and those above them, as arguments.
+func commands(t *testing.T) (all [][]string) {
+	t.Helper()
+	parser, err := newParser(newCLI(), environmentOf(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = kong.Visit(parser.Model.Node, func(node kong.Visitable, next kong.Next) error {
+		if node, ok := node.(*kong.Node); ok {
+			all = append(all, strings.Fields(strings.TrimPrefix(node.FullPath(), parser.Model.Name)))
 		}
-		golden(t, name+".txt", stdout.String())
+		return next(nil)
+	})
+	return all
+}
+
+// ok runs a command line that must succeed, and returns what it prints.
+func ok(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), args, environmentOf(env), &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+		t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
+	}
+	return stdout.String()
+}
+
+func TestHelp(t *testing.T) {
+	var all strings.Builder
+	for _, command := range commands(t) {
+		help := ok(t, nil, append(command, "--help")...)
+		fmt.Fprintf(&all, "$ gotimeout %s\n%s\n", strings.Join(append(command, "--help"), " "), help)
+		if got := ok(t, nil, append([]string{"help"}, command...)...); got != help {
+			t.Errorf("help %v prints otherwise than --help:\n%s", command, got)
+		}
+	}
+	golden(t, "help.txt", all.String())
+}
+
+// A line is wider than the terminal only if it has one word, or one argument of a
+// shell.
+func TestHelpFits(t *testing.T) {
+	for _, command := range commands(t) {
+		for asked, width := range map[string]int{"40": 40, "60": 60, "80": 80, "200": 200, "": 80, "wide": 80, "5": 40, "1000": 200} {
+			widest := 0
+			for line := range strings.Lines(ok(t, []string{"COLUMNS=" + asked}, append(command, "--help")...)) {
+				n := utf8.RuneCountInString(strings.TrimSpace(line))
+				if in := utf8.RuneCountInString(strings.TrimRight(line, "\n")); in > width && len(argument.FindAllString(line, -1)) > 1 {
+					t.Errorf("%v on %q columns: %s", command, asked, line)
+				} else if n > 0 {
+					widest = max(widest, in)
+				}
+			}
+			if widest < width*2/3 && width < 200 {
+				t.Errorf("%v on %q columns has no line of more than %d", command, asked, widest)
+			}
+		}
+	}
+}
+
+// What completion prints makes the shells ask the program, which knows commands,
+// flags, enums and names.
+func TestCompletion(t *testing.T) {
+	env := append(os.Environ(), asProgram+"=1")
+	output := func(env []string, name string, args ...string) string {
+		command := exec.CommandContext(t.Context(), name, args...)
+		command.Env = env
+		out, err := command.Output()
+		if err != nil {
+			t.Fatalf("%s %v: %v %s", name, args, err, out)
+		}
+		return string(out)
+	}
+	for line, want := range map[string][]string{
+		"gotimeout com":                              {"compare", "completion"},
+		"gotimeout --ad":                             {"--addr"},
+		"gotimeout --network fl":                     {"flaky-wifi"},
+		"gotimeout help net":                         {"network"},
+		"gotimeout network s":                        {"set", "show"},
+		"gotimeout network run fl":                   {"flaky-wifi"},
+		"gotimeout network check --driver t":         {"tun"},
+		"gotimeout network set fl":                   {"flaky-wifi"},
+		"gotimeout compare --strategies con":         {"context-cancel"},
+		"gotimeout compare --strategies=con":         {"context-cancel"},
+		"gotimeout timewait --only who":              {"who"},
+		"gotimeout report --format m":                {"markdown"},
+		"gotimeout recommend --ctx ":                 {"aware", "deaf"},
+		"gotimeout completion ":                      {"bash", "fish", "zsh"},
+		"gotimeout network presets --jso":            {"--json"},
+		"gotimeout frobnicate --frobnicate frobnica": nil,
+	} {
+		got := strings.Fields(output(append(env, "COMP_LINE="+line), os.Args[0]))
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+	for shell, script := range map[string]string{
+		"bash": `eval "$(%[1]s completion bash)"; complete -p gotimeout; x="$(complete -p gotimeout)"; x="${x#*-C }"; COMP_LINE="gotimeout repo" eval "${x%% gotimeout}"`,
+		"zsh":  `source <(%[1]s completion zsh); print -r -- $_comps[gotimeout]; COMP_LINE="gotimeout repo" %[1]s`,
+		"fish": `%[1]s completion fish | source; complete -c gotimeout; complete -C "gotimeout repo"`,
+	} {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				t.Skip(err)
+			}
+			flags := map[string][]string{"bash": {"--norc", "-c"}, "zsh": {"-f", "-c"}, "fish": {"-N", "-c"}}[shell]
+			out := output(env, shell, append(flags, fmt.Sprintf(script, os.Args[0]))...)
+			if !strings.HasSuffix(out, "report\n") || strings.Count(out, "\n") != 2 {
+				t.Errorf("%s", out)
+			}
+		})
 	}
 }
 
 func TestVersion(t *testing.T) {
 	want := fmt.Sprintf("gotimeout %s (%s, %s/%s)\n", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
-		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 || stdout.String() != want || stderr.Len() > 0 {
-			t.Errorf("%v: exit code %d, stdout %q, stderr %q; want %q", args, code, &stdout, &stderr, want)
+	for _, args := range [][]string{{"--version"}, {"serve", "--version"}, {"version"}} {
+		if got := ok(t, nil, args...); got != want {
+			t.Errorf("%v: %q, want %q", args, got, want)
 		}
 	}
 }
@@ -98,7 +205,7 @@ func TestRefuses(t *testing.T) {
 		{"", []string{"comapre"}, "", `there is no command "comapre", did you mean compare?`},
 		{"", []string{"netwrok"}, "", `there is no command "netwrok", did you mean network?`},
 		{"", []string{"--addr=:0", "comapre"}, "", `there is no command "comapre", did you mean compare?`},
-		{"", []string{""}, "", `there is no command "": use serve, compare, recommend, network, timewait or report`},
+		{"", []string{""}, "", `there is no command "": use serve, compare, recommend, network, timewait, report, help, completion or version`},
 		{"network", []string{"network", "chek"}, "", `there is no network command "chek", did you mean check?`},
 		{"network", []string{"network"}, "", "network needs a command: run, check, drivers, presets, set, reset or show"},
 		{"network", []string{"network", "frobnicate"}, "", `there is no network command "frobnicate": use run, check, drivers, presets, set, reset or show`},
@@ -225,6 +332,11 @@ func TestRefuses(t *testing.T) {
 		{"report", []string{"report", one, one, one}, "", "3 files: report takes one, or two to compare"},
 		{"report", []string{"report", one, one, "--format=html"}, "", "two comparisons are shown as table, markdown, json or csv, not as html"},
 		{"report", []string{"report", one, "--format=xml"}, "", `--format is "xml": use table, markdown, json, csv or html`},
+		{"", []string{"help", "comapre"}, "", `there is no command "comapre", did you mean compare?`},
+		{"network", []string{"help", "network", "chek"}, "", `there is no network command "chek", did you mean check?`},
+		{"version", []string{"version", "1"}, "", `version takes no argument "1"`},
+		{"completion", []string{"completion"}, "", "completion needs <shell>"},
+		{"completion", []string{"completion", "tcsh"}, "", `<shell> is "tcsh": use bash, zsh or fish`},
 		{failed, []string{"--addr=" + taken.Addr().String()}, "", "cannot listen on " + taken.Addr().String() + " (address already in use): choose another one with --addr, or PORT"},
 		{failed, []string{"compare", "--url=http://" + closed}, "", `the lab doesn't answer: Get "http://` + closed + `/lab": dial tcp ` + closed + `: connect: connection refused`},
 		{failed, []string{"report", missing}, "", "open " + missing + ": no such file or directory"},

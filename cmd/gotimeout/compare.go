@@ -17,14 +17,14 @@ import (
 
 type compareCmd struct {
 	URL        string   `placeholder:"URL" help:"The URL of a running lab, as http://127.0.0.1:8000. Without --url compare starts a lab, which takes its backends from the environment as serve does."`
-	Strategies []string `placeholder:"NAME" help:"The strategies to compare (default: all)."`
+	Strategies []string `placeholder:"NAME" predictor:"strategy" help:"The strategies to compare (default: all)."`
 	Ops        []string `default:"http,cache,db" help:"The ops to compare them on."`
 	Ctx        []string `default:"aware" enum:"aware,deaf" help:"Whether the ops honour their context: aware, deaf or both."`
-	Network    []string `sep:"none" placeholder:"PROFILE" help:"A network to compare them on: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Repeat the flag for several networks."`
+	Network    []string `sep:"none" placeholder:"PROFILE" predictor:"profile" help:"A network to compare them on: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Repeat the flag for several networks."`
 	loadFlags
 
-	Out    string   `placeholder:"FILE" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
-	HTML   string   `placeholder:"FILE" help:"Write a page with pictures to this file."`
+	Out    string   `placeholder:"FILE" predictor:"file" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
+	HTML   string   `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
 	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if the condition holds, as 'context-cancel.overshoot_p99_ms > 50'. A condition without a strategy is about all of them. Repeat the flag for several conditions."`
 	JSON   bool     `name:"json" help:"Print the results as one JSON object instead of tables."`
 	Quiet  bool     `help:"Print nothing before the results."`
@@ -80,7 +80,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 		if c.JSON {
 			format = "json"
 		}
-		err = errors.Join(err, report.Write(to.out, format, columns(to.out), r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
+		err = errors.Join(err, report.Write(to.out, format, to.columns(to.out), r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
 	}
 	if err != nil || ctx.Err() != nil {
 		return interrupted(ctx, err)
@@ -90,7 +90,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 
 // compare runs the plan, and keeps and shows its records.
 func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper) error {
-	show := newProgress(to.err, c.Quiet)
+	show := newProgress(to, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
 	comparison := &load.Comparison{
 		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan,

@@ -29,9 +29,9 @@ type progress struct {
 	of   int          // cells in all
 }
 
-func newProgress(to io.Writer, quiet bool) *progress {
-	p := &progress{to: to, quiet: quiet, narrow: columns(to) < 80}
-	if file, ok := to.(*os.File); ok {
+func newProgress(to streams, quiet bool) *progress {
+	p := &progress{to: to.err, quiet: quiet, narrow: to.columns(to.err) < 80}
+	if file, ok := to.err.(*os.File); ok {
 		p.terminal = term.IsTerminal(int(file.Fd()))
 	}
 	return p

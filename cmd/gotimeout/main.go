@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"gotimeout/internal/prose"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 )
 
 func main() {
@@ -37,7 +39,7 @@ const (
 )
 
 type cli struct {
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
 	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
@@ -45,10 +47,30 @@ type cli struct {
 	Network   networkCmd   `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
 	Report    reportCmd    `cmd:"" help:"Show what a comparison recorded, and what differs between two."`
+
+	Help       helpCmd       `cmd:"" help:"Show what a command does and its flags."`
+	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete the commands, flags and names."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command writes: answers to out, all else to err.
-type streams struct{ out, err io.Writer }
+type streams struct {
+	out, err io.Writer
+	asked    string // the value of COLUMNS
+}
+
+// columns is how wide text on a stream is: as COLUMNS says, or as the terminal is,
+// from 40 to 200; 80 where it is no terminal.
+func (s streams) columns(of io.Writer) int {
+	width, err := strconv.Atoi(s.asked)
+	if file, ok := of.(*os.File); ok && err != nil {
+		width, _, err = term.GetSize(int(file.Fd()))
+	}
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return min(max(width, 40), 200)
+}
 
 // environment returns the value of an environment variable, "" for none.
 type environment func(name string) string
@@ -79,12 +101,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			code = int(c)
 		}
 	}()
+	to := streams{stdout, stderr, getenv("COLUMNS")}
 	parser, err := newParser(newCLI(), getenv,
 		kong.Writers(stdout, stderr),
+		kong.Help(func(_ kong.HelpOptions, c *kong.Context) error { return printHelp(to, c) }),
 		kong.Exit(func(code int) { panic(exit(code)) }), // after --help
 	)
 	if err != nil {
 		panic(err) // only a wrong struct tag, which any test finds
+	}
+	if getenv("COMP_LINE") != "" {
+		if done, err := completeLine(parser); done || err != nil {
+			return fail(stderr, err, "")
+		}
 	}
 	command, err := parser.Parse(args)
 	var parse *kong.ParseError
@@ -95,7 +124,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fail(stderr, err, "")
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(streams{stdout, stderr}, environment(getenv))
+	command.Bind(to, environment(getenv))
 	return fail(stderr, command.Run(), wrong{command}.command())
 }
 
@@ -126,11 +155,9 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
 		kong.Vars{
 			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
-			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ","),
+			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ", "),
 		},
 		driverVars(),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
-		kong.ValueFormatter(helpOf),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			for _, name := range flag.Envs {
@@ -144,18 +171,11 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 	if err != nil {
 		return nil, err
 	}
+	parser.Model.HelpFlag.Help = "Show the help of a command and exit."
 	return parser, kong.Visit(parser.Model.Node, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			flag.Tag.Envs = nil // flag.Envs keeps them
 		}
 		return next(nil)
 	})
-}
-
-// helpOf is a flag's help, with its environment variable.
-func helpOf(value *kong.Value) string {
-	if value.Flag == nil || len(value.Flag.Envs) == 0 {
-		return value.Help
-	}
-	return strings.TrimSuffix(value.Help, ".") + " ($" + strings.Join(value.Flag.Envs, ", $") + ")."
 }

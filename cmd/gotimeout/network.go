@@ -86,7 +86,7 @@ func roundTrip(p badnet.Profile) string {
 type networkCheckCmd struct {
 	Driver  string   `default:"auto" enum:"${bad_drivers}" help:"What makes the network bad: ${bad_drivers_help}."`
 	JSON    bool     `help:"Print the figures as one JSON object."`
-	Profile []string `arg:"" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Profile []string `arg:"" predictor:"profile" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -157,7 +157,7 @@ func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) e
 	if c.JSON {
 		err = printJSON(to.out, measured)
 	} else {
-		err = printCheck(to.out, measured)
+		err = printCheck(to.out, measured, to.columns(to.out))
 	}
 	if outside := measured.Outside(); err == nil && outside != "" {
 		return errors.New(outside)
@@ -166,8 +166,7 @@ func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) e
 }
 
 // printCheck prints what was asked beside what was measured.
-func printCheck(to io.Writer, c *check.Check) error {
-	const width = 80
+func printCheck(to io.Writer, c *check.Check, width int) error {
 	fmt.Fprintf(to, "profile     %s\n", prose.Hang(c.Profile.String(), 12, width))
 	fmt.Fprintf(to, "driver      %s\n", prose.Hang(c.Driver+", since "+c.Why, 12, width))
 	fmt.Fprintf(to, "round trip  %s, for a delay is one way\n", roundTrip(c.Profile))
@@ -205,7 +204,7 @@ func refuse(to streams, err error) error {
 type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"${packet_drivers}" help:"What makes the network bad: ${packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"Repeats the losses and delays of another run, with tun."`
-	Profile string   `arg:"" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Profile string   `arg:"" predictor:"profile" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
 
@@ -217,7 +216,7 @@ own network is neither touched nor reachable from in there, nor is ::1. Whatever
 the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
-  gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & sleep 1; benchmark'
+  gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & bench'
 
 The exit status is the command's, or 125 where there is no such network here. A
 summary comes at the end, on stderr. Of the files that you have open, the command
@@ -311,14 +310,14 @@ func (c networkDriversCmd) print(to streams, all []drivers.Tried) error {
 			Auto    string          `json:"auto"`
 		}{all, drivers.Choice(all)})
 	}
-	const line, indent, width = "%-6s  %-5s  %s\n", 15, 80
+	const line, indent = "%-6s  %-5s  %s\n", 15
 	fmt.Fprintf(to.out, line, "driver", "works", "why")
 	for _, d := range all {
 		works := "no"
 		if d.Works {
 			works = "yes"
 		}
-		fmt.Fprintf(to.out, line, d.Name, works, prose.Hang(d.Why, indent, width))
+		fmt.Fprintf(to.out, line, d.Name, works, prose.Hang(d.Why, indent, to.columns(to.out)))
 	}
 	_, err := fmt.Fprintf(to.out, "\nauto takes %s\n", drivers.Choice(all))
 	return err

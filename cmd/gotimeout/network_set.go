@@ -16,7 +16,7 @@ import (
 )
 
 type networkSetCmd struct {
-	Profile profileArg    `arg:"" help:"A preset's name, or keys as in delay=100ms loss=1%."`
+	Profile profileArg    `arg:"" predictor:"profile" help:"A preset's name, or keys as in delay=100ms loss=1%."`
 	Dev     linkArg       `required:"" placeholder:"LINK" help:"The link. On lo both directions are shaped and share the rate; on any other link, what leaves it is."`
 	For     time.Duration `placeholder:"60s" help:"Wait for so long, or until Ctrl-C, and make the link good again."`
 	DryRun  bool          `help:"Print the tc commands, and change nothing."`

@@ -40,7 +40,7 @@ func madeUp(t *testing.T) *check.Check {
 
 func TestCheckTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := printCheck(&out, madeUp(t)); err != nil {
+	if err := printCheck(&out, madeUp(t), 80); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "network-check.txt", out.String())
@@ -50,7 +50,7 @@ func TestCheckTable(t *testing.T) {
 func TestCheckJSON(t *testing.T) {
 	var out bytes.Buffer
 	c := networkCheckCmd{JSON: true}
-	err := c.report(streams{&out, &out}, madeUp(t), nil)
+	err := c.report(streams{out: &out, err: &out}, madeUp(t), nil)
 	const outside = "the tun driver did not do what was asked: round trip: none came back instead of 100 ms ± 3 ms; loss down: 8.1% instead of 5% ± 1.4%"
 	if err == nil || err.Error() != outside {
 		t.Errorf("%v", err)

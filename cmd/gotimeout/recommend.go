@@ -18,15 +18,15 @@ type recommendCmd struct {
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
 	Op            string          `default:"http" help:"The op."`
 	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context: aware or deaf."`
-	Network       string          `placeholder:"PROFILE" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
+	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
 	Delay         []time.Duration `default:"50ms" help:"How long the work takes: the requests take these in turn. All of it is to complete, so that every timeout is false."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try, all if you say nothing."`
 	Rate          int             `default:"200" help:"Requests a second, whatever becomes of those before."`
 	Requests      int             `placeholder:"N" help:"How many requests the timeout is told from; as many as its interval needs, at least 1000, if you say nothing."`
 	URL           string          `placeholder:"URL" help:"A running lab, as http://127.0.0.1:8000. Without it recommend starts one, which takes its backends from the environment as serve does."`
 
-	Out   string `placeholder:"FILE" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
-	HTML  string `placeholder:"FILE" help:"Write a page with pictures to this file."`
+	Out   string `placeholder:"FILE" predictor:"file" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
+	HTML  string `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
 	JSON  bool   `name:"json" help:"Print the recommendation as one JSON object instead of text."`
 	Quiet bool   `help:"Print nothing before the recommendation."`
 }
@@ -63,7 +63,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	if err != nil {
 		return err
 	}
-	show := newProgress(to.err, c.Quiet)
+	show := newProgress(to, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
 	c.announce(to, plan)
 	r := keep.collector.Results()
@@ -73,7 +73,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	show.end()
 	err = cmp.Or(err, keep.close())
 	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
-		write := func() error { return report.Recommendation(to.out, rec, columns(to.out)) }
+		write := func() error { return report.Recommendation(to.out, rec, to.columns(to.out)) }
 		if c.JSON {
 			write = func() error { return report.RecommendationJSON(to.out, rec) }
 		}

@@ -13,7 +13,7 @@ import (
 
 type reportCmd struct {
 	Format string   `default:"table" enum:"${reportFormats}" help:"The format: ${enum}."`
-	File   []string `arg:"" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
+	File   []string `arg:"" predictor:"file" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -46,7 +46,7 @@ func (c *reportCmd) Run(to streams) error {
 		}
 		all = append(all, r)
 	}
-	return report.Write(to.out, c.Format, columns(to.out), all...)
+	return report.Write(to.out, c.Format, to.columns(to.out), all...)
 }
 
 // readResults reads a file, or the standard input.
@@ -72,5 +72,5 @@ func reportFormats() string {
 	for _, f := range report.Formats(0) {
 		names = append(names, f.Name)
 	}
-	return strings.Join(names, ",")
+	return strings.Join(names, ", ")
 }

@@ -80,14 +80,6 @@ func TestReportOfStandardInput(t *testing.T) {
 	}
 }
 
-func TestReportHelp(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"report", "--help"}, os.Getenv, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
-		t.Errorf("exit code %d, stderr %q", code, &stderr)
-	}
-	golden(t, "help-report.txt", stdout.String())
-}
-
 // The table of a comparison that runs fits a narrow terminal too.
 func TestProgressNarrow(t *testing.T) {
 	for _, narrow := range []bool{true, false} {

@@ -25,7 +25,7 @@ type serveCmd struct {
 
 	Ops kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
 
-	Network       string `env:"GOTIMEOUT_NETWORK" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
+	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"${drivers}" help:"What makes the network bad: ${drivers_help}."`
 
 	// nil where they are not given: their defaults depend on Public.

@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/timewait"
-
-	"golang.org/x/term"
 )
 
 type timewaitCmd struct {
@@ -53,7 +50,7 @@ The exit status is 0 where each outcome was expected, 1 where one was not, and
 // Run runs the experiments. kong calls it.
 func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
 	return inPrivate(ctx, to, private.Work{Inside: func(ctx context.Context, _ *private.Process) (int, error) {
-		p := stepPrinter{to: to.out, json: c.JSON, width: columns(to.out)}
+		p := stepPrinter{to: to.out, json: c.JSON, width: min(to.columns(to.out), 100)}
 		err := c.experiments(ctx, &p)
 		switch {
 		case ctx.Err() != nil:
@@ -76,16 +73,6 @@ func (c *timewaitCmd) experiments(ctx context.Context, p *stepPrinter) error {
 		}
 	}
 	return nil
-}
-
-// columns is the width for text: the terminal's, but 40 to 100, or 80 where the output goes elsewhere.
-func columns(to io.Writer) int {
-	if file, ok := to.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-			return min(max(width, 40), 100)
-		}
-	}
-	return 80
 }
 
 // stepPrinter prints experiments as they go.

@@ -25,7 +25,7 @@ var plainSentences = []struct {
 	{regexp.MustCompile(`^(--\S+): (?:expected .* value but got .*|missing value.*)$`), wrong.missingValue},
 	{regexp.MustCompile(`^(--\S+): expected a valid 64 bit u?int but got (".*")$`), wrong.notWhole},
 	{regexp.MustCompile(`^(--\S+): bool value must be .* but got (".*")$`), wrong.notBool},
-	{regexp.MustCompile(`^(--\S+) must be one of .* but got (".*")$`), wrong.notListed},
+	{regexp.MustCompile(`^(--\S+|<\S+>) must be one of .* but got (".*")$`), wrong.notListed},
 	{regexp.MustCompile(`^unknown flag (.*?)(?:, did you mean.*)?$`), wrong.unknownFlag},
 	{regexp.MustCompile(`^unexpected argument (.*?)(?:, did you mean.*)?$`), wrong.unexpected},
 	{regexp.MustCompile(`^flag (--\S+) applies to the default command "(.*)", not "(.*)"$`), wrong.tooEarly},
@@ -112,11 +112,12 @@ func (w wrong) notBool(words []string) string {
 }
 
 func (w wrong) notListed(words []string) string {
-	f := w.flag(words[1])
-	if f == nil {
-		return words[0]
+	values := w.node().Positional
+	for _, f := range w.flags() {
+		values = append(values, f.Value)
 	}
-	allowed := slices.DeleteFunc(f.EnumSlice(), func(name string) bool { return name == "" })
+	i := slices.IndexFunc(values, func(v *kong.Value) bool { return v.ShortSummary() == words[1] })
+	allowed := slices.DeleteFunc(values[i].EnumSlice(), func(name string) bool { return name == "" })
 	return fmt.Sprintf("%s is %s: use %s", w.named(words[1]), words[2], prose.Or(allowed))
 }
 
