@@ -147,7 +147,7 @@ func (h *helpText) entries(all [][2]string) {
 			h.paragraph(strings.TrimLeft(name, " "), indent, 6)
 			h.paragraph(help, 6, 6)
 		case indent+len(name)+2 > column:
-			h.paragraph(name, indent, indent)
+			fmt.Fprintf(h, "%*s%s\n", indent, "", name)
 			h.paragraph(help, column, column)
 		default:
 			fmt.Fprintf(h, "%*s%-*s%s\n", indent, "", column-indent, name, prose.Hang(help, column, h.width))
