@@ -22,6 +22,7 @@ const Lanes = 8
 const (
 	steadyProbes = 20
 	variedProbes = 60 // under jitter
+	variedGap    = 10 * time.Millisecond
 	minGap       = 2 * time.Millisecond
 	budget       = 900 * time.Millisecond
 	// attempts is how often a calibration measures where the result says that the
@@ -228,6 +229,9 @@ func (w Way) expect(p badnet.Profile) expectation {
 	// Packets of one queue keep their order, and a late packet holds up the packets
 	// behind it. With this gap the median rises by a thirtieth of the deviation.
 	e.gap = max(e.gap, deviation*3/2)
+	if deviation > 0 { // more at once would keep a slow machine busy
+		e.gap = max(e.gap, variedGap*time.Duration(e.lanes))
+	}
 	window := budget / 3
 	if deviation > 0 {
 		window = max(window, budget-100*time.Millisecond-usual)
