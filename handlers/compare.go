@@ -9,16 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
 	"gotimeout/strategies"
 )
-
-// lateness is how long a comparison waits for what still goes on when its last
-// run was ended.
-const lateness = 5 * time.Second
 
 // compare runs every strategy at once on the same op and answers when nothing
 // of them goes on any more.
@@ -31,7 +26,7 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), l.Longest()+lateness)
+	ctx, cancel := context.WithTimeout(r.Context(), l.Bounds().Answer)
 	defer cancel()
 	rows := l.runAll(ctx, p)
 	if !slices.ContainsFunc(rows, wasRun) {

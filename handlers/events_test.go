@@ -389,5 +389,5 @@ func TestStopping(t *testing.T) {
 // settleSoon waits for the runs that go on when their stream has ended.
 func settleSoon(t *testing.T, lab *handlers.Lab) {
 	t.Helper()
-	time.Sleep(lab.Longest())
+	time.Sleep(lab.Bounds().Run)
 }

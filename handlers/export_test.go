@@ -39,13 +39,13 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 		call := slowops.Call{
 			Delay: p.delay, Deaf: p.ctx == "deaf",
 			DeafBackend: p.backend == "deaf", Work: p.work,
-			Target: p.target, Limit: 2 * l.Longest(),
+			Target: p.target, Limit: l.Bounds().Call,
 		}
 		if s.Client != nil {
 			call.IOTimeout = s.Client(p.timeout).IO
 			p.phases.give(&call)
 		}
-		ctx, cancel := context.WithTimeoutCause(r.Context(), l.Longest(), errLongest)
+		ctx, cancel := context.WithTimeoutCause(r.Context(), l.Bounds().Run, errLongest)
 		defer cancel()
 		ops := make([]strategies.Op, len(p.op.Parts))
 		for i, part := range p.op.Parts {

@@ -69,8 +69,8 @@ type Op struct {
 	Seen    bool                    // all its backends report
 	Busy    func(slowops.Call) bool // whether a call computes in this process; nil is never
 
-	// Prepare is called before the run's clock starts, where it is set. Its
-	// error is the run's.
+	// Prepare is called before the run's clock starts, where it is set. It must
+	// take no longer than the constant Prepare. Its error is the run's.
 	Prepare func(context.Context, slowops.Call) error
 	// Parts are the calls of the op, which run at once.
 	Parts []Part
@@ -87,9 +87,33 @@ type Target struct {
 	Sound bool // it has no fault
 }
 
-// Longest bounds every run and every wait for one. Work that computes may take
+// Bounds are how long things in a lab may take, from the innermost to the
+// outermost. Each is longer than the one before it, so that the inner one comes
+// first and its caller is told what it was: with the bounds the wrong way round,
+// a run that took too long had no answer at all.
+type Bounds struct {
+	Call     time.Duration // of one call of a client, also of a deaf one
+	Run      time.Duration // of a run: the preparation of its op, and its calls
+	Answer   time.Duration // of /compare and /race: their runs, and what these left behind
+	Write    time.Duration // of the server, for a request and its answer
+	Patience time.Duration // that a client needs who wants every answer
+}
+
+// Prepare is how long the preparation of an op may take: room for ten round trips
+// to a backend far away.
+const Prepare = 10 * time.Second
+
+// Bounds returns the bounds that follow from the caps. Work that computes may take
 // several times its delay on processors that others use as well.
-func (l *Lab) Longest() time.Duration { return 4*l.MaxDelay + l.MaxTimeout }
+func (l *Lab) Bounds() Bounds {
+	const room = 5 * time.Second // to notice, and to write
+	b := Bounds{Call: 4*l.MaxDelay + l.MaxTimeout}
+	b.Run = Prepare + b.Call + room
+	b.Answer = b.Run + room
+	b.Write = b.Answer + room
+	b.Patience = b.Write + room
+	return b
+}
 
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {

@@ -35,7 +35,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := l.streaming(r.Context())
 	defer cancel()
-	ctx, cancel = context.WithTimeoutCause(ctx, l.Longest()+lateness, errLongest)
+	ctx, cancel = context.WithTimeoutCause(ctx, l.Bounds().Answer, errLongest)
 	defer cancel()
 
 	if s.send(message("start", l.startOf(r, p, times))) != nil {

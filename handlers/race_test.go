@@ -202,7 +202,7 @@ func TestRaceIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:1]
 		c := ask(t.Context(), lab.Routes(), "/race?delay=10h&times=100")
-		if d, want := time.Since(c.asked), lab.Longest()+5*time.Second; d != want {
+		if d, want := time.Since(c.asked), lab.Bounds().Answer; d != want {
 			t.Errorf("took %v, want %v", d, want)
 		}
 		if events := c.got(); events[len(events)-1].name != "done" {
@@ -228,7 +228,7 @@ func TestRaceCallerGone(t *testing.T) {
 		if d := time.Since(c.asked); d != time.Minute {
 			t.Errorf("took %v, want 1m", d)
 		}
-		time.Sleep(lab.Longest())
+		time.Sleep(lab.Bounds().Run)
 		if n, want := len(lab.Ledger.Last(1000)), 50; n != want { // all that it holds
 			t.Errorf("%d receipts, want %d", n, want)
 		}

@@ -104,7 +104,7 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, r, err)
 		return
 	}
-	wait, err := duration(q, "wait", 0, l.Longest())
+	wait, err := duration(q, "wait", 0, l.Bounds().Run)
 	asPage, wrong := asPage(w, r, q)
 	if err = cmp.Or(err, wrong); err != nil {
 		badParameter(w, r, err)

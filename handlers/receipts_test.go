@@ -125,8 +125,8 @@ func TestBadReceiptParameters(t *testing.T) {
 		"/receipts/lab-1?wait=1s&wait=1s":      "wait" + once,
 		"/receipts/lab-1?wait=long":            "wait=long is no duration: write 250ms, 1.5s or plain seconds",
 		"/receipts/lab-1?format=text":          "format=text is not known: use html or json",
-		"/receipts/lab-1?wait=-1":              "wait=-1 is negative: use 0 to 46h0m0s",
-		"/receipts/lab-1?wait=46h1s":           "wait=46h1s is over this lab's cap: use at most 46h0m0s",
+		"/receipts/lab-1?wait=-1":              "wait=-1 is negative: use 0 to 46h0m15s",
+		"/receipts/lab-1?wait=46h16s":          "wait=46h16s is over this lab's cap: use at most 46h0m15s",
 	} {
 		w := get(t, newLab(roomy), target)
 		if w.Code != http.StatusBadRequest {

@@ -32,6 +32,9 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 		}
 		v := rc.Answer()
 		writeJSON(w, r, httpStatus[*v.Status], answerOf(v))
+		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			rc.NotWritten(&receipt.Error{Code: "answer_lost", Message: "the answer could not be written: " + err.Error()})
+		}
 	}
 }
 
@@ -41,7 +44,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	call := slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
-		Target: p.target, Limit: 2 * l.Longest(),
+		Target: p.target, Limit: l.Bounds().Call,
 	}
 	if s.Client != nil {
 		call.IOTimeout = s.Client(p.timeout).IO
@@ -63,7 +66,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		Dialed: rc.ConnDialed, Reused: rc.ConnReused, Kept: rc.ConnKept, Closed: rc.ConnClosed,
 		Phase: rc.PhaseBegan, Outlived: rc.DialOutlived,
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, l.Longest(), errLongest)
+	ctx, cancel := context.WithTimeoutCause(ctx, l.Bounds().Run, errLongest)
 	defer cancel()
 	ops := l.prepared(ctx, rc, p.op, call)
 	ctx = l.trace(ctx, rc)
@@ -92,8 +95,7 @@ func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call slo
 	return ops
 }
 
-// errLongest ends a run that takes longer than Longest, such as the baseline on
-// a network that delivers nothing.
+// errLongest ends a run that takes longer than Bounds.Run.
 var errLongest = errors.New("longer than the lab allows")
 
 // safely runs the strategy. A panic of an op on this goroutine becomes an
@@ -142,7 +144,7 @@ func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, 
 		return receipt.TimedOut, &receipt.Error{Code: kind.Code(), Message: timedOut(timeout, err, kind)}
 	case errors.Is(err, strategies.ErrTimeout):
 		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err, nil)}
-	case context.Cause(ctx) == errLongest:
+	case errors.Is(err, slowops.ErrLimit), context.Cause(ctx) == errLongest:
 		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than its caps on delay and timeout leave room for: is the backend or the network so slow?"}
 	case ctx.Err() != nil:
 		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -330,8 +332,8 @@ func TestOverCaps(t *testing.T) {
 		if v := view(t, lab, w); v.Error == nil || v.Error.Code != "over_caps" {
 			t.Errorf("error %+v", v.Error)
 		}
-		if took := time.Since(start); took != lab.Longest() {
-			t.Errorf("ended after %v, want %v", took, lab.Longest())
+		if took := time.Since(start); took != lab.Bounds().Run {
+			t.Errorf("ended after %v, want %v", took, lab.Bounds().Run)
 		}
 	})
 }
@@ -441,4 +443,70 @@ func (quiet) Run(ctx context.Context, _ *receipt.Receipt) context.Context { retu
 func (quiet) Answered(context.Context, receipt.Status, *receipt.Error)    {}
 func (quiet) Op(ctx context.Context, _ bool) (_ context.Context, _ string, _ func(error)) {
 	return ctx, "", func(error) {}
+}
+
+// Each bound is longer than those within it, whatever the caps are.
+func TestBoundsNest(t *testing.T) {
+	for _, caps := range [][2]time.Duration{{time.Millisecond, time.Millisecond}, {10 * time.Second, 30 * time.Second}, {time.Hour, time.Second}, {time.Second, time.Hour}, {time.Hour, time.Hour}} {
+		lab := handlers.Lab{MaxDelay: caps[0], MaxTimeout: caps[1]}
+		b := lab.Bounds()
+		for _, pair := range []struct {
+			name         string
+			inner, outer time.Duration
+		}{
+			{"a delay and a timeout within a call", caps[0] + caps[1], b.Call},
+			{"the preparation and a call within a run", handlers.Prepare + b.Call, b.Run},
+			{"a run within an answer", b.Run, b.Answer},
+			{"an answer within the server's timeout", b.Answer, b.Write},
+			{"the server's timeout within a client's patience", b.Write, b.Patience},
+		} {
+			if pair.inner >= pair.outer {
+				t.Errorf("delays up to %s, timeouts up to %s: %s is %s and %s", caps[0], caps[1], pair.name, pair.inner, pair.outer)
+			}
+		}
+	}
+}
+
+// A deaf call of a server that says nothing ends at its limit, and its caller is
+// told so in time.
+func TestDeafCallEndsInTime(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
+			time.Sleep(c.Limit)
+			return fmt.Errorf("%w: read: i/o timeout", slowops.ErrLimit)
+		})
+		for path, want := range map[string]string{
+			"/baseline?ctx=deaf":       "over_caps",
+			"/context-cancel?ctx=deaf": "timed_out",
+		} {
+			start := time.Now()
+			w := get(t, lab, path)
+			if took := time.Since(start); took != lab.Bounds().Call {
+				t.Errorf("%s took %s", path, took)
+			}
+			if v := view(t, lab, w); v.Error == nil || v.Error.Code != want {
+				t.Errorf("%s: error %+v, want %s", path, v.Error, want)
+			}
+		}
+	})
+}
+
+// deadWriter is the connection of a caller who can't be answered any more.
+type deadWriter struct{ *httptest.ResponseRecorder }
+
+func (deadWriter) FlushError() error { return os.ErrDeadlineExceeded }
+
+// A run whose answer was not written says so, and claims no time of an answer.
+func TestAnswerLost(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		lab.Routes().ServeHTTP(deadWriter{httptest.NewRecorder()}, request(t.Context(), http.MethodGet, "/baseline?delay=1s"))
+		settle(t, lab)
+		v := read[receipt.View](t, get(t, lab, "/receipts/lab-1"))
+		if *v.Status != receipt.Unanswered || v.Answered != nil || v.Overshoot != nil || v.Waste != nil || *v.Ended != 1000 || *v.BackendEnded != 1000 || v.Error.Code != "answer_lost" {
+			t.Errorf("status %s with %+v, answered %v, ended %v, backend ended %v", *v.Status, v.Error, v.Answered, v.Ended, v.BackendEnded)
+		}
+		if got := sentence(t.Context(), t, lab, "/baseline?delay=0"); !strings.Contains(got, "its answer could not be written") {
+			t.Errorf("the page says %q", got)
+		}
+	})
 }

@@ -27,6 +27,9 @@ func left(v receipt.View, op Op) string {
 
 // answer says how the answer came.
 func answer(v receipt.View) string {
+	if *v.Status == receipt.Unanswered {
+		return "its answer could not be written"
+	}
 	after := spell(*v.Answered)
 	timeout, delay := parsed(v.Timeout), parsed(v.Delay)
 	late := *v.Answered - timeout

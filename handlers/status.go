@@ -21,6 +21,7 @@ func (l *Lab) facts(w http.ResponseWriter, r *http.Request) {
 		Caps: wire.Caps{
 			MaxDelay: l.MaxDelay.String(), MaxTimeout: l.MaxTimeout.String(),
 			MaxInFlight: limits.InFlight, MaxAbandoned: limits.Abandoned, Receipts: l.Ledger.Size(),
+			Patience: l.Bounds().Patience.String(),
 		},
 	}
 	for _, s := range l.Strategies {

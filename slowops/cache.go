@@ -53,19 +53,17 @@ const noTimeout = 24 * time.Hour
 // Do gets the key. A miss is no error. The value of another key is a *Failure with
 // the code wrong_answer. When ctx ended an aware call, the error matches ctx.Err().
 func (m *Cache) Do(ctx context.Context, c Call) error {
+	ctx, cancel := c.context(ctx)
+	defer cancel()
 	client := m.take()
 	client.hold(&c)
-	client.Timeout = cmp.Or(c.ReadTimeout, c.IOTimeout, c.Limit, noTimeout)
-	stop := func() bool { return true }
-	if !c.Deaf {
-		client.ctx = ctx
-		stop = context.AfterFunc(ctx, client.cut)
-	}
+	client.Timeout, client.ctx = cmp.Or(c.ReadTimeout, c.IOTimeout, noTimeout), ctx
+	stop := context.AfterFunc(ctx, client.cut)
 	err := client.get(fmt.Sprintf("delay/%s/%s", c.Delay, c.Run))
 	cut := !stop()
 	m.give(client, &c, cut)
-	if err != nil && !c.Deaf && ctx.Err() != nil { // not cut alone: ctx may have ended the dial
-		return fmt.Errorf("memcached get: %w: %w", ctx.Err(), err)
+	if err != nil && ctx.Err() != nil { // not cut alone: ctx may have ended the dial
+		return limited(ctx, fmt.Errorf("memcached get: %w: %w", ctx.Err(), err))
 	}
 	if err != nil {
 		return named(timeoutOf(&c, fmt.Errorf("memcached get: %w", err)))
@@ -147,7 +145,7 @@ func (s server) Each(each func(net.Addr) error) error { return each(s) }
 type cacheClient struct {
 	*memcache.Client
 	via    string
-	ctx    context.Context // of an aware call; bounds the dial
+	ctx    context.Context // of the call; bounds the dial
 	call   *Call
 	expiry *time.Timer // while it is idle
 
@@ -183,13 +181,9 @@ func (client *cacheClient) get(key string) error {
 // dial is called by gomemcache with a context that ends at Timeout. That is not
 // the bound of the dial: the call's own timeouts and context are.
 func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx = context.WithoutCancel(ctx)
-	if client.ctx != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(client.ctx, cancel)()
-	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(client.ctx, cancel)()
 	cn, err := dialPhases(ctx, client.call, "cache", network, place{addr, client.via})
 	if err != nil {
 		return nil, err

@@ -41,8 +41,9 @@ type Call struct {
 	Target string
 
 	// Limit ends also a deaf call, so that no call waits for ever for a silent
-	// server; 0 is no limit. Choose it far longer than every timeout: a reader
-	// would mistake a short limit for the strategy's timeout.
+	// server; 0 is no limit. The error then matches ErrLimit. Choose a Limit far
+	// longer than every timeout: a reader would mistake a short one for the
+	// strategy's timeout.
 	Limit time.Duration
 
 	Observer
@@ -90,7 +91,18 @@ func (c *Call) context(ctx context.Context) (context.Context, context.CancelFunc
 	if c.Limit == 0 || bounded && time.Until(at) < c.Limit {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, c.Limit)
+	return context.WithTimeoutCause(ctx, c.Limit, ErrLimit)
+}
+
+// ErrLimit is matched by the error of a call that took as long as its Limit.
+var ErrLimit = errors.New("the call took as long as it may")
+
+// limited adds ErrLimit to an error that the Limit of a call caused.
+func limited(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == ErrLimit {
+		return fmt.Errorf("%w: %w", ErrLimit, err)
+	}
+	return err
 }
 
 // The kinds of work of a MySQL call with a delay.

@@ -193,7 +193,7 @@ func TestSilentServer(t *testing.T) {
 			told.want(t, 1, 0, 1)
 
 			took, err = timed(t.Context(), do, slowops.Call{Deaf: true, Limit: short})
-			if err == nil || took < short || took > patience {
+			if !errors.Is(err, slowops.ErrLimit) || took < short || took > patience {
 				t.Errorf("Limit: %v after %s", err, took)
 			}
 

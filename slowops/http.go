@@ -107,7 +107,7 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	if err != nil && ctx.Err() == nil {
 		return t.named(err)
 	}
-	return err
+	return limited(ctx, err)
 }
 
 func (h *HTTP) do(ctx context.Context, t *trace) error {

@@ -70,7 +70,7 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 	if err != nil && ctx.Err() == nil {
 		return named(err)
 	}
-	return err
+	return limited(ctx, err)
 }
 
 func (m *MySQL) do(ctx context.Context, c Call) error {

@@ -95,15 +95,12 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	}, nil
 }
 
-// calibrateTimeout is room for ten round trips to a database far away.
-const calibrateTimeout = 10 * time.Second
-
 // calibrate measures the speed of BENCHMARK before the first run that needs it.
 func calibrate(ctx context.Context, client *slowops.MySQL, c slowops.Call) error {
 	if c.Work != slowops.WorkCPU || c.Delay == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, calibrateTimeout)
+	ctx, cancel := context.WithTimeout(ctx, handlers.Prepare)
 	defer cancel()
 	if err := client.Calibrate(ctx); err != nil {
 		// Not wrapped: a timeout of this is none of the run's.

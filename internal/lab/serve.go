@@ -27,9 +27,9 @@ func (l *Lab) Serve(ctx context.Context, listener net.Listener) error {
 		l.Network = l.network
 	}
 	l.Log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr(), "public", l.Public)
-	// Longer than any run: net/http cancels a request's context when
-	// ReadTimeout passes, and drops the answer when WriteTimeout does.
-	longest := l.Longest() + 10*time.Second
+	// net/http cancels a request's context when ReadTimeout passes, and drops the
+	// answer when WriteTimeout does.
+	longest := l.Bounds().Write
 	server := &http.Server{
 		Handler:           l.Routes(),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -87,7 +87,7 @@ func (c *cellRun) load(ctx context.Context) error {
 		lab: c.Lab, delays: c.Delays, interval: interval,
 		warmUp:   int(c.Plan.warmUp() / interval),
 		requests: int(c.Plan.Duration / interval),
-		longest:  longest,
+		longest:  c.patience(),
 	}
 	strategy := c.Strategy
 	if c.Floor {
@@ -122,9 +122,15 @@ func (c *cellRun) load(ctx context.Context) error {
 	return err
 }
 
+// patience is how long an answer may take. A lab that doesn't say so is an older one.
+func (c *cellRun) patience() time.Duration {
+	if d, err := time.ParseDuration(c.facts.Caps.Patience); err == nil {
+		return d
+	}
+	return 2 * time.Minute
+}
+
 const (
-	// longest is how long an answer may take: more than a lab's default caps allow.
-	longest = 2 * time.Minute
 	// connectionsClose is how long the lab takes to see that the load has closed its
 	// connections. Their goroutines are not left behind by a strategy.
 	connectionsClose = 20 * time.Millisecond

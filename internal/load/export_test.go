@@ -13,7 +13,7 @@ import (
 func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requests int, paths ...string) (all []results.Request, err error) {
 	l := &sender{
 		lab: lab, paths: paths, delays: make([]float64, len(paths)), interval: interval,
-		warmUp: warmUp, requests: requests, workers: 64, longest: longest,
+		warmUp: warmUp, requests: requests, workers: 64, longest: 2 * time.Minute,
 	}
 	for i := range paths {
 		l.delays[i] = float64(i)

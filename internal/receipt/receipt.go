@@ -39,6 +39,10 @@ const (
 	TimedOut  Status = "timed_out"
 	Failed    Status = "failed"
 	Refused   Status = "refused" // the lab protected itself: the run was not started
+
+	// Unanswered is a run whose answer could not be written: its caller had left,
+	// or the server's own bound had passed.
+	Unanswered Status = "unanswered"
 )
 
 // Error says why a run did not complete.
@@ -124,6 +128,15 @@ func (r *Receipt) Answered(status Status, err *Error) {
 	r.ledger.answered()
 	r.tellAnswered()
 	r.settle()
+}
+
+// NotWritten says that the answer could not be written after all. It is called
+// after Answered, whose outcome a Watcher keeps.
+func (r *Receipt) NotWritten(err *Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status, r.err = Unanswered, err
+	r.tell()
 }
 
 // BackendBegan says that a backend began to work on the run. A request that

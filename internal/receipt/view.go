@@ -78,13 +78,16 @@ func (r *Receipt) view() View {
 	}
 	if r.status != "" {
 		status := r.status // a copy: the receipt goes on without the lock
-		v.Status, v.Answered = &status, ms(r.answered)
+		v.Status = &status
+		if r.hasAnswer() {
+			v.Answered = ms(r.answered)
+		}
 	}
 	v.Overshoot, v.Straggle, v.Waste = r.overshoot().ms(), r.straggle().ms(), r.waste().ms()
 	if r.pending == 0 {
 		v.Ended = ms(r.ended)
 	}
-	if v.Waste != nil {
+	if r.backendKnown() {
 		v.BackendEnded = ms(r.backend)
 	}
 	return v

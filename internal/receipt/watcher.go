@@ -84,15 +84,20 @@ func (r *Receipt) figures() Figures {
 // later, whatever the answer was: a deaf op may complete long after the bound.
 func (r *Receipt) overshoot() Figure {
 	bounded := r.run.Timeout > 0 && !r.run.Unbounded
-	return Figure{bounded && r.status != "" && r.answered >= r.run.Timeout, r.answered - r.run.Timeout}
+	return Figure{bounded && r.hasAnswer() && r.answered >= r.run.Timeout, r.answered - r.run.Timeout}
 }
 
 func (r *Receipt) straggle() Figure {
-	return Figure{r.status != "" && r.pending == 0, max(0, r.ended-r.answered)}
+	return Figure{r.hasAnswer() && r.pending == 0, max(0, r.ended-r.answered)}
 }
 
 // waste is not known before the receipt is complete: another backend may begin
 // and be the last to stop.
 func (r *Receipt) waste() Figure {
-	return Figure{r.complete && r.run.Seen && !r.unseen && r.began > 0, max(0, r.backend-r.answered)}
+	return Figure{r.hasAnswer() && r.backendKnown(), max(0, r.backend-r.answered)}
 }
+
+func (r *Receipt) backendKnown() bool { return r.complete && r.run.Seen && !r.unseen && r.began > 0 }
+
+// hasAnswer tells whether the caller has an answer, as far as the lab knows.
+func (r *Receipt) hasAnswer() bool { return r.status != "" && r.status != Unanswered }

@@ -46,6 +46,7 @@ type Caps struct {
 	MaxInFlight  int    `json:"max_in_flight"`
 	MaxAbandoned int    `json:"max_abandoned"`
 	Receipts     int    `json:"receipts"` // that the lab keeps
+	Patience     string `json:"patience"` // how long a client must wait who wants every answer
 }
 
 // Now is the state of a lab, and what its process has used since it began.
