@@ -260,7 +260,7 @@ func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
 }
 
 // manyPanics cuts calls all through their lives: waiting for a connection,
-// dialling one, and waiting for the answer.
+// dialing one, and waiting for the answer.
 func manyPanics(t *testing.T, s subject, n int) {
 	t.Helper()
 	var strategy strategies.TimerPanic

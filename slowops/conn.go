@@ -32,13 +32,13 @@ type phase struct {
 	end  func(error)
 }
 
-// place is the address of a server, and via the one that is dialled instead, or "".
+// place is the address of a server, and via the one that is dialed instead, or "".
 type place struct{ addr, via string }
 
 func (p place) Network() string { return "tcp" }
 func (p place) String() string  { return p.addr + " via " + p.via }
 
-// name puts the server's address into an error of package net that has the dialled
+// name puts the server's address into an error of package net that has the dialed
 // address alone.
 func (p place) name(err error) error {
 	if e, ok := err.(*net.OpError); ok && p.via != "" {

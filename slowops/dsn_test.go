@@ -42,7 +42,7 @@ func TestParseDSN(t *testing.T) {
 	}
 }
 
-// A certificate is to be of the host that is dialled.
+// A certificate is to be of the host that is dialed.
 func TestParseDSNChecksTheCertificateOfTheHost(t *testing.T) {
 	for _, text := range []string{"u:p@tcp(db.example:3306)/db?tls=true", "mysql://u:p@db.example/db?tls=true"} {
 		cfg, err := slowops.ParseDSN(text)

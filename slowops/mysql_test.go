@@ -166,7 +166,7 @@ func process(t *testing.T, db *sql.DB, run string) (id string) {
 	return id
 }
 
-// A certificate is to be of the server, and not of what is dialled.
+// A certificate is to be of the server, and not of what is dialed.
 func TestMySQLViaTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}}

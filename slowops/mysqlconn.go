@@ -203,7 +203,7 @@ func ParseDSN(text string) (*mysql.Config, error) {
 	return nil, errors.New("unreadable DSN; " + hint)
 }
 
-// reachable reports whether cfg has an address that can be dialled. The driver takes
+// reachable reports whether cfg has an address that can be dialed. The driver takes
 // a text that it doesn't understand for the name of a network.
 func reachable(cfg *mysql.Config) bool {
 	_, _, err := net.SplitHostPort(cfg.Addr)

@@ -196,7 +196,7 @@ func TestCacheVia(t *testing.T) {
 	}
 }
 
-// Neither the network nor the name of the DSN is dialled.
+// Neither the network nor the name of the DSN is dialed.
 func TestMySQLVia(t *testing.T) {
 	for _, dsn := range []string{"lab@tcp(" + elsewhere + ":3306)/lab", "lab@unix(/run/" + elsewhere + ".sock)/lab"} {
 		began := new(runs)
@@ -217,7 +217,7 @@ func TestMySQLVia(t *testing.T) {
 	}
 }
 
-// An error names the server, and where it was dialled.
+// An error names the server, and where it was dialed.
 func TestViaErrors(t *testing.T) {
 	nobody := listen(t)
 	nobody.Close()

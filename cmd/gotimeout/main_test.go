@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	}
 	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
 	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN",
-		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
+		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "GOTIMEOUT_LOG_FORMAT", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
 		os.Unsetenv(name)
 	}
 	for _, v := range os.Environ() {
@@ -108,7 +108,7 @@ func (b *lockedBuffer) String() string {
 	return b.Buffer.String()
 }
 
-var servingAt = regexp.MustCompile(`msg=serving url=(\S+)`)
+var servingAt = regexp.MustCompile(`msg(?:=|":")serving"?[ ,]"?url(?:=|":")([^\s"]+)`)
 
 // start runs the program on a free port until the test ends.
 func start(t testing.TB, args ...string) program {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -144,6 +145,26 @@ func TestLogSlowOff(t *testing.T) {
 	p.stop()
 	if strings.Contains(p.log.String(), "msg=slow") {
 		t.Errorf("it is told:\n%s", p.log)
+	}
+}
+
+// As JSON the log is a line an event for programs, with the same keys.
+func TestLogFormat(t *testing.T) {
+	p := start(t, "--log-format=json", "--log-slow=10ms")
+	_, deaf := p.complete(t, "/errgroup?delay=100ms&timeout=1ms&ctx=deaf")
+	p.stop()
+	slow := 0
+	for line := range strings.Lines(p.log.String()) {
+		var event struct{ Msg, Level, Strategy, Receipt string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Msg == "" || event.Level == "" {
+			t.Errorf("%q (%v)", line, err)
+		}
+		if event.Msg == "slow" && event.Strategy == "errgroup" && event.Receipt == deaf.ID {
+			slow++
+		}
+	}
+	if slow != 1 {
+		t.Errorf("%d lines on the slow run, want 1:\n%s", slow, p.log)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -39,6 +40,8 @@ type serveCmd struct {
 	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8: of these alone X-Forwarded-For is believed."`
 
 	LogSlow time.Duration `default:"1s" help:"Log runs that are answered later than this after their timeout; 0 is none."`
+
+	LogFormat string `env:"GOTIMEOUT_LOG_FORMAT" default:"text" enum:"text,json" help:"The format of the log, text or json, a line an event."`
 }
 
 // newCLI returns the command line, with the settings of every op.
@@ -56,7 +59,7 @@ func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) erro
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(to.err, nil))
+	log := slog.New(s.logHandler(to.err))
 	listener, err := listen(p.addr)
 	if err != nil {
 		return err
@@ -78,6 +81,14 @@ func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) erro
 		defer l.Close()
 		return l.Serve(ctx, listener)
 	})
+}
+
+// logHandler writes the log in the format that was asked for.
+func (s *serveCmd) logHandler(to io.Writer) slog.Handler {
+	if s.LogFormat == "json" {
+		return slog.NewJSONHandler(to, nil)
+	}
+	return slog.NewTextHandler(to, nil)
 }
 
 // plan is what serve was asked for, read and checked.

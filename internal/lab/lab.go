@@ -167,7 +167,7 @@ func (l *Lab) measure() {
 type backend struct {
 	name, addr string
 	via        string                // where to dial the server, "" for addr: the network carries from there
-	dialled    string                // via, or the host:port of the server
+	dialed    string                // via, or the host:port of the server
 	embedded   *backends.Server      // nil for a real one
 	about      []any                 // more for the log
 	do         handlers.Part         // calls it
@@ -195,7 +195,7 @@ func (l *Lab) backend(name string, real *private.Server, standIn func(backends.O
 			return nil, fmt.Errorf("the %s backend can't be brought on the network: %w", name, err)
 		}
 	}
-	b.dialled = cmp.Or(b.via, b.addr)
+	b.dialed = cmp.Or(b.via, b.addr)
 	l.backends = append(l.backends, b)
 	return b, nil
 }

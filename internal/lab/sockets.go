@@ -45,7 +45,7 @@ func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, err
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
 	for _, p := range k.list {
 		if meant(p) {
-			b := wire.BackendSockets{Name: p.name, Addr: p.dialled, Client: map[string]int{}, Server: map[string]int{}}
+			b := wire.BackendSockets{Name: p.name, Addr: p.dialed, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
 		}
 	}

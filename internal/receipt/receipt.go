@@ -171,7 +171,7 @@ func (r *Receipt) backendGone(unseen bool) {
 	r.settle()
 }
 
-// The run dialled a connection, took one from a pool, or gave one back.
+// The run dialed a connection, took one from a pool, or gave one back.
 func (r *Receipt) ConnDialed() { r.dialed.Add(1) }
 func (r *Receipt) ConnReused() { r.reused.Add(1) }
 func (r *Receipt) ConnKept()   { r.kept.Add(1) }

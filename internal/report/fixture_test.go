@@ -188,7 +188,7 @@ type made struct {
 // flaw is what a cell does beside what its strategy does anyway.
 type flaw struct {
 	wrong, probeFailures, goroutines, connections, timeWait int
-	late, falseTimeouts, failed, refused, dialled           int
+	late, falseTimeouts, failed, refused, dialed           int
 	overshoot, sentLate, probeTime                          float64
 	open                                                    int
 	unseen, ranOn                                           int     // timed-out calls: the first ones, and the last
@@ -334,7 +334,7 @@ func (m made) call(add func(any), c results.Cell, bad flaw, i int) {
 	id := fmt.Sprintf("%d-%d", c.Cell, i)
 	add(&results.Request{Type: results.TypeRequest, Cell: c.Cell, Phase: results.Load, At: at, Late: 0.2 + bad.sentLate, Answered: answered, Delay: delay, Status: status, Code: code, Receipt: id})
 	receipt := results.Receipt{Type: results.TypeReceipt, Cell: c.Cell, Phase: results.Load, ID: id, Complete: true, Status: status, Delay: delay, Started: at, Answered: answered, Ended: ended, BackendEnded: backend}
-	if i < bad.dialled {
+	if i < bad.dialed {
 		receipt.Dialed = 1
 	}
 	zero := 0.0

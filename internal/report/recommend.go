@@ -96,7 +96,7 @@ func dialSentence(r *results.Recommendation) string {
 	if len(names) == 0 || r.Sample.RoundTrip == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s dialled for most calls: a cut closes the connection, and a call that must dial takes one more round trip, which is %s here.",
+	return fmt.Sprintf("%s dialed for most calls: a cut closes the connection, and a call that must dial takes one more round trip, which is %s here.",
 		prose.And(names), millis(*r.Sample.RoundTrip))
 }
 

@@ -41,7 +41,7 @@ func rules() []rule {
 		{find: overshoot},
 		{find: probeTime},
 		{find: timeWait, cost: true},
-		{find: dialled, cost: true},
+		{find: dialed, cost: true},
 	}
 }
 
@@ -169,14 +169,14 @@ func timeWait(j judged) finding {
 		text: fmt.Sprintf("left %s in TIME-WAIT after %s%s", plural(n, "socket"), j.requests(), j.bracketed(results.TimeWait, digits))}
 }
 
-func dialled(j judged) finding {
+func dialed(j judged) finding {
 	n, ideal := orZero(j.Row, results.ConnectionsOpened), orZero(j.Row, results.ConnectionsIdeal)
 	size := n - 2*ideal - chanceSockets
 	if j.Figures[results.ConnectionsIdeal] == nil {
 		size = 0
 	}
 	return finding{size: size, figure: digits(n),
-		text: fmt.Sprintf("dialled %s for %s, where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
+		text: fmt.Sprintf("dialed %s for %s, where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
 }
 
 // part is a piece of a sentence: a row to go to, or text.

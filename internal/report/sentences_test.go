@@ -29,7 +29,7 @@ func TestFaults(t *testing.T) {
 		"overshoot":       {flaw{overshoot: 80}, "after the timeout (p99 of 100; the floor's: 1.5 ms)."},
 		"probe time":      {flaw{probeTime: 300}, "slowed the calls that followed: clean calls took 311 ms (max of 50; the floor's: 10.6 ms)."},
 		"TIME-WAIT":       {flaw{timeWait: 60}, "left 60 sockets in TIME-WAIT after 400 requests (the floor's: 0)."},
-		"connections lot": {flaw{dialled: 300}, "dialled 300 connections for 400 requests, where "},
+		"connections lot": {flaw{dialed: 300}, "dialed 300 connections for 400 requests, where "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := usual()
@@ -195,7 +195,7 @@ func TestSentencesAreOrdered(t *testing.T) {
 	m := usual()
 	m.fault = map[string]flaw{
 		"errgroup/db":     {wrong: 1, probeFailures: 2, goroutines: 9, connections: 9, open: 1, late: 2, failed: 3, refused: 3, timeWait: 50},
-		"timer-panic/db":  {goroutines: 20, dialled: 300, overshoot: 50},
+		"timer-panic/db":  {goroutines: 20, dialed: 300, overshoot: 50},
 		"io-timeout/http": {falseTimeouts: 4},
 	}
 	_, root := pageOf(t, m.results(t))

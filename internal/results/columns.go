@@ -67,7 +67,7 @@ var columns = [columnCount]Column{
 	GoroutinesLeft:      {"goroutines_left", "goroutines left", "", "How many goroutines more than before the load there were when all work had ended and the idle connections were closed.", true},
 	DrainTime:           {"drain_ms", "drain", "ms", "Time from the last answer until no work went on.", true},
 	OpenReceipts:        {"open_receipts", "open", "", "Runs that still went on when the wait for them was over.", true},
-	ConnectionsOpened:   {"connections_opened", "connections opened", "", "Connections dialled to the backends in the load and its warm-up.", true},
+	ConnectionsOpened:   {"connections_opened", "connections opened", "", "Connections dialed to the backends in the load and its warm-up.", true},
 	ConnectionsIdeal:    {"connections_ideal", "connections ideal", "", "The most runs at once, in the load and its warm-up, that used a connection: so many connections would do if each were reused. Unknown for an op whose runs make several calls at once.", false},
 	ConnectionsLeft:     {"connections_left", "connections left", "", "How many connections to the backends more than before the load there were when the idle ones were closed.", true},
 	RSTs:                {"rsts", "RSTs", "", "Connections to the backends that ended by a reset, in the load and its warm-up.", true},

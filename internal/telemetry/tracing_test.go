@@ -107,7 +107,7 @@ func TestCollectorOverGRPC(t *testing.T) {
 	trace(t, tracing)
 	tracing.Close()
 	if n := c.spans.Load(); n != 2 || dialed.Load() != "tcp 127.0.0.1:4317" {
-		t.Errorf("%d spans, want 2; dialled %v", n, dialed.Load())
+		t.Errorf("%d spans, want 2; dialed %v", n, dialed.Load())
 	}
 }
 
