@@ -167,7 +167,7 @@ func (l *Lab) measure() {
 type backend struct {
 	name, addr string
 	via        string                // where to dial the server, "" for addr: the network carries from there
-	dialed    string                // via, or the host:port of the server
+	dialed     string                // via, or the host:port of the server
 	embedded   *backends.Server      // nil for a real one
 	about      []any                 // more for the log
 	do         handlers.Part         // calls it

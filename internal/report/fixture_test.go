@@ -188,7 +188,7 @@ type made struct {
 // flaw is what a cell does beside what its strategy does anyway.
 type flaw struct {
 	wrong, probeFailures, goroutines, connections, timeWait int
-	late, falseTimeouts, failed, refused, dialed           int
+	late, falseTimeouts, failed, refused, dialed            int
 	overshoot, sentLate, probeTime                          float64
 	open                                                    int
 	unseen, ranOn                                           int     // timed-out calls: the first ones, and the last
