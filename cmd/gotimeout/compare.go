@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/load"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
+	"gotimeout/strategies"
 )
 
 type compareCmd struct {
@@ -162,4 +166,86 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 		all = append(all, condition)
 	}
 	return all, nil
+}
+
+// loadFlags say what load a comparison makes.
+type loadFlags struct {
+	Timeout  time.Duration   `default:"250ms" help:"The timeout of each request."`
+	Delay    []time.Duration `default:"10ms,10ms,10ms,1s" help:"How long the slow work takes. Several durations are taken in turn, one for each request."`
+	Rate     int             `default:"200" help:"Requests a second. Each is sent when it is due, whether or not earlier ones were answered."`
+	Duration time.Duration   `default:"2s" help:"How long the load of each cell lasts."`
+	Repeat   int             `default:"1" help:"How often the whole comparison is run. 5 repeats tell a change from noise."`
+}
+
+// The most that compare sends, and for how long: it is for a machine with a lab on it.
+const (
+	maxRate   = 100_000
+	maxRepeat = 100
+)
+
+func (l loadFlags) check() error {
+	switch {
+	case l.Timeout == 0:
+		return usagef("--timeout is 0, which bounds nothing: it must be over 0")
+	case len(l.Delay) == 0:
+		return usagef("--delay is empty: give it a duration, as 1s, or several, as 10ms,1s")
+	case l.Rate < 1 || l.Rate > maxRate:
+		return usagef("--rate is %d: use 1 to %d requests a second", l.Rate, maxRate)
+	case l.Duration < 100*time.Millisecond || l.Duration > time.Hour:
+		return usagef("--duration is %s: use 100ms to 1h", l.Duration)
+	case float64(l.Rate)*l.Duration.Seconds() < 1:
+		return usagef("--rate %d for --duration %s is no request at all: raise one of them", l.Rate, l.Duration)
+	case l.Repeat < 1 || l.Repeat > maxRepeat:
+		return usagef("--repeat is %d: use 1 to %d", l.Repeat, maxRepeat)
+	}
+	return nil
+}
+
+// plain are the characters that mean nothing to a shell.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/%+@"
+
+// commandLine is what was typed, as a shell reads it.
+func commandLine() string {
+	words := []string{"gotimeout"}
+	for _, word := range os.Args[1:] {
+		if word == "" || strings.Trim(word, plain) != "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+// strategyNames are the names of this program's strategies.
+func strategyNames() (all []string) {
+	for _, s := range strategies.All() {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+// emit prints the plan as a script for k6. It asks no lab: the strategies are
+// this program's, and the script finds out whether a lab has the rest.
+func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
+	if c.Out != "" || c.HTML != "" {
+		return usagef("--emit runs nothing, and has no results: leave --out and --html out")
+	}
+	all := strategyNames()
+	if len(plan.Strategies) == 0 {
+		plan.Strategies = all
+	}
+	for _, name := range plan.Strategies {
+		if !slices.Contains(all, name) {
+			return usagef("--strategies: %s", prose.Unknown("strategy", name, all))
+		}
+	}
+	conditions, err := parseConditions(c.FailIf, plan.Strategies)
+	if err != nil {
+		return err
+	}
+	var thresholds []load.Threshold
+	for _, of := range conditions {
+		thresholds = append(thresholds, load.Threshold{Strategy: of.Strategy, Column: of.Column.Name, Op: of.Op, Limit: of.Limit})
+	}
+	return ofPlan(plan.K6(w, cmp.Or(c.URL, "http://127.0.0.1:8000"), thresholds))
 }
