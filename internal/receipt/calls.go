@@ -10,15 +10,15 @@ type Connections struct {
 	Dialed    int `json:"dialed"`
 	Reused    int `json:"reused"`
 	Kept      int `json:"kept"`   // given back to the pool
-	Closed    int `json:"closed"` // under the run
+	Closed    int `json:"closed"` // during the run
 	FINByUs   int `json:"fin_by_us"`
 	FINByPeer int `json:"fin_by_peer"`
 	RST       int `json:"rst"`
-	Unknown   int `json:"unknown"` // where the system doesn't tell
+	Unknown   int `json:"unknown"` // the system does not report how
 }
 
-// How a connection ended. What says goodbye first and is sent data after that
-// answers by a RST: so a FINByUs may turn out to have been one.
+// How a connection ended. The end that closes first answers data that comes later by
+// a RST, so a finByUs may turn out to be an rst.
 const (
 	finByUs   = "fin_by_us"
 	finByPeer = "fin_by_peer"
@@ -32,21 +32,21 @@ type closing struct {
 	at            time.Time
 }
 
-// ConnClosed says that a connection of the run was closed, and how that looked
-// at the time.
+// ConnClosed records that a connection of the run was closed, and how the close
+// looked at that time.
 func (r *Receipt) ConnClosed(how string, local, remote netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = append(r.closed, closing{how, local, remote, time.Now()})
 }
 
-// keeps is for how long the kernel remembers a connection that this end closed
-// first, if it wasn't reset: its TIME-WAIT is 60 s on Linux.
-const keeps = 50 * time.Second
+// timeWait is less than the 60 s for which Linux keeps a connection in TIME-WAIT that
+// this end closed first and that was not reset.
+const timeWait = 50 * time.Second
 
-// Resolve finds out which of the connections that looked like a FIN by us were
-// reset after all: those of a complete run that the kernel no longer knows.
-// known tells that, and is asked a time or two for each connection.
+// Resolve finds the connections that looked like a FIN by this end and were reset
+// after all: the connections of a complete run that the kernel no longer knows.
+// known reports whether the kernel knows a connection; each is asked for a few times.
 func (r *Receipt) Resolve(known func(local, remote netip.AddrPort) (bool, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,7 @@ func (r *Receipt) Resolve(known func(local, remote netip.AddrPort) (bool, error)
 	}
 	for i := range r.closed {
 		c := &r.closed[i]
-		if c.how != finByUs || time.Since(c.at) > keeps {
+		if c.how != finByUs || time.Since(c.at) > timeWait {
 			continue
 		}
 		if there, err := known(c.local, c.remote); err == nil && !there {
@@ -81,7 +81,7 @@ func (r *Receipt) connections() Connections {
 	return c
 }
 
-// phase is a part of a call as it happened.
+// phase is a part of a call as it was recorded.
 type phase struct {
 	op, name string
 	at, took time.Duration
@@ -91,16 +91,16 @@ type phase struct {
 
 // Phase is a part of a call, such as its connect.
 type Phase struct {
-	Op     string   `json:"op,omitempty"` // of a run of several
+	Op     string   `json:"op,omitempty"` // only of a run of several ops
 	Name   string   `json:"name"`
 	At     *float64 `json:"at_ms"`
-	Took   *float64 `json:"took_ms"` // nil while it goes on
+	Took   *float64 `json:"took_ms"` // nil while the phase goes on
 	Failed bool     `json:"failed,omitempty"`
 }
 
-// PhaseBegan says that a phase of the call of op begins. What it returns says
-// that the phase ended, and is called again for one that went on: the last time
-// counts. A phase may end, and even begin, when the receipt is complete.
+// PhaseBegan records that a phase of a call of op begins, and returns the function
+// that records its end. Where that is called again, the last call counts. A phase may
+// end, and even begin, after the receipt is complete.
 func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	now := time.Now()
 	r.mu.Lock()
@@ -119,8 +119,8 @@ func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	}
 }
 
-// DialOutlived says that a dial of the run went on when its call had returned,
-// and what would end such a one.
+// DialOutlived records that a dial of the run went on after its call had returned,
+// and what would end such a dial.
 func (r *Receipt) DialOutlived(remedy string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,27 +18,27 @@ var (
 // The errors of After.
 var (
 	ErrUnknown = errors.New("no receipt of this ledger")
-	ErrGone    = errors.New("the receipts after that one are no longer kept")
+	ErrGone    = errors.New("the receipts after this one are no longer kept")
 )
 
 // Limits bound what may go on at once.
 type Limits struct {
 	InFlight  int // runs without an answer
-	Abandoned int // runs with an answer, of which something goes on
+	Abandoned int // answered runs whose receipt is not complete
 	Busy      int // runs that compute in this process, until they are complete
 }
 
 // Ledger keeps the last receipts and counts what goes on.
 type Ledger struct {
-	Watcher Watcher // nil: nobody watches; set it before the first Open
+	Watcher Watcher // nil is none; set it before the first Open
 
 	lab    string
 	limits Limits
 
 	mu     sync.Mutex
-	seq    uint64 // of the last receipt; the first is 1
+	seq    uint64 // the number of the last receipt; the first is 1
 	ring   []*Receipt
-	late   map[string]*Receipt // open ones that may have lost their place in the ring
+	open   map[string]*Receipt // open receipts that may have lost their place in the ring
 	counts Counts
 }
 
@@ -49,14 +49,14 @@ type Counts struct {
 	Busy      int `json:"busy"`
 }
 
-// NewLedger returns a ledger of the last size receipts, whose IDs begin with
-// lab, so that two labs on one database don't take each other's.
+// NewLedger returns a ledger of the last size receipts. Their IDs begin with lab, so
+// that two labs on one database do not take each other's reports.
 func NewLedger(lab string, size int, limits Limits) *Ledger {
-	return &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), late: map[string]*Receipt{}}
+	return &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), open: map[string]*Receipt{}}
 }
 
-// Open starts the receipt of a run, now. It returns ErrInFlight, ErrAbandoned
-// or ErrBusy where a limit is reached.
+// Open starts the receipt of a run and its clock. It returns ErrInFlight,
+// ErrAbandoned or ErrBusy at a limit.
 func (l *Ledger) Open(run Run) (*Receipt, error) {
 	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: run.Ops}
 	l.mu.Lock()
@@ -74,13 +74,13 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 	r.open = true
 	place := &l.ring[l.seq%uint64(len(l.ring))]
 	if old := *place; old != nil && old.open {
-		l.late[old.id] = old // its backends have yet to report
+		l.open[old.id] = old // its backends have yet to report
 	}
 	*place = r
 	return r, nil
 }
 
-// full returns why a run can't be started, or nil.
+// full returns the error of the limit that a run would exceed, or nil.
 func (l *Ledger) full(run Run) error {
 	switch {
 	case l.counts.InFlight >= l.limits.InFlight:
@@ -93,8 +93,8 @@ func (l *Ledger) full(run Run) error {
 	return nil
 }
 
-// Get returns the receipt of an ID, or nil if it never was or is gone, which
-// one that is not complete never is: its backends report by ID.
+// Get returns the receipt of an ID, or nil if there never was one or it is gone. An
+// open receipt is never gone, since its backends report by its ID.
 func (l *Ledger) Get(id string) *Receipt {
 	seq := l.number(id)
 	l.mu.Lock()
@@ -102,10 +102,10 @@ func (l *Ledger) Get(id string) *Receipt {
 	if r := l.ring[seq%uint64(len(l.ring))]; r != nil && r.id == id {
 		return r
 	}
-	return l.late[id]
+	return l.open[id]
 }
 
-// number returns the number of an ID, 0 of one that the ledger never gives.
+// number returns the number of an ID, 0 of an ID that the ledger never gives.
 func (l *Ledger) number(id string) uint64 {
 	lab, digits, _ := strings.Cut(id, "-")
 	seq, err := strconv.ParseUint(digits, 10, 64)
@@ -127,9 +127,9 @@ func (l *Ledger) Last(n int) []*Receipt {
 	return last
 }
 
-// After returns the first n receipts after the one of an ID, the oldest first.
-// It returns ErrUnknown where that never was, and ErrGone where the first of
-// them is no longer kept: that one itself need not be.
+// After returns the first n receipts after the receipt of an ID, the oldest first. It
+// returns ErrUnknown where the ledger never gave the ID, and ErrGone where the first
+// receipt after it is no longer kept; the receipt of the ID itself may be gone.
 func (l *Ledger) After(id string, n int) ([]*Receipt, error) {
 	seq := l.number(id)
 	l.mu.Lock()
@@ -184,7 +184,7 @@ func (l *Ledger) completed(r *Receipt) {
 	l.counts.Abandoned--
 	l.counts.Busy -= one(r.run.Busy)
 	r.open = false
-	delete(l.late, r.id)
+	delete(l.open, r.id)
 }
 
 func (l *Ledger) reopened(r *Receipt) {
@@ -193,7 +193,7 @@ func (l *Ledger) reopened(r *Receipt) {
 	l.counts.Abandoned++
 	l.counts.Busy += one(r.run.Busy)
 	r.open = true
-	l.late[r.id] = r
+	l.open[r.id] = r
 }
 
 func one(b bool) int {

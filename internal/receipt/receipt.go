@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Run is what was asked for.
+// Run describes a run: what the caller asked for and what its op reports.
 type Run struct {
 	Name    string        // the strategy
 	Family  string        // the strategy's family
 	Slow    string        // the op
 	Ctx     string        // aware or deaf
-	Work    string        // of the op, where it has a choice
-	Backend string        // aware or deaf, where it has a choice
-	Target  string        // a server with a fault in the place of the backend, or ""
-	Network any           // the way to the backend, as the JSON shows it; it must not change
+	Work    string        // what the backend does, for an op with such a choice
+	Backend string        // aware or deaf, for an op with such a choice
+	Target  string        // the faulty server in the backend's place, "" for the backend itself
+	Network any           // the network to the backend, as the JSON shows it; it must not change
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
 
 	Unbounded bool // the strategy has no bound: Timeout is only compared with
 
-	Timeouts map[string]string // those of phases, by parameter
+	Timeouts map[string]string // the timeouts of phases, by parameter
 
 	Ops      int  // how many ops the strategy runs
-	Backends int  // how many backends report that they began and stopped
-	Seen     bool // all backends of the run report, so it can be known when the last stopped
+	Backends int  // how many backends report their begin and end
+	Seen     bool // all backends of the run report, so the end of the last one is known
 	Busy     bool // the work computes in this process
 }
 
@@ -59,31 +59,31 @@ type Receipt struct {
 	run      Run
 	start    time.Time
 	prepared Figure // see Start
-	open     bool   // not complete; the ledger's, under its lock
+	open     bool   // not complete; guarded by the ledger's lock
 
 	dialed, reused, kept atomic.Int32
 
 	mu       sync.Mutex
-	closed   []closing // connections, in their order
+	closed   []closing // the connections that the run closed, in order
 	phases   []phase
-	outlived int    // dials that went on when their call had returned
-	remedy   string // against them
+	outlived int    // dials that went on after their call had returned
+	remedy   string // what would end such dials
 	status   Status // "" until the answer
 	err      *Error
 	answered time.Duration
 	ended    time.Duration
 	backend  time.Duration // when the last backend stopped so far
 	pending  int           // ops that have not returned
-	left     int           // of them, at the answer
-	began    int           // reports of a backend that it began
+	left     int           // ops that had not returned at the answer
+	began    int           // how many backends reported that they began
 	working  int           // backends that have not stopped
-	unseen   bool          // a backend could not be watched after all
-	settled  bool          // no more waiting for a backend that has not begun
+	unseen   bool          // a backend got out of sight: its end is unknown
+	settled  bool          // the wait for backends that have not begun is over
 	complete bool
 	changed  chan struct{} // closed at the next change; nil until somebody watches
 
 	onComplete              func(Figures)
-	toldStraggle, toldWaste bool // to who watches
+	toldStraggle, toldWaste bool // watchers have had these figures
 }
 
 // Start starts the run's clock again, after a preparation such as the measurement of a database's speed. The receipt shows how
@@ -101,7 +101,7 @@ func (r *Receipt) Start() {
 // ID names the receipt.
 func (r *Receipt) ID() string { return r.id }
 
-// Wrap returns op, watched: the receipt is open until it has returned. Each of
+// Wrap returns op so that the receipt stays open until op has returned. Each of
 // the run's ops must be wrapped and called once.
 func (r *Receipt) Wrap(op func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -119,29 +119,29 @@ func (r *Receipt) opEnded() {
 	r.settle()
 }
 
-// Answered says that the caller has its answer now. It is called once.
+// Answered records that the caller has its answer now. It must be called once.
 func (r *Receipt) Answered(status Status, err *Error) {
 	at := time.Since(r.start)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.err, r.answered, r.left = status, err, at, r.pending
 	r.ledger.answered()
-	r.tellAnswered()
+	r.watcherAnswered()
 	r.settle()
 }
 
-// NotWritten says that the answer could not be written after all. It is called
-// after Answered, whose outcome a Watcher keeps.
+// NotWritten records that the answer could not be written after all. It must be
+// called after Answered; a Watcher keeps the outcome that Answered reported.
 func (r *Receipt) NotWritten(err *Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.err = Unanswered, err
-	r.tell()
+	r.notify()
 }
 
-// BackendBegan says that a backend began to work on the run. A request that
-// was on its way when the caller gave up may arrive late, even at a receipt
-// that was complete: that opens it again.
+// BackendBegan records that a backend began to work on the run. A request that was
+// on its way when the caller gave up may reach the backend after the receipt was
+// complete: the receipt is then open again.
 func (r *Receipt) BackendBegan() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,12 +153,12 @@ func (r *Receipt) BackendBegan() {
 	}
 }
 
-// BackendEnded says that a backend stopped working on the run: once for each
-// BackendBegan.
+// BackendEnded records that a backend stopped working on the run. It must be called
+// once for each BackendBegan.
 func (r *Receipt) BackendEnded() { r.backendGone(false) }
 
-// BackendLost says in the place of BackendEnded that nobody can see any more
-// when it stops.
+// BackendLost is called in the place of BackendEnded when the backend can no longer
+// be observed, so its end stays unknown.
 func (r *Receipt) BackendLost() { r.backendGone(true) }
 
 func (r *Receipt) backendGone(unseen bool) {
@@ -171,19 +171,20 @@ func (r *Receipt) backendGone(unseen bool) {
 	r.settle()
 }
 
-// The run dialed a connection, took one from a pool, or gave one back.
+// ConnDialed, ConnReused and ConnKept record that the run dialed a connection, took
+// one from a pool and gave one back to it.
 func (r *Receipt) ConnDialed() { r.dialed.Add(1) }
 func (r *Receipt) ConnReused() { r.reused.Add(1) }
 func (r *Receipt) ConnKept()   { r.kept.Add(1) }
 
-// settleTime is how long a receipt waits for a backend to begin after the op
-// has given up: what a request needs that is on its way over loopback.
+// settleTime is how long a receipt waits for a backend to begin after the op has
+// given up: as long as a request needs that is on its way over loopback.
 const settleTime = 25 * time.Millisecond
 
-// settle completes the receipt if nothing is left to wait for. It is called
-// after each change.
+// settle completes the receipt when it has nothing to wait for. It is called after
+// each change, with the lock.
 func (r *Receipt) settle() {
-	r.tell()
+	r.notify()
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
@@ -198,5 +199,5 @@ func (r *Receipt) settle() {
 	}
 	r.complete = true
 	r.ledger.completed(r)
-	r.tellComplete()
+	r.watcherCompleted()
 }

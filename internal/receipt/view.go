@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// View is a receipt as it stands, in the words of the JSON. Times are in
-// milliseconds from the start of the run; nil is not known, or not yet.
+// View is the JSON of a receipt at one moment. Times are in milliseconds from the
+// start of the run; nil is unknown, or not known yet.
 type View struct {
 	ID       string `json:"id"`
-	Complete bool   `json:"complete"` // nothing of the run goes on any more
+	Complete bool   `json:"complete"` // no op and no backend works on the run any more
 	Name     string `json:"name"`
 	Family   string `json:"family"`
 	// Unbounded says that the strategy ignores Timeout.
@@ -19,14 +19,14 @@ type View struct {
 	Work      string `json:"work,omitempty"`
 	Backend   string `json:"backend,omitempty"`
 	Target    string `json:"target,omitempty"`
-	Network   any    `json:"network"` // the way to the backend
+	Network   any    `json:"network"` // the network to the backend
 	Delay     string `json:"delay"`
 	Timeout   string `json:"timeout"`
 	// Prepared is the time from the request until the clock started, nil where
 	// nothing had to be prepared.
 	Prepared *float64 `json:"prepared_ms,omitempty"`
 	Started  string   `json:"started"`
-	// Timeouts are those of phases, by their parameters.
+	// Timeouts are the timeouts of phases, by their parameters.
 	Timeouts map[string]string `json:"timeouts,omitempty"`
 	Status   *Status           `json:"status"` // nil until the answer
 	Error    *Error            `json:"error,omitempty"`
@@ -38,15 +38,16 @@ type View struct {
 	Straggle     *float64    `json:"straggle_ms"`
 	BackendEnded *float64    `json:"backend_ended_ms"`
 	Waste        *float64    `json:"waste_ms"`
-	Goroutines   int         `json:"goroutines_left"` // of the op, at the answer
+	Goroutines   int         `json:"goroutines_left"` // ops that had not returned at the answer
 	Connections  Connections `json:"connections"`
 	Phases       []Phase     `json:"phases,omitempty"`
-	// OutlivedDials went on when their call had returned; Remedy ends them.
+	// OutlivedDials is how many dials went on after their call had returned; Remedy is
+	// what would end such dials.
 	OutlivedDials int    `json:"outlived_dials,omitempty"`
 	Remedy        string `json:"remedy,omitempty"`
 }
 
-// View returns the receipt as it stands.
+// View returns the receipt as it is now.
 func (r *Receipt) View() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,16 +57,15 @@ func (r *Receipt) View() View {
 	return v
 }
 
-// Answer returns what of the receipt the answer to the run says: every request
-// has one, and few are looked at again.
+// Answer returns the part of View that the answer to the run needs. Every request
+// pays for it, where few receipts are looked at later.
 func (r *Receipt) Answer() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.view()
 }
 
-// view is all but when the run started, what was asked of the op, and the
-// connections and phases. The caller has the lock.
+// view returns the part that Answer and View share. The caller has the lock.
 func (r *Receipt) view() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
@@ -93,7 +93,7 @@ func (r *Receipt) view() View {
 	return v
 }
 
-// ms is the figure as the JSON has it, nil where it isn't known.
+// ms is the figure in the JSON, nil where it is unknown.
 func (f Figure) ms() *float64 {
 	if !f.Known {
 		return nil

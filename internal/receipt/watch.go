@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// Changed returns a channel that is closed when more is known of the run: it
-// was answered, an op or a backend ended, or it is complete. Ask for it before
-// a View, and no change is missed. A complete receipt may never change again.
+// Changed returns a channel that is closed at the next change: an answer, the end of
+// an op or of a backend, or the receipt is complete. A caller that asks for the
+// channel before it takes a View misses no change. A complete receipt may never
+// change again.
 func (r *Receipt) Changed() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.watch()
 }
 
-// watch makes the channel for the first who watches: a run that nobody does
-// costs nothing more. The caller has the lock.
+// watch makes the channel when the first caller asks for it, so that a run without
+// one does not pay for it. The caller has the lock.
 func (r *Receipt) watch() <-chan struct{} {
 	if r.changed == nil {
 		r.changed = make(chan struct{})
@@ -23,8 +24,8 @@ func (r *Receipt) watch() <-chan struct{} {
 	return r.changed
 }
 
-// tell tells who watches of a change. The caller has the lock.
-func (r *Receipt) tell() {
+// notify closes the channel of Changed. The caller has the lock.
+func (r *Receipt) notify() {
 	if r.changed != nil {
 		close(r.changed)
 		r.changed = nil
@@ -49,32 +50,30 @@ func (r *Receipt) Wait(ctx context.Context) {
 	}
 }
 
-// HasAnswer tells whether the caller has its answer.
+// HasAnswer reports whether the caller has its answer.
 func (r *Receipt) HasAnswer() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status != ""
 }
 
-// Watcher is told what becomes of a ledger's runs. Its methods are called at
-// once from many goroutines and with locks held: they must be quick, and must
-// not use the ledger or a receipt. A run belongs to the receipt and must not be
-// changed.
+// Watcher hears of the runs of a ledger. Its methods are called from many goroutines
+// at once, with locks held: they must be quick and must not use the ledger or a
+// receipt. A run belongs to its receipt and must not be changed.
 type Watcher interface {
-	Refused(*Run)            // was not started
-	Answered(*Run, Figures)  // has its answer; what comes after it is not known yet
-	Completed(*Run, Figures) // is complete
+	Refused(*Run)            // the run was not started
+	Answered(*Run, Figures)  // the run has its answer; later figures are not known yet
+	Completed(*Run, Figures) // the receipt is complete
 }
 
-// Figures are what is known of a run. Each of those after the answer is told
-// once, the first time that a receipt is complete and it is known: where a late
-// backend opens the receipt again and works for longer than those before it,
-// the figure told stays theirs.
+// Figures are the known times of a run. Straggle and Waste are reported once, the
+// first time that the receipt is complete and the figure is known: a late backend
+// that opens the receipt again does not change the reported figure.
 type Figures struct {
 	Start    time.Time
 	Status   Status
 	Answered time.Duration
-	// As in the View.
+	// As in View.
 	Overshoot, Straggle, Waste Figure
 }
 
@@ -84,15 +83,15 @@ type Figure struct {
 	Time  time.Duration
 }
 
-// OnComplete calls f with what a watcher is told when the receipt is complete,
-// under the same rules. It must be set before the ops are called.
+// OnComplete sets f, which is called as Watcher.Completed is and under the same
+// rules. It must be set before the ops are called.
 func (r *Receipt) OnComplete(f func(Figures)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.onComplete = f
 }
 
-// Run returns what was asked for.
+// Run returns the description of the run.
 func (r *Receipt) Run() Run { return r.run }
 
 // Overshoot returns how long after the timeout the answer came.
@@ -102,15 +101,16 @@ func (r *Receipt) Overshoot() Figure {
 	return r.overshoot()
 }
 
-// tellAnswered tells the watcher of the answer.
-func (r *Receipt) tellAnswered() {
+// watcherAnswered reports the answer to the watcher.
+func (r *Receipt) watcherAnswered() {
 	if w := r.ledger.Watcher; w != nil {
 		w.Answered(&r.run, r.figures())
 	}
 }
 
-// tellComplete tells those who watch that the receipt is complete.
-func (r *Receipt) tellComplete() {
+// watcherCompleted reports that the receipt is complete, to the watcher and to
+// OnComplete's function.
+func (r *Receipt) watcherCompleted() {
 	if r.ledger.Watcher == nil && r.onComplete == nil {
 		return
 	}
@@ -145,13 +145,13 @@ func (r *Receipt) straggle() Figure {
 	return Figure{r.hasAnswer() && r.pending == 0, max(0, r.ended-r.answered)}
 }
 
-// waste is not known before the receipt is complete: another backend may begin
-// and be the last to stop.
+// waste is unknown before the receipt is complete: another backend may begin and be
+// the last to stop.
 func (r *Receipt) waste() Figure {
 	return Figure{r.hasAnswer() && r.backendKnown(), max(0, r.backend-r.answered)}
 }
 
 func (r *Receipt) backendKnown() bool { return r.complete && r.run.Seen && !r.unseen && r.began > 0 }
 
-// hasAnswer tells whether the caller has an answer, as far as the lab knows.
+// hasAnswer reports whether the caller has an answer, as far as the lab knows.
 func (r *Receipt) hasAnswer() bool { return r.status != "" && r.status != Unanswered }
