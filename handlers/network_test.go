@@ -117,9 +117,9 @@ func TestNetworkRefuses(t *testing.T) {
 		status       int
 		code, want   string
 	}{
-		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `unknown key "delai"`},
+		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `there is no key "delai", did you mean delay?`},
 		"no unit":       {"/network", "delay=100", nil, 400, "bad_parameter", "delay"},
-		"preset":        {"/network", "5g", nil, 400, "bad_parameter", "unknown network preset"},
+		"preset":        {"/network", "5g", nil, 400, "bad_parameter", "there is no network preset"},
 		"nothing":       {"/network", " ", nil, 400, "bad_parameter", "the body is empty"},
 		"long":          {"/network", strings.Repeat("x", 2000), nil, 400, "bad_parameter", "at most 1024 bytes"},
 		"parameter":     {"/network?back=db", "3g", nil, 400, "bad_parameter", `there is no parameter "back": use backend`},

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"gotimeout/internal/machine"
+	"gotimeout/internal/prose"
 
 	"github.com/alecthomas/kong"
 )
@@ -240,7 +241,7 @@ func TestRefuses(t *testing.T) {
 		{"serve", nil, "OTEL_EXPORTER_OTLP_ENDPOINT=nonsense", "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL of a collector: write http://host:port"},
 		{"serve", []string{"--trusted-proxies=10.0.0.1"}, "", `--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has "10.0.0.1", which is no range of addresses: write 10.0.0.0/8, and several with commas`},
 		{"serve", nil, "GOTIMEOUT_TRUSTED_PROXIES=10.0.0.0/8,*", `--trusted-proxies (GOTIMEOUT_TRUSTED_PROXIES) has "*", which is no range of addresses: write 10.0.0.0/8, and several with commas`},
-		{"serve", []string{"--network=5g"}, "", `--network (GOTIMEOUT_NETWORK): unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"serve", []string{"--network=5g"}, "", `--network (GOTIMEOUT_NETWORK): there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"serve", nil, "GOTIMEOUT_NETWORK=delay=100", "--network (GOTIMEOUT_NETWORK): delay=100: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
 		{"serve", []string{"--network=3g", "--network-driver=none"}, "", "--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto"},
 		{"serve", []string{"--max-delay=0s"}, "", "--max-delay is 0s: it must be over 0 and at most 1h"},
@@ -266,7 +267,7 @@ func TestRefuses(t *testing.T) {
 		{"compare", []string{"compare", "--repeat=101"}, "", "--repeat is 101: use 1 to 100"},
 		{"compare", []string{"compare", "--ctx=def"}, "", `--ctx is "def": use aware or deaf`},
 		{"compare", []string{"compare", "--quiet=maybe"}, "", `--quiet is "maybe": write true or false`},
-		{"compare", []string{"compare", "--network=5g"}, "", `--network: unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"compare", []string{"compare", "--network=5g"}, "", `--network: there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"compare", []string{"compare", "--url=localhost:8000"}, "", `--url: "localhost:8000" is no URL of a lab: write http://host:port`},
 		{"compare", []string{"compare", "--emit=k7"}, "", `--emit is "k7": use k6`},
 		{"compare", []string{"compare", "--emit=k6", "--out=x"}, "", "--emit runs nothing, and has no results: leave --out and --html out"},
@@ -289,7 +290,7 @@ func TestRefuses(t *testing.T) {
 		{"recommend", []string{"recommend", "--rate=1", "--false-timeouts=0.1%"}, "", "3688 requests at 1 a second take longer than an hour: raise --rate or --false-timeouts"},
 		{"recommend", []string{"recommend", "--requests=700001"}, "", "--requests is 700001: the interval of 1% needs at least 368, and a lab keeps at most 700000"},
 		{"recommend", []string{"recommend", "--strategies=errgroup,baseline"}, "", "--strategies: baseline has no timeout that could be false; it is the sample"},
-		{"recommend", []string{"recommend", "--network=5g"}, "", `--network: unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"recommend", []string{"recommend", "--network=5g"}, "", `--network: there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"recommend", []string{"recommend", "--url=localhost:1"}, "", `--url: "localhost:1" is no URL of a lab: write http://host:port`},
 		{"recommend", []string{"recommend", "--url=http://127.0.0.1:1/?op=db"}, "", `--url: "http://127.0.0.1:1/?op=db" is no URL of a lab: write http://host:port`},
 		{"network run", []string{"network", "run"}, "", "network run needs <profile> <command> ..."},
@@ -297,12 +298,12 @@ func TestRefuses(t *testing.T) {
 		{"network run", []string{"network", "run", "3g", "--"}, "", "there is no command: write it after --, as in gotimeout network run 3g -- make test"},
 		{"network run", []string{"network", "run", "3g", "--sed", "5", "--", "true"}, "", `there is no flag "--sed", did you mean --seed?`},
 		{"network run", []string{"network", "run", "--sed", "5", "3g", "--", "true"}, "", `there is no flag "--sed", did you mean --seed?`},
-		{"network run", []string{"network", "run", "5g", "--", "true"}, "", `unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
-		{"network run", []string{"network", "run", "delay=1ms", "los=1%", "--", "true"}, "", `unknown key "los"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it (what stands before -- is the profile)`},
+		{"network run", []string{"network", "run", "5g", "--", "true"}, "", `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
+		{"network run", []string{"network", "run", "delay=1ms", "los=1%", "--", "true"}, "", `there is no key "los", did you mean loss? (each also with up. or down. before it) (what stands before -- is the profile)`},
 		{"network run", []string{"network", "run", "--seed=x", "3g", "--", "true"}, "", `--seed is "x": write a whole number`},
 		{"network run", []string{"network", "run", "--driver=proxy", "3g", "--", "true"}, "", `--driver is "proxy": use auto, netem or tun`},
 		{"network check", []string{"network", "check"}, "", "network check needs <profile> ..."},
-		{"network check", []string{"network", "check", "5g"}, "", `unknown network preset "5g"; there are none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole, or write keys as in delay=100ms loss=1%`},
+		{"network check", []string{"network", "check", "5g"}, "", `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"network check", []string{"network", "check", "delay=5"}, "", "delay=5: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
 		{"network check", []string{"network", "check", "delay=banana"}, "", "delay=banana: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
 		{"network check", []string{"network", "check", "delay=5ms", "3g"}, "", `"3g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`},
@@ -311,14 +312,14 @@ func TestRefuses(t *testing.T) {
 		{"network set", []string{"network", "set", "lossy"}, "", "network set needs --dev=LINK"},
 		{"network set", []string{"network", "set", "lossy", "--dev"}, "", "--dev has no value: write --dev=LINK"},
 		{"network set", []string{"network", "set", "3g", "--dev", "lo", "--dry-run"}, "", "the profile's up and down differ, and on lo netem can't tell which is which: write keys without up. and down., or a preset that has none"},
-		{"network set", []string{"network", "set", "lossy", "--dev", "nonesuch", "--dry-run"}, "", `--dev: there is no link "nonesuch" here; there are: ` + strings.Join(links, ", ")},
+		{"network set", []string{"network", "set", "lossy", "--dev", "nonesuch", "--dry-run"}, "", "--dev: " + prose.Unknown("link", "nonesuch", links)},
 		{"network set", []string{"network", "set", "lossy", "--dev", "lo", "--for=-1s", "--dry-run"}, "", `--for: "-1s" is no duration: write 250ms, 1.5s or plain seconds`},
 		{"network set", []string{"network", "set", "delay=9s", "jitter=3s", "--dev", "lo", "--dry-run"}, "", "netem can't vary a delay by more than 2.147483647s, and jitter=3s is asked for: write less, or use the tun driver"},
 		{"network set", []string{"network", "set", "loss=9%,burst=2", "duplicate=9%", "--dev", "lo", "--dry-run"}, "", "netem's copies interrupt its bursts of losses: leave out duplicate or burst, or use the tun driver"},
 		{"network set", []string{"network", "set", "delay=1", "--dev", "lo", "--dry-run"}, "", "delay=1: unreadable duration; write a number and its unit, as in 100ms or 1.5s"},
 		{"network set", []string{"network", "set", "lossy", "--dev", "lo", "delay=1ms", "--dry-run"}, "", `network set takes no argument "delay=1ms"`},
 		{"network reset", []string{"network", "reset"}, "", "network reset needs --dev=LINK"},
-		{"network reset", []string{"network", "reset", "--dev", "nonesuch"}, "", `--dev: there is no link "nonesuch" here; there are: ` + strings.Join(links, ", ")},
+		{"network reset", []string{"network", "reset", "--dev", "nonesuch"}, "", "--dev: " + prose.Unknown("link", "nonesuch", links)},
 		{"network show", []string{"network", "show", "lo"}, "", `network show takes no argument "lo"`},
 		{"network drivers", []string{"network", "drivers", "tun"}, "", `network drivers takes no argument "tun"`},
 		{"network presets", []string{"network", "presets", "3g"}, "", `network presets takes no argument "3g"`},

@@ -11,6 +11,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/netem"
+	"gotimeout/internal/prose"
 
 	"github.com/alecthomas/kong"
 )
@@ -127,7 +128,7 @@ func (a *linkArg) Decode(ctx *kong.DecodeContext) error {
 		}
 		names = append(names, a.Name)
 	}
-	return fmt.Errorf("there is no link %.40q here; there are: %s", name.String(), strings.Join(names, ", "))
+	return errors.New(prose.Unknown("link", name.String(), names))
 }
 
 func (a linkArg) loopback() bool { return a.Flags&net.FlagLoopback != 0 }

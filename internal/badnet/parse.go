@@ -41,7 +41,7 @@ func Parse(text string) (Profile, error) {
 	var p Profile
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return p, errors.New("an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + presetNames())
+		return p, errors.New("an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + prose.And(presetNames()))
 	}
 	if !strings.Contains(words[0], "=") {
 		preset, err := Lookup(words[0])
@@ -90,7 +90,7 @@ func (p *Profile) set(name, value string) error {
 		for _, k := range keys {
 			names = append(names, k.name)
 		}
-		return fmt.Errorf("unknown key %q; there are %s, each also with up. or down. before it", name, prose.And(names))
+		return errors.New(prose.Unknown("key", plain, names) + " (each also with up. or down. before it)")
 	}
 	for _, l := range links {
 		if err := keys[i].parse(l, value); err != nil {
@@ -125,7 +125,7 @@ func parseJitter(l *Link, value string) (err error) {
 	if named {
 		i := slices.Index(distributions, name)
 		if i < 0 {
-			return fmt.Errorf("unknown distribution %q; there are %s", name, prose.And(distributions))
+			return errors.New(prose.Unknown("distribution", name, distributions))
 		}
 		l.Distribution = Distribution(i)
 	}

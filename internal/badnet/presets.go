@@ -2,7 +2,7 @@ package badnet
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"time"
 
 	"gotimeout/internal/prose"
@@ -110,13 +110,12 @@ func Lookup(name string) (Preset, error) {
 			return p, nil
 		}
 	}
-	return Preset{}, fmt.Errorf("unknown network preset %q; there are %s, or write keys as in delay=100ms loss=1%%", name, presetNames())
+	return Preset{}, errors.New(prose.Unknown("network preset", name, presetNames()) + " (or write keys, as in delay=100ms loss=1%)")
 }
 
-func presetNames() string {
-	var names []string
+func presetNames() (names []string) {
 	for _, p := range Presets() {
 		names = append(names, p.Name)
 	}
-	return prose.And(names)
+	return names
 }

@@ -94,10 +94,10 @@ func TestParseRefuses(t *testing.T) {
 	)
 	for text, want := range map[string]string{
 		"":                            "an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + presets,
-		"5g":                          `unknown network preset "5g"; there are ` + presets + ", or write keys as in delay=100ms loss=1%",
+		"5g":                          `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`,
 		"3g 4g":                       `"4g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
-		"dealy=1s":                    `unknown key "dealy"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it`,
-		"left.delay=1s":               `unknown key "left.delay"; there are delay, jitter, loss, rate, reorder, duplicate and limit, each also with up. or down. before it`,
+		"dealy=1s":                    `there is no key "dealy", did you mean delay? (each also with up. or down. before it)`,
+		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, rate, reorder, duplicate or limit (each also with up. or down. before it)`,
 		"delay=1s delay=1s":           "delay is there twice; write it once",
 		"up.delay=1s up.delay=1s":     "up.delay is there twice; write it once",
 		"delay=100":                   "delay=100: " + duration,
@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 		"down.delay=-1s":              "down: delay=-1s is out of bounds; write 0s to 1m0s",
 		"delay=1s jitter=-1s":         "jitter=-1s is out of bounds; write 0s or more",
 		"delay=1s jitter=2s":          "jitter=2s is above delay=1s, and no packet arrives before it was sent; write a longer delay or less jitter",
-		"delay=1s jitter=1s,gauss":    `jitter=1s,gauss: unknown distribution "gauss"; there are uniform, normal and pareto`,
+		"delay=1s jitter=1s,gauss":    `jitter=1s,gauss: there is no distribution "gauss": use uniform, normal or pareto`,
 		"loss=1":                      "loss=1: " + share,
 		"loss=-1%":                    "loss=-1%: " + share,
 		"loss=nan%":                   "loss=nan%: " + share,
@@ -137,7 +137,7 @@ func TestParseRefuses(t *testing.T) {
 		"limit=99999999999999999999":  "limit=99999999999999999999: " + limit,
 		"flaky-wifi delay=5ms":        "jitter=10ms is above delay=5ms, and no packet arrives before it was sent; write a longer delay or less jitter",
 		"loss=1%,burst=3,burst=4":     `loss=1%,burst=3,burst=4: unreadable burst "3,burst=4"; write the mean number of packets, 1 or more, as in burst=3`,
-		"delay=1s jitter=1s,normal,5": `jitter=1s,normal,5: unknown distribution "normal,5"; there are uniform, normal and pareto`,
+		"delay=1s jitter=1s,normal,5": `jitter=1s,normal,5: there is no distribution "normal,5", did you mean normal?`,
 	} {
 		p, err := badnet.Parse(text)
 		if err == nil {
