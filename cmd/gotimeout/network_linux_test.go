@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -328,5 +329,18 @@ func TestNetworkCheckInterrupted(t *testing.T) {
 	}
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted || time.Since(began) > 20*time.Second {
 		t.Errorf("%s after %s", cmd.ProcessState, time.Since(began))
+	}
+}
+
+// A query that is on its way when its caller gives up works on in the database,
+// though the first look at the process list comes before the query does.
+func TestQueryInFlightAtTheCut(t *testing.T) {
+	needReal(t)
+	needPackets(t, nil)
+	p, _ := labProcess(t, nil, "--network=delay=60ms", "--db-dsn="+real.dbDSN)
+	p.complete(t, "/baseline?op=db&delay=0") // a connection for the pool
+	_, v := p.complete(t, "/context-cancel?op=db&delay=2s&timeout=30ms")
+	if v.Connections.Reused == 1 && (v.Waste == nil || *v.Waste < 1500) {
+		t.Errorf("%s, waste %v ms: the database worked on for 2 s", describe(v), *cmp.Or(v.Waste, new(float64)))
 	}
 }

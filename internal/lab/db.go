@@ -130,7 +130,7 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 	}
-	q := &queries{lab: l, do: b.do, list: dbbackend.NewProcessList(db, lookEvery), calls: map[string]int{}}
+	q := &queries{lab: l, name: b.name, do: b.do, list: dbbackend.NewProcessList(db, lookEvery), calls: map[string]int{}}
 	l.atClose(q.list.Close)
 	b.do, b.working = q.call, q.working
 	return nil
@@ -139,6 +139,7 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 // queries are those of runs on a real database.
 type queries struct {
 	lab  *Lab
+	name string // of the backend
 	do   handlers.Part
 	list *dbbackend.ProcessList
 
@@ -160,14 +161,36 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 		q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
 		return nil
 	}
-	q.list.Watch(c.Run, func(known bool) {
+	q.list.Watch(c.Run, q.inTransit(), func(at time.Time, known bool) {
 		if known {
-			q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
+			q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
 		} else {
 			q.lab.report(c.Run, (*receipt.Receipt).BackendLost)
 		}
 	})
 	return err
+}
+
+// inTransit is how long a query may take to the database, also one of which a
+// packet was lost.
+func (q *queries) inTransit() time.Duration {
+	const more = 300 * time.Millisecond // TCP sends a lost packet again after 200 ms and a round trip
+	if q.lab.network == nil {
+		return more
+	}
+	state := q.lab.network.State()
+	path, own := state.Backends[q.name]
+	if !own {
+		path = state.Path
+	}
+	ms := 0.0
+	if path.RoundTrip != nil {
+		ms = *path.RoundTrip
+	}
+	if c := path.Calibration; c != nil && c.RoundTripP50 != nil {
+		ms = max(ms, *c.RoundTripP50)
+	}
+	return more + time.Duration(2*ms*float64(time.Millisecond))
 }
 
 func (q *queries) count(run string, n int) {

@@ -155,18 +155,20 @@ func (r *Receipt) BackendBegan() {
 
 // BackendEnded records that a backend stopped working on the run. It must be called
 // once for each BackendBegan.
-func (r *Receipt) BackendEnded() { r.backendGone(false) }
+func (r *Receipt) BackendEnded() { r.backendGone(time.Now(), false) }
+
+// BackendEndedAt is BackendEnded for a backend that stopped at a time before now.
+func (r *Receipt) BackendEndedAt(at time.Time) { r.backendGone(at, false) }
 
 // BackendLost is called in the place of BackendEnded when the backend can no longer
 // be observed, so its end stays unknown.
-func (r *Receipt) BackendLost() { r.backendGone(true) }
+func (r *Receipt) BackendLost() { r.backendGone(time.Now(), true) }
 
-func (r *Receipt) backendGone(unseen bool) {
-	at := time.Since(r.start)
+func (r *Receipt) backendGone(at time.Time, unseen bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.working--
-	r.backend = max(r.backend, at)
+	r.backend = max(r.backend, at.Sub(r.start))
 	r.unseen = r.unseen || unseen
 	r.settle()
 }

@@ -32,7 +32,11 @@ type ProcessList struct {
 
 type watch struct {
 	run   string
-	ended func(known bool)
+	until time.Time // when a query that was not seen can no longer be on its way
+	ended func(at time.Time, known bool)
+
+	seen   bool
+	missed time.Time // when the list first did not show the query, since it last did; zero where it shows the query
 }
 
 // NewProcessList returns a list that is read at that interval, while a run is watched. The resolution of what it finds is the
@@ -43,12 +47,15 @@ func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
 	return &ProcessList{db: db, every: every, ctx: ctx, cancel: cancel}
 }
 
-// Watch calls ended once: ended(true) at the first read that does not show the comment "gotimeout run=ID" in any query,
-// ended(false) when the list cannot be read, or is closed. ended must not block. Call Watch after the query was sent: a run
-// that is not in the list has ended.
-func (p *ProcessList) Watch(run string, ended func(known bool)) {
-	if !p.add(watch{run: run, ended: ended}) {
-		ended(false)
+// Watch calls ended once, when the list no longer shows the comment "gotimeout run=ID" in any query, with the time when it
+// first did not; or with known false when the list cannot be read, or is closed. ended must not block.
+//
+// Call Watch after the query was sent. One read is no proof of an end: the server leaves out the text of a query whose session
+// is busy, so two reads in a row decide. And a query that was never seen may still be on its way: it has ended where the list
+// has not shown it for inTransit, and for twice as long as a read takes.
+func (p *ProcessList) Watch(run string, inTransit time.Duration, ended func(at time.Time, known bool)) {
+	if !p.add(watch{run: run, until: time.Now().Add(inTransit), ended: ended}) {
+		ended(time.Now(), false)
 	}
 }
 
@@ -102,9 +109,10 @@ func (p *ProcessList) poll() {
 		}
 		p.mu.Unlock()
 
+		began := time.Now()
 		running, err := p.look()
-		for _, w := range p.settle(n, running, err) {
-			w.ended(err == nil)
+		for _, w := range p.settle(n, running, err, time.Since(began)) {
+			w.ended(w.missed, err == nil)
 		}
 		select {
 		case <-ticker.C:
@@ -133,13 +141,26 @@ func (p *ProcessList) look() (map[string]bool, error) {
 	return running, rows.Err()
 }
 
-// settle removes from the first n watched runs those that have ended, or all n after an error.
-func (p *ProcessList) settle(n int, running map[string]bool, err error) (ended []watch) {
+// settle removes from the first n watched runs those that have ended, or all n after an error. took is how long the read took.
+func (p *ProcessList) settle(n int, running map[string]bool, err error, took time.Duration) (ended []watch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
 	var remaining []watch
 	for i, w := range p.watched {
-		if i < n && (err != nil || !running[w.run]) {
+		over := false
+		switch {
+		case i >= n:
+		case err != nil:
+			over, w.missed = true, now
+		case running[w.run]:
+			w.seen, w.missed = true, time.Time{}
+		case w.missed.IsZero():
+			w.missed = now
+		default:
+			over = w.seen || now.After(w.until.Add(2*took))
+		}
+		if over {
 			ended = append(ended, w)
 		} else {
 			remaining = append(remaining, w)

@@ -18,7 +18,7 @@ import (
 // watching watches a run and returns what ended is called with.
 func watching(p *dbbackend.ProcessList, run string) <-chan bool {
 	ended := make(chan bool, 2) // room for a call too many
-	p.Watch(run, func(known bool) { ended <- known })
+	p.Watch(run, 0, func(_ time.Time, known bool) { ended <- known })
 	return ended
 }
 
@@ -185,7 +185,22 @@ func (r *fakeRows) Next(row []driver.Value) error {
 	return nil
 }
 
-// Many runs share a look, looks are as far apart as was asked for, and nobody looks while nothing is watched.
+// end is when a run ended, and when that was told, from the begin of a test.
+type end struct{ at, told time.Duration }
+
+// endOf returns when a run ended, once that is told.
+func endOf(p *dbbackend.ProcessList, run string, inTransit time.Duration, began time.Time) <-chan end {
+	ends := make(chan end, 1)
+	p.Watch(run, inTransit, func(at time.Time, known bool) {
+		if known {
+			ends <- end{at.Sub(began), time.Since(began)}
+		}
+	})
+	return ends
+}
+
+// Many runs share a look, looks are as far apart as was asked for, and nobody looks while nothing is watched. A run ended at
+// the first of two looks that do not show it.
 func TestProcessListLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeServer{}
@@ -196,25 +211,69 @@ func TestProcessListLooks(t *testing.T) {
 		defer p.Close()
 
 		began := time.Now()
-		a, b := watching(p, "a"), watching(p, "b")
+		a, b := endOf(p, "a", 0, began), endOf(p, "b", 0, began)
 		time.Sleep(150 * time.Minute) // looks at 0, 60 and 120 minutes
 		f.set("SELECT 1 /* gotimeout run=b */")
-		<-a
-		if took := time.Since(began); took != 3*time.Hour {
-			t.Errorf("a ended after %s", took)
+		if got := <-a; got != (end{3 * time.Hour, 4 * time.Hour}) {
+			t.Errorf("a: %+v", got)
 		}
 		f.set()
-		<-b
-		if took := time.Since(began); took != 4*time.Hour {
-			t.Errorf("b ended after %s", took)
+		if got := <-b; got != (end{5 * time.Hour, 6 * time.Hour}) {
+			t.Errorf("b: %+v", got)
 		}
 		time.Sleep(100 * time.Hour)
-		if f.looks != 5 {
+		if f.looks != 7 {
 			t.Errorf("%d looks", f.looks)
 		}
-		<-watching(p, "c") // at once
-		if took := time.Since(began); took != 104*time.Hour || f.looks != 6 {
-			t.Errorf("c ended after %s and %d looks", took, f.looks)
+		if got := <-endOf(p, "c", 0, began); got != (end{106 * time.Hour, 107 * time.Hour}) || f.looks != 9 {
+			t.Errorf("c: %+v after %d looks", got, f.looks)
+		}
+	})
+}
+
+// A look that misses a query is no end of it.
+func TestProcessListMissesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{}
+		f.set("SELECT 1 /* gotimeout run=a */")
+		db := sql.OpenDB(f)
+		defer db.Close()
+		p := dbbackend.NewProcessList(db, time.Hour)
+		defer p.Close()
+		began := time.Now()
+		a := endOf(p, "a", 0, began)
+		time.Sleep(30 * time.Minute)
+		f.set() // at 1 h
+		time.Sleep(time.Hour)
+		f.set("SELECT 1 /* gotimeout run=a */") // at 2 h and 3 h
+		time.Sleep(2 * time.Hour)
+		f.set()
+		if got := <-a; got != (end{4 * time.Hour, 5 * time.Hour}) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A query that is on its way when the first looks come has not ended. One that
+// never comes had ended before the first.
+func TestProcessListQueryOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{}
+		db := sql.OpenDB(f)
+		defer db.Close()
+		p := dbbackend.NewProcessList(db, time.Hour)
+		defer p.Close()
+		began := time.Now()
+		late, never := endOf(p, "late", 210*time.Minute, began), endOf(p, "never", 210*time.Minute, began)
+		time.Sleep(150 * time.Minute)
+		f.set("SELECT 1 /* gotimeout run=late */") // from 3 h
+		time.Sleep(6 * time.Hour)
+		f.set() // from 9 h
+		if got := <-late; got != (end{9 * time.Hour, 10 * time.Hour}) {
+			t.Errorf("late: %+v", got)
+		}
+		if got := <-never; got != (end{0, 4 * time.Hour}) {
+			t.Errorf("never: %+v", got)
 		}
 	})
 }
