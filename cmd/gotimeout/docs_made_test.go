@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -304,6 +305,27 @@ func madeData(t *testing.T, name string) string {
 		}
 	}
 	return fmt.Sprintf("Measured at commit `%s` on %s by `%s`: %s.\n\n%s", said["commit"], said["date"], said["command"], said["machine"], body)
+}
+
+// scripts/audit sees from outside every figure of a receipt.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "../../scripts/audit", "--gotimeout", os.Args[0], "--calls=1", "--only=context-cancel/http", "--embedded", "--out=-")
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	var failed bytes.Buffer
+	cmd.Stderr = &failed
+	out, err := cmd.Output()
+	if err != nil && strings.Contains(failed.String(), "no network namespace") {
+		t.Skip(failed.String())
+	}
+	const off = `[+-]\d+\.\d, [+-]\d+\.\d`
+	row := regexp.MustCompile("(?m)^commit: .*(?s:.*)^\\| http \\| `context-cancel` (\\| " + off + " ){4}\\|$")
+	if err != nil || !row.Match(out) {
+		t.Errorf("%v, %s%s", err, out, failed.String())
+	}
 }
 
 // recordedComparison reads docs/data/compare.jsonl.gz.
