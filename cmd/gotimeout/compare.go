@@ -20,16 +20,16 @@ import (
 )
 
 type compareCmd struct {
-	URL        string   `placeholder:"URL" help:"The URL of a running lab, as http://127.0.0.1:8000. Without --url compare starts a lab, which takes its backends from the environment as serve does."`
+	URL        string   `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, compare starts a lab, whose backends are those of serve's environment variables."`
 	Strategies []string `placeholder:"NAME" predictor:"strategy" help:"The strategies to compare (default: all)."`
-	Ops        []string `default:"http,cache,db" help:"The ops to compare them on."`
-	Ctx        []string `default:"aware" enum:"aware,deaf" help:"Whether the ops honour their context: aware, deaf or both."`
-	Network    []string `sep:"none" placeholder:"PROFILE" predictor:"profile" help:"A network to compare them on: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Repeat the flag for several networks."`
+	Ops        []string `default:"http,cache,db" help:"The ops to compare the strategies on."`
+	Ctx        []string `default:"aware" enum:"aware,deaf" help:"Whether the ops honour their context (aware), ignore it (deaf), or both."`
+	Network    []string `sep:"none" placeholder:"PROFILE" predictor:"profile" help:"A network to compare the strategies on: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is). Repeat the flag for several networks."`
 	loadFlags
 
 	Out    string   `placeholder:"FILE" predictor:"file" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
 	HTML   string   `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
-	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with 3 if the condition holds, as 'context-cancel.overshoot_p99_ms > 50'. A condition without a strategy is about all of them. Repeat the flag for several conditions."`
+	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with status 3 if the condition holds, such as 'context-cancel.overshoot_p99_ms > 50'. A condition without a strategy is about all of them. Repeat the flag for several conditions."`
 	JSON   bool     `name:"json" help:"Print the results as one JSON object instead of tables."`
 	Quiet  bool     `help:"Print nothing before the results."`
 	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the comparison as a script for k6, with a threshold for each --fail-if."`
@@ -66,7 +66,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 	}
 	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, to, false, err)
 	}
 	defer closeLab()
 	conditions, err := parseConditions(c.FailIf, plan.Strategies)
@@ -87,7 +87,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 		err = errors.Join(err, report.Write(to.out, format, to.columns(to.out), r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
 	}
 	if err != nil || ctx.Err() != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, to, len(r.Rows) > 0, err)
 	}
 	return judge(to, conditions, r)
 }
@@ -111,12 +111,15 @@ func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, pla
 }
 
 // interrupted is the exit status after a signal, whatever else went wrong; without
-// a signal it is err.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// a signal it is err. Results that are shown say themselves that they are not all.
+func interrupted(ctx context.Context, to streams, shown bool, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return ofPlan(err)
+	case shown:
 		return exitStatus(exitInterrupted)
 	}
-	return ofPlan(err)
+	return to.interrupted("there are no figures yet")
 }
 
 // ofPlan makes the error of a plan that can't be run one of usage.

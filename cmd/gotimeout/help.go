@@ -175,7 +175,7 @@ func flagHelp(f *kong.Flag) string {
 }
 
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: ${enum}."`
+	Shell string `arg:"" enum:"bash, zsh, fish" help:"The shell, ${enum}."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.

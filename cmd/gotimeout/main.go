@@ -44,9 +44,9 @@ type cli struct {
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
 	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
 	Recommend recommendCmd `cmd:"" help:"Find the least timeout that cuts no more than a share of the calls that would have completed."`
-	Network   networkCmd   `cmd:"" help:"Bad networks: what works here, presets, checks, and any program on one."`
+	Network   networkCmd   `cmd:"" help:"Run any program on a bad network, measure one, and list the presets and drivers."`
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
-	Report    reportCmd    `cmd:"" help:"Show what a comparison recorded, and what differs between two."`
+	Report    reportCmd    `cmd:"" help:"Show the records of a comparison, or what differs between two."`
 
 	Help       helpCmd       `cmd:"" help:"Show what a command does and its flags."`
 	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete the commands, flags and names."`
@@ -70,6 +70,12 @@ func (s streams) columns(of io.Writer) int {
 		return 80
 	}
 	return min(max(width, 40), 200)
+}
+
+// interrupted says what a signal kept a command from, and is the exit status.
+func (s streams) interrupted(missing string) exitStatus {
+	fmt.Fprintf(s.err, "gotimeout: interrupted: %s\n", missing)
+	return exitInterrupted
 }
 
 // environment returns the value of an environment variable, "" for none.

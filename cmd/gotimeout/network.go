@@ -23,12 +23,12 @@ import (
 // networkCmd joins the commands about bad networks.
 type networkCmd struct {
 	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
-	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: what was asked beside what it does."`
+	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: the figures that were asked for beside those that are measured."`
 	Drivers networkDriversCmd `cmd:"" help:"List the drivers, and which of them work here."`
 	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
-	Set     networkSetCmd     `cmd:"" help:"Make a real link of this machine bad, by the kernel's netem. Meant for the lab VM: everything else on it has that network too."`
-	Reset   networkResetCmd   `cmd:"" help:"Make a link good again that set has made bad."`
-	Show    networkShowCmd    `cmd:"" help:"Show what is on the links of this machine."`
+	Set     networkSetCmd     `cmd:"" help:"Make a real link of this machine bad, by the kernel's netem. This is meant for the lab VM: every other program on the machine has that network too."`
+	Reset   networkResetCmd   `cmd:"" help:"Make a link good again that network set has made bad."`
+	Show    networkShowCmd    `cmd:"" help:"Show which network netem makes on each link of this machine."`
 }
 
 // driverVars are the enums of the flags that name a driver, and their help.
@@ -86,7 +86,7 @@ func roundTrip(p badnet.Profile) string {
 type networkCheckCmd struct {
 	Driver  string   `default:"auto" enum:"${bad_drivers}" help:"What makes the network bad: ${bad_drivers_help}."`
 	JSON    bool     `help:"Print the figures as one JSON object."`
-	Profile []string `arg:"" predictor:"profile" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Profile []string `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -137,7 +137,7 @@ func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
 			}
 			measured, err := check.Packets(ctx, loopback)
 			if ctx.Err() != nil {
-				return exitInterrupted, nil
+				return 0, to.interrupted("the network is not measured")
 			}
 			return 0, c.report(to, measured, err)
 		},
@@ -203,8 +203,8 @@ func refuse(to streams, err error) error {
 
 type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"${packet_drivers}" help:"What makes the network bad: ${packet_drivers_help}."`
-	Seed    uint64   `default:"1" help:"Repeats the losses and delays of another run, with tun."`
-	Profile string   `arg:"" predictor:"profile" help:"A preset, as 3g, or keys, as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
+	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
 
@@ -287,7 +287,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 }
 
 type networkDriversCmd struct {
-	JSON bool `help:"Print drivers, each with driver, works and why, and auto, the one that auto takes, as one JSON object."`
+	JSON bool `help:"Print one JSON object: drivers, each with driver, works and why, and auto, the driver that auto takes."`
 }
 
 // Run tries the drivers and prints which work. kong calls it.

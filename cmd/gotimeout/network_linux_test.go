@@ -315,6 +315,8 @@ func TestNetworkRunKeepsIgnoredSignals(t *testing.T) {
 func TestNetworkCheckInterrupted(t *testing.T) {
 	needPackets(t, nil)
 	cmd := command(t, nil, "network", "check", "delay=10s") // which takes a minute
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +329,9 @@ func TestNetworkCheckInterrupted(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted || time.Since(began) > 20*time.Second {
-		t.Errorf("%s after %s", cmd.ProcessState, time.Since(began))
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted || time.Since(began) > 20*time.Second ||
+		stderr.String() != "gotimeout: interrupted: the network is not measured\n" {
+		t.Errorf("%s after %s, %q", cmd.ProcessState, time.Since(began), &stderr)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 )
 
 type networkSetCmd struct {
-	Profile profileArg    `arg:"" predictor:"profile" help:"A preset's name, or keys as in delay=100ms loss=1%."`
-	Dev     linkArg       `required:"" placeholder:"LINK" help:"The link. On lo both directions are shaped and share the rate; on any other link, what leaves it is."`
+	Profile profileArg    `arg:"" predictor:"profile" help:"A preset such as lossy, or keys such as delay=100ms loss=1%."`
+	Dev     linkArg       `required:"" placeholder:"LINK" help:"The link, such as lo. On lo both directions are shaped and share the rate; on any other link, what leaves it is."`
 	For     time.Duration `placeholder:"60s" help:"Wait for so long, or until Ctrl-C, and make the link good again."`
 	DryRun  bool          `help:"Print the tc commands, and change nothing."`
 	Yes     bool          `help:"Change the link although the default route leads through it."`
@@ -86,7 +86,7 @@ func (c networkSetCmd) isNoWayOut() error {
 }
 
 type networkResetCmd struct {
-	Dev linkArg `required:"" placeholder:"LINK" help:"The link."`
+	Dev linkArg `required:"" placeholder:"LINK" help:"The link, such as lo."`
 }
 
 // Run makes the link good again. kong calls it.

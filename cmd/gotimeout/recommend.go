@@ -19,14 +19,14 @@ import (
 
 type recommendCmd struct {
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
-	Op            string          `default:"http" help:"The op."`
-	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context: aware or deaf."`
-	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network: a preset, as 3g, or keys, as 'delay=100ms loss=1%'. Without it, the lab as it is."`
+	Op            string          `default:"http" help:"The op whose timeout is wanted."`
+	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
+	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network to the backend: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is)."`
 	Delay         []time.Duration `default:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try (default: all)."`
 	Rate          int             `default:"200" help:"Requests a second. Each is sent when it is due, whether or not earlier ones were answered."`
 	Requests      int             `placeholder:"N" help:"How many calls the timeout is estimated from (default: as many as its interval needs, at least 1000)."`
-	URL           string          `placeholder:"URL" help:"The URL of a running lab, as http://127.0.0.1:8000. Without --url recommend starts a lab, which takes its backends from the environment as serve does."`
+	URL           string          `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, recommend starts a lab, whose backends are those of serve's environment variables."`
 
 	Out   string `placeholder:"FILE" predictor:"file" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
 	HTML  string `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
@@ -58,7 +58,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	}
 	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, to, false, err)
 	}
 	defer closeLab()
 	plan.Strategies = slices.DeleteFunc(plan.Strategies, func(name string) bool { return name == results.SampleName })
@@ -75,14 +75,15 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	}).Recommend(ctx, float64(c.FalseTimeouts), r)
 	show.end()
 	err = cmp.Or(err, keep.close())
-	if rec, none := results.Recommend(r, float64(c.FalseTimeouts)); none == nil {
+	rec, none := results.Recommend(r, float64(c.FalseTimeouts))
+	if none == nil {
 		write := func() error { return report.Recommendation(to.out, rec, to.columns(to.out)) }
 		if c.JSON {
 			write = func() error { return report.RecommendationJSON(to.out, rec) }
 		}
 		err = errors.Join(err, write(), keep.page(func(w io.Writer) error { return report.RecommendationHTML(w, rec) }))
 	}
-	return interrupted(ctx, err)
+	return interrupted(ctx, to, none == nil, err)
 }
 
 // announce says how long it takes, before it begins.

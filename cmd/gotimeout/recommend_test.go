@@ -37,7 +37,7 @@ func TestRecommendInterrupted(t *testing.T) {
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 		t.Errorf("%v, stderr %s", err, &stderr)
 	}
-	r, err := readResults(file)
+	r, err := readResults(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +14,8 @@ import (
 
 type reportCmd struct {
 	Format string   `default:"table" enum:"${reportFormats}" help:"The format: ${enum}."`
-	File   []string `arg:"" predictor:"file" help:"What gotimeout compare --out wrote; - is the standard input. Two files are compared: first the old one, then the new."`
+	JSON   bool     `help:"Print one JSON object, as --format json does."`
+	File   []string `arg:"" predictor:"file" help:"A file that compare --out or recommend --out wrote; - is the standard input. Two files, the old one first, are compared."`
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -34,13 +36,27 @@ repeat.`
 }
 
 // Run shows the files. kong calls it.
-func (c *reportCmd) Run(to streams) error {
+func (c *reportCmd) Run(ctx context.Context, to streams) error {
+	if c.JSON {
+		c.Format = "json"
+	}
 	if err := report.Check(c.Format, len(c.File)); err != nil {
 		return usageError{err}
 	}
 	var all []*results.Results
 	for _, path := range c.File {
-		r, err := readResults(path)
+		var r *results.Results
+		var err error
+		read := make(chan struct{})
+		go func(stdin *os.File) {
+			defer close(read)
+			r, err = readResults(path, stdin)
+		}(os.Stdin)
+		select {
+		case <-read:
+		case <-ctx.Done(): // a pipe or a terminal may never end
+			return to.interrupted("the end of " + path + " was not reached")
+		}
 		if err != nil {
 			return err
 		}
@@ -50,8 +66,8 @@ func (c *reportCmd) Run(to streams) error {
 }
 
 // readResults reads a file, or the standard input.
-func readResults(path string) (*results.Results, error) {
-	file := os.Stdin
+func readResults(path string, stdin *os.File) (*results.Results, error) {
+	file := stdin
 	if path != "-" {
 		var err error
 		if file, err = os.Open(path); err != nil {

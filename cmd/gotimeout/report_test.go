@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -102,5 +103,24 @@ func TestProgressNarrow(t *testing.T) {
 		if !strings.Contains(b.String(), "goroutine-aband") || !strings.Contains(b.String(), "25123.5") {
 			t.Errorf("the row lacks its figures: %s", b.String())
 		}
+	}
+}
+
+// What is read may never end, as a terminal.
+func TestReportInterrupted(t *testing.T) {
+	pipe, never, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin := os.Stdin
+	os.Stdin = pipe
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"report", "-"}, environmentOf(nil), &stdout, &stderr)
+	never.Close() // and with it ends the goroutine that reads
+	os.Stdin = stdin
+	if want := "gotimeout: interrupted: the end of - was not reached\n"; code != exitInterrupted || stdout.Len() > 0 || stderr.String() != want {
+		t.Errorf("exit code %d, %q, %q", code, &stdout, &stderr)
 	}
 }

@@ -22,26 +22,37 @@ import (
 )
 
 type serveCmd struct {
-	Addr string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"Where to listen. 127.0.0.1:8000 if neither this nor PORT is set; with PORT alone, that port on all interfaces."`
+	Addr string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"The address to listen on (default: 127.0.0.1:8000, or all interfaces at the port in $PORT)."`
 
 	Ops kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
 
-	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"A bad network to the backends: a preset, as 3g, or keys, as 'delay=100ms loss=1%'; none is a good one that can be changed with PUT /network. Without it there is none."`
+	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"The network to the backends: a preset such as 3g, or keys such as 'delay=100ms loss=1%'; none adds no delay and no loss. With --network, PUT /network can change the network later."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"${drivers}" help:"What makes the network bad: ${drivers_help}."`
 
 	// nil where they are not given: their defaults depend on Public.
-	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for; 5s if public."`
-	MaxTimeout   *time.Duration `placeholder:"30s" help:"The longest timeout that a request may ask for; 10s if public."`
-	MaxInFlight  *int           `placeholder:"2048" help:"How many runs may be in flight, more are answered 503; 256 if public."`
-	MaxAbandoned *int           `placeholder:"8192" help:"How many answered runs may have left work behind, then runs are answered 503; 1024 if public."`
-	Receipts     *int           `placeholder:"10000" help:"How many of the last receipts are kept, up to 1000000, in about 1 KB each; 1000 if public."`
+	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for (default in a public lab: 5s)."`
+	MaxTimeout   *time.Duration `placeholder:"30s" help:"The longest timeout that a request may ask for (default in a public lab: 10s)."`
+	MaxInFlight  *int           `placeholder:"2048" help:"How many runs may be in flight. Further ones are answered 503 (default in a public lab: 256)."`
+	MaxAbandoned *int           `placeholder:"8192" help:"How many answered runs may have left work behind. While there are more, runs are answered 503 (default in a public lab: 1024)."`
+	Receipts     *int           `placeholder:"10000" help:"How many receipts are kept, up to 1000000, each in about 1 KB (default in a public lab: 1000)."`
 
-	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: tighter caps, a limit on the runs of each client, and no changes of the network but with the token. So it is where PORT is set, and otherwise not."`
-	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8: of these alone X-Forwarded-For is believed."`
+	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: with lower caps, a limit on the runs of each client, and changes of the network only with $GOTIMEOUT_TOKEN (default: public if $PORT is set)."`
+	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8. The lab believes X-Forwarded-For from these proxies alone."`
 
-	LogSlow time.Duration `default:"1s" help:"Log runs that are answered later than this after their timeout; 0 is none."`
+	LogSlow time.Duration `default:"1s" help:"Log each run that is answered by more than this duration after its timeout; 0 logs none."`
 
 	LogFormat string `env:"GOTIMEOUT_LOG_FORMAT" default:"text" enum:"text,json" help:"The format of the log, text or json, a line an event."`
+}
+
+// Help is what the help says beyond the flags. kong calls it.
+func (serveCmd) Help() string {
+	return `Some environment variables have no flag. $GOTIMEOUT_TOKEN is the token that changes
+the network of a public lab. $OTEL_EXPORTER_OTLP_ENDPOINT is the collector that
+traces are sent to. $JAWSDB_URL or $DATABASE_URL is the database where no DSN is
+given.
+
+The exit status is 0 after Ctrl-C or SIGTERM, when the requests in flight have been
+answered, 1 where the lab can't be served, and 2 for a bad value.`
 }
 
 // newCLI returns the command line, with the settings of every op.

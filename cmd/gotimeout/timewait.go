@@ -14,8 +14,8 @@ import (
 )
 
 type timewaitCmd struct {
-	Only []string `enum:"${experiments}" placeholder:"NAME" help:"Run these experiments alone (${enum})."`
-	Fast bool     `help:"Watch a TIME-WAIT for seconds instead of its minute, and make fewer requests."`
+	Only []string `enum:"${experiments}" placeholder:"NAME" help:"The experiments to run, of ${enum} (default: all)."`
+	Fast bool     `help:"Watch a TIME-WAIT for some seconds instead of its minute, and make fewer requests."`
 	JSON bool     `help:"Print each step as a JSON object on a line of its own."`
 }
 
@@ -54,7 +54,7 @@ func (c *timewaitCmd) Run(ctx context.Context, to streams) error {
 		err := c.experiments(ctx, &p)
 		switch {
 		case ctx.Err() != nil:
-			return exitInterrupted, nil
+			return 0, to.interrupted("the experiments that are missing were not run")
 		case err != nil:
 			return 0, err
 		}

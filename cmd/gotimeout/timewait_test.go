@@ -146,6 +146,8 @@ func TestTimewaitInterrupted(t *testing.T) {
 	for name, sig := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
 			cmd := asTimewait(t)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -162,8 +164,8 @@ func TestTimewaitInterrupted(t *testing.T) {
 			switch code := cmd.ProcessState.ExitCode(); {
 			case code == exitNoNetwork:
 				t.Skip("no private network here")
-			case code != exitInterrupted || err != nil || time.Since(began) > 10*time.Second:
-				t.Errorf("exit code %d after %s: %v", code, time.Since(began), err)
+			case code != exitInterrupted || err != nil || time.Since(began) > 10*time.Second || stderr.String() != "gotimeout: interrupted: the experiments that are missing were not run\n":
+				t.Errorf("exit code %d after %s, %q: %v", code, time.Since(began), &stderr, err)
 			}
 		})
 	}
