@@ -148,12 +148,12 @@ func measureProxy(ctx context.Context, echo string, p badnet.Profile, front func
 		rate *rateTest
 		up   bool
 	}{{"check up", p.Up, &got.up.rate, true}, {"check down", p.Down, &got.down.rate, false}} {
-		window := 300 * time.Millisecond
-		if d.link.Rate > 0 { // which comes in pieces
-			window = time.Second
+		window, warmUp := 300*time.Millisecond, time.Duration(0)
+		if d.link.Rate > 0 { // bytes come in pieces, and a busy machine begins late
+			window, warmUp = time.Second+lasts(2*fullPacket, d.link.Rate), 200*time.Millisecond
 		}
 		*d.rate, err = transfer{
-			up: d.up, patience: 3*time.Second + p.RoundTrip(), window: window,
+			up: d.up, patience: 3*time.Second + p.RoundTrip(), warmUp: warmUp, window: window,
 			front: func(addr string) (string, error) { return front(d.name, addr) },
 		}.measure(ctx)
 		if err != nil {

@@ -119,6 +119,7 @@ func overflows() int {
 type transfer struct {
 	up       bool
 	patience time.Duration // until the first bytes arrive
+	warmUp   time.Duration // from then on, until the clock starts
 	window   time.Duration // from then on
 	front    func(addr string) (string, error)
 }
@@ -138,7 +139,7 @@ func overPackets(ctx context.Context, p badnet.Profile, up bool) (rateTest, erro
 // measure measures what arrives. The clients dial the address that front makes of
 // the server's.
 func (t transfer) measure(ctx context.Context) (rateTest, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.patience+t.window)
+	ctx, cancel := context.WithTimeout(ctx, t.patience+t.warmUp+t.window)
 	defer cancel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +191,7 @@ func connect(ctx context.Context, l net.Listener, addr string) (client, server n
 }
 
 // arrivals measures the rate at which bytes arrive at all connections together. The
-// first bytes only start the clock.
+// last bytes of the warm-up only start the clock.
 func (t transfer) arrivals(ctx context.Context, conns []net.Conn) rateTest {
 	until := func(deadline time.Time) {
 		for _, conn := range conns {
@@ -201,6 +202,7 @@ func (t transfer) arrivals(ctx context.Context, conns []net.Conn) rateTest {
 	defer context.AfterFunc(ctx, func() { until(time.Unix(1, 0)) })()
 	var (
 		mu          sync.Mutex
+		start       time.Time
 		first, last time.Time
 		bytes       int
 		all         sync.WaitGroup
@@ -214,10 +216,14 @@ func (t transfer) arrivals(ctx context.Context, conns []net.Conn) rateTest {
 				}
 				mu.Lock()
 				last = time.Now()
-				if first.IsZero() {
+				switch {
+				case start.IsZero():
+					start = last
+					until(start.Add(t.warmUp + t.window))
+					fallthrough
+				case bytes == 0 && last.Sub(start) < t.warmUp:
 					first = last
-					until(first.Add(t.window))
-				} else {
+				default:
 					bytes += n
 				}
 				mu.Unlock()

@@ -255,6 +255,7 @@ type limiter struct {
 const (
 	leastPiece = 256                    // bytes
 	pieceTime  = 5 * time.Millisecond   // how long the link takes for one piece, where it is longer
+	early      = time.Millisecond       // timers are so late (https://go.dev/issue/53824)
 	late       = 100 * time.Millisecond // a busy machine may be so far behind, and catches up
 )
 
@@ -286,7 +287,7 @@ func (l *limiter) Pipe(stub *toxics.ToxicStub) {
 // pass passes a piece of a chunk on when the link has sent it. Where the network
 // changes meanwhile it passes the whole rest on at once and returns false.
 func (l *limiter) pass(stub *toxics.ToxicStub, piece, rest *stream.StreamChunk) bool {
-	sent := time.NewTimer(time.Until(l.send(piece)))
+	sent := time.NewTimer(time.Until(l.send(piece)) - early)
 	defer sent.Stop()
 	select {
 	case <-sent.C:
