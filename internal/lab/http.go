@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"gotimeout/handlers"
@@ -30,15 +31,19 @@ func (o *httpOp) Read(func(string) string) (notes []string, err error) {
 	return nil, nil
 }
 
+// readURL reads a base URL. The error repeats no text that may be a secret: what
+// url.URL.Redacted takes for a password is none where the scheme is missing.
 func readURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil {
-		return nil, errors.New("can't be read: write http://host:port") // not what it is: it may hold a password
+	switch {
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "":
+		return u, nil
+	case err != nil:
+		return nil, errors.New("can't be read: write http://host:port")
+	case strings.ContainsAny(text, "@?"):
+		return nil, errors.New("is no base URL: write http://host:port, or http://user:password@host:port, with no query")
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
-		return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", u.Redacted())
-	}
-	return u, nil
+	return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", text)
 }
 
 func (o *httpOp) server() *private.Server {

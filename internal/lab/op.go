@@ -136,8 +136,12 @@ func listed(words []string, conjunction string) string {
 	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
-// CheckAddr returns an error if addr is no host:port. The error doesn't repeat addr.
+// CheckAddr returns an error if addr is no host:port. The error repeats no addr with
+// a user, who may have a password.
 func CheckAddr(addr string) error {
+	if strings.Contains(addr, "@") {
+		return errors.New("has an @, and an address has no user: write host:port")
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil && !IsPort(port) {
 		err = fmt.Errorf("%q is no port", port)
