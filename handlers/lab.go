@@ -56,6 +56,11 @@ type Op struct {
 	// its parameter, why.
 	Lacks map[string]string
 
+	// Timeouts are those of phases that the backend's own setting names, by their
+	// parameters. A strategy that bounds the client has it use them where the run
+	// was given none.
+	Timeouts map[string]time.Duration
+
 	// Noun is the backend's name in a sentence, as "the database"; "" where there
 	// is none. Verbs say by the work what the backend did, as "computed"; what
 	// has no verb "worked".

@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -294,6 +295,18 @@ func (l *Lab) refusePhases(ps phases) error {
 		}
 	}
 	return fmt.Errorf("%s is one of the client's own timeouts, which only %s sets: ask there, or leave it out", ps.names()[0], prose.Or(under))
+}
+
+// or returns the timeouts with those of others that the run was not given, as far
+// as they can come before its timeout.
+func (ps phases) or(others phases, timeout time.Duration) phases {
+	all := maps.Clone(ps)
+	for name, d := range others {
+		if _, given := all[name]; !given && d < timeout {
+			all[name] = d
+		}
+	}
+	return all
 }
 
 func (ps phases) names() (names []string) {

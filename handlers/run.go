@@ -48,6 +48,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	if s.Client != nil {
 		call.IOTimeout = s.Client(p.timeout).IO
+		p.phases = p.phases.or(p.op.Timeouts, p.timeout)
 		p.phases.give(&call)
 	}
 	rc, err := l.Ledger.Open(receipt.Run{

@@ -29,8 +29,8 @@ type MySQL struct {
 }
 
 // NewMySQL returns an op on the server of cfg. maxConns bounds the connections of
-// its pool; 0 is no bound, so that no call waits for the connection of another. Call
-// Close after use.
+// its pool; 0 is no bound, so that no call waits for the connection of another. The
+// timeouts of cfg are not used: a call has its own. Call Close after use.
 func NewMySQL(cfg *mysql.Config, maxConns int) *MySQL {
 	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, calibrating: make(chan struct{}, 1)}
 }

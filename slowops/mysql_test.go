@@ -299,6 +299,7 @@ func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
 			t.Errorf("%v after %s", err, took)
 		}
+		eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
 		told.want(t, 1, 0, 1)
 		if err := op.Do(t.Context(), slowops.Call{Run: "whole"}); err != nil {
 			t.Errorf("the call after it: %v", err)

@@ -112,9 +112,7 @@ func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, err
 	cfg.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialMySQL(ctx, network, at)
 	}
-	if b != (bounds{}) {
-		cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = b.dial, b.io, b.io
-	}
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = b.dial, b.io, b.io
 	inner, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, err

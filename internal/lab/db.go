@@ -23,7 +23,8 @@ import (
 type dbOp struct {
 	DBDSN string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
 
-	cfg *mysql.Config // nil for the embedded one
+	cfg      *mysql.Config // nil for the embedded one
+	timeouts map[string]time.Duration
 }
 
 // Read reads which database is a real one: the flag's or MYSQL_DSN's, or the one
@@ -47,7 +48,34 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 			notes = append(notes, "the database is that of "+name)
 		}
 	}
-	return notes, nil
+	return append(notes, o.takeTimeouts()...), nil
+}
+
+// takeTimeouts takes the timeouts out of the DSN, where they would cut the calls of
+// every strategy.
+func (o *dbOp) takeTimeouts() (notes []string) {
+	if o.cfg == nil {
+		return nil
+	}
+	o.timeouts = map[string]time.Duration{}
+	for _, t := range []struct {
+		name, parameter string
+		value           *time.Duration
+	}{
+		{"timeout", "connect_timeout", &o.cfg.Timeout},
+		{"readTimeout", "read_timeout", &o.cfg.ReadTimeout},
+		{"writeTimeout", "read_timeout", &o.cfg.WriteTimeout}, // the lab gives both the same
+	} {
+		if *t.value == 0 {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s=%s is taken out of the database's DSN, where it would cut every strategy; io-timeout uses it where a run names no %s", t.name, *t.value, t.parameter))
+		if o.timeouts[t.parameter] == 0 {
+			o.timeouts[t.parameter] = *t.value
+		}
+		*t.value = 0
+	}
+	return notes
 }
 
 func (o *dbOp) server() *private.Server {
@@ -81,7 +109,8 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	}
 	return handlers.Op{
 		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
-		Noun: "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
+		Timeouts: o.timeouts,
+		Noun:     "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
 		First:  true,                    // on the page a query works on, for all who have left
 		Settle: 2500 * time.Millisecond, // database/sql looks once a second for connections that are idle for longer
 		Dials:  true, Works: []string{slowops.WorkSleep, slowops.WorkCPU}, Reports: 1, Seen: true,

@@ -1,13 +1,21 @@
 package lab_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/internal/lab"
 
+	"github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
 )
 
@@ -51,5 +59,60 @@ func TestAll(t *testing.T) {
 	if all.Name != "all" || all.Doc != "http, cache and db at once." || len(all.Parts) != 3 || all.Reports != 3 || !all.Seen ||
 		!strings.HasSuffix(all.Lacks["read_timeout"], "ask for op=http, cache or db") {
 		t.Errorf("%+v", all)
+	}
+}
+
+// A DSN's own timeouts cut no strategy that claims none. io-timeout uses them where
+// a run names no other.
+func TestTimeoutsOfADSN(t *testing.T) {
+	standIn, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer standIn.Close()
+	for name, dsn := range map[string]func(*testing.T) string{
+		"embedded": func(*testing.T) string { return "lab@tcp(" + standIn.Addr + ")/lab" },
+		"real":     func(t *testing.T) string { return backendtest.RealServer(t, "MYSQL_DSN") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := mysql.ParseDSN(dsn(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			with := settings
+			with.Ops, with.MaxTimeout = lab.Ops(), 5*time.Second
+			notes, err := with.Ops[2].Read(func(name string) string {
+				return map[string]string{"DATABASE_URL": fmt.Sprintf("mysql://%s:%s@%s/%s?readTimeout=200ms&timeout=3s&writeTimeout=250ms", cfg.User, cfg.Passwd, cfg.Addr, cfg.DBName)}[name]
+			})
+			if err != nil || len(notes) != 4 || !strings.HasPrefix(notes[2], "readTimeout=200ms is taken out of the database's DSN") {
+				t.Fatalf("%q, %v", notes, err)
+			}
+			l, err := lab.Open(t.Context(), with, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			for path, want := range map[string]string{
+				"/baseline?":                         "200 ",
+				"/context-cancel?":                   "200 ",
+				"/io-timeout?":                       "504 read_timeout",
+				"/io-timeout?read_timeout=2s&":       "200 ",
+				"/io-timeout?read_timeout=300ms&":    "504 read_timeout",
+				"/goroutine-abandon?ctx=deaf&op=db&": "200 ",
+			} {
+				if !strings.Contains(path, "op=") {
+					path += "op=db&"
+				}
+				w := httptest.NewRecorder()
+				l.Routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"delay=500ms&timeout=4s", nil))
+				var answer struct{ Error struct{ Code string } }
+				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+					t.Fatal(err)
+				}
+				if got := fmt.Sprint(w.Code, " ", answer.Error.Code); got != want {
+					t.Errorf("%s: %s, want %s: %s", path, got, want, w.Body)
+				}
+			}
+		})
 	}
 }
