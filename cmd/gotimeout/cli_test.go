@@ -61,24 +61,35 @@ func TestHelp(t *testing.T) {
 	golden(t, "help.txt", all.String())
 }
 
-// A line is wider than the terminal only if it has one word, or one argument of a
-// shell.
-func TestHelpFits(t *testing.T) {
-	for _, command := range commands(t) {
-		for asked, width := range map[string]int{"40": 40, "60": 60, "80": 80, "200": 200, "": 80, "wide": 80, "5": 40, "1000": 200} {
-			widest := 0
-			for line := range strings.Lines(ok(t, []string{"COLUMNS=" + asked}, append(command, "--help")...)) {
-				n := utf8.RuneCountInString(strings.TrimSpace(line))
-				if in := utf8.RuneCountInString(strings.TrimRight(line, "\n")); in > width && len(argument.FindAllString(line, -1)) > 1 {
-					t.Errorf("%v on %q columns: %s", command, asked, line)
-				} else if n > 0 {
-					widest = max(widest, in)
-				}
-			}
-			if widest < width*2/3 && width < 200 {
-				t.Errorf("%v on %q columns has no line of more than %d", command, asked, widest)
-			}
+// fits tells that a text is as wide as a terminal, and not much narrower. A line
+// is wider only if it has one word, or one argument of a shell.
+func fits(t *testing.T, what, text string, width int) {
+	t.Helper()
+	widest := 0
+	for line := range strings.Lines(text) {
+		n := utf8.RuneCountInString(strings.TrimRight(line, "\n"))
+		if words := argument.FindAllString(line, -1); n > width && len(words) > 1 {
+			t.Errorf("%s is wider than %d columns: %s", what, width, line)
 		}
+		widest = max(widest, n)
+	}
+	if widest < min(width, 80)*2/3 {
+		t.Errorf("%s has no line of more than %d of %d columns", what, widest, width)
+	}
+}
+
+func TestFits(t *testing.T) {
+	for asked, width := range map[string]int{"40": 40, "60": 60, "80": 80, "200": 200, "": 80, "wide": 80, "5": 40, "1000": 200} {
+		env := []string{"COLUMNS=" + asked}
+		for _, command := range commands(t) {
+			fits(t, fmt.Sprint(command), ok(t, env, append(command, "--help")...), width)
+		}
+		fits(t, "presets", ok(t, env, "network", "presets"), width)
+		var check bytes.Buffer
+		if err := printCheck(&check, madeUp(t), width); err != nil {
+			t.Error(err)
+		}
+		fits(t, "a check", check.String(), width)
 	}
 }
 

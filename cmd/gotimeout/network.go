@@ -62,16 +62,18 @@ func (c networkPresetsCmd) Run(to streams) error {
 		if i > 0 {
 			fmt.Fprintln(to.out)
 		}
-		fmt.Fprintf(to.out, "%s\n  %s\n", p.Name, p.Doc)
-		lines := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(lines, "  profile\t%s\n", p.Profile)
-		fmt.Fprintf(lines, "  round trip\t%s\n", roundTrip(p.Profile))
-		fmt.Fprintf(lines, "  source\t%s\n", p.Source)
-		if err := lines.Flush(); err != nil {
-			return err
-		}
+		width := to.columns(to.out)
+		fmt.Fprintf(to.out, "%s\n  %s\n", p.Name, prose.Hang(p.Doc, 2, width))
+		printFact(to.out, 2, width, "profile", p.Profile.String())
+		printFact(to.out, 2, width, "round trip", roundTrip(p.Profile))
+		printFact(to.out, 2, width, "source", p.Source)
 	}
 	return nil
+}
+
+// printFact prints a label and a text in two columns, which begin at indent.
+func printFact(to io.Writer, indent, width int, label, text string) {
+	fmt.Fprintf(to, "%*s%-12s%s\n", indent, "", label, prose.Hang(text, indent+12, width))
 }
 
 // roundTrip says what a profile's delays make of a round trip, for delay is one
@@ -167,13 +169,20 @@ func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) e
 
 // printCheck prints what was asked beside what was measured.
 func printCheck(to io.Writer, c *check.Check, width int) error {
-	fmt.Fprintf(to, "profile     %s\n", prose.Hang(c.Profile.String(), 12, width))
-	fmt.Fprintf(to, "driver      %s\n", prose.Hang(c.Driver+", since "+c.Why, 12, width))
-	fmt.Fprintf(to, "round trip  %s, for a delay is one way\n", roundTrip(c.Profile))
+	printFact(to, 0, width, "profile", c.Profile.String())
+	printFact(to, 0, width, "driver", c.Driver+", since "+c.Why)
+	printFact(to, 0, width, "round trip", roundTrip(c.Profile)+", for a delay is one way")
 	if c.Driver == badnet.Proxy {
-		fmt.Fprintln(to, "dial        +0s, for a proxy answers it by itself")
+		printFact(to, 0, width, "dial", "+0s, for a proxy answers it by itself")
 	}
 	fmt.Fprintln(to)
+	if width < twoColumns {
+		for _, f := range check.Merge(c.Figures) {
+			text := fmt.Sprintf("%s: asked %s, measured %s, %s", strings.TrimSpace(f.What+" "+f.Way), f.AskedText(), f.MeasuredText(), f.VerdictText())
+			fmt.Fprintln(to, prose.Hang(text, 2, width))
+		}
+		return nil
+	}
 	lines := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(lines, "what\tasked\tmeasured\tverdict")
 	for _, f := range check.Merge(c.Figures) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -156,21 +155,25 @@ func (c networkShowCmd) Run(to streams) error {
 	if c.JSON {
 		return printJSON(to.out, shownLinks(roots))
 	}
-	lines := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	widest := 0
 	for _, r := range roots {
+		widest = max(widest, len(r.Dev)+2)
+	}
+	for _, r := range roots {
+		text := "as it is"
 		switch {
 		case r.Link != nil:
-			fmt.Fprintf(lines, "%s\t%s; %d packets, %d of them dropped\n",
-				r.Dev, withRoundTrip(*r.Link, r.Loopback), r.Totals.Packets, r.Totals.Dropped)
+			text = fmt.Sprintf("%s; %d packets, %d of them dropped", withRoundTrip(*r.Link, r.Loopback), r.Totals.Packets, r.Totals.Dropped)
 		case r.Ours:
-			fmt.Fprintf(lines, "%s\tgotimeout's, with profiles for ports\n", r.Dev)
+			text = "gotimeout's, with profiles for ports"
 		case r.Qdisc != "":
-			fmt.Fprintf(lines, "%s\tqdisc %s, which is not gotimeout's\n", r.Dev, r.Qdisc)
-		default:
-			fmt.Fprintf(lines, "%s\tas it is\n", r.Dev)
+			text = fmt.Sprintf("qdisc %s, which is not gotimeout's", r.Qdisc)
+		}
+		if _, err := fmt.Fprintf(to.out, "%-*s%s\n", widest, r.Dev, prose.Hang(text, widest, to.columns(to.out))); err != nil {
+			return err
 		}
 	}
-	return lines.Flush()
+	return nil
 }
 
 func shownLinks(roots []netem.Root) []shownLink {
