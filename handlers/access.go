@@ -15,27 +15,27 @@ import (
 	"github.com/go-chi/httprate"
 )
 
-// mayChange tells who may change the network: whoever has the token, or is on this
-// machine, unless the lab is public.
+// mayChange returns nil for a caller who may change the network: one with the token,
+// or one on this machine unless the lab is public.
 func (l *Lab) mayChange(r *http.Request) error {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		if l.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.Token)) == 1 {
 			return nil
 		}
-		return errors.New("that is not this lab's token: send the one that it was started with in GOTIMEOUT_TOKEN")
+		return errors.New("the token is wrong: send the value of GOTIMEOUT_TOKEN that the lab was started with")
 	}
 	if l.Public {
-		return errors.New("this lab is public, and so its network stays as it is: it is changed only with the header Authorization: Bearer and what the lab was started with in GOTIMEOUT_TOKEN")
+		return errors.New("this lab is public: its network is changed only with the header Authorization: Bearer and the value of GOTIMEOUT_TOKEN that the lab was started with")
 	}
-	if !fromHere(r) {
-		return errors.New("the network is changed from this machine (http://127.0.0.1), or with the header Authorization: Bearer and what the lab was started with in GOTIMEOUT_TOKEN")
+	if !fromThisMachine(r) {
+		return errors.New("the network is changed from this machine (http://127.0.0.1), or with the header Authorization: Bearer and the value of GOTIMEOUT_TOKEN that the lab was started with")
 	}
 	return nil
 }
 
-// fromHere tells whether a request comes from this machine: not by a proxy on
-// it, nor from a page of another site in a browser on it.
-func fromHere(r *http.Request) bool {
+// fromThisMachine reports whether a request comes from this machine: not through a
+// proxy on it, and not from another site's page in a browser on it.
+func fromThisMachine(r *http.Request) bool {
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
 		if len(r.Header.Values(header)) > 0 {
 			return false
@@ -44,8 +44,8 @@ func fromHere(r *http.Request) bool {
 	return isLoopback(r.RemoteAddr) && isLoopback(r.Host) && http.NewCrossOriginProtection().Check(r) == nil
 }
 
-// isLoopback tells whether host, with a port or without, is this machine. A
-// name may be anybody's, but for localhost (RFC 6761).
+// isLoopback reports whether host, with a port or without, is this machine. Of names
+// only localhost is certain to be (RFC 6761).
 func isLoopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -54,17 +54,18 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// A client of a public lab has a share of runs in each minute: two hundred of every
-// strategy, which is twice what the largest race makes.
-const shareOf = time.Minute
+// A client of a public lab may start a number of runs a minute: two hundred of each
+// strategy, twice as many as the largest race makes.
+const shareEvery = time.Minute
 
-// limited refuses what a client of a public lab asks for beyond its share. What
-// is no run counts as one, but for /healthz, which the platform asks.
-func (l *Lab) limited(next http.Handler) http.Handler {
+// limitClients refuses requests of a client of a public lab beyond its share. A
+// request that runs nothing counts as one run, but for /healthz, which the platform
+// asks for.
+func (l *Lab) limitClients(next http.Handler) http.Handler {
 	share := 2 * maxTimes * len(l.Strategies)
-	counted := httprate.LimitBy(share, shareOf, client, httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
+	counted := httprate.LimitBy(share, shareEvery, client, httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusTooManyRequests, "rate_limited", fmt.Sprintf(
-			"this lab is public, and gives each client %d runs a minute: ask for fewer at once, or again in a minute", share))
+			"this lab is public and allows each client %d runs a minute: ask for fewer at once, or try again in a minute", share))
 	}))(next)
 	var once sync.Once
 	return l.fromClient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +75,7 @@ func (l *Lab) limited(next http.Handler) http.Handler {
 		}
 		if len(r.Header.Values("X-Forwarded-For")) > 0 && middleware.GetClientIP(r.Context()) == peer(r) {
 			once.Do(func() {
-				l.Log.Warn("X-Forwarded-For of one that --trusted-proxies doesn't name: if it is a proxy, all its clients share one limit", "peer", peer(r))
+				l.Log.Warn("X-Forwarded-For comes from a peer that --trusted-proxies does not name: if the peer is a proxy, all its clients share one limit", "peer", peer(r))
 			})
 		}
 		counted.ServeHTTP(w, r.WithContext(httprate.WithIncrement(r.Context(), l.runs(r))))
@@ -89,16 +90,16 @@ func (l *Lab) runs(r *http.Request) int {
 	case "/race":
 		times, err := strconv.Atoi(r.URL.Query().Get("times"))
 		if err != nil || times < 1 || times > maxTimes {
-			times = 1 // or what is refused
+			times = 1 // the race will refuse another number
 		}
 		return times * len(l.Strategies)
 	}
 	return 1
 }
 
-// fromClient puts the address of the client into the context: the last one of
-// X-Forwarded-For that is none of the trusted proxies, or the peer's where that
-// is none of them itself.
+// fromClient puts the address of the client into the context: the last address in
+// X-Forwarded-For that is not a trusted proxy's, or the peer's if the peer is not a
+// trusted proxy.
 func (l *Lab) fromClient(next http.Handler) http.Handler {
 	if len(l.TrustedProxies) == 0 {
 		return middleware.ClientIPFromRemoteAddr(next)
@@ -110,9 +111,9 @@ func (l *Lab) fromClient(next http.Handler) http.Handler {
 	return middleware.ClientIPFromXFF(trusted...)(next)
 }
 
-// client is whose share a request is taken of: an address, or for IPv6, where a
-// client has as many as it likes, its /64. A trusted proxy that names no client
-// has a share of its own.
+// client identifies the client whose share a request counts towards: by its address,
+// and for IPv6 by its /64, since a client has as many addresses there as it likes. A
+// trusted proxy that names no client has a share of its own.
 func client(r *http.Request) (string, error) {
 	ip := middleware.GetClientIP(r.Context())
 	if ip == "" {
@@ -121,7 +122,7 @@ func client(r *http.Request) (string, error) {
 	return httprate.CanonicalizeIP(ip), nil
 }
 
-// peer is who opened the connection.
+// peer is the address that the connection comes from.
 func peer(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host

@@ -52,7 +52,7 @@ func TestShareOfRuns(t *testing.T) {
 		w := ask("/baseline?op=db&delay=0", "192.0.2.1:6")
 		checkStatus(t, w, http.StatusTooManyRequests)
 		checkRefused(t, w, "rate_limited", fmt.Sprintf(
-			"this lab is public, and gives each client %d runs a minute: ask for fewer at once, or again in a minute", share(lab)))
+			"this lab is public and allows each client %d runs a minute: ask for fewer at once, or try again in a minute", share(lab)))
 		if got := w.Header().Get("Retry-After"); got != "60" {
 			t.Errorf("Retry-After %q", got)
 		}

@@ -46,13 +46,13 @@ type refusedPage struct {
 // Title is the status in words.
 func (p refusedPage) Title() string { return http.StatusText(p.Status) }
 
-// badParameter answers for a query that was not understood.
+// badParameter answers 400 for a query that the lab does not accept.
 func badParameter(w http.ResponseWriter, r *http.Request, err error) {
 	refuse(w, r, http.StatusBadRequest, "bad_parameter", err.Error())
 }
 
-// writeJSON writes an answer, in lines for a person, who comes with curl or a
-// browser: for a program they would be a twentieth of what a request costs.
+// writeJSON writes an answer, indented for curl and for browsers, which people read.
+// For programs the indentation would be a twentieth of the cost of a request.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -61,7 +61,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 		enc.SetIndent("", "  ")
 	}
 	if err := enc.Encode(v); err != nil {
-		panic(err) // only a type that JSON does not know, which any test finds
+		panic(err) // only for a type that has no JSON, which any test finds
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
@@ -69,10 +69,10 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	_, _ = w.Write(body.Bytes()) // fails only when the caller has left
 }
 
-// notFound answers with the list of what there is.
+// notFound answers 404 with the list of paths.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
 		r.URL.Path, prose.Or(l.paths())))
 }
 
@@ -84,8 +84,7 @@ func (l *Lab) paths() []string {
 	return paths
 }
 
-// wrongMethod answers for a path that is there. All but the network is only to
-// be read.
+// wrongMethod answers 405 for a known path. All paths but /network are read-only.
 func wrongMethod(w http.ResponseWriter, r *http.Request) {
 	allow, use := "GET, HEAD, OPTIONS", "GET"
 	if r.URL.Path == "/network" {

@@ -145,7 +145,7 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 
 func TestNotFound(t *testing.T) {
 	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
-		"and there are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
+		"the other paths are /compare, /race, /receipts, /events, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
 		"/%3Cscript%3E":                "/<script>", // in JSON, which nothing sniffs
@@ -251,11 +251,11 @@ func TestLimits(t *testing.T) {
 		sentence string
 	}{
 		"in flight": {receipt.Limits{InFlight: 1, Abandoned: 9, Busy: 9}, "/baseline?delay=5h", "/errgroup?delay=0", "too_many_in_flight",
-			"this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"},
+			"too many runs are in flight in this lab (--max-in-flight): try again in a second"},
 		"abandoned": {receipt.Limits{InFlight: 9, Abandoned: 1, Busy: 9}, "/goroutine-abandon?delay=5h", "/errgroup?delay=0", "too_many_abandoned",
-			"earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"},
+			"earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
 		"busy": {receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 1}, "/goroutine-abandon?op=db&work=cpu&delay=5h", "/errgroup?op=db&work=cpu&delay=1ms", "too_many_busy",
-			"this lab has as many runs that compute as its processors can bear: try again in a second"},
+			"too many runs compute on this lab's processors: try again in a second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,12 +15,12 @@ import (
 	"gotimeout/strategies"
 )
 
-// compare runs every strategy at once on the same op and answers when nothing
-// of them goes on any more.
+// compare runs every strategy at once on the same op and answers when all of their
+// receipts are complete.
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	p, err := l.parse(r.URL.RawQuery)
 	if err == nil {
-		err = l.refusePhases(p.phases) // not every strategy has the client bound itself
+		err = l.refusePhases(p.phases) // a strategy that bounds no client can't have them
 	}
 	if err != nil {
 		badParameter(w, r, err)
@@ -29,7 +29,7 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), l.Bounds().Answer)
 	defer cancel()
 	rows := l.runAll(ctx, p)
-	if !slices.ContainsFunc(rows, wasRun) {
+	if !slices.ContainsFunc(rows, hasRun) {
 		unavailable(w, r, rows[0].Error)
 		return
 	}
@@ -38,7 +38,7 @@ func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	writeTable(w, p, l.between(p), rows)
+	writeTable(w, p, l.networkOf(p), rows)
 }
 
 // suitable returns the strategies that make sense for the op.
@@ -51,7 +51,7 @@ func (l *Lab) suitable(p params) (suitable []strategies.Strategy) {
 	return suitable
 }
 
-// runAll returns a row a strategy: its receipt, or one that says why there is none.
+// runAll returns a row for each strategy: its receipt, or the reason why it was not run.
 func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
 	suitable := l.suitable(p)
 	rows := make([]receipt.View, len(suitable))
@@ -71,7 +71,7 @@ func (l *Lab) runAll(ctx context.Context, p params) []receipt.View {
 	return rows
 }
 
-func wasRun(row receipt.View) bool { return *row.Status != receipt.Refused }
+func hasRun(row receipt.View) bool { return *row.Status != receipt.Refused }
 
 func refusedRow(s strategies.Strategy, err error) receipt.View {
 	status := receipt.Refused
@@ -91,7 +91,7 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 		fmt.Fprintf(w, " target=%s", p.target)
 	}
 	fmt.Fprint(w, "\n")
-	if text := described(network); text != "" {
+	if text := pathText(network); text != "" {
 		fmt.Fprint(w, wrapped(text))
 	}
 	fmt.Fprint(w, "\n")
@@ -117,7 +117,7 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 	}
 }
 
-// shortFamily is the noun of a family: "call" of "around the call".
+// shortFamily returns the noun of a family: "call" of "around the call".
 func shortFamily(family string) string { return family[strings.LastIndex(family, " ")+1:] }
 
 func figure(ms *float64, otherwise string) string {

@@ -150,7 +150,7 @@ func TestCompareRefusedInPart(t *testing.T) {
 			if *v.Status == receipt.Refused {
 				refused++
 				checkError(t, v, receipt.Refused, receipt.Error{Code: "too_many_in_flight",
-					Message: "this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"})
+					Message: "too many runs are in flight in this lab (--max-in-flight): try again in a second"})
 			}
 		}
 		w := get(t, lab, "/compare")

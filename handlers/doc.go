@@ -1,12 +1,11 @@
-// Package handlers serves the lab over HTTP: one endpoint a strategy, the
-// receipts, the comparison of all strategies, once it is over or as it happens,
-// the page, the health of the backends, and what the lab itself is and
-// uses, at once or once a second.
+// Package handlers serves the lab over HTTP: an endpoint for each strategy, the
+// receipts, the comparison of all strategies (/compare when it is over, /race as it
+// happens), the page, the health of the backends, and a description of the lab
+// itself.
 //
-// It parses what was asked, opens a receipt, lets the strategy run the op and
-// says how it went. It knows no client and no backend: the ops come as
-// functions, so it is tested without a network. It refuses, with one sentence
-// and before anything runs, whatever it does not understand or what is over
-// the lab's caps. A stream of events waits for nobody: who doesn't read it is
-// dropped.
+// For a run it parses the query, opens a receipt, lets the strategy run the op and
+// answers with the outcome. The package knows no client and no backend: an op comes
+// as functions, so the tests need no network. A request that it does not understand,
+// or that is over the lab's caps, is refused before anything runs, with one sentence.
+// A stream of events does not wait for its readers: a slow reader is disconnected.
 package handlers

@@ -14,47 +14,47 @@ import (
 )
 
 const (
-	everyMoment  = time.Second
-	keptMoments  = time.Minute // of what was, for who comes new
-	maxListeners = 1000
-	unread       = 4 // messages, before a listener is dropped
+	snapshotEvery = time.Second
+	historyLength = time.Minute // of snapshots, which a new listener is sent
+	maxListeners  = 1000
+	unreadEvents  = 4 // a listener with more of them is disconnected
 )
 
-// gauges tell how the lab is, once a second, to all who listen.
-type gauges struct {
+// broadcaster sends a snapshot of the lab to all listeners, once a second.
+type broadcaster struct {
 	lab *Lab
 
 	mu        sync.Mutex
 	listeners map[chan []byte]struct{}
-	stop      func() // the telling, while somebody listens
-	moments   []kept // of the last minute, the oldest first
+	stop      func()         // ends run; it runs while there are listeners
+	history   []pastSnapshot // of the last minute, the oldest first
 }
 
-// kept is a moment as it is told to who comes new.
-type kept struct {
-	moment
-	brief json.RawMessage // without receipts
+// pastSnapshot is a snapshot and what a new listener is sent of it.
+type pastSnapshot struct {
+	snapshot
+	brief json.RawMessage // the snapshot without its receipts
 }
 
-func newGauges(l *Lab) *gauges {
-	return &gauges{lab: l, listeners: map[chan []byte]struct{}{}}
+func newBroadcaster(l *Lab) *broadcaster {
+	return &broadcaster{lab: l, listeners: map[chan []byte]struct{}{}}
 }
 
-// serve tells a listener, until it leaves or doesn't keep up.
-func (g *gauges) serve(w http.ResponseWriter, r *http.Request) {
+// serve sends snapshots to a listener until it leaves or does not keep up.
+func (b *broadcaster) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		newStream(w)
 		return
 	}
-	messages, first := g.join()
+	messages, first := b.join()
 	if messages == nil {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, r, http.StatusServiceUnavailable, "too_many_listeners",
-			fmt.Sprintf("%d listen to this lab already, which is all that it allows: try again later", maxListeners))
+			fmt.Sprintf("this lab has %d listeners, the most that it allows: try again later", maxListeners))
 		return
 	}
-	defer g.leave(messages)
-	ctx, cancel := g.lab.streaming(r.Context())
+	defer b.leave(messages)
+	ctx, cancel := b.lab.streaming(r.Context())
 	defer cancel()
 	s := newStream(w)
 	if s.send(first) == nil {
@@ -62,119 +62,119 @@ func (g *gauges) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// join returns a listener's channel and what it is told first. It returns nil
-// where there are too many.
-func (g *gauges) join() (messages chan []byte, first []byte) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.listeners) == maxListeners {
+// join returns the channel of a new listener and the first event for it. It returns
+// nil if there are too many listeners.
+func (b *broadcaster) join() (messages chan []byte, first []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.listeners) == maxListeners {
 		return nil, nil
 	}
-	if n := len(g.moments); n == 0 || time.Since(g.moments[n-1].taken) >= everyMoment {
-		g.look()
+	if n := len(b.history); n == 0 || time.Since(b.history[n-1].taken) >= snapshotEvery {
+		b.take()
 	}
-	if len(g.listeners) == 0 {
+	if len(b.listeners) == 0 {
 		ctx, cancel := context.WithCancel(context.Background())
-		g.stop = cancel
-		go g.tell(ctx)
+		b.stop = cancel
+		go b.run(ctx)
 	}
-	messages = make(chan []byte, unread)
-	g.listeners[messages] = struct{}{}
-	last := len(g.moments) - 1
+	messages = make(chan []byte, unreadEvents)
+	b.listeners[messages] = struct{}{}
+	last := len(b.history) - 1
 	now := struct {
-		moment
+		snapshot
 		History []json.RawMessage `json:"history"`
-	}{g.moments[last].moment, []json.RawMessage{}}
-	for _, k := range g.moments[:last] {
+	}{b.history[last].snapshot, []json.RawMessage{}}
+	for _, k := range b.history[:last] {
 		now.History = append(now.History, k.brief)
 	}
-	return messages, append([]byte("retry: 2000\n"), message("now", now)...)
+	return messages, append([]byte("retry: 2000\n"), event("now", now)...)
 }
 
-func (g *gauges) leave(messages chan []byte) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.remove(messages)
+func (b *broadcaster) leave(messages chan []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(messages)
 }
 
-// remove removes a listener who may be gone already. The caller has the lock.
-func (g *gauges) remove(messages chan []byte) {
-	if _, listens := g.listeners[messages]; !listens {
+// remove removes a listener, which may be removed already. The caller has the lock.
+func (b *broadcaster) remove(messages chan []byte) {
+	if _, listens := b.listeners[messages]; !listens {
 		return
 	}
-	delete(g.listeners, messages)
-	if len(g.listeners) == 0 {
-		g.stop()
+	delete(b.listeners, messages)
+	if len(b.listeners) == 0 {
+		b.stop()
 	}
 }
 
-// tell looks and tells once a second, until nobody listens any more.
-func (g *gauges) tell(ctx context.Context) {
-	tick := time.NewTicker(everyMoment)
+// run sends a snapshot once a second until ctx is done: there are no listeners.
+func (b *broadcaster) run(ctx context.Context) {
+	tick := time.NewTicker(snapshotEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			g.tellAll()
+			b.send()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// tellAll makes one message for all. Who has not read the last ones is dropped,
-// and not waited for.
-func (g *gauges) tellAll() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := message("now", g.look())
-	for messages := range g.listeners {
+// send sends one snapshot to all listeners. It does not wait for a listener that has
+// not read the last events, but disconnects it.
+func (b *broadcaster) send() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := event("now", b.take())
+	for messages := range b.listeners {
 		select {
 		case messages <- now:
 		default:
-			g.remove(messages)
+			b.remove(messages)
 			close(messages)
 		}
 	}
 }
 
-// look takes a moment, and forgets those of more than a minute ago. The caller
-// has the lock.
-func (g *gauges) look() moment {
-	m := g.lab.moment()
-	for len(g.moments) > 0 && m.taken.Sub(g.moments[0].taken) > keptMoments {
-		g.moments = g.moments[1:]
+// take takes a snapshot and forgets those older than a minute. The caller has the
+// lock.
+func (b *broadcaster) take() snapshot {
+	m := b.lab.snapshot()
+	for len(b.history) > 0 && m.taken.Sub(b.history[0].taken) > historyLength {
+		b.history = b.history[1:]
 	}
 	brief := m
-	brief.Receipts = []short{}
+	brief.Receipts = []receiptBrief{}
 	text, err := json.Marshal(brief)
 	if err != nil {
-		panic(err) // as message does
+		panic(err) // as event does
 	}
-	g.moments = append(g.moments, kept{m, text})
+	b.history = append(b.history, pastSnapshot{m, text})
 	return m
 }
 
-// moment is how the lab is at one.
-type moment struct {
+// snapshot is the state of the lab at a moment.
+type snapshot struct {
 	taken time.Time
 	At    int64 `json:"at"` // Unix time in milliseconds
 	receipt.Counts
-	Goroutines int     `json:"goroutines"`
-	Backends   []load  `json:"backends"`
-	Receipts   []short `json:"receipts"` // the last, the newest first
+	Goroutines int            `json:"goroutines"`
+	Backends   []backendLoad  `json:"backends"`
+	Receipts   []receiptBrief `json:"receipts"` // the last, the newest first
 }
 
-// load is what a backend bears; null is what nobody can see.
-type load struct {
+// backendLoad is the load of a backend; null is unknown.
+type backendLoad struct {
 	Name        string `json:"name"`
-	Connections *int   `json:"connections"` // the lab's that are open
+	Connections *int   `json:"connections"` // open connections of the lab
 	TimeWait    *int   `json:"time_wait"`
 	ForNobody   *int   `json:"for_nobody"` // jobs whose caller has its answer
 }
 
-// short is a receipt in brief.
-type short struct {
+// receiptBrief is a receipt in brief.
+type receiptBrief struct {
 	ID           string          `json:"id"`
 	Name         string          `json:"name"`
 	Slow         string          `json:"slow"`
@@ -187,36 +187,37 @@ type short struct {
 
 const lastReceipts = 8
 
-// moment looks at the lab. It asks no backend, and disturbs no pool.
-func (l *Lab) moment() moment {
+// snapshot returns the state of the lab. It asks no backend, so it disturbs no
+// connection pool.
+func (l *Lab) snapshot() snapshot {
 	now := time.Now()
-	m := moment{
+	m := snapshot{
 		taken: now, At: now.UnixMilli(), Counts: l.Ledger.Counts(), Goroutines: runtime.NumGoroutine(),
-		Backends: l.loads(), Receipts: []short{},
+		Backends: l.loads(), Receipts: []receiptBrief{},
 	}
 	for _, rc := range l.Ledger.Last(lastReceipts) {
 		v := rc.View()
-		m.Receipts = append(m.Receipts, short{v.ID, v.Name, v.Slow, v.Status, v.Answered, v.Ended, v.BackendEnded, v.Complete})
+		m.Receipts = append(m.Receipts, receiptBrief{v.ID, v.Name, v.Slow, v.Status, v.Answered, v.Ended, v.BackendEnded, v.Complete})
 	}
 	return m
 }
 
-func (l *Lab) loads() []load {
-	loads := []load{}
+func (l *Lab) loads() []backendLoad {
+	loads := []backendLoad{}
 	if l.Working == nil {
 		return loads
 	}
 	var names []string
 	for _, b := range l.Working() {
 		names = append(names, b.Name)
-		loads = append(loads, load{Name: b.Name, ForNobody: l.forNobody(b.Working)})
+		loads = append(loads, backendLoad{Name: b.Name, ForNobody: l.forNobody(b.Working)})
 	}
 	if l.Kernel == nil {
 		return loads
 	}
 	s, err := l.Kernel.Sockets(names)
 	if err != nil {
-		return loads // nobody can see them
+		return loads // unknown
 	}
 	for i := range loads {
 		for _, b := range s.Backends {
@@ -229,7 +230,7 @@ func (l *Lab) loads() []load {
 	return loads
 }
 
-// forNobody counts the jobs whose caller has its answer already.
+// forNobody counts the jobs whose caller already has its answer.
 func (l *Lab) forNobody(jobs []Job) *int {
 	if jobs == nil {
 		return nil
@@ -244,36 +245,35 @@ func (l *Lab) forNobody(jobs []Job) *int {
 }
 
 const (
-	heartbeat    = 15 * time.Second // proxies cut a stream on which nothing comes
-	writeTimeout = 10 * time.Second // for a message, to a caller who may have stopped to read
+	heartbeat    = 15 * time.Second // proxies close an idle stream
+	writeTimeout = 10 * time.Second // of an event, to a caller that may read no more
 )
 
-// stream is an answer that goes on: a stream of events, as a browser's
-// EventSource reads it.
+// stream is an answer of server-sent events, as a browser's EventSource reads them.
 type stream struct {
 	w  http.ResponseWriter
 	to *http.ResponseController
 }
 
-// newStream begins one.
+// newStream begins the answer.
 func newStream(w http.ResponseWriter) *stream {
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events until it has many
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the events
 	return &stream{w, http.NewResponseController(w)}
 }
 
-// send sends a message, each with its own timeout in the place of the server's
-// for an answer. Its error means that the caller has left, or reads no more.
+// send sends an event with a write deadline of its own instead of the server's. Its
+// error means that the caller has left or reads no more.
 func (s *stream) send(message []byte) error {
-	_ = s.to.SetWriteDeadline(time.Now().Add(writeTimeout)) // what has no deadline needs none
+	_ = s.to.SetWriteDeadline(time.Now().Add(writeTimeout)) // a writer without deadlines needs none
 	if _, err := s.w.Write(message); err != nil {
 		return err
 	}
 	return s.to.Flush()
 }
 
-// relay sends messages until there are no more or ctx is done, and a comment
-// now and then, so that nobody takes the stream for dead.
+// relay sends events until there are no more or ctx is done, and a comment now and
+// then, so that no proxy takes the stream for idle.
 func (s *stream) relay(ctx context.Context, messages <-chan []byte) (err error) {
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
@@ -293,21 +293,21 @@ func (s *stream) relay(ctx context.Context, messages <-chan []byte) (err error) 
 	return err
 }
 
-// message is an event with its data.
-func message(event string, data any) []byte {
+// event returns a server-sent event with its data.
+func event(name string, data any) []byte {
 	var m bytes.Buffer
-	m.WriteString("event: " + event + "\ndata: ")
+	m.WriteString("event: " + name + "\ndata: ")
 	enc := json.NewEncoder(&m)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(data); err != nil {
-		panic(err) // only a type that JSON does not know, which any test finds
+		panic(err) // only for a type that has no JSON, which any test finds
 	}
 	m.WriteByte('\n')
 	return m.Bytes()
 }
 
-// streaming returns a context that is also done when the lab stops: a server
-// that stops waits for its answers, and a stream would go on.
+// streaming returns a context that is also done when the lab stops: a server that
+// stops waits for its answers, and a stream would not end by itself.
 func (l *Lab) streaming(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	if l.Stopping == nil {

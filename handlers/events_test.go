@@ -215,7 +215,7 @@ func TestTooManyListeners(t *testing.T) {
 		}
 		w := refused()
 		checkStatus(t, w, http.StatusServiceUnavailable)
-		checkRefused(t, w, "too_many_listeners", "1000 listen to this lab already, which is all that it allows: try again later")
+		checkRefused(t, w, "too_many_listeners", "this lab has 1000 listeners, the most that it allows: try again later")
 		if w.Header().Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}

@@ -52,10 +52,10 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			ops[i] = func(ctx context.Context) error { return part(ctx, call) }
 		}
 		start := time.Now()
-		status, failure := outcome(ctx, s, p.timeout, l.safely(ctx, s, p, ops))
+		status, failure := outcome(ctx, s, p.timeout, l.doRecovered(ctx, s, p, ops))
 		answered := float64(time.Since(start).Microseconds()) / 1000
 		writeJSON(w, r, httpStatus[status], answerOf(receipt.View{
-			ID: "none", Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.between(p),
+			ID: "none", Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.networkOf(p),
 			Timeout: p.timeout.String(), Status: &status, Error: failure, Answered: &answered,
 		}))
 	}

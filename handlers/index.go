@@ -27,13 +27,13 @@ func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
 // indexView is what the template of the page reads.
 type indexView struct {
 	*Lab
-	Asked  map[string]string // the form's fields
-	Choice []fieldView       // those that not every op has
-	Start  raceStart         // the race of the form
-	Link   string            // to it
-	Moment moment
-	State  *badnet.State
-	MayNot string // why this visitor may not change the network, "" where it may
+	Asked    map[string]string // the form's fields
+	Choice   []fieldView       // those that not every op has
+	Start    raceStart         // the race of the form
+	Link     string            // to it
+	Snapshot snapshot
+	State    *badnet.State
+	MayNot   string // why this visitor may not change the network, "" where it may
 }
 
 func (l *Lab) newIndexView(r *http.Request) indexView {
@@ -42,7 +42,7 @@ func (l *Lab) newIndexView(r *http.Request) indexView {
 		Lab:   l,
 		Asked: asked, Choice: choices(asked, p.op),
 		Start: l.startOf(r, p, 1), Link: base(r) + "/?" + p.query() + "&race=1",
-		Moment: l.moment(), State: l.state(),
+		Snapshot: l.snapshot(), State: l.state(),
 	}
 	if err := l.mayChange(r); l.Network == nil {
 		v.MayNot = badnet.ErrNone.Error()
@@ -58,8 +58,8 @@ const (
 	firstTimeout = 500 * time.Millisecond
 )
 
-// asked returns the form as the address fills it, and its run. What the lab
-// would refuse stays in the form, for the visitor to see.
+// asked returns the form as the address fills it, and the run of the form. A value
+// that the lab would refuse stays in the form for the visitor to see.
 func (l *Lab) asked(address url.Values) (form map[string]string, p params) {
 	form = map[string]string{
 		"op": l.Ops[0].Name, "ctx": "aware",
@@ -85,21 +85,21 @@ func (l *Lab) asked(address url.Values) (form map[string]string, p params) {
 	}
 	p, err := l.params(run)
 	if err != nil {
-		p, _ = l.params(nil) // the lab's defaults are never wrong
+		p, _ = l.params(nil) // the defaults are always valid
 	}
 	return form, p
 }
 
-// fieldView is a field of the form that not every op has.
+// fieldView is a field of the form that only some ops have.
 type fieldView struct {
 	Name, Doc, Asked string
-	Values           []string // nil where this op has no choice
+	Values           []string // nil if this op has no choice
 }
 
 func choices(asked map[string]string, op Op) []fieldView {
 	fields := []fieldView{
-		{"work", "what the database does", asked["work"], op.Works},
-		{"backend", "it stops when its client leaves, or not", asked["backend"], op.Backends},
+		{"work", "what the backend does", asked["work"], op.Works},
+		{"backend", "it stops when its client leaves (aware), or not (deaf)", asked["backend"], op.Backends},
 		{"target", "a faulty server in the backend's place", asked["target"], op.targetNames()},
 	}
 	for i := range fields {
@@ -110,7 +110,7 @@ func choices(asked map[string]string, op Op) []fieldView {
 	return fields
 }
 
-// Count is a number of things, of which nobody may know.
+// Count formats a number that may be unknown.
 func (indexView) Count(n *int) any {
 	if n == nil {
 		return "?"
@@ -118,10 +118,10 @@ func (indexView) Count(n *int) any {
 	return *n
 }
 
-// Presets are the networks that there is a name for.
+// Presets are the named networks.
 func (indexView) Presets() []badnet.Preset { return badnet.Presets() }
 
-// Preset is the name of the network, "" where it has none.
+// Preset is the name of the network, "" if it has none.
 func (v indexView) Preset() string {
 	for _, preset := range badnet.Presets() {
 		if preset.Profile.String() == v.State.Profile {
@@ -131,10 +131,10 @@ func (v indexView) Preset() string {
 	return ""
 }
 
-// Delays says that an op can be slow.
+// Delays reports whether a delay can be asked for.
 func (op Op) Delays() bool { return op.NoDelay == "" }
 
-// Choices are the parameters of an op beyond those that all have.
+// Choices lists the parameters that only some ops have, with their values.
 func (op Op) Choices() string {
 	var choices []string
 	for _, c := range []struct {
@@ -155,13 +155,13 @@ func (op Op) targetNames() (names []string) {
 	return names
 }
 
-// bounds are those of the page's calls of targets: each can be told from the
-// others by when it comes.
+// bounds are the timeouts of the page's calls of targets. They differ, so that the time
+// of an answer shows which one passed.
 var bounds = struct{ Connect, TLS, Header, Read, Total time.Duration }{
 	200 * time.Millisecond, 300 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
-// Bounds are those of the targets' calls.
+// Bounds are the timeouts of the calls of targets.
 func (indexView) Bounds() any { return bounds }
 
 // ClientStrategy names the first strategy that bounds the client, "" without one.
@@ -190,8 +190,8 @@ func (v indexView) Targets() (targets []Target) {
 	return targets
 }
 
-// TargetPath asks a target under every bound that it can have. The one that is
-// well answers at once, the others take longer than all bounds.
+// TargetPath is the path of a run against a target, with every timeout that it can
+// have. The sound target answers at once; the others take longer than every timeout.
 func (v indexView) TargetPath(t Target) string {
 	delay := min(2*bounds.Total, v.MaxDelay)
 	if t.Sound {
@@ -206,16 +206,16 @@ func (v indexView) TargetPath(t Target) string {
 	return "/" + v.ClientStrategy() + "?" + q.Encode()
 }
 
-// PhaseNames are those of an HTTP call, in their order.
+// PhaseNames are the phases of an HTTP call, in their order.
 func (indexView) PhaseNames() []string {
 	return []string{"dns", "connect", "tls", "request", "first_byte", "headers", "body"}
 }
 
-// writeIndex writes what there is, for a terminal of 80 columns.
+// writeIndex describes the lab for a terminal of 80 columns.
 func writeIndex(w io.Writer, l *Lab, base string) {
-	fmt.Fprint(w, wrapped("goTimeout: the same slow call behind each way that Go offers to time out: when its caller was answered, when it ended, and who worked on for nobody."), "\n")
+	fmt.Fprint(w, wrapped("goTimeout: the same slow call behind each way that Go offers to time out: when its caller was answered, when the call ended, and which backend worked on for nobody."), "\n")
 	first, _ := l.asked(nil)
-	fmt.Fprint(w, "To begin with, what waits however long it takes, and then all at once:\n\n")
+	fmt.Fprint(w, "Begin with the strategy that waits however long it takes, then run all at once:\n\n")
 	for _, path := range []string{"/" + l.Strategies[0].Name, fmt.Sprintf("/compare?op=%s&delay=%s&timeout=%s", first["op"], first["delay"], first["timeout"])} {
 		fmt.Fprintf(w, "  curl %s\n", quoted(base+path))
 	}
@@ -223,18 +223,18 @@ func writeIndex(w io.Writer, l *Lab, base string) {
 	for _, s := range l.Strategies {
 		fmt.Fprintf(w, "\n/%s\n%s", s.Name, wrapped(s.Doc))
 	}
-	fmt.Fprint(w, "\nWhat each can be asked for, as in ?op=db&ctx=deaf:\n\n")
+	fmt.Fprint(w, "\nParameters, as in ?op=db&ctx=deaf:\n\n")
 	for _, op := range l.Ops {
 		fmt.Fprint(w, wrapped(strings.TrimSpace("op="+op.Name+" "+op.Doc+" "+op.Choices())))
 	}
-	fmt.Fprint(w, wrapped(fmt.Sprintf("delay= how long the call takes, at most %s; timeout= the bound, at most %s; both as 250ms, 1.5s or plain seconds; ctx=aware|deaf it heeds a cancel, or not", l.MaxDelay, l.MaxTimeout)))
-	if between := described(l.pathOf(l.Ops[0])); between != "" {
+	fmt.Fprint(w, wrapped(fmt.Sprintf("delay= is how long the call takes, at most %s; timeout= is the bound, at most %s; both as 250ms, 1.5s or plain seconds; ctx=aware|deaf: the op honours its context, or ignores it", l.MaxDelay, l.MaxTimeout)))
+	if between := pathText(l.pathOf(l.Ops[0])); between != "" {
 		fmt.Fprint(w, "\nThe network to the backends:\n\n", wrapped(between))
 	}
-	fmt.Fprint(w, "\n", wrapped("Also there: /compare, /race, /receipts, /events, /network, /backends, /sockets and /lab. In a browser this address is a page."))
+	fmt.Fprint(w, "\n", wrapped("Other paths: /compare, /race, /receipts, /events, /network, /backends, /sockets and /lab. A browser gets a page at this address."))
 }
 
-// columns is the width of what is written for a terminal.
+// columns is the width of text for a terminal.
 const columns = 80
 
 func wrapped(text string) string { return prose.Wrap(text, columns) }

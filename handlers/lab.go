@@ -16,28 +16,28 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// Lab is what the endpoints serve.
+// Lab holds what the endpoints serve.
 type Lab struct {
 	Strategies []strategies.Strategy
 	Ops        []Op // the first is the default
 	Ledger     *receipt.Ledger
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
-	Backends   func(ctx context.Context) []Backend // asks each backend how it is
-	Working    func() []Backend                    // what each is working on, as far as it is seen without asking it
-	Network    Network                             // nil: nothing lies between
+	Backends   func(ctx context.Context) []Backend // asks each backend whether it is ready
+	Working    func() []Backend                    // what each backend works on, as far as the lab knows without asking it
+	Network    Network                             // nil: there is no bad network
 	Kernel     Kernel                              // nil: the system does not show its sockets
-	Token      string                              // lets others than this machine change the network; "" lets nobody
-	Public     bool                                // each client has its share of runs, and only the token changes the network
-	Machine    machine.Machine                     // that this runs on
+	Token      string                              // lets a caller from elsewhere change the network; "" is none
+	Public     bool                                // limits the runs of each client; only the token changes the network
+	Machine    machine.Machine                     // the machine that the lab runs on
 	Started    time.Time
 	Stopping   context.Context // ends the streams of events when it is done; nil never is
 	Log        *slog.Logger
 
-	// TrustedProxies are those whose X-Forwarded-For says who a client of a
-	// public lab is.
+	// TrustedProxies are the proxies whose X-Forwarded-For names the client of a
+	// public lab.
 	TrustedProxies []netip.Prefix
-	LogSlow        time.Duration // answers that come later than this after their timeout are logged; 0 is none
+	LogSlow        time.Duration // a run with more overshoot is logged; 0 logs none
 	Metrics        http.Handler  // nil: there is no /metrics
 	Trace          Trace         // nil: no run is traced
 }
@@ -50,32 +50,32 @@ type Op struct {
 	Works    []string // what work= may be, the default first; nil where there is no choice
 	Backends []string // what backend= may be, the default first; nil where there is no choice
 	Targets  []Target // what target= may be; nil where there is no choice
-	TLS      bool     // the backend that no target takes the place of speaks TLS
+	TLS      bool     // the backend itself speaks TLS
 
-	// Lacks says of each timeout of a phase that the op's client has not, by
-	// its parameter, why.
+	// Lacks gives the reason for each phase timeout that the op's client does not
+	// have, by its parameter.
 	Lacks map[string]string
 
-	// Timeouts are those of phases that the backend's own setting names, by their
-	// parameters. A strategy that bounds the client has it use them where the run
-	// was given none.
+	// Timeouts are the phase timeouts that the backend's own setting names, by
+	// their parameters. A strategy that bounds the client uses them for a run that
+	// has none of its own.
 	Timeouts map[string]time.Duration
 
-	// Noun is the backend's name in a sentence, as "the database"; "" where there
-	// is none. Verbs say by the work what the backend did, as "computed"; what
-	// has no verb "worked".
+	// Noun is the backend's name in a sentence, such as "the database"; "" if there
+	// is none. Verbs says for each work what the backend did, such as "computed";
+	// the default is "worked".
 	Noun  string
 	Verbs map[string]string
 
 	First   bool                    // the page begins with it instead of the default op
 	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
-	Reports int                     // how many backends report when they began and stopped
+	Reports int                     // how many backends report their begin and end
 	Seen    bool                    // all its backends report
 	Busy    func(slowops.Call) bool // whether a call computes in this process; nil is never
 
-	// Prepare is called before the run's clock starts, where it is set. It must
-	// take no longer than the constant Prepare. Its error is the run's.
+	// Prepare, if set, is called before the run's clock starts. It must take no
+	// longer than the constant Prepare. Its error is the run's error.
 	Prepare func(context.Context, slowops.Call) error
 	// Parts are the calls of the op, which run at once.
 	Parts []Part
@@ -84,12 +84,12 @@ type Op struct {
 // Part makes one call.
 type Part = func(context.Context, slowops.Call) error
 
-// Target is a server with a fault of its own, in the place of a backend.
+// Target is a server with one fault, which takes the backend's place.
 type Target struct {
 	Name  string
 	Doc   string // one sentence for the page
 	TLS   bool
-	Sound bool // it has no fault
+	Sound bool // it has no fault, to compare the others with
 }
 
 // Bounds are how long things in a lab may take, from the innermost to the
@@ -125,7 +125,7 @@ func (l *Lab) Routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, plainHeaders)
 	if l.Public {
-		r.Use(l.limited)
+		r.Use(l.limitClients)
 	}
 	r.NotFound(l.notFound)
 	r.MethodNotAllowed(wrongMethod)
@@ -137,10 +137,10 @@ func (l *Lab) Routes() http.Handler {
 	}
 	runs.Get("/compare", l.compare)
 	runs.Get("/race", l.race)
-	r.Get("/events", newGauges(l).serve)
+	r.Get("/events", newBroadcaster(l).serve)
 	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
-	r.Get("/lab", l.facts)
+	r.Get("/lab", l.describe)
 	r.Get("/backends", l.backends)
 	r.Get("/sockets", l.sockets)
 	r.Get("/network", l.network)

@@ -14,14 +14,14 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// Network is what lies between the ops and their backends.
+// Network is the bad network between the ops and their backends.
 type Network interface {
-	// State returns the network as it stands.
+	// State returns the network as it is now.
 	State() *badnet.State
-	// Set gives one backend a profile, or with "" all of them, and measures it.
+	// Set gives a profile to a backend, or to all of them for "", and measures it.
 	Set(ctx context.Context, backend string, p badnet.Profile) error
-	// Reset undoes Set: for "" the network is good again, for a backend it is
-	// that of the others.
+	// Reset undoes Set. For "" the network is good again; for a backend it is the
+	// network of the other backends.
 	Reset(ctx context.Context, backend string) error
 }
 
@@ -30,7 +30,7 @@ var noNetwork = &badnet.State{
 	Why:  badnet.ErrNone.Error(),
 }
 
-// state returns the network as it stands.
+// state returns the network as it is now.
 func (l *Lab) state() *badnet.State {
 	if l.Network == nil {
 		return noNetwork
@@ -38,7 +38,7 @@ func (l *Lab) state() *badnet.State {
 	return l.Network.State()
 }
 
-// network serves the network as it stands.
+// network answers with the network as it is now.
 func (l *Lab) network(w http.ResponseWriter, r *http.Request) {
 	a := wire.Network{State: l.state(), Presets: badnet.Presets()}
 	if err := l.mayChange(r); err != nil {
@@ -48,7 +48,7 @@ func (l *Lab) network(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, a)
 }
 
-// changeNetwork sets a profile, which is the body, or resets. It answers when
+// changeNetwork sets the profile in the body, or resets the network. It answers when
 // the change has been measured.
 func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 	if err := l.mayChange(r); err != nil {
@@ -80,7 +80,7 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 		path := l.Network.State().Of(q["backend"])
 		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", path.Profile, "round_trip_ms", *path.RoundTrip)
 		l.network(w, r)
-	case ctx.Err() != nil: // nobody is there for an answer, and the network is what it was
+	case ctx.Err() != nil: // the caller has left, and the network is unchanged
 	case errors.Is(err, badnet.ErrBackend):
 		badParameter(w, r, err)
 	case errors.Is(err, badnet.ErrCannot):
@@ -106,7 +106,7 @@ func readProfile(w http.ResponseWriter, r *http.Request) (badnet.Profile, error)
 	return badnet.Parse(text)
 }
 
-// pathOf returns the way to an op's backends, nil where nothing lies between.
+// pathOf returns the network to an op's backends, nil for none.
 func (l *Lab) pathOf(op Op) *badnet.Path {
 	s := l.state()
 	if s.Driver == badnet.Without {
@@ -115,7 +115,7 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	if len(op.Parts) == 1 || len(s.Backends) == 0 {
 		return s.Of(op.Name)
 	}
-	// Of several, and no figures that would be of none of them.
+	// Several backends: their profiles, and no figures, which would hold for none.
 	profile := s.Profile
 	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
 		profile += "; " + name + ": " + s.Backends[name].Profile
@@ -123,17 +123,17 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	return &badnet.Path{Driver: s.Driver, Profile: profile}
 }
 
-// between returns what lies between a run and its backend. The targets lie
-// beside the network: their faults are their own.
-func (l *Lab) between(p params) *badnet.Path {
+// networkOf returns the network between a run and its backend. A target is reached
+// without it, so that its fault is the only one.
+func (l *Lab) networkOf(p params) *badnet.Path {
 	if p.target != "" {
 		return nil
 	}
 	return l.pathOf(p.op)
 }
 
-// described is a path in a line, "" for none.
-func described(p *badnet.Path) string {
+// pathText describes a network in a line, "" for none.
+func pathText(p *badnet.Path) string {
 	if p == nil {
 		return ""
 	}

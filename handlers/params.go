@@ -17,14 +17,14 @@ import (
 	"gotimeout/strategies"
 )
 
-// The defaults are the original's: http, 5s, 1s.
+// The defaults are pytimeout's: http, 5s, 1s.
 const (
 	defaultDelay   = 5 * time.Second
 	defaultTimeout = time.Second
 )
 
-// DefaultDelay is the delay of a run that asks for none, of an op that can be
-// slow: on a network it is the network that is.
+// DefaultDelay is the delay of a run that asks for none, of an op that can be slow.
+// It is 0 on a bad network, which is slow by itself.
 func (l *Lab) DefaultDelay() time.Duration {
 	if l.state().Driver != badnet.Without {
 		return 0
@@ -35,7 +35,7 @@ func (l *Lab) DefaultDelay() time.Duration {
 // DefaultTimeout is the timeout of a run that asks for none.
 func (l *Lab) DefaultTimeout() time.Duration { return min(defaultTimeout, l.MaxTimeout) }
 
-// params is what a run was asked to do.
+// params are the parameters of a run.
 type params struct {
 	op      Op
 	delay   time.Duration
@@ -47,17 +47,17 @@ type params struct {
 	phases  phases
 }
 
-// parse reads the query of a run. Its errors are sentences for the caller.
+// parse reads the query of a run. An error is a sentence for the caller.
 func (l *Lab) parse(raw string) (p params, err error) {
-	q, err := query(raw, ofARun...)
+	q, err := query(raw, runParameters...)
 	if err != nil {
 		return p, err
 	}
 	return l.params(q)
 }
 
-// ofARun are the parameters of a run.
-var ofARun = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target",
+// runParameters are the parameters of a run.
+var runParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target",
 	connectTimeout, tlsTimeout, headerTimeout, readTimeout}
 
 func (l *Lab) params(q map[string]string) (p params, err error) {
@@ -87,7 +87,7 @@ func (l *Lab) params(q map[string]string) (p params, err error) {
 	return p, err
 }
 
-// query reads a query of parameters that may be given once each.
+// query reads a query, in which each of the allowed parameters may be given once.
 func query(raw string, allowed ...string) (map[string]string, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -123,7 +123,8 @@ func (l *Lab) op(q map[string]string) (Op, error) {
 	return Op{}, fmt.Errorf("there is no op %.40q: use %s", name, prose.Or(names))
 }
 
-// choice reads a parameter that is one of allowed, the first by default.
+// choice reads a parameter that has one of the allowed values; the first is the
+// default.
 func choice(q map[string]string, name, of string, allowed []string) (string, error) {
 	value, given := q[name]
 	switch {
@@ -184,8 +185,8 @@ func readDuration(q map[string]string, name string, otherwise, longest time.Dura
 	return d, nil
 }
 
-// parseDuration reads a duration as Go writes it or in plain seconds. One that is
-// over longest may come back shorter than it is, but over longest.
+// parseDuration reads a duration as Go writes it or in plain seconds. A duration over
+// longest may be returned as another one over longest.
 func parseDuration(text string, longest time.Duration) (time.Duration, error) {
 	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || strings.Trim(text, "+-.0123456789") != "" {
@@ -205,10 +206,11 @@ const (
 	readTimeout    = "read_timeout"
 )
 
-// phases are the timeouts of phases that a run was given, by their parameters.
+// phases are the phase timeouts of a run, by their parameters.
 type phases map[string]time.Duration
 
-// phases reads them. Each must be able to come before the one of the run.
+// phases reads the phase timeouts, each of which must be shorter than the timeout of
+// the run.
 func (l *Lab) phases(q map[string]string, p params) (phases, error) {
 	given := phases{}
 	for _, name := range []string{connectTimeout, tlsTimeout, headerTimeout, readTimeout} {
@@ -222,7 +224,7 @@ func (l *Lab) phases(q map[string]string, p params) (phases, error) {
 		case why != "":
 			return nil, fmt.Errorf("%s can't be had for op=%s: %s", name, p.op.Name, why)
 		case d >= p.timeout:
-			return nil, fmt.Errorf("%s=%s never comes before timeout=%s: make it shorter, or timeout longer", name, q[name], p.timeout)
+			return nil, fmt.Errorf("%s=%s is not shorter than timeout=%s, so it would never pass: make it shorter, or the timeout longer", name, q[name], p.timeout)
 		case name == tlsTimeout && !p.speaksTLS():
 			return nil, p.noTLS()
 		}
@@ -253,7 +255,7 @@ func (p *params) noTLS() error {
 	return fmt.Errorf("tls_timeout bounds nothing where there is no TLS: use target=%s", prose.Or(with))
 }
 
-// target reads target=, which by default is the backend itself.
+// target reads target=; the default is the backend itself.
 func target(q map[string]string, p *params) (string, error) {
 	_, given := q["target"]
 	if !given {
@@ -267,11 +269,11 @@ func target(q map[string]string, p *params) (string, error) {
 	if err == nil && q["backend"] != "" {
 		err = fmt.Errorf("backend=%s can't be chosen with a target, which takes the backend's place: leave one of them out", q["backend"])
 	}
-	p.backend = "" // it is not the one that works
+	p.backend = "" // the target takes its place
 	return value, err
 }
 
-// allowed refuses a run that the strategy makes no sense for.
+// allowed refuses a run for which the strategy makes no sense.
 func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	if !s.Suits(p.op.Name) {
 		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, prose.Or(s.Only))
@@ -282,8 +284,8 @@ func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	return nil
 }
 
-// refusePhases says where timeouts of phases can be had: under a strategy that
-// bounds the client.
+// refusePhases refuses phase timeouts, and names the strategies that take them: those
+// that bound the client.
 func (l *Lab) refusePhases(ps phases) error {
 	if len(ps) == 0 {
 		return nil
@@ -322,7 +324,7 @@ func (ps phases) give(c *slowops.Call) {
 	c.HeaderTimeout, c.ReadTimeout = ps[headerTimeout], ps[readTimeout]
 }
 
-// view returns them as the receipt shows them.
+// view returns the timeouts as the receipt shows them.
 func (ps phases) view() map[string]string {
 	if len(ps) == 0 {
 		return nil

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
@@ -18,11 +17,11 @@ import (
 
 const (
 	maxTimes = 100 // runs of a strategy in a race
-	batch    = 20  // of them, in flight at once
+	batch    = 20  // runs of a strategy in flight at once
 )
 
-// race runs every strategy at once on the same op, and tells of each run what
-// becomes known of it, when it does.
+// race runs every strategy at once on the same op and streams an event at each change
+// of a run.
 func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	p, times, err := l.parseRace(r.URL.RawQuery)
 	if err != nil {
@@ -38,18 +37,18 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel = context.WithTimeoutCause(ctx, l.Bounds().Answer, errLongest)
 	defer cancel()
 
-	if s.send(message("start", l.startOf(r, p, times))) != nil {
+	if s.send(event("start", l.startOf(r, p, times))) != nil {
 		return
 	}
 	messages := make(chan []byte)
 	go l.lanes(ctx, p, times, messages)
 	if s.relay(ctx, messages) == nil {
-		_ = s.send(message("done", struct{}{})) // fails only when the caller has left
+		_ = s.send(event("done", struct{}{})) // fails only when the caller has left
 	}
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {
-	q, err := query(raw, append(slices.Clone(ofARun), "times")...)
+	q, err := query(raw, append(slices.Clone(runParameters), "times")...)
 	if err != nil {
 		return p, 0, err
 	}
@@ -61,12 +60,12 @@ func (l *Lab) parseRace(raw string) (p params, times int, err error) {
 		}
 	}
 	if p, err = l.params(q); err == nil {
-		err = l.refusePhases(p.phases) // not every strategy has the client bound itself
+		err = l.refusePhases(p.phases) // a strategy that bounds no client can't have them
 	}
 	return p, times, err
 }
 
-// lanes runs a race, and closes messages when nothing of it goes on any more.
+// lanes runs a race and closes messages when all of its receipts are complete.
 func (l *Lab) lanes(ctx context.Context, p params, times int, messages chan<- []byte) {
 	defer close(messages)
 	var all sync.WaitGroup
@@ -76,8 +75,8 @@ func (l *Lab) lanes(ctx context.Context, p params, times int, messages chan<- []
 	all.Wait()
 }
 
-// lane runs a strategy so many times, in batches: the next begins when all of
-// one are answered. What they have left behind goes on beside it.
+// lane runs a strategy a number of times, in batches. A batch begins when all runs of
+// the one before are answered; work that they left behind may go on beside it.
 func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times int, messages chan<- []byte) {
 	var watched sync.WaitGroup
 	for first := 1; first <= times && ctx.Err() == nil; first += batch {
@@ -87,7 +86,7 @@ func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times i
 				rc, err := l.execute(ctx, s, p)
 				watched.Go(func() {
 					if err != nil {
-						send(ctx, messages, message("run", raceRunOf(refusedRow(s, err), n, p.op)))
+						send(ctx, messages, event("run", raceRunOf(refusedRow(s, err), n, p.op)))
 						return
 					}
 					l.watch(ctx, rc, n, p.op, messages)
@@ -99,13 +98,13 @@ func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times i
 	watched.Wait()
 }
 
-// watch tells of a run until it is complete.
+// watch sends an event at each change of a run until its receipt is complete.
 func (l *Lab) watch(ctx context.Context, rc *receipt.Receipt, n int, op Op, messages chan<- []byte) {
 	var last []byte
 	for complete := false; !complete && ctx.Err() == nil; {
-		changed := rc.Changed() // before the look, so that none is missed
+		changed := rc.Changed() // before the view, so that no change is missed
 		v := l.resolved(rc)
-		next := message("run", raceRunOf(v, n, op))
+		next := event("run", raceRunOf(v, n, op))
 		if !bytes.Equal(next, last) {
 			send(ctx, messages, next)
 		}
@@ -126,7 +125,7 @@ func send(ctx context.Context, messages chan<- []byte, m []byte) {
 	}
 }
 
-// raceStart says what a race is of, and how to have it without the page.
+// raceStart describes a race, and the commands that do the same without the page.
 type raceStart struct {
 	Strategies []raceStrategy `json:"strategies"`
 	Op         string         `json:"op"`
@@ -145,11 +144,11 @@ type raceStrategy struct {
 	Doc    string `json:"doc"`
 }
 
-// raceRun is what is known of a run.
+// raceRun is the state of a run.
 type raceRun struct {
 	Name         string              `json:"name"`
 	N            int                 `json:"n"`
-	Receipt      string              `json:"receipt"` // "" of one that was refused
+	Receipt      string              `json:"receipt"` // "" if the run was refused
 	Status       *receipt.Status     `json:"status"`  // null until the answer
 	Answered     *float64            `json:"answered_ms"`
 	Ended        *float64            `json:"ended_ms"`
@@ -159,7 +158,7 @@ type raceRun struct {
 	Connections  receipt.Connections `json:"connections"`
 	Complete     bool                `json:"complete"`
 	Error        *receipt.Error      `json:"error"`
-	Left         string              `json:"left"` // "" until it is complete
+	Left         string              `json:"left"` // the sentence of a complete run, else ""
 }
 
 func raceRunOf(v receipt.View, n int, op Op) raceRun {
@@ -170,15 +169,15 @@ func raceRunOf(v receipt.View, n int, op Op) raceRun {
 		Complete: v.Complete || *v.Status == receipt.Refused, Error: v.Error,
 	}
 	if run.Complete {
-		run.Left = left(v, op)
+		run.Left = sentence(v, op)
 	}
 	return run
 }
 
 func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 	start := raceStart{
-		Op: p.op.Name, Delay: millis(p.delay), Timeout: millis(p.timeout), Ctx: p.ctx,
-		Network: l.between(p), Times: times,
+		Op: p.op.Name, Delay: milliseconds(p.delay), Timeout: milliseconds(p.timeout), Ctx: p.ctx,
+		Network: l.networkOf(p), Times: times,
 		Curl: "curl " + quoted(base(r)+"/compare?"+p.query()),
 		Compare: fmt.Sprintf("gotimeout compare --url %s --ops %s --ctx %s --timeout %s --delay %s",
 			quoted(base(r)), p.op.Name, p.ctx, p.timeout, p.delay),
@@ -189,9 +188,7 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 	return start
 }
 
-func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// query is that of the same run, whatever the defaults are.
+// query is the query of the same run, with all defaults written out.
 func (p *params) query() string {
 	q := []string{"op=" + p.op.Name, "delay=" + p.delay.String(), "timeout=" + p.timeout.String(), "ctx=" + p.ctx}
 	for _, choice := range [][2]string{{"work", p.work}, {"backend", p.backend}, {"target", p.target}} {
@@ -202,7 +199,7 @@ func (p *params) query() string {
 	return strings.Join(q, "&")
 }
 
-// base is where the caller has found the lab.
+// base is the URL at which the caller found the lab.
 func base(r *http.Request) string {
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		return "https://" + r.Host
@@ -210,5 +207,5 @@ func base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// quoted is text as one word of a shell, whatever the caller says it is called.
+// quoted is text as one word of a shell: the caller chose it, by its Host.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/palette"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/strategies"
@@ -22,8 +23,8 @@ import (
 
 const defaultLimit = 20
 
-// receipts serves the newest receipts, the newest first; with after= those that
-// came after that one, the oldest first.
+// receipts serves the last receipts, the newest first, or those after the receipt of
+// after=, the oldest first.
 func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.RawQuery, "after", "limit", "format")
 	limit := min(defaultLimit, l.Ledger.Size())
@@ -80,7 +81,7 @@ func jsonQuery(q map[string]string) string {
 	return same.Encode()
 }
 
-// noReceipt answers for an ID that is none of a receipt.
+// noReceipt answers 404 for an unknown ID.
 func (l *Lab) noReceipt(w http.ResponseWriter, r *http.Request, id string) {
 	refuse(w, r, http.StatusNotFound, "no_receipt", fmt.Sprintf(
 		"there is no receipt %.40q: the ledger holds the last %d runs of this lab, see /receipts", id, l.Ledger.Size()))
@@ -96,8 +97,8 @@ func asPage(w http.ResponseWriter, r *http.Request, q map[string]string) (bool, 
 	return format == "html", err
 }
 
-// oneReceipt serves a receipt as it stands, or with wait= once it is complete. A
-// browser gets a page, which asks again as long as the receipt is not complete.
+// oneReceipt serves a receipt as it is now, or with wait= when it is complete. A
+// browser gets a page, which reloads until the receipt is complete.
 func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.RawQuery, "wait", "format")
 	if err != nil {
@@ -125,7 +126,7 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, l.resolved(rc))
 }
 
-// resolved is a receipt with the ends of its connections as they turned out.
+// resolved returns a receipt after the kernel was asked how its connections ended.
 func (l *Lab) resolved(rc *receipt.Receipt) receipt.View {
 	if l.Kernel != nil {
 		rc.Resolve(l.Kernel.Known)
@@ -133,30 +134,30 @@ func (l *Lab) resolved(rc *receipt.Receipt) receipt.View {
 	return rc.View()
 }
 
-// receiptPage is a receipt with what is drawn of it.
+// receiptPage is what the template of a receipt reads.
 type receiptPage struct {
 	receipt.View
-	Left     string       // "" until it is complete
-	Colour   int          // the strategy's
+	Left     string       // the sentence of a complete receipt, else ""
+	Colour   int          // of the strategy
 	Deadline string       // where the timeout is drawn
-	Bars     []receiptBar // of the three times
-	Calls    []receiptBar // of the phases
-	Facts    [][2]string  // names and values
-	Again    string       // runs the same
+	Bars     []receiptBar // the three times
+	Calls    []receiptBar // the phases
+	Facts    [][2]string  // names and values of the table
+	Again    string       // the path that runs the same again
 }
 
-// receiptBar is a time from left to right, in percent of the longest.
+// receiptBar is a bar from X, in percent of the width.
 type receiptBar struct {
 	Name, Class, X, Width, Text string
 }
 
 func (l *Lab) pageOf(v receipt.View) receiptPage {
-	timeout := parsed(v.Timeout)
-	pg := receiptPage{View: v, Again: again(v), Facts: particulars(v)}
+	timeout := millisecondsIn(v.Timeout)
+	pg := receiptPage{View: v, Again: samePath(v), Facts: factRows(v)}
 	if v.Complete {
-		pg.Left = left(v, l.opNamed(v.Slow))
+		pg.Left = sentence(v, l.opNamed(v.Slow))
 	}
-	pg.Colour = max(0, slices.IndexFunc(l.Strategies, func(s strategies.Strategy) bool { return s.Name == v.Name })) % colours
+	pg.Colour = max(0, slices.IndexFunc(l.Strategies, func(s strategies.Strategy) bool { return s.Name == v.Name })) % palette.Strategies
 	scale := scaleOf(v, timeout)
 	pg.Deadline = percent(timeout, scale)
 	for _, at := range []struct {
@@ -168,7 +169,7 @@ func (l *Lab) pageOf(v receipt.View) receiptPage {
 		case at.ms != nil:
 			b.Width, b.Text = percent(*at.ms, scale), figure(at.ms, "")+" ms"
 		case v.Complete:
-			b.Text = "nobody could see"
+			b.Text = "unknown"
 		}
 		pg.Bars = append(pg.Bars, b)
 	}
@@ -188,10 +189,7 @@ func (l *Lab) pageOf(v receipt.View) receiptPage {
 	return pg
 }
 
-// colours is how many the page has.
-const colours = 8
-
-// scaleOf is the longest time of a receipt, in milliseconds, and some room.
+// scaleOf returns the time that the full width stands for, in milliseconds.
 func scaleOf(v receipt.View, timeout float64) float64 {
 	longest := timeout
 	for _, at := range []*float64{v.Answered, v.Ended, v.BackendEnded} {
@@ -219,8 +217,9 @@ func (l *Lab) opNamed(name string) Op {
 	return Op{}
 }
 
-// particulars are what was asked for and what was left, in the order of the page.
-func particulars(v receipt.View) (all [][2]string) {
+// factRows returns the table of the page: the parameters of the run and what it left
+// behind.
+func factRows(v receipt.View) (all [][2]string) {
 	add := func(name, value string) {
 		if value != "" {
 			all = append(all, [2]string{name, value})
@@ -237,10 +236,10 @@ func particulars(v receipt.View) (all [][2]string) {
 		add(name, v.Timeouts[name])
 	}
 	if path, ok := v.Network.(*badnet.Path); ok {
-		add("network", described(path))
+		add("network", pathText(path))
 	}
 	if v.Prepared != nil {
-		add("prepared before the start", spell(*v.Prepared))
+		add("prepared before the start", spoken(*v.Prepared))
 	}
 	add("started", v.Started)
 	for _, of := range []struct {
@@ -248,7 +247,7 @@ func particulars(v receipt.View) (all [][2]string) {
 		ms   *float64
 	}{{"overshoot", v.Overshoot}, {"straggle", v.Straggle}, {"waste", v.Waste}} {
 		if of.ms != nil {
-			add(of.name, spell(*of.ms))
+			add(of.name, spoken(*of.ms))
 		}
 	}
 	add("goroutines left", strconv.Itoa(v.Goroutines))
@@ -261,8 +260,8 @@ func particulars(v receipt.View) (all [][2]string) {
 	return all
 }
 
-// again is the address of the same run.
-func again(v receipt.View) string {
+// samePath returns the path and query of the same run.
+func samePath(v receipt.View) string {
 	q := url.Values{"op": {v.Slow}, "ctx": {v.Ctx}, "delay": {v.Delay}, "timeout": {v.Timeout}}
 	for name, value := range map[string]string{"work": v.Work, "backend": v.Backend, "target": v.Target} {
 		if value != "" {

@@ -393,7 +393,7 @@ func TestReceiptFormat(t *testing.T) {
 			w := serve(lab, r)
 			checkStatus(t, w, http.StatusOK)
 			if tc.html {
-				if !strings.Contains(w.Body.String(), ">nobody could see<") {
+				if !strings.Contains(w.Body.String(), ">unknown<") {
 					t.Errorf("%q %s: not the page", tc.accept, tc.query)
 				}
 			} else if v := read[receipt.View](t, w); v.ID != "lab-1" {

@@ -14,7 +14,7 @@ import (
 	"gotimeout/strategies"
 )
 
-// run serves one strategy.
+// run serves a strategy.
 func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)
@@ -38,8 +38,8 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	}
 }
 
-// execute runs an op under a strategy and returns the answered receipt. Its
-// errors are those of the ledger: nothing was run.
+// execute runs an op under a strategy and returns the answered receipt. An error is
+// one of the ledger's: nothing was run.
 func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*receipt.Receipt, error) {
 	call := slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
@@ -54,7 +54,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Timeouts: p.phases.view(),
-		Network: l.between(p),
+		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
 		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
 		Busy: p.op.Busy != nil && p.op.Busy(call),
@@ -69,17 +69,17 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, l.Bounds().Run, errLongest)
 	defer cancel()
-	ops := l.prepared(ctx, rc, p.op, call)
+	ops := l.calls(ctx, rc, p.op, call)
 	ctx = l.trace(ctx, rc)
-	status, failure := outcome(ctx, s, p.timeout, l.safely(ctx, s, p, ops))
+	status, failure := outcome(ctx, s, p.timeout, l.doRecovered(ctx, s, p, ops))
 	rc.Answered(status, failure)
-	l.answered(ctx, rc, status, failure)
+	l.logAnswer(ctx, rc, status, failure)
 	return rc, nil
 }
 
-// prepared returns the calls of an op, each of which the receipt watches. Where
-// the op can't be prepared, they return that error.
-func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call slowops.Call) []strategies.Op {
+// calls returns the calls of an op, wrapped by the receipt. If the op can't be
+// prepared, each call returns that error.
+func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op Op, call slowops.Call) []strategies.Op {
 	var unprepared error
 	if op.Prepare != nil {
 		unprepared = op.Prepare(ctx, call)
@@ -87,7 +87,7 @@ func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call slo
 	}
 	ops := make([]strategies.Op, len(op.Parts))
 	for i, part := range op.Parts {
-		do := l.part(&op, part, call)
+		do := l.call(&op, part, call)
 		if unprepared != nil {
 			do = func(context.Context) error { return unprepared }
 		}
@@ -99,9 +99,9 @@ func (l *Lab) prepared(ctx context.Context, rc *receipt.Receipt, op Op, call slo
 // errLongest ends a run that takes longer than Bounds.Run.
 var errLongest = errors.New("longer than the lab allows")
 
-// safely runs the strategy. A panic of an op on this goroutine becomes an
-// error, so that no request is without an outcome.
-func (l *Lab) safely(ctx context.Context, s strategies.Strategy, p params, ops []strategies.Op) (err error) {
+// doRecovered runs the strategy. A panic of an op on this goroutine becomes an error,
+// so that every request has an outcome.
+func (l *Lab) doRecovered(ctx context.Context, s strategies.Strategy, p params, ops []strategies.Op) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &strategies.PanicError{Value: v, Stack: debug.Stack()}
@@ -122,18 +122,18 @@ var httpStatus = map[receipt.Status]int{
 	receipt.Refused:   http.StatusServiceUnavailable,
 }
 
-// coded is an error that knows the code of its kind, as those of a call that had
-// timeouts of its own do, and one that got a wrong answer.
+// coded is an error with a code: of a call whose client had timeouts of its own, or
+// of a call that got a wrong answer.
 type coded interface {
 	error
 	Code() string
 	Timeout() bool
 }
 
-// outcome says how a run of that strategy ended.
+// outcome returns the status of a run by the error of its strategy.
 func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
 	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
-		<-ctx.Done() // a socket's error may come a moment earlier
+		<-ctx.Done() // a socket's deadline may pass a moment before the context's
 	}
 	var panicked *strategies.PanicError
 	var kind coded
@@ -146,7 +146,7 @@ func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, 
 	case errors.Is(err, strategies.ErrTimeout):
 		return receipt.TimedOut, &receipt.Error{Code: "timed_out", Message: timedOut(timeout, err, nil)}
 	case errors.Is(err, slowops.ErrLimit), context.Cause(ctx) == errLongest:
-		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than its caps on delay and timeout leave room for: is the backend or the network so slow?"}
+		return receipt.Failed, &receipt.Error{Code: "over_caps", Message: "the lab ended the run, which took longer than the caps on delay and timeout allow for: the backend or the network may be too slow"}
 	case ctx.Err() != nil:
 		return receipt.Failed, &receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"}
 	case errors.As(err, &panicked):
@@ -158,14 +158,14 @@ func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, 
 	}
 }
 
-// The codes of an op that mean something here.
+// Codes of a coded error that outcome treats apart.
 const (
-	totalTimeout = "total_timeout" // the timeout that is the run's own
-	wrongAnswer  = "wrong_answer"  // to another's question: what any strategy may have left in a pool
+	totalTimeout = "total_timeout" // the timeout of the run itself
+	wrongAnswer  = "wrong_answer"  // the answer to another call, from a poisoned connection of a pool
 )
 
-// timedOut is the sentence of a timeout, with what the op said of it. One of a
-// phase has a sentence of its own.
+// timedOut is the sentence of a timeout, with the error of the op. A phase timeout has
+// a sentence of its own.
 func timedOut(timeout time.Duration, err error, kind coded) string {
 	of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error())
 	if kind != nil && kind.Code() != totalTimeout {
@@ -174,17 +174,17 @@ func timedOut(timeout time.Duration, err error, kind coded) string {
 	return "no answer within " + timeout.String() + of
 }
 
-// refusals says for each error of the ledger what the caller can do.
+// refusals has a code and a sentence for each error of the ledger.
 var refusals = []struct {
 	err            error
 	code, sentence string
 }{
-	{receipt.ErrInFlight, "too_many_in_flight", "this lab has as many runs in flight as it allows (--max-in-flight): try again in a second"},
-	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left as much work behind as this lab allows (--max-abandoned): try again when it has ended"},
-	{receipt.ErrBusy, "too_many_busy", "this lab has as many runs that compute as its processors can bear: try again in a second"},
+	{receipt.ErrInFlight, "too_many_in_flight", "too many runs are in flight in this lab (--max-in-flight): try again in a second"},
+	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
+	{receipt.ErrBusy, "too_many_busy", "too many runs compute on this lab's processors: try again in a second"},
 }
 
-// unavailable answers for a run that the ledger refused.
+// unavailable answers 503 for a run that the ledger refused.
 func unavailable(w http.ResponseWriter, r *http.Request, why *receipt.Error) {
 	w.Header().Set("Retry-After", "1")
 	writeJSON(w, r, http.StatusServiceUnavailable, wire.Answer{Status: receipt.Refused, Error: why})
@@ -199,21 +199,21 @@ func refusal(err error) *receipt.Error {
 	return &receipt.Error{Code: "refused", Message: err.Error()}
 }
 
-// Trace makes spans of what is run. The context that a method returns is for
-// those called within.
+// Trace makes a span for each request, run and call. The context that a method
+// returns belongs to the code inside the span.
 type Trace interface {
-	// Handler serves in the span of a request.
+	// Handler wraps a handler in the span of a request.
 	Handler(http.Handler) http.Handler
-	// Run begins the span of a run that was opened, and Answered ends it. What
-	// goes on then is in spans of its own.
+	// Run begins the span of a run and Answered ends it. Work that goes on after the
+	// answer has spans of its own.
 	Run(context.Context, *receipt.Receipt) context.Context
 	Answered(context.Context, receipt.Status, *receipt.Error)
-	// Op begins the span of one call of the run, which ends with the error of
-	// the call. The backend is given traceparent. Remote tells that there is one.
+	// Op begins the span of a call; end ends it with the call's error. The caller
+	// passes traceparent to the backend. remote says that the call has a backend.
 	Op(_ context.Context, remote bool) (_ context.Context, traceparent string, end func(error))
 }
 
-// traced is what the endpoints that run something are served within.
+// traced returns the middleware of the endpoints that run something.
 func (l *Lab) traced() (within []func(http.Handler) http.Handler) {
 	if l.Trace != nil {
 		within = append(within, l.Trace.Handler)
@@ -229,19 +229,19 @@ func (l *Lab) trace(ctx context.Context, rc *receipt.Receipt) context.Context {
 	return l.Trace.Run(ctx, rc)
 }
 
-// part makes a call of an op.
-func (l *Lab) part(op *Op, part Part, call slowops.Call) strategies.Op {
+// call returns one call of an op, in a span if runs are traced.
+func (l *Lab) call(op *Op, part Part, call slowops.Call) strategies.Op {
 	if l.Trace == nil {
 		return func(ctx context.Context) error { return part(ctx, call) }
 	}
 	return inSpan(l.Trace, op.Dials, part, call)
 }
 
-// errPanicked is the error of a call in its span that did not return.
+// errPanicked is the error of a span whose call panicked.
 var errPanicked = errors.New("the op panicked")
 
-// inSpan makes a call that is in a span of its own. It stands apart so that
-// nothing of it is allocated where no run is traced.
+// inSpan returns a call in a span of its own. It is a function of its own so that a
+// lab without traces allocates nothing for it.
 func inSpan(trace Trace, remote bool, part Part, call slowops.Call) strategies.Op {
 	return func(ctx context.Context) error {
 		ctx, traceparent, end := trace.Op(ctx, remote)
@@ -253,8 +253,8 @@ func inSpan(trace Trace, remote bool, part Part, call slowops.Call) strategies.O
 	}
 }
 
-// answered tells of a run that has its answer.
-func (l *Lab) answered(ctx context.Context, rc *receipt.Receipt, status receipt.Status, failure *receipt.Error) {
+// logAnswer ends the span of a run and logs a run that was answered too late.
+func (l *Lab) logAnswer(ctx context.Context, rc *receipt.Receipt, status receipt.Status, failure *receipt.Error) {
 	if l.Trace != nil {
 		l.Trace.Answered(ctx, status, failure)
 	}

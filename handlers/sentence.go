@@ -7,31 +7,31 @@ import (
 	"strings"
 	"time"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 )
 
-// Less than this may be the machine's own doing, and no strategy's.
+// Differences below these may be noise of the machine.
 const (
-	tolerance = 50 // ms, of an answer: more is no bound
-	noise     = 10 // ms, of an end
+	tolerance = 50 // ms that an answer may be late under a bound that holds
+	noise     = 10 // ms of waste
 )
 
-// left says of a complete run, in a sentence, how its answer came and what was
-// left behind.
-func left(v receipt.View, op Op) string {
+// sentence describes a complete run: how it was answered and what it left behind.
+func sentence(v receipt.View, op Op) string {
 	if *v.Status == receipt.Refused {
-		return "was not run: nothing was left behind"
+		return "was not run"
 	}
-	return answer(v) + "; " + strings.Join(behind(v, op), "; ")
+	return answerClause(v) + "; " + strings.Join(leftClauses(v, op), "; ")
 }
 
-// answer says how the answer came.
-func answer(v receipt.View) string {
+// answerClause says how the run was answered.
+func answerClause(v receipt.View) string {
 	if *v.Status == receipt.Unanswered {
 		return "its answer could not be written"
 	}
-	after := spell(*v.Answered)
-	timeout, delay := parsed(v.Timeout), parsed(v.Delay)
+	after := spoken(*v.Answered)
+	timeout, delay := millisecondsIn(v.Timeout), millisecondsIn(v.Delay)
 	late := *v.Answered - timeout
 	switch {
 	case v.Error != nil && v.Error.Code == "caller_gone":
@@ -39,50 +39,50 @@ func answer(v receipt.View) string {
 	case *v.Status == receipt.Failed:
 		return "failed after " + after
 	case *v.Status == receipt.TimedOut && len(v.Timeouts) > 0 && v.Overshoot == nil:
-		return "answered after " + after + " by its " + v.Error.Code
+		return "its " + v.Error.Code + " passed after " + after
 	case late <= 0 && *v.Status == receipt.Completed:
 		return "answered in time"
 	case v.Unbounded:
-		return "waited " + after + ": it has no bound"
+		return "answered after " + after + ": it has no bound"
 	case late > max(tolerance, timeout/4) && *v.Answered >= delay: // nothing has cut the work short
-		return "waited " + after + ": the bound did not bind"
+		return "answered after " + after + ": the bound did not hold"
 	case late < 0.05:
 		return "answered on time"
 	}
-	return "answered " + spell(late) + " late"
+	return "answered " + spoken(late) + " late"
 }
 
-// parsed is a duration of a receipt, in milliseconds.
-func parsed(text string) float64 {
+// millisecondsIn reads a duration of a receipt, in milliseconds.
+func millisecondsIn(text string) float64 {
 	d, _ := time.ParseDuration(text) // as a Duration writes it
-	return millis(d)
+	return milliseconds(d)
 }
 
-// behind says what was left behind.
-func behind(v receipt.View, op Op) (what []string) {
+// leftClauses say what the run left behind.
+func leftClauses(v receipt.View, op Op) (what []string) {
 	if v.Goroutines > 0 && v.Straggle != nil {
-		what = append(what, goroutines(v)+" stayed for "+spell(*v.Straggle)+" more")
+		what = append(what, goroutinesClause(v)+" stayed for "+spoken(*v.Straggle)+" more")
 	}
 	if v.Waste != nil && *v.Waste >= noise {
-		what = append(what, work(v, op)+" on for "+spell(*v.Waste)+", for nobody")
+		what = append(what, backendClause(v, op)+" on for "+spoken(*v.Waste)+" after the answer")
 	}
 	if v.OutlivedDials > 0 {
-		what = append(what, "a dial outlived it")
+		what = append(what, "a dial went on after its call")
 	}
 	if len(what) == 0 {
 		what = append(what, "nothing was left behind")
 	}
 	if n := v.Connections.Closed; n > 0 {
-		what = append(what, "it cost "+count(n, "connection"))
+		what = append(what, prose.Count(n, "connection")+" closed")
 	}
 	if op.Dials && !op.Seen && *v.Status != receipt.Completed {
-		what = append(what, "nobody sees when the backend stopped")
+		what = append(what, "when the backend stopped is unknown")
 	}
 	return what
 }
 
-// goroutines are those of the op at the answer, with their connections.
-func goroutines(v receipt.View) string {
+// goroutinesClause names the goroutines of the op at the answer, and their connections.
+func goroutinesClause(v receipt.View) string {
 	used := v.Connections.Dialed + v.Connections.Reused
 	switch {
 	case v.Goroutines == 1 && used == 0:
@@ -95,8 +95,8 @@ func goroutines(v receipt.View) string {
 	return fmt.Sprintf("its %d goroutines and their connections", v.Goroutines)
 }
 
-// work says that the backend worked.
-func work(v receipt.View, op Op) string {
+// backendClause says what the backend did.
+func backendClause(v receipt.View, op Op) string {
 	noun := cmp.Or(op.Noun, "a backend")
 	if v.Target != "" {
 		noun = "the server"
@@ -104,8 +104,8 @@ func work(v receipt.View, op Op) string {
 	return noun + " " + cmp.Or(op.Verbs[v.Work], "worked")
 }
 
-// spell writes milliseconds as people say them.
-func spell(ms float64) string {
+// spoken formats milliseconds with a unit that suits their size.
+func spoken(ms float64) string {
 	switch {
 	case ms < 9.95:
 		return fmt.Sprintf("%.1f ms", ms)
@@ -115,12 +115,4 @@ func spell(ms float64) string {
 		return fmt.Sprintf("%.1f s", ms/1000)
 	}
 	return (time.Duration(math.Round(ms/1000)) * time.Second).String()
-}
-
-// count is n things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "a " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -14,31 +14,31 @@ import (
 )
 
 // What a lane says of each kind of run.
-func TestLeft(t *testing.T) {
+func TestSentence(t *testing.T) {
 	const (
-		cost     = "; it cost a connection"
+		cost     = "; 1 connection closed"
 		nothing  = "; nothing was left behind"
 		anHour   = "delay=2h&timeout=1h"
 		deafHour = anHour + "&ctx=deaf"
 	)
 	for name, tc := range map[string]struct{ path, want string }{
 		"in time":            {"/context-cancel?delay=1ms", "answered in time" + nothing + cost},
-		"no bound":           {"/baseline?delay=2s&timeout=1s", "waited 2.0 s: it has no bound" + nothing + cost},
+		"no bound":           {"/baseline?delay=2s&timeout=1s", "answered after 2.0 s: it has no bound" + nothing + cost},
 		"bound":              {"/context-cancel?" + anHour, "answered on time" + nothing + cost},
-		"no bound for it":    {"/context-cancel?" + deafHour, "waited 2h0m0s: the bound did not bind" + nothing + cost},
-		"timed out late":     {"/timer-panic?delay=1.5s&timeout=1s&ctx=deaf", "waited 1.5 s: the bound did not bind" + nothing + cost},
+		"no bound for it":    {"/context-cancel?" + deafHour, "answered after 2h0m0s: the bound did not hold" + nothing + cost},
+		"timed out late":     {"/timer-panic?delay=1.5s&timeout=1s&ctx=deaf", "answered after 1.5 s: the bound did not hold" + nothing + cost},
 		"a bit late":         {"/context-cancel?delay=1020ms&timeout=1s&ctx=deaf", "answered 20 ms late" + nothing + cost},
 		"hardly late":        {"/errgroup?delay=1000.4ms&timeout=1s&ctx=deaf", "answered 0.4 ms late" + nothing + cost},
-		"abandoned":          {"/goroutine-abandon?delay=5s&op=db", "answered on time; its goroutine and connection stayed for 4.0 s more; the database worked on for 4.0 s, for nobody" + cost},
+		"abandoned":          {"/goroutine-abandon?delay=5s&op=db", "answered on time; its goroutine and connection stayed for 4.0 s more; the database worked on for 4.0 s after the answer" + cost},
 		"abandoned, briefly": {"/goroutine-abandon?delay=1005ms", "answered on time; its goroutine and connection stayed for 5.0 ms more" + cost},
-		"abandoned, three":   {"/goroutine-abandon?op=all&delay=1.1s", "answered on time; its 3 goroutines and their connections stayed for 100 ms more; a backend worked on for 100 ms, for nobody; it cost 3 connections"},
-		"deaf backend":       {"/context-cancel?backend=deaf&" + anHour, "answered on time; the HTTP server worked on for 1h0m0s, for nobody" + cost},
-		"computing":          {"/goroutine-abandon?op=db&work=cpu&delay=150s", "answered on time; its goroutine and connection stayed for 2m29s more; the database computed on for 2m29s, for nobody" + cost},
-		"unseen":             {"/context-cancel?op=unseen&" + anHour, "answered on time" + nothing + "; nobody sees when the backend stopped"},
+		"abandoned, three":   {"/goroutine-abandon?op=all&delay=1.1s", "answered on time; its 3 goroutines and their connections stayed for 100 ms more; a backend worked on for 100 ms after the answer; 3 connections closed"},
+		"deaf backend":       {"/context-cancel?backend=deaf&" + anHour, "answered on time; the HTTP server worked on for 1h0m0s after the answer" + cost},
+		"computing":          {"/goroutine-abandon?op=db&work=cpu&delay=150s", "answered on time; its goroutine and connection stayed for 2m29s more; the database computed on for 2m29s after the answer" + cost},
+		"unseen":             {"/context-cancel?op=unseen&" + anHour, "answered on time" + nothing + "; when the backend stopped is unknown"},
 		"unseen, completed":  {"/context-cancel?op=unseen&delay=0", "answered in time" + nothing},
 		"no connection":      {"/goroutine-abandon?op=cpu&" + anHour, "answered on time; its goroutine stayed for 1h0m0s more"},
 		"failed":             {"/errgroup?op=fails", "failed after 0.0 ms" + nothing},
-		"a phase":            {"/io-timeout?op=phase&connect_timeout=30ms", "answered after 30 ms by its connect_timeout; a dial outlived it"},
+		"a phase":            {"/io-timeout?op=phase&connect_timeout=30ms", "its connect_timeout passed after 30 ms; a dial went on after its call"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, lab *handlers.Lab) {
@@ -55,7 +55,7 @@ func TestLeftCallerGone(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		want := "its caller left after 60.0 s; its goroutine and connection stayed for 1h59m0s more; the HTTP server worked on for 1h59m0s, for nobody; it cost a connection"
+		want := "its caller left after 60.0 s; its goroutine and connection stayed for 1h59m0s more; the HTTP server worked on for 1h59m0s after the answer; 1 connection closed"
 		if got := sentence(ctx, t, lab, "/goroutine-abandon?delay=2h&timeout=1h"); got != want {
 			t.Errorf("%q, want\n%q", got, want)
 		}

@@ -11,9 +11,9 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// facts answers what the lab is and has used. It may be asked often: it looks
-// at nothing outside the process, and disturbs nothing in it.
-func (l *Lab) facts(w http.ResponseWriter, r *http.Request) {
+// describe answers /lab: what the lab is and what it has used. It may be asked often,
+// since it looks at nothing outside the process.
+func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	limits := l.Ledger.Limits()
 	f := wire.Lab{
 		Machine: l.Machine, Started: l.Started.UTC(), Network: l.Network != nil, Public: l.Public,
@@ -45,10 +45,10 @@ func (l *Lab) facts(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, f)
 }
 
-// milliseconds is d as the JSON has it, to the microsecond.
+// milliseconds is d in the JSON, to the microsecond.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Health is how a backend is.
+// Health is the health of a backend.
 type Health struct {
 	Name     string `json:"name"`
 	Embedded bool   `json:"embedded"`
@@ -57,26 +57,26 @@ type Health struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// Backend is a backend and what it is working on.
+// Backend is a backend and the jobs that it works on.
 type Backend struct {
 	Health
-	Working []Job `json:"working"` // null where nobody can see it
+	Working []Job `json:"working"` // null if unknown
 }
 
-// Job is what a backend is working on.
+// Job is one call that a backend works on.
 type Job struct {
 	Receipt string    `json:"receipt,omitempty"`
 	Work    string    `json:"work"`
 	Began   time.Time `json:"began"`
 }
 
-// healthz says that the process serves.
+// healthz answers as long as the process serves.
 func healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// readyz answers 503 where a backend does not answer, and names it.
+// readyz answers 503 if a backend does not answer, and names it.
 func (l *Lab) readyz(w http.ResponseWriter, r *http.Request) {
 	status, health := http.StatusOK, []Health{}
 	for _, b := range l.Backends(r.Context()) {
@@ -88,7 +88,7 @@ func (l *Lab) readyz(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, status, map[string]any{"ready": status == http.StatusOK, "backends": health})
 }
 
-// backends answers what each backend is working on now, and what goes on here.
+// backends answers with the jobs of each backend and the counts of the lab.
 func (l *Lab) backends(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, map[string]any{
 		"counts": l.Ledger.Counts(), "goroutines": runtime.NumGoroutine(), "backends": l.Backends(r.Context()),
@@ -97,14 +97,15 @@ func (l *Lab) backends(w http.ResponseWriter, r *http.Request) {
 
 // Kernel asks the kernel about the lab's connections.
 type Kernel interface {
-	// Sockets returns those to the backends of these names.
+	// Sockets returns the connections to the backends of these names.
 	Sockets(backends []string) (*wire.Sockets, error)
-	// Known tells whether this end of a connection still is one, in any state.
+	// Known reports whether the kernel still has this end of a connection, in any
+	// state.
 	Known(local, remote netip.AddrPort) (bool, error)
 }
 
-// sockets answers with the connections to the backends, or to those of an op.
-// Where the system doesn't show them, it is null.
+// sockets answers with the connections to all backends, or to the backends of op=.
+// They are null if the system does not show them.
 func (l *Lab) sockets(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.RawQuery, "op")
 	if err != nil {

@@ -1,9 +1,9 @@
-// Now: the lab's gauges, each with the line of its last minute.
+// The lab's gauges, each with a line of its last minute.
 const minute = 60, gone = 5000
 const stream = $('#stream'), snapshots = []
 let source
 
-// lines returns the path of a gauge through the last minute, as high as its highest.
+// line returns the SVG path of a gauge over the last minute, scaled to its highest value.
 function line(values) {
   const high = Math.max(1, ...values.filter(v => v != null))
   return values.map((v, i) => v == null ? '' : `${i && values[i - 1] != null ? 'L' : 'M'}${minute - values.length + i} ${(20 - 18 * v / high).toFixed(1)}`).join('')
@@ -17,7 +17,7 @@ function spark(holder, name, values) {
     e.append(svg('path', {}))
     holder.prepend(e)
   }
-  e.setAttribute('aria-label', seen.length ? `${name}: from ${Math.min(...seen)} to ${Math.max(...seen)} in the last minute` : `${name}: nobody can see`)
+  e.setAttribute('aria-label', seen.length ? `${name}: from ${Math.min(...seen)} to ${Math.max(...seen)} in the last minute` : `${name}: unknown`)
   e.firstChild.setAttribute('d', line(values))
 }
 
@@ -33,7 +33,7 @@ function show() {
   showReceipts(last.receipts)
 }
 
-// showReceipts fills the rows that are there: nothing moves, and who has the focus keeps it.
+// showReceipts fills the rows that exist, so that nothing moves and the focus stays.
 function showReceipts(receipts) {
   const body = $('#receipts tbody')
   while (body.rows.length < 8) {
@@ -62,7 +62,7 @@ function listen() {
   })
   source.onerror = () => {
     state('lost', 'lost: connecting again')
-    // A refusal ends an EventSource for good; anything else it tries again itself.
+    // An EventSource reconnects by itself, but for a refusal.
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, gone)
   }
 }
@@ -73,7 +73,7 @@ function state(name, text) {
   stream.textContent = text
 }
 
-// A page that nobody looks at takes no stream: a browser has six connections to a lab for all its pages.
+// A hidden page closes its stream: a browser has six connections to a lab for all its pages.
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) return listen()
   source?.close()

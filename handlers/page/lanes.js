@@ -1,4 +1,4 @@
-// The lanes of a race: each grows by the clock here, and the events correct it.
+// The lanes of a race: each grows by the browser's clock, and the events correct it.
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
 // Scale is the time that the width of the lanes stands for.
@@ -7,14 +7,14 @@ class Scale {
     this.bound = $('.bound', lanes)
     this.axis = $('.axis .plot', lanes)
   }
-  // ask sets it for a call of a delay under a timeout, in ms.
+  // ask sets the scale for a call of a delay under a timeout, in ms.
   ask(delay, timeout) {
     this.timeout = timeout
     this.bound.hidden = !timeout
     $('span', this.bound).textContent = `timeout ${duration(timeout)}`
     this.set(Math.max(delay, timeout, 1) * 1.06)
   }
-  // hold makes room for a time.
+  // hold widens the scale for a time.
   hold(at) { if (at > this.to) this.set(at * (still.matches ? 1.05 : 1)) }
   set(to) {
     this.to = to
@@ -39,7 +39,7 @@ class Scale {
 
 const duration = ms => ms < 1000 ? `${digits(ms)} ms` : `${+(ms / 1000).toFixed(3)} s`
 
-// Lane is that of a strategy.
+// Lane is the lane of a strategy.
 class Lane {
   constructor(item) {
     this.item = item
@@ -62,25 +62,25 @@ class Lane {
     this.began = now
     this.times = times
   }
-  // heard takes an event of a run.
+  // heard records an event of a run.
   heard(run, now) {
     const first = !this.runs.size
     this.runs.set(run.n, run)
     if (this.times > 1) return this.mark(run)
     const known = Math.max(run.answered_ms ?? 0, run.ended_ms ?? 0)
-    // What has just happened is the best clock; a later message may only have been on its way for longer.
+    // The event with the earliest start is the best clock: the others were on their way for longer.
     if (known) this.began = first ? now - known : Math.min(this.began, now - known)
     if (run.complete) this.left.textContent = run.error && !run.answered_ms ? run.error.message : run.left
   }
   get over() { return this.runs.size === this.times && [...this.runs.values()].every(r => r.complete) }
-  // times returns when each bar ends, and whether that is known; null where nobody can see.
+  // times3 returns when each bar ends, and whether the time is known; null for an unknown time.
   times3(now) {
     const run = this.runs.get(1), soFar = now - this.began
     if (run?.status === 'refused') return [null, null, null]
     const at = value => value == null ? run?.complete ? null : { at: soFar } : { at: value, known: true }
     return [at(run?.answered_ms), at(run?.ended_ms), run && !run.backend_seen ? null : at(run?.backend_ended_ms)]
   }
-  // draw draws the bars as they are now.
+  // draw draws the bars at a moment.
   draw(now, scale) {
     const times = this.began == null || this.times > 1 ? [] : this.times3(now)
     this.bars.forEach((bar, i) => {
@@ -97,7 +97,7 @@ class Lane {
     if (this.times > 1) return Math.max(0, ...[...this.runs.values()].map(r => r.answered_ms ?? 0))
     return Math.max(0, ...this.times3(now).map(t => !t || !t.known && still.matches ? 0 : t.at))
   }
-  // mark puts a dot at the answer of one of many.
+  // mark puts a dot at the answer of one of many runs.
   mark(run) {
     if (run.answered_ms == null || $(`[data-n="${run.n}"]`, this.dots)) return
     const height = (run.n * 0.618034) % 1 // apart from its neighbours, the same each time
@@ -106,7 +106,7 @@ class Lane {
   place(scale) {
     for (const dot of this.dots.children) dot.setAttribute('cx', `${dot.dataset.at / scale * 100}%`)
   }
-  // sum says many runs in a sentence.
+  // sum counts many runs, and describes them in a sentence.
   sum() {
     const runs = [...this.runs.values()], answers = runs.map(r => r.answered_ms).filter(v => v != null).sort((a, b) => a - b)
     const counts = ['completed', 'timed_out', 'failed', 'refused'].map(s => [runs.filter(r => r.status === s).length, s.replace('_', ' ')])
@@ -118,7 +118,7 @@ class Lane {
         counts.filter(([n]) => n).map(([n, s]) => `${n} ${s}`).join(', '),
         answers.length ? `answered p50 ${digits(quantile(answers, .5))}, p99 ${digits(quantile(answers, .99))} ms` : '',
         stray ? `left ${stray} goroutine${stray > 1 ? 's' : ''} running` : '',
-        waste > .1 ? `backends worked ${digits(waste)} s for nobody` : '',
+        waste > .1 ? `backends worked ${digits(waste)} s after the answers` : '',
       ].filter(Boolean).join('; '),
     }
   }

@@ -1,4 +1,4 @@
-// The network: presets, sliders and what was measured.
+// The network: presets, sliders and the calibration.
 const change = $('#change'), changed = $('#changed')
 const rates = ['', '50mbit', '10mbit', '5mbit', '2mbit', '1mbit', '512kbit', '128kbit', '56kbit']
 const words = {
@@ -8,7 +8,7 @@ const words = {
   rate: v => +v ? `rate=${rates[v]}` : '',
 }
 
-// changeNetwork answers whether the network is as asked; tell says why not.
+// changeNetwork returns whether the network was changed; tell shows why not.
 async function changeNetwork(method, profile, tell) {
   try {
     const response = await fetch('/network', { method, body: profile })
@@ -24,13 +24,13 @@ async function changeNetwork(method, profile, tell) {
   }
 }
 
-// showNetwork takes the network as it is now from a new page: so there is one rendering of it.
+// showNetwork takes the network from a new copy of the page, so that only the server renders it.
 async function showNetwork() {
   const page = new DOMParser().parseFromString(await (await fetch('/', { headers: { Accept: 'text/html' } })).text(), 'text/html')
   $('#path').replaceWith($('#path', page))
   const select = field.network, next = $('[name=network]', page)
   if (!change || !next) return
-  const now = next.value // moving its options changes which is selected
+  const now = next.value // moving the options changes the selection
   select.replaceChildren(...next.children)
   select.value = select.dataset.now = now
   field.network.disabled = false
@@ -38,7 +38,7 @@ async function showNetwork() {
   mark()
 }
 
-// mark shows which preset it is, and sets the sliders by the profile.
+// mark shows the preset in use, and sets the sliders by the profile.
 function mark() {
   for (const button of $$('.presets button')) button.setAttribute('aria-pressed', button.value === field.network.value)
   const text = change.elements.profile.value, e = change.elements
@@ -48,13 +48,13 @@ function mark() {
   e.loss.value = parseFloat(is('loss')) || 0
   e.rate.value = Math.max(0, rates.indexOf(is('rate')))
   outputs()
-  // What differs by direction, or by other values than theirs, is in the text alone.
+  // A key that differs by direction, or has a value that its slider does not, is in the text alone.
   for (const key of Object.keys(words)) {
     if (text.includes(key + '=') && word(key) !== `${key}=${is(key)}`) e[key].nextElementSibling.textContent = 'as below'
   }
 }
 
-// word is a slider's in a profile, "" for what is as good as can be.
+// word is a slider's key in a profile, "" for a perfect value.
 const word = key => words[key](change.elements[key].value)
 
 function outputs() {
@@ -68,7 +68,7 @@ function outputs() {
 async function set(method, profile) {
   const what = method === 'DELETE' ? 'Resetting' : `Setting ${profile}`
   say(changed, what + ', and measuring it …')
-  if (await changeNetwork(method, profile, (text, wrong) => say(changed, text, wrong))) say(changed, 'Set: what was measured stands above.')
+  if (await changeNetwork(method, profile, (text, wrong) => say(changed, text, wrong))) say(changed, 'Set: the measured network is shown above.')
 }
 
 if (change) {

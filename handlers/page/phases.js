@@ -1,4 +1,4 @@
-// Phases: each faulty server under the same bounds, and which of them came.
+// Phases: each faulty server under the same timeouts, and which timeout passed.
 const targets = $$('.targets .lane'), atOnce = 3 // a browser has six connections, and the page needs some
 
 async function runAll(button) {
@@ -19,7 +19,7 @@ async function runAll(button) {
   button.disabled = false
 }
 
-// runTarget runs one and shows its phases. It returns what came.
+// runTarget calls a server and shows the phases of the call. It returns the outcome.
 async function runTarget(lane) {
   const told = $('.left', lane)
   told.textContent = 'running …'
@@ -31,7 +31,7 @@ async function runTarget(lane) {
     }
     const receipt = await (await fetch(answer.receipt + '?wait=5s', { headers: { Accept: 'application/json' } })).json()
     drawPhases(lane, receipt)
-    return receipt.status === 'timed_out' ? 'cut by a bound' : receipt.status
+    return receipt.status === 'timed_out' ? 'cut by a timeout' : receipt.status
   } catch {
     told.textContent = 'The lab can\'t be reached.'
     return 'not reached'

@@ -1,15 +1,15 @@
-// The race: what is asked, the lanes, and the same as a table, as a link and as lines for a terminal.
+// The race: the form, the lanes, and the same as a table, a link and commands for a terminal.
 const form = $('#asked'), field = form.elements, said = $('#said'), again = $('#again'), run = $('button.main', form)
 const lanes = $$('#lanes .lane').map(item => new Lane(item)), scale = new Scale($('#lanes'))
-let running = null // what ends the race that runs
+let running = null // aborts the race that runs
 
-// hear says a sentence also to who listens.
+// hear shows a sentence, and reads it to users of a screen reader.
 function hear(text, wrong) {
   say(said, text, wrong)
   $('#heard').append(make('p', {}, text))
 }
 
-// offer shows the choices that the op has, and asks for no others.
+// offer shows the fields that the op has, and disables the others.
 function offer() {
   const op = field.op.selectedOptions[0]
   $('#op-doc').textContent = op.dataset.doc
@@ -17,11 +17,11 @@ function offer() {
     const select = field[name], words = values.trim().split(' ').filter(Boolean)
     if (name === 'target' && words.length) words.unshift('')
     const was = select.value
-    select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the httpbin')))
+    select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the backend itself')))
     if (words.includes(was)) select.value = was
     select.closest('label').hidden = select.disabled = words.length < 2
   }
-  field.backend.disabled ||= field.target.value !== '' // a target takes its place
+  field.backend.disabled ||= field.target.value !== '' // a target takes the backend's place
   field.delay.disabled = op.dataset.noDelay !== ''
   if (field.delay.disabled) $('#op-doc').textContent += ' No delay: ' + op.dataset.noDelay
 }
@@ -71,7 +71,7 @@ async function race(times) {
   }
 }
 
-// follow shows a race as it is told.
+// follow shows the events of a race.
 async function follow(response) {
   let start, over = false
   const frame = () => {
@@ -91,7 +91,7 @@ async function follow(response) {
         if (!lane) continue
         const was = lane.over
         lane.heard(data, now)
-        // All began at once: those of which nothing was heard go by the others' clock.
+        // All lanes began at once: a lane without an event takes the clock of the others.
         const heard = lanes.filter(l => l.runs.size), began = Math.min(...heard.map(l => l.began))
         for (const l of lanes) if (!l.runs.size) l.began = began
         if (lane.over && !was) tell(lane, start)
@@ -129,7 +129,7 @@ function draw(now) {
   }
 }
 
-// tell says what became of a lane, also to who listens.
+// tell shows the sentence of a lane, and reads it to users of a screen reader.
 function tell(lane, start) {
   if (start.times > 1) lane.left.textContent = lane.sum().text
   $('#heard').append(make('p', {}, `${lane.name}: ${lane.left.textContent}`))
@@ -139,11 +139,11 @@ function end(start, now) {
   draw(now)
   const lost = lanes.filter(l => !l.over).length
   const waste = lanes.reduce((sum, l) => sum + l.sum().waste, 0)
-  hear(lost ? `${lost} of ${lanes.length} still went on when the lab stopped watching.`
-    : `All over.${waste > .05 ? ` Backends worked ${digits(waste)} s for callers who had gone.` : ''}`)
+  hear(lost ? `${lost} of ${lanes.length} were not complete when the lab stopped watching.`
+    : `All over.${waste > .05 ? ` Backends worked ${digits(waste)} s for callers that had left.` : ''}`)
 }
 
-// columns begins the table.
+// columns writes the head of the table.
 function columns(start) {
   const heads = start.times > 1
     ? ['strategy', 'completed', 'timed out', 'failed', 'refused', 'answered p50 ms', 'p99 ms', 'at most ms', 'goroutines left', 'backend s for nobody']

@@ -1,4 +1,4 @@
-// What the parts of the page share.
+// Functions that the parts of the page share.
 const $ = (selector, within = document) => within.querySelector(selector)
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)]
 
@@ -15,13 +15,13 @@ const svg = (name, attributes) => {
   return e
 }
 
-// digits are those of a figure as people read it: about three, or all before the point.
+// digits formats a number for people: about three digits, or all before the point.
 const digits = v => {
   const a = Math.abs(v), decimals = a === Math.trunc(a) ? 0 : a < .995 ? 2 : a < 99.95 ? 1 : 0
   return v.toLocaleString('en', { minimumFractionDigits: decimals, maximumFractionDigits: decimals })
 }
 
-// inMS reads a duration as Go writes it, or in plain seconds; 0 where it is none.
+// inMS reads a duration as Go writes it, or in plain seconds; 0 if it is none.
 function inMS(text) {
   if (/^[\d.]+$/.test(text)) return 1000 * text || 0
   const unit = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: .001, 'µs': .001 }
@@ -30,7 +30,7 @@ function inMS(text) {
   return sum || 0
 }
 
-// events reads a stream of them. Unlike EventSource it sees what a refusal says.
+// events reads a stream of events. Unlike EventSource it can read a refusal's sentence.
 async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
   for (let text = ''; ;) {
@@ -45,7 +45,7 @@ async function* events(response) {
   }
 }
 
-// sentence is what an answer that is an error says.
+// sentence returns the message of an answer that is an error.
 const sentence = async response => {
   const text = await response.text()
   try {
@@ -55,7 +55,7 @@ const sentence = async response => {
   }
 }
 
-// say shows a sentence, as a mistake where it is one.
+// say shows a sentence, marked as an error or not.
 function say(where, text, wrong = false) {
   where.textContent = text
   where.classList.toggle('wrong', wrong)
@@ -67,7 +67,7 @@ for (const button of $$('[data-copy]')) {
     try {
       await navigator.clipboard.writeText(source.textContent)
       label.data = 'copied'
-    } catch { // not over plain HTTP: it is selected, to be copied by the keys for it
+    } catch { // not over plain HTTP: select the text instead
       getSelection().selectAllChildren(source)
       label.data = 'selected'
     }

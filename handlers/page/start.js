@@ -1,4 +1,4 @@
-// The page begins: with the race that its address asks for.
+// The start of the page: the form, and the race that the address asks for.
 const address = new URLSearchParams(location.search)
 for (const e of $$('button[disabled], select[disabled]')) e.disabled = false
 offer()
