@@ -11,6 +11,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/prose"
 	"gotimeout/slowops"
 )
 
@@ -70,8 +71,8 @@ func all(ops []handlers.Op) handlers.Op {
 		op.Busy = either(op.Busy, of.Busy)
 		op.Prepare = both(op.Prepare, of.Prepare)
 	}
-	op.Doc = listed(names, "and") + " at once."
-	op.Lacks = lacksAll("its clients don't have the same ones: ask for op=" + listed(names, "or"))
+	op.Doc = prose.And(names) + " at once."
+	op.Lacks = lacksAll("its clients don't have the same ones: ask for op=" + prose.Or(names))
 	return op
 }
 
@@ -125,15 +126,6 @@ func lacksAll(why string) map[string]string {
 		lacks[name] = why
 	}
 	return lacks
-}
-
-// listed writes words as a sentence does: "a, b or c".
-func listed(words []string, conjunction string) string {
-	last := len(words) - 1
-	if last < 1 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
 // CheckAddr returns an error if addr is no host:port. The error repeats no addr with
