@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +16,59 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/httprate"
 )
+
+// sameSite refuses requests that a web page elsewhere makes a browser send: a lab on
+// localhost is open to every page that its user visits. The Host must be an address,
+// localhost or one of l.Hosts, since a name of an attacker may resolve to this machine
+// (DNS rebinding). A request that a browser marks as another site's is refused unless
+// it opens a page in a tab; /race opens none. Programs such as curl send no such
+// marks. The health checks of a platform are answered for any Host.
+func (l *Lab) sameSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+		case !l.knownHost(r.Host):
+			refuse(w, r, http.StatusMisdirectedRequest, "unknown_host", fmt.Sprintf(
+				"this lab does not answer for the host %.60q: use its address or localhost, or start it with --host %s", r.Host, hostName(r.Host)))
+			return
+		case fromOtherSite(r):
+			refuse(w, r, http.StatusForbidden, "cross_site", "the request comes from a page of another site: open the lab's own page")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (l *Lab) knownHost(host string) bool {
+	name := hostName(host)
+	return l.Hosts == nil || name == "" || name == "localhost" || net.ParseIP(name) != nil ||
+		slices.ContainsFunc(l.Hosts, func(known string) bool { return strings.EqualFold(known, name) })
+}
+
+// hostName is a Host without its port and the brackets of an IPv6 address.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// fromOtherSite reports whether a browser sent the request for a page of another site.
+// A change is left to mayChange, which also knows tokens.
+func fromOtherSite(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "": // no browser, or an old one
+		origin, err := url.Parse(r.Header.Get("Origin"))
+		return err != nil || r.Header.Get("Origin") != "" && origin.Host != r.Host
+	}
+	opensTab := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	return !opensTab || r.URL.Path == "/race"
+}
 
 // mayChange returns nil for a caller who may change the network: one with the token,
 // or one on this machine unless the lab is public.

@@ -192,3 +192,62 @@ func TestNoShareOfOwn(t *testing.T) {
 		}
 	}
 }
+
+// A page of another site can make a browser send requests, and a name of its own may
+// resolve to this machine. Neither starts a run nor reads from the lab; curl, which
+// sends no marks, and a link that opens a page do as before.
+func TestOtherSites(t *testing.T) {
+	type headers map[string]string
+	image := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+	link := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+	frame := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+	for name, tc := range map[string]struct {
+		host, path string
+		headers    headers
+		status     int
+	}{
+		"curl":                   {"127.0.0.1:8000", "/baseline?delay=0", nil, 200},
+		"curl, by IPv6":          {"[::1]:8000", "/baseline?delay=0", nil, 200},
+		"localhost":              {"localhost:8000", "/receipts", nil, 200},
+		"the machine's name":     {"LAB:8000", "/receipts", nil, 200},
+		"the lab's own page":     {"localhost:8000", "/baseline?delay=0", headers{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200},
+		"typed into the browser": {"localhost:8000", "/baseline?delay=0", headers{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200},
+		"a link":                 {"localhost:8000", "/baseline?delay=0", link, 200},
+		"a link to the page":     {"localhost:8000", "/", link, 200},
+		"an old browser":         {"localhost:8000", "/baseline?delay=0", headers{"Origin": "http://localhost:8000"}, 200},
+		"another site's image":   {"localhost:8000", "/race?times=100", image, 403},
+		"another port's image":   {"localhost:8000", "/baseline?delay=0", headers{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, 403},
+		"another site's frame":   {"localhost:8000", "/compare?delay=0", frame, 403},
+		"a link to a race":       {"localhost:8000", "/race?times=100", link, 403},
+		"an old browser, cross":  {"localhost:8000", "/baseline?delay=0", headers{"Origin": "http://evil.example"}, 403},
+		"rebinding":              {"evil.example", "/baseline?delay=0", nil, 421},
+		"rebinding, to read":     {"evil.example:8000", "/receipts", headers{"Sec-Fetch-Site": "same-origin"}, 421},
+		"a name like localhost":  {"localhost.evil.example", "/sockets", nil, 421},
+		"a health check":         {"evil.example", "/healthz", nil, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := newLab(roomy)
+			lab.Hosts = []string{"lab"}
+			r := request(t.Context(), http.MethodGet, tc.path)
+			r.Host = tc.host
+			for key, value := range tc.headers {
+				r.Header.Set(key, value)
+			}
+			w := serve(lab, r)
+			checkStatus(t, w, tc.status)
+			if code := map[int]string{403: "cross_site", 421: "unknown_host"}[tc.status]; code != "" && !strings.Contains(w.Body.String(), code) {
+				t.Errorf("no %s in %s", code, w.Body)
+			}
+			if began := lab.Ledger.LastID() != ""; began && tc.status != 200 {
+				t.Error("a run was started")
+			}
+		})
+	}
+}
+
+// Without names every Host is answered, as on a public lab.
+func TestEveryHost(t *testing.T) {
+	r := request(t.Context(), http.MethodGet, "/receipts")
+	r.Host = "anything.example"
+	checkStatus(t, serve(newLab(roomy), r), http.StatusOK)
+}

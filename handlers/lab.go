@@ -34,6 +34,9 @@ type Lab struct {
 	Stopping   context.Context // ends the streams of events when it is done; nil never is
 	Log        *slog.Logger
 
+	// Hosts are the names that the lab answers for, besides addresses and localhost;
+	// nil is every name.
+	Hosts []string
 	// TrustedProxies are the proxies whose X-Forwarded-For names the client of a
 	// public lab.
 	TrustedProxies []netip.Prefix
@@ -123,7 +126,7 @@ func (l *Lab) Bounds() Bounds {
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.GetHead, plainHeaders)
+	r.Use(middleware.GetHead, plainHeaders, l.sameSite)
 	if l.Public {
 		r.Use(l.limitClients)
 	}

@@ -111,13 +111,18 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	if profile := in[string](b, profile); profile != "none" {
 		t.Errorf("it was reset to %s", profile)
 	}
-	eventually(t, "a link's network was set, and its race run", func() bool {
-		b.open(p.url + "/?op=http&delay=50ms&timeout=20ms&network=delay%3D10ms&race=1")
+	b.open(p.url + "/?op=http&delay=50ms&timeout=20ms&network=delay%3D10ms&race=1")
+	b.until(`document.querySelector('#said').textContent.includes('press Run to change the network')`)
+	if profile := in[string](b, profile); profile != "none" || in[int](b, `document.querySelector('#receipts').querySelectorAll('tr:not(.empty)').length`) > 1 {
+		t.Errorf("a link made the network %s, or began a race", profile)
+	}
+	eventually(t, "the network that the link asks for was set by a click, and its race run", func() bool {
+		b.click("#asked .main")
 		b.until(over + ` || document.querySelector('#said.wrong')`)
 		return in[bool](b, over)
 	})
 	if profile := in[string](b, profile); profile != "delay=10ms" {
-		t.Errorf("the link's network is not there, but %s", profile)
+		t.Errorf("the network of the link is not there, but %s", profile)
 	}
 }
 

@@ -39,6 +39,8 @@ type serveCmd struct {
 	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: with lower caps, a limit on the runs of each client, and changes of the network only with $GOTIMEOUT_TOKEN (default: public if $PORT is set)."`
 	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8. The lab believes X-Forwarded-For from these proxies alone."`
 
+	Host []string `env:"GOTIMEOUT_HOST" placeholder:"NAME" help:"The names that the lab answers for, besides addresses, localhost and this machine's name; a public lab answers for every name unless this is set."`
+
 	LogSlow time.Duration `default:"1s" help:"Log each run that is answered by more than this duration after its timeout; 0 logs none."`
 
 	LogFormat string `env:"GOTIMEOUT_LOG_FORMAT" default:"text" enum:"text,json" help:"The format of the log, text or json, a line an event."`
@@ -94,6 +96,16 @@ func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) erro
 	})
 }
 
+// hosts returns the names that the lab answers for, nil for every name.
+func (s *serveCmd) hosts(addr string, public bool) []string {
+	if public && len(s.Host) == 0 {
+		return nil
+	}
+	listens, _, _ := net.SplitHostPort(addr)
+	machine, _ := os.Hostname() // "" where it has none
+	return append([]string{listens, machine}, s.Host...)
+}
+
 // logHandler writes the log in the format that was asked for.
 func (s *serveCmd) logHandler(to io.Writer) slog.Handler {
 	if s.LogFormat == "json" {
@@ -143,6 +155,7 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 		return p, usagef("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
 	p.lab.Public = given(s.Public, port != "") // a PaaS sets PORT, and anybody comes there
+	p.lab.Hosts = s.hosts(p.addr, p.lab.Public)
 	for _, text := range s.TrustedProxies {
 		proxy, err := netip.ParsePrefix(text)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -312,4 +313,43 @@ func TestCompareStartsItsOwn(t *testing.T) {
 		t.Errorf("%+v", lab)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// A lab on this machine answers for its addresses and names, and for those of --host;
+// a public one for every name, unless --host says which.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	machine, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		want map[string]int
+	}{
+		"local":           {nil, map[string]int{machine: 200, "localhost": 200, "127.0.0.1": 200, "lab.example": 421}},
+		"named":           {[]string{"--host=lab.example"}, map[string]int{"lab.example": 200, "evil.example": 421}},
+		"public":          {[]string{"--public"}, map[string]int{"lab.example": 200}},
+		"public, by name": {[]string{"--public", "--host=lab.example"}, map[string]int{"lab.example": 200, "evil.example": 421}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, tc.args...)
+			for host, want := range tc.want {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/receipts", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Host = host
+				answer, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+				if answer.StatusCode != want {
+					t.Errorf("Host %s is answered %d, want %d", host, answer.StatusCode, want)
+				}
+			}
+		})
+	}
 }

@@ -9,7 +9,12 @@ if (wanted && field.network) {
   field.network.value = wanted
 }
 listen()
+// A link starts its race, but only a click changes the network.
 if (address.get('race') === '1') {
-  if (wanted && !field.network) hear(`The link asks for the network ${wanted}, which you can't change here.`, true)
-  race(1)
+  if (wanted && field.network && wanted !== field.network.dataset.now) {
+    hear(`The link asks for the network ${wanted}: press Run to change the network and to start the race.`)
+  } else {
+    if (wanted && !field.network) hear(`The link asks for the network ${wanted}, which you can't change here.`, true)
+    race(1)
+  }
 }

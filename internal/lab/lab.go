@@ -43,6 +43,7 @@ type Settings struct {
 
 	Public         bool
 	TrustedProxies []netip.Prefix
+	Hosts          []string // the names that the lab answers for, besides addresses and localhost; nil is every name
 	Token          string
 }
 
@@ -79,7 +80,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		Ledger: receipt.NewLedger(fmt.Sprintf("%06x", rand.Uint32()>>8), s.Receipts,
 			receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: mostBusy()}),
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout, LogSlow: s.LogSlow,
-		Public: s.Public, TrustedProxies: s.TrustedProxies, Token: s.Token,
+		Public: s.Public, TrustedProxies: s.TrustedProxies, Hosts: s.Hosts, Token: s.Token,
 		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
 	}}
 	opened := l // err returns may set l to nil
