@@ -216,7 +216,7 @@ func throwaway(_ context.Context, l *lab) error {
 `},
 		edits: map[string][]edit{"internal/timewait/timewait.go": {{`		{"linger", `, "\t\t{\"throwaway\", \"that an experiment is one file\", throwaway},\n"}}},
 		check: func(t *testing.T, p touched) {
-			contains(t, p.output(t, "timewait", "-h"), "restart,throwaway,linger,myth")
+			contains(t, p.output(t, "timewait", "-h"), "restart, throwaway, linger, myth")
 			run := exec.CommandContext(t.Context(), p.binary, "timewait", "--only=throwaway")
 			out, _ := run.CombinedOutput()
 			if run.ProcessState.ExitCode() != exitNoNetwork {
