@@ -309,6 +309,7 @@ func madeData(t *testing.T, name string) string {
 
 // scripts/audit sees from outside every figure of a receipt.
 func TestAudit(t *testing.T) {
+	slow(t)
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
 		t.Skip(err)

@@ -386,6 +386,9 @@ func TestDocsLinks(t *testing.T) {
 
 // The picture in README.md is of a race that is run here, and taken again under -update.
 func TestPictures(t *testing.T) {
+	if !*update {
+		slow(t)
+	}
 	t.Parallel()
 	browser := openBrowser(t)
 	p := start(t)

@@ -84,6 +84,15 @@ func needReal(t *testing.T) {
 	}
 }
 
+// slow skips a test that keeps the processors busy for long, and with them the
+// tests that measure times. It runs where CI is set, as .ci/run does.
+func slow(t *testing.T) {
+	t.Helper()
+	if os.Getenv("CI") == "" {
+		t.Skip("takes long: set CI=true to run it")
+	}
+}
+
 // program is the program running in this process.
 type program struct {
 	url  string

@@ -229,9 +229,7 @@ func throwaway(_ context.Context, l *lab) error {
 // Each thing is added in an overlay of the repository. The program then builds and
 // shows the thing, though no other file was touched.
 func TestTouches(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program")
-	}
+	slow(t)
 	for name, row := range touches {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
