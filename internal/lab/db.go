@@ -12,6 +12,7 @@ import (
 
 	"gotimeout/handlers"
 	dbbackend "gotimeout/internal/backends/db"
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
@@ -190,7 +191,7 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 		q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
 		return nil
 	}
-	q.list.Watch(c.Run, q.inTransit(), func(at time.Time, known bool) {
+	q.list.Watch(c.Run, q.way(), func(at time.Time, known bool) {
 		if known {
 			q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
 		} else {
@@ -200,26 +201,25 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 	return err
 }
 
-// inTransit is how long a query may take to the database, also one of which a
-// packet was lost.
-func (q *queries) inTransit() time.Duration {
-	const more = 300 * time.Millisecond // TCP sends a lost packet again after 200 ms and a round trip
+// way is what lies between the lab and the database, as measured and as asked for.
+func (q *queries) way() dbbackend.Way {
+	way := dbbackend.Way{InTransit: 300 * time.Millisecond} // TCP sends a lost packet again after 200 ms and a round trip
 	if q.lab.network == nil {
-		return more
+		return way
 	}
-	state := q.lab.network.State()
-	path, own := state.Backends[q.name]
-	if !own {
-		path = state.Path
-	}
+	path := q.lab.network.State().Of(q.name)
 	ms := 0.0
 	if path.RoundTrip != nil {
 		ms = *path.RoundTrip
 	}
-	if c := path.Calibration; c != nil && c.RoundTripP50 != nil {
-		ms = max(ms, *c.RoundTripP50)
+	c := path.Calibration
+	if c != nil && c.RoundTripP99 != nil {
+		ms = max(ms, *c.RoundTripP99)
 	}
-	return more + time.Duration(2*ms*float64(time.Millisecond))
+	asked, err := badnet.Parse(path.Profile)
+	way.Lossy = err != nil || asked.Up.Loss > 0 || asked.Down.Loss > 0 || c != nil && (c.Lost > 0 || c.RoundTripP50 == nil)
+	way.InTransit += time.Duration(2 * ms * float64(time.Millisecond))
+	return way
 }
 
 func (q *queries) count(run string, n int) {

@@ -30,9 +30,16 @@ type ProcessList struct {
 	watched []watch
 }
 
+// Way is what lies between a query and the database.
+type Way struct {
+	InTransit time.Duration // a query that was sent so long ago has come, unless packets are lost
+	Lossy     bool          // packets may be lost
+}
+
 type watch struct {
 	run   string
 	until time.Time // when a query that was not seen can no longer be on its way
+	lossy bool      // the way loses packets
 	ended func(at time.Time, known bool)
 
 	seen   bool
@@ -52,9 +59,10 @@ func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
 //
 // Call Watch after the query was sent. One read is no proof of an end: the server leaves out the text of a query whose session
 // is busy, so two reads in a row decide. And a query that was never seen may still be on its way: it has ended where the list
-// has not shown it for inTransit, and for twice as long as a read takes.
-func (p *ProcessList) Watch(run string, inTransit time.Duration, ended func(at time.Time, known bool)) {
-	if !p.add(watch{run: run, until: time.Now().Add(inTransit), ended: ended}) {
+// has not shown it for way.InTransit, and for twice as long as a read takes. On a way that loses packets its end is not known:
+// TCP sends a lost packet again, each time after a longer wait.
+func (p *ProcessList) Watch(run string, way Way, ended func(at time.Time, known bool)) {
+	if !p.add(watch{run: run, until: time.Now().Add(way.InTransit), lossy: way.Lossy, ended: ended}) {
 		ended(time.Now(), false)
 	}
 }
@@ -112,7 +120,7 @@ func (p *ProcessList) poll() {
 		began := time.Now()
 		running, err := p.look()
 		for _, w := range p.settle(n, running, err, time.Since(began)) {
-			w.ended(w.missed, err == nil)
+			w.ended(w.missed, err == nil && (w.seen || !w.lossy))
 		}
 		select {
 		case <-ticker.C:

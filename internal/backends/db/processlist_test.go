@@ -18,7 +18,7 @@ import (
 // watching watches a run and returns what ended is called with.
 func watching(p *dbbackend.ProcessList, run string) <-chan bool {
 	ended := make(chan bool, 2) // room for a call too many
-	p.Watch(run, 0, func(_ time.Time, known bool) { ended <- known })
+	p.Watch(run, dbbackend.Way{}, func(_ time.Time, known bool) { ended <- known })
 	return ended
 }
 
@@ -191,7 +191,7 @@ type end struct{ at, told time.Duration }
 // endOf returns when a run ended, once that is told.
 func endOf(p *dbbackend.ProcessList, run string, inTransit time.Duration, began time.Time) <-chan end {
 	ends := make(chan end, 1)
-	p.Watch(run, inTransit, func(at time.Time, known bool) {
+	p.Watch(run, dbbackend.Way{InTransit: inTransit}, func(at time.Time, known bool) {
 		if known {
 			ends <- end{at.Sub(began), time.Since(began)}
 		}
@@ -274,6 +274,28 @@ func TestProcessListQueryOnItsWay(t *testing.T) {
 		}
 		if got := <-never; got != (end{0, 4 * time.Hour}) {
 			t.Errorf("never: %+v", got)
+		}
+	})
+}
+
+// Where packets are lost a query that was never seen may come at any time: its end
+// is unknown. A query that was seen has ended as elsewhere.
+func TestProcessListWhereQueriesAreLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeServer{}
+		f.set("SELECT 1 /* gotimeout run=seen */")
+		db := sql.OpenDB(f)
+		defer db.Close()
+		p := dbbackend.NewProcessList(db, time.Hour)
+		defer p.Close()
+		known := map[string]chan bool{"seen": make(chan bool, 1), "never": make(chan bool, 1)}
+		for run, ended := range known {
+			p.Watch(run, dbbackend.Way{InTransit: time.Hour, Lossy: true}, func(_ time.Time, known bool) { ended <- known })
+		}
+		time.Sleep(30 * time.Minute)
+		f.set()
+		if !<-known["seen"] || <-known["never"] {
+			t.Error("want the end of the query that was seen, and none of the one that was not")
 		}
 	})
 }
