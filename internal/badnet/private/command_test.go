@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -108,6 +109,9 @@ func line(t *testing.T, cmd *exec.Cmd) string {
 func TestSignalsReachTheCommand(t *testing.T) {
 	needPrivate(t, os.Getuid())
 	for name, sig := range map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1} {
+		if signal.Ignored(sig) { // as SIGHUP is under nohup; a shell can't trap a signal that it was started to ignore
+			continue
+		}
 		cmd := program(t, os.Getuid(), "command", "sh", "-c", "trap 'exit 42' "+name+"; echo ready; while :; do sleep 0.05; done")
 		line(t, cmd)
 		if err := cmd.Process.Signal(sig); err != nil {
