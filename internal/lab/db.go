@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gotimeout/handlers"
@@ -160,7 +158,7 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 	}
-	q := &queries{lab: l, name: b.name, do: b.do, list: dbbackend.NewProcessList(db, lookEvery), calls: map[string]int{}}
+	q := &queries{lab: l, name: b.name, do: b.do, list: dbbackend.NewProcessList(db, lookEvery)}
 	l.atClose(q.list.Close)
 	b.do, b.working = q.call, q.working
 	return nil
@@ -172,26 +170,25 @@ type queries struct {
 	name string // of the backend
 	do   handlers.Part
 	list *dbbackend.ProcessList
-
-	mu    sync.Mutex
-	calls map[string]int // that have not returned, by their run
 }
 
-// call calls, and reports the backend's end: with the answer, or when the query
-// has left the process list. A query that was never sent has no backend.
+// call calls, and reports the backend's end: when the query has left the process list, or with its answer. A query that was
+// never sent has no backend.
 func (q *queries) call(ctx context.Context, c slowops.Call) error {
-	q.count(c.Run, 1)
-	defer q.count(c.Run, -1)
+	query := q.list.Query(c.Run)
 	err := q.do(ctx, c)
 	if errors.Is(err, slowops.ErrNotSent) {
+		query.NotSent()
 		return err
 	}
 	q.lab.report(c.Run, (*receipt.Receipt).BackendBegan)
-	if err == nil {
-		q.lab.report(c.Run, (*receipt.Receipt).BackendEnded)
-		return nil
+	var answer *mysql.MySQLError
+	if err == nil || errors.Is(err, slowops.ErrCutShort) || errors.As(err, &answer) {
+		at := query.Answered()
+		q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
+		return err
 	}
-	q.list.Watch(c.Run, q.way(), func(at time.Time, known bool) {
+	query.Left(q.way(), func(at time.Time, known bool) {
 		if known {
 			q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
 		} else {
@@ -222,22 +219,10 @@ func (q *queries) way() dbbackend.Way {
 	return way
 }
 
-func (q *queries) count(run string, n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.calls[run] += n; q.calls[run] == 0 {
-		delete(q.calls, run)
-	}
-}
-
-// working returns the queries whose call has not returned, and those that the
-// process list is watched for.
+// working returns the queries that have not ended, as far as the process list shows.
 func (q *queries) working() []handlers.Job {
-	q.mu.Lock()
-	runs := slices.Collect(maps.Keys(q.calls))
-	q.mu.Unlock()
-	runs = append(runs, q.list.Watched()...)
-	slices.Sort(runs) // a call that has just returned is in both
+	runs := q.list.Runs()
+	slices.Sort(runs)
 	all := []handlers.Job{}
 	for _, run := range slices.Compact(runs) {
 		if run != healthRun {

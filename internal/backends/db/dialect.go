@@ -201,10 +201,10 @@ func (s *session) selectTagged(context.Context, []string) (*mysql.Result, error)
 	var rows [][]any
 	for _, p := range s.db.processes() {
 		if p.id != s.id && runTag(p.info) != "" {
-			rows = append(rows, []any{p.info})
+			rows = append(rows, []any{p.id, []byte(p.state), p.info})
 		}
 	}
-	return table([]string{"INFO"}, rows)
+	return table([]string{"ID", "STATE", "INFO"}, rows)
 }
 
 // process is what the process list shows of a session.

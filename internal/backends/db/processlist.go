@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// lookSQL lists the queries of all runs, without itself. MySQL and MariaDB know it, and so does the database of [Start].
-const lookSQL = "SELECT INFO FROM information_schema.processlist WHERE INFO LIKE '%gotimeout run=%' AND ID <> CONNECTION_ID()"
+// lookSQL lists the queries of all runs, without itself, and the sessions whose query the server did not show: MariaDB gives
+// the state Busy and no text for a session that it can't lock at that moment. MySQL and MariaDB know the statement, and so does
+// the database of [Start].
+const lookSQL = "SELECT ID, STATE, INFO FROM information_schema.processlist WHERE (INFO LIKE '%gotimeout run=%' OR STATE = 'Busy') AND ID <> CONNECTION_ID()"
 
 // lookTimeout bounds one look, so that a server that does not answer is an error.
 const lookTimeout = 5 * time.Second
@@ -27,7 +30,22 @@ type ProcessList struct {
 	mu      sync.Mutex
 	active  bool // a goroutine is polling
 	closed  bool
-	watched []watch
+	queries []*Query
+}
+
+// Query is the query of one call of a run, from [ProcessList.Query] until its end is known.
+type Query struct {
+	list *ProcessList
+	run  string
+
+	seen    bool
+	session int64     // that the query was last seen in
+	missed  time.Time // when the list first did not show the query, since it last did; zero where it shows the query
+
+	// Set by Left.
+	ended func(at time.Time, known bool)
+	until time.Time // when a query that was not seen can no longer be on its way
+	lossy bool      // the way loses packets
 }
 
 // Way is what lies between a query and the database.
@@ -36,17 +54,7 @@ type Way struct {
 	Lossy     bool          // packets may be lost
 }
 
-type watch struct {
-	run   string
-	until time.Time // when a query that was not seen can no longer be on its way
-	lossy bool      // the way loses packets
-	ended func(at time.Time, known bool)
-
-	seen   bool
-	missed time.Time // when the list first did not show the query, since it last did; zero where it shows the query
-}
-
-// NewProcessList returns a list that is read at that interval, while a run is watched. The resolution of what it finds is the
+// NewProcessList returns a list that is read at that interval while a query is watched. The resolution of what it finds is the
 // interval and the round trip of a read. db should be a pool of its own: a read that waits for a connection behind the queries
 // that it looks for is late.
 func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
@@ -54,46 +62,77 @@ func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
 	return &ProcessList{db: db, every: every, ctx: ctx, cancel: cancel}
 }
 
-// Watch calls ended once, when the list no longer shows the comment "gotimeout run=ID" in any query, with the time when it
-// first did not; or with known false when the list cannot be read, or is closed. ended must not block.
-//
-// Call Watch after the query was sent. One read is no proof of an end: the server leaves out the text of a query whose session
-// is busy, so two reads in a row decide. And a query that was never seen may still be on its way: it has ended where the list
-// has not shown it for way.InTransit, and for twice as long as a read takes. On a way that loses packets its end is not known:
-// TCP sends a lost packet again, each time after a longer wait.
-func (p *ProcessList) Watch(run string, way Way, ended func(at time.Time, known bool)) {
-	if !p.add(watch{run: run, until: time.Now().Add(way.InTransit), lossy: way.Lossy, ended: ended}) {
-		ended(time.Now(), false)
-	}
-}
-
-// Watched returns the runs that are watched: at the last read their queries had not ended.
-func (p *ProcessList) Watched() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	runs := make([]string, len(p.watched))
-	for i, w := range p.watched {
-		runs[i] = w.run
-	}
-	return runs
-}
-
-// add reports false once the list is closed.
-func (p *ProcessList) add(w watch) bool {
+// Query begins to watch for a query with the comment "gotimeout run=ID". Call it before the query is sent, and then one of the
+// methods of Query. A query that is over before the interval has passed costs no read.
+func (p *ProcessList) Query(run string) *Query {
+	q := &Query{list: p, run: run}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return false
+		return q
 	}
-	p.watched = append(p.watched, w)
+	p.queries = append(p.queries, q)
 	if !p.active {
 		p.active = true
 		p.polling.Go(p.poll)
 	}
-	return true
+	return q
 }
 
-// Close stops reading, reports ended(false) for each run that is still watched, and returns after that. It leaves db open.
+// NotSent ends the watch for a query that the database was never sent.
+func (q *Query) NotSent() { q.Answered() }
+
+// Answered ends the watch for a query whose answer has come, and returns when the query ended: when the list first did not
+// show it any longer, which on a slow network is before its answer came, or else now.
+func (q *Query) Answered() time.Time {
+	q.list.mu.Lock()
+	defer q.list.mu.Unlock()
+	q.list.remove(q)
+	if q.seen && !q.missed.IsZero() {
+		return q.missed
+	}
+	return time.Now()
+}
+
+// Left is for a query whose caller has left without its answer. It calls ended once, with the time when the list first did not
+// show the query; or with known false when the list cannot be read, or is closed. ended must not block.
+//
+// One read is no proof of an end, so two reads in a row decide. A query that was never seen may still be on its way: it has
+// ended where the list has not shown it for way.InTransit, and for twice as long as a read takes. On a way that loses packets
+// its end is not known: TCP sends a lost packet again, each time after a longer wait.
+func (q *Query) Left(way Way, ended func(at time.Time, known bool)) {
+	q.list.mu.Lock()
+	closed := q.list.closed
+	if closed {
+		q.list.remove(q)
+	} else {
+		q.ended, q.until, q.lossy = ended, time.Now().Add(way.InTransit), way.Lossy
+		if !q.seen {
+			q.missed = time.Time{}
+		}
+	}
+	q.list.mu.Unlock()
+	if closed {
+		ended(time.Now(), false)
+	}
+}
+
+func (p *ProcessList) remove(q *Query) {
+	p.queries = slices.DeleteFunc(p.queries, func(other *Query) bool { return other == q })
+}
+
+// Runs returns the runs of the queries that are watched.
+func (p *ProcessList) Runs() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	runs := make([]string, len(p.queries))
+	for i, q := range p.queries {
+		runs[i] = q.run
+	}
+	return runs
+}
+
+// Close stops reading, reports ended(false) for each query that was left, and returns after that. It leaves db open.
 func (p *ProcessList) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -102,78 +141,103 @@ func (p *ProcessList) Close() {
 	p.polling.Wait()
 }
 
-// poll reads the list until no run is watched.
+// poll reads the list until no query is watched.
 func (p *ProcessList) poll() {
 	ticker := time.NewTicker(p.every)
 	defer ticker.Stop()
 	for {
-		// A run that is added after this read has begun may itself have begun after the read: the next read decides.
-		p.mu.Lock()
-		n := len(p.watched)
-		if n == 0 {
-			p.active = false
-			p.mu.Unlock()
-			return
-		}
-		p.mu.Unlock()
-
-		began := time.Now()
-		running, err := p.look()
-		for _, w := range p.settle(n, running, err, time.Since(began)) {
-			w.ended(w.missed, err == nil && (w.seen || !w.lossy))
-		}
 		select {
 		case <-ticker.C:
 		case <-p.ctx.Done():
 		}
+		due := p.due()
+		if len(due) == 0 {
+			return
+		}
+		began := time.Now()
+		sessions, err := p.look()
+		for _, q := range p.settle(due, sessions, err, time.Since(began)) {
+			q.ended(q.missed, err == nil && (q.seen || !q.lossy))
+		}
 	}
 }
 
-// look returns the runs that have a query in the list.
-func (p *ProcessList) look() (map[string]bool, error) {
+// due returns the queries that the next read decides on. A query that is added after that read has begun may itself have begun
+// after it. Once the list is closed only those that were left are due.
+func (p *ProcessList) due() []*Query {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		p.queries = slices.DeleteFunc(p.queries, func(q *Query) bool { return q.ended == nil })
+	}
+	p.active = len(p.queries) > 0
+	return slices.Clone(p.queries)
+}
+
+// sessions are what one read of the list shows.
+type sessions struct {
+	of   map[string]int64 // the session of the query of each run
+	busy map[int64]bool   // sessions whose query was not shown
+}
+
+func (p *ProcessList) look() (s sessions, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, lookTimeout)
 	defer cancel()
 	rows, err := p.db.QueryContext(ctx, lookSQL)
 	if err != nil {
-		return nil, fmt.Errorf("read the process list: %w", err)
+		return s, fmt.Errorf("read the process list: %w", err)
 	}
 	defer rows.Close()
-	running := map[string]bool{}
+	s = sessions{map[string]int64{}, map[int64]bool{}}
 	for rows.Next() {
-		var info string
-		if err := rows.Scan(&info); err != nil {
-			return nil, fmt.Errorf("read the process list: %w", err)
+		var id int64
+		var state, info sql.NullString
+		if err := rows.Scan(&id, &state, &info); err != nil {
+			return s, fmt.Errorf("read the process list: %w", err)
 		}
-		running[runTag(info)] = true
+		if run := runTag(info.String); run != "" {
+			s.of[run] = id
+		} else if state.String == "Busy" {
+			s.busy[id] = true
+		}
 	}
-	return running, rows.Err()
+	return s, rows.Err()
 }
 
-// settle removes from the first n watched runs those that have ended, or all n after an error. took is how long the read took.
-func (p *ProcessList) settle(n int, running map[string]bool, err error, took time.Duration) (ended []watch) {
+// unclear reports whether the query may be that of a session which was not shown.
+func (s sessions) unclear(q *Query) bool {
+	if q.seen {
+		return s.busy[q.session]
+	}
+	return len(s.busy) > 0
+}
+
+// settle stops watching those of the due queries that have ended, or after an error all that were left, and returns them. took
+// is how long the read took.
+func (p *ProcessList) settle(due []*Query, s sessions, err error, took time.Duration) (ended []*Query) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	var remaining []watch
-	for i, w := range p.watched {
+	for _, q := range due {
+		id, shown := s.of[q.run]
 		over := false
 		switch {
-		case i >= n:
+		case !slices.Contains(p.queries, q): // answered meanwhile
+			continue
 		case err != nil:
-			over, w.missed = true, now
-		case running[w.run]:
-			w.seen, w.missed = true, time.Time{}
-		case w.missed.IsZero():
-			w.missed = now
+			over, q.missed = true, now
+		case shown:
+			q.seen, q.session, q.missed = true, id, time.Time{}
+		case s.unclear(q):
+		case q.missed.IsZero():
+			q.missed = now
 		default:
-			over = w.seen || now.After(w.until.Add(2*took))
+			over = q.seen || now.After(q.until.Add(2*took))
 		}
-		if over {
-			ended = append(ended, w)
-		} else {
-			remaining = append(remaining, w)
+		if over && q.ended != nil {
+			ended = append(ended, q)
+			p.remove(q)
 		}
 	}
-	p.watched = remaining
 	return ended
 }
