@@ -164,7 +164,7 @@ type raceRun struct {
 func raceRunOf(v receipt.View, n int, op Op) raceRun {
 	run := raceRun{
 		Name: v.Name, N: n, Receipt: v.ID, Status: v.Status,
-		Answered: v.Answered, Ended: v.Ended, BackendEnded: v.BackendEnded, BackendSeen: op.Seen,
+		Answered: v.Answered, Ended: v.Ended, BackendEnded: v.BackendEnded, BackendSeen: v.BackendSeen,
 		Goroutines: v.Goroutines, Connections: v.Connections,
 		Complete: v.Complete || *v.Status == receipt.Refused, Error: v.Error,
 	}

@@ -69,13 +69,17 @@ func leftClauses(v receipt.View, op Op) (what []string) {
 	if v.OutlivedDials > 0 {
 		what = append(what, "a dial went on after its call")
 	}
-	if len(what) == 0 {
+	unseen := op.Dials && !v.BackendSeen && *v.Status != receipt.Completed
+	switch {
+	case len(what) == 0 && unseen:
+		what = append(what, "nothing was left behind in this process")
+	case len(what) == 0:
 		what = append(what, "nothing was left behind")
 	}
 	if n := v.Connections.Closed; n > 0 {
 		what = append(what, prose.Count(n, "connection")+" closed")
 	}
-	if op.Dials && !op.Seen && *v.Status != receipt.Completed {
+	if unseen {
 		what = append(what, "when the backend stopped is unknown")
 	}
 	return what

@@ -34,7 +34,8 @@ func TestSentence(t *testing.T) {
 		"abandoned, three":   {"/goroutine-abandon?op=all&delay=1.1s", "answered on time; its 3 goroutines and their connections stayed for 100 ms more; a backend worked on for 100 ms after the answer; 3 connections closed"},
 		"deaf backend":       {"/context-cancel?backend=deaf&" + anHour, "answered on time; the HTTP server worked on for 1h0m0s after the answer" + cost},
 		"computing":          {"/goroutine-abandon?op=db&work=cpu&delay=150s", "answered on time; its goroutine and connection stayed for 2m29s more; the database computed on for 2m29s after the answer" + cost},
-		"unseen":             {"/context-cancel?op=unseen&" + anHour, "answered on time" + nothing + "; when the backend stopped is unknown"},
+		"unseen":             {"/context-cancel?op=unseen&" + anHour, "answered on time" + nothing + " in this process; when the backend stopped is unknown"},
+		"lost sight":         {"/context-cancel?op=lost&" + anHour, "answered on time" + nothing + " in this process; when the backend stopped is unknown"},
 		"unseen, completed":  {"/context-cancel?op=unseen&delay=0", "answered in time" + nothing},
 		"no connection":      {"/goroutine-abandon?op=cpu&" + anHour, "answered on time; its goroutine stayed for 1h0m0s more"},
 		"failed":             {"/errgroup?op=fails", "failed after 0.0 ms" + nothing},
@@ -42,7 +43,7 @@ func TestSentence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, lab *handlers.Lab) {
-				lab.Ops = append(lab.Ops, moreOps()...)
+				lab.Ops = append(lab.Ops, moreOps(lab)...)
 				if got := sentence(t.Context(), t, lab, tc.path); got != tc.want {
 					t.Errorf("%s\n%q, want\n%q", tc.path, got, tc.want)
 				}
@@ -63,7 +64,7 @@ func TestLeftCallerGone(t *testing.T) {
 }
 
 // moreOps are ops of which less is known, or more.
-func moreOps() []handlers.Op {
+func moreOps(lab *handlers.Lab) []handlers.Op {
 	waits := func(ctx context.Context, c slowops.Call) error {
 		select {
 		case <-time.After(c.Delay):
@@ -74,6 +75,12 @@ func moreOps() []handlers.Op {
 	}
 	return []handlers.Op{
 		{Name: "unseen", Dials: true, Parts: parts(waits)},
+		{Name: "lost", Dials: true, Seen: true, Reports: 1, Parts: parts(func(ctx context.Context, c slowops.Call) error {
+			rc := lab.Ledger.Get(c.Run)
+			rc.BackendBegan()
+			defer rc.BackendLost()
+			return waits(ctx, c)
+		})},
 		{Name: "cpu", Parts: parts(func(_ context.Context, c slowops.Call) error {
 			return waits(context.Background(), c)
 		})},

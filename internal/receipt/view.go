@@ -38,6 +38,7 @@ type View struct {
 	Straggle     *float64    `json:"straggle_ms"`
 	BackendEnded *float64    `json:"backend_ended_ms"`
 	Waste        *float64    `json:"waste_ms"`
+	BackendSeen  bool        `json:"-"`               // no backend worked on unseen
 	Goroutines   int         `json:"goroutines_left"` // ops that had not returned at the answer
 	Connections  Connections `json:"connections"`
 	Phases       []Phase     `json:"phases,omitempty"`
@@ -75,6 +76,7 @@ func (r *Receipt) view() View {
 		Timeout: r.run.Timeout.String(), Prepared: r.prepared.ms(),
 		Error: r.err, Goroutines: r.left,
 		OutlivedDials: r.outlived, Remedy: r.remedy,
+		BackendSeen: r.run.Seen && !r.unseen,
 	}
 	if r.status != "" {
 		status := r.status // a copy: the receipt goes on without the lock
