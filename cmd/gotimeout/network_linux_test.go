@@ -346,4 +346,13 @@ func TestQueryInFlightAtTheCut(t *testing.T) {
 	if v.Connections.Reused != 1 || v.Waste == nil || *v.Waste < 1500 {
 		t.Errorf("%s, waste %v ms: the database worked on for 2 s", describe(v), *cmp.Or(v.Waste, new(float64)))
 	}
+
+	// The answer of a query that runs to its end is on its way for 60 ms. The
+	// database has ended before that, give or take two looks at the process list.
+	for _, path := range []string{"/baseline?op=db&delay=500ms", "/goroutine-abandon?op=db&delay=600ms&timeout=300ms"} {
+		_, v := p.complete(t, path)
+		if v.Ended == nil || v.BackendEnded == nil || *v.BackendEnded < 500 || *v.Ended-*v.BackendEnded < 25 {
+			t.Errorf("%s: %s, backend ended after %v ms, the answer came after %v", path, describe(v), *cmp.Or(v.BackendEnded, new(float64)), *cmp.Or(v.Ended, new(float64)))
+		}
+	}
 }
