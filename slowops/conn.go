@@ -141,7 +141,8 @@ func (cn *conn) phase(name string) (end func(error)) {
 
 func (cn *conn) note(err error) error {
 	if err != nil {
-		cn.failed.CompareAndSwap(nil, &err)
+		first := err // a copy, so that no allocation is made without an error
+		cn.failed.CompareAndSwap(nil, &first)
 	}
 	return cn.place.name(err)
 }

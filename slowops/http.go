@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,8 +102,8 @@ func (h *HTTP) Close() {
 func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
-	t := newTrace(&c)
-	err := h.do(ctx, t)
+	t := &trace{Context: ctx, call: c, began: time.Now()}
+	err := h.do(t)
 	t.leave(err)
 	if err != nil && ctx.Err() == nil {
 		return t.named(err)
@@ -110,8 +111,8 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	return limited(ctx, err)
 }
 
-func (h *HTTP) do(ctx context.Context, t *trace) error {
-	req, err := http.NewRequestWithContext(t.context(ctx), http.MethodGet, h.url(t.call), nil)
+func (h *HTTP) do(t *trace) error {
+	req, err := http.NewRequestWithContext(t.followed(), http.MethodGet, h.url(&t.call), nil)
 	if err != nil {
 		return fmt.Errorf("http get: %w", err)
 	}
@@ -119,7 +120,10 @@ func (h *HTTP) do(ctx context.Context, t *trace) error {
 	if t.call.Traceparent != "" {
 		req.Header.Set("Traceparent", t.call.Traceparent)
 	}
-	transport, done := h.transportOf(t.call)
+	if req.URL.Scheme == "https" {
+		t.followTLS()
+	}
+	transport, done := h.transportOf(&t.call)
 	defer done()
 	client := http.Client{Transport: transport, Timeout: t.call.IOTimeout, CheckRedirect: dontFollow}
 	resp, err := client.Do(req)
@@ -158,11 +162,12 @@ func (h *HTTP) url(c *Call) string {
 func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	t, _ := ctx.Value(traceKey{}).(*trace)
 	defer t.dialed()()
+	ctx = t.followedDial(ctx)
 	at, start := place{addr, h.Via}, time.Now()
 	if t.call.Target != "" {
 		at.via = ""
 	}
-	cn, err := dial(ctx, t.call, network, at)
+	cn, err := dial(ctx, &t.call, network, at)
 	if limit := t.call.ConnectTimeout; limit > 0 && time.Since(start) >= limit && isTimeout(err) {
 		return nil, &Failure{code: connectTimeout, within: limit, err: err}
 	}
@@ -180,61 +185,91 @@ func ours(nc net.Conn) *conn {
 	return cn
 }
 
-// trace follows one call through net/http. Its hooks run on goroutines of the
-// transport, some of them long after the call has returned.
+// trace follows one call through net/http, and is the context of its request. Its
+// hooks run on goroutines of the transport, some of them long after the call has
+// returned. Each hook costs an allocation, so those of a dial are set for a dial alone.
 type trace struct {
-	call  *Call
+	context.Context // of the call
+
+	call  Call
 	began time.Time
+	hooks httptrace.ClientTrace
 
 	mu      sync.Mutex
-	open    map[string]func(error) // ends the phases that go on; by address for a connect, since two may race
+	open    []openPhase // the phases that go on
+	room    [2]openPhase
 	held    *conn
 	shook   bool // the TLS handshake has begun
 	wrote   bool // the request is written
 	dialing int
 }
 
+// openPhase is a phase by its name, and a connect also by its address, since two may race.
+type openPhase struct {
+	key string
+	end func(error)
+}
+
 // traceKey is the context key of the trace for which the transport dials.
 type traceKey struct{}
 
-func newTrace(c *Call) *trace {
-	return &trace{call: c, began: time.Now(), open: map[string]func(error){}}
+func (t *trace) Value(key any) any {
+	if key == (traceKey{}) {
+		return t
+	}
+	return t.Context.Value(key)
 }
 
-// context returns ctx with the trace in it.
-func (t *trace) context(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), &httptrace.ClientTrace{
+// followed returns the context of the request.
+func (t *trace) followed() context.Context {
+	t.open = t.room[:0]
+	t.hooks.GotConn, t.hooks.PutIdleConn = t.gotConn, t.putIdle
+	t.hooks.WroteRequest, t.hooks.GotFirstResponseByte = t.wroteRequest, t.gotFirstByte
+	return httptrace.WithClientTrace(t, &t.hooks)
+}
+
+// followedDial returns the context of a dial.
+func (t *trace) followedDial(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart:     func(httptrace.DNSStartInfo) { t.begin("dns", "dns") },
 		DNSDone:      func(info httptrace.DNSDoneInfo) { t.end("dns", info.Err) },
 		ConnectStart: func(_, addr string) { t.begin("connect", "connect "+addr) },
 		ConnectDone:  func(_, addr string, err error) { t.end("connect "+addr, err) },
-
-		TLSHandshakeStart: t.tlsStart,
-		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { t.end("tls", err) },
-
-		GotConn:              t.gotConn,
-		WroteRequest:         t.wroteRequest,
-		GotFirstResponseByte: t.gotFirstByte,
-		PutIdleConn:          t.putIdle,
 	})
+}
+
+// followTLS follows the handshake of a dial to come.
+func (t *trace) followTLS() {
+	t.hooks.TLSHandshakeStart = t.tlsStart
+	t.hooks.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { t.end("tls", err) }
 }
 
 func (t *trace) begin(name, key string) {
 	end := t.call.phase("http", name)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open[key] = end
+	t.open = append(t.open, openPhase{key, end})
 }
 
 // end ends a phase, if it goes on.
 func (t *trace) end(key string, err error) {
 	t.mu.Lock()
-	end := t.open[key]
-	delete(t.open, key)
+	end := t.take(key)
 	t.mu.Unlock()
 	if end != nil {
 		end(err)
 	}
+}
+
+// take returns what ends a phase, nil if the phase doesn't go on. The caller has the lock.
+func (t *trace) take(key string) (end func(error)) {
+	i := slices.IndexFunc(t.open, func(p openPhase) bool { return p.key == key })
+	if i < 0 {
+		return nil
+	}
+	end = t.open[i].end
+	t.open = slices.Delete(t.open, i, i+1)
+	return end
 }
 
 // next ends a phase and begins the phase after it, in one step, because the hook of
@@ -243,14 +278,13 @@ func (t *trace) end(key string, err error) {
 func (t *trace) next(phase, after string, err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	end := t.open[phase]
+	end := t.take(phase)
 	if end == nil {
 		return false
 	}
-	delete(t.open, phase)
 	end(err)
 	if err == nil {
-		t.open[after] = t.call.phase("http", after)
+		t.open = append(t.open, openPhase{after, t.call.phase("http", after)})
 	}
 	return true
 }
@@ -272,7 +306,7 @@ func (t *trace) gotConn(info httptrace.GotConnInfo) {
 	t.held = held
 	t.mu.Unlock()
 	if held != nil {
-		held.hold(t.call)
+		held.hold(&t.call)
 	}
 	t.boundReads()
 	t.begin("request", "request")
@@ -307,7 +341,7 @@ func (t *trace) putIdle(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil && t.held != nil {
-		t.held.release(t.call)
+		t.held.release(&t.call)
 	}
 }
 
@@ -347,7 +381,7 @@ func (t *trace) named(err error) error {
 	var made *Failure
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := t.call
+	c := &t.call
 	switch {
 	case errors.As(err, &made) || !isTimeout(err):
 		return named(err)
