@@ -1,0 +1,4 @@
+package slowops
+
+// Ending is ending, for a test.
+var Ending = ending
