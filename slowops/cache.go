@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,8 @@ type Cache struct {
 	idle []*cacheClient // in the order of their last use
 }
 
-// NewCache returns an op on the memcached at addr, host:port. maxIdle bounds the
+// NewCache returns an op on the memcached at addr: host:port, or the path of a Unix
+// socket. maxIdle bounds the
 // idle connections that the op keeps; 0 is no bound. Call Close after use.
 func NewCache(addr string, maxIdle int) *Cache { return &Cache{addr: addr, maxIdle: maxIdle} }
 
@@ -136,10 +138,17 @@ func (m *Cache) expire(client *cacheClient) {
 // server's name first, where no context and no timeout bounds the lookup.
 type server string
 
-func (s server) Network() string                      { return "tcp" }
 func (s server) String() string                       { return string(s) }
 func (s server) PickServer(string) (net.Addr, error)  { return s, nil }
 func (s server) Each(each func(net.Addr) error) error { return each(s) }
+
+// Network is that of the path of a Unix socket, which has a slash, or of host:port.
+func (s server) Network() string {
+	if strings.Contains(string(s), "/") {
+		return "unix"
+	}
+	return "tcp"
+}
 
 // cacheClient is a memcache.Client with one connection, held by one call.
 type cacheClient struct {
@@ -184,6 +193,9 @@ func (client *cacheClient) dial(ctx context.Context, network, addr string) (net.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(client.ctx, cancel)()
+	if client.via != "" {
+		network = "tcp"
+	}
 	cn, err := dialPhases(ctx, client.call, "cache", network, place{addr, client.via})
 	if err != nil {
 		return nil, err

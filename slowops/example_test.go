@@ -59,7 +59,7 @@ func ExampleMySQL() {
 		panic(err)
 	}
 	defer server.Close()
-	cfg, err := slowops.ParseDSN("lab@tcp(" + server.Addr + ")/lab")
+	cfg, _, err := slowops.ParseDSN("lab@tcp(" + server.Addr + ")/lab")
 	if err != nil {
 		panic(err)
 	}

@@ -203,7 +203,7 @@ func realPooled(t *testing.T) map[string]subject {
 	store := startRelay(t, realServer(t, "MEMCACHED_ADDR"))
 	cache := slowops.NewCache(store.addr, 0)
 	t.Cleanup(cache.Close)
-	cfg, err := slowops.ParseDSN(realServer(t, "MYSQL_DSN"))
+	cfg, _, err := slowops.ParseDSN(realServer(t, "MYSQL_DSN"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func lab(addr string) string { return "lab@tcp(" + addr + ")/lab" }
 
 func newMySQL(t *testing.T, dsn string, maxConns int) *slowops.MySQL {
 	t.Helper()
-	cfg, err := slowops.ParseDSN(dsn)
+	cfg, _, err := slowops.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func TestMySQLViaTLS(t *testing.T) {
 	const kind = proto.AUTH_NATIVE_PASSWORD
 	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
 	for host, want := range map[string]string{elsewhere: "", "other.invalid": "not other.invalid"} {
-		cfg, err := slowops.ParseDSN("lab@tcp(" + host + ":3306)/lab?tls=true")
+		cfg, _, err := slowops.ParseDSN("lab@tcp(" + host + ":3306)/lab?tls=true")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +286,7 @@ func TestCancelledBenchmarkGoesOn(t *testing.T) {
 func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 	t.Parallel()
 	everyMySQL(t, func(t *testing.T, dsn string) {
-		cfg, err := slowops.ParseDSN(dsn)
+		cfg, _, err := slowops.ParseDSN(dsn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,7 +351,7 @@ func TestMySQLBenchmarkIsCutShort(t *testing.T) {
 	dsn := realServer(t, "MYSQL_DSN")
 	whole := newMySQL(t, dsn, 0)
 	calibrate(t, whole)
-	cfg, err := slowops.ParseDSN(dsn)
+	cfg, _, err := slowops.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

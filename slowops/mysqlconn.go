@@ -5,11 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
-	"fmt"
 	"net"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -177,60 +173,4 @@ type driverConn interface {
 type mysqlConn struct {
 	driverConn
 	held *conn
-}
-
-// ParseDSN reads a DSN of go-sql-driver ("user:pass@tcp(host:3306)/db") or a URL as a
-// PaaS sets it ("mysql://user:pass@host:3306/db"). The error never repeats the
-// password.
-func ParseDSN(text string) (*mysql.Config, error) {
-	if strings.Contains(text, "://") && !strings.Contains(text, "tcp(") && !strings.Contains(text, "unix(") {
-		return parseURL(text)
-	}
-	cfg, err := mysql.ParseDSN(text)
-	if err == nil && reachable(cfg) {
-		return cfg, nil
-	}
-	const hint = "write user:pass@tcp(host:3306)/db"
-	// The driver's error may quote a part of the password that the driver took for
-	// something else. The text behind the last @ has no password.
-	if at := strings.LastIndexByte(text, '@'); at >= 0 {
-		if _, err := mysql.ParseDSN(text[at+1:]); err != nil {
-			return nil, fmt.Errorf("unreadable DSN: %w; %s", err, hint)
-		}
-	}
-	return nil, errors.New("unreadable DSN; " + hint)
-}
-
-// reachable reports whether cfg has an address that can be dialed. The driver takes
-// a text that it doesn't understand for the name of a network.
-func reachable(cfg *mysql.Config) bool {
-	_, _, err := net.SplitHostPort(cfg.Addr)
-	return cfg.Net == "unix" || cfg.Net == "tcp" && err == nil
-}
-
-func parseURL(text string) (*mysql.Config, error) {
-	u, err := url.Parse(text)
-	_, rest, _ := strings.Cut(text, "://")
-	// Behind a password with a / or ? or # that is not escaped there is an @ in the rest.
-	end := strings.IndexAny(rest, "/?#")
-	if err != nil || end >= 0 && strings.Contains(rest[end:], "@") {
-		return nil, errors.New("unreadable URL; write mysql://user:pass@host:3306/db, special characters of the password as %XX")
-	}
-	if u.Scheme != "mysql" || u.Hostname() == "" {
-		return nil, fmt.Errorf("a URL with scheme %q and host %q; write mysql://user:pass@host:3306/db", u.Scheme, u.Hostname())
-	}
-	params := u.Query()
-	params.Del("reconnect") // some PaaS set it for Ruby's driver; go-sql-driver would send it as a system variable
-	addr := net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
-	cfg, err := mysql.ParseDSN("tcp(" + addr + ")/?" + params.Encode()) // with the host, which tls=true checks the certificate with
-	if err != nil {
-		return nil, fmt.Errorf("unreadable parameters of the mysql:// URL: %w", err)
-	}
-	cfg.Net, cfg.Addr = "tcp", addr
-	cfg.User, cfg.DBName = u.User.Username(), strings.TrimPrefix(u.Path, "/")
-	cfg.Passwd, _ = u.User.Password()
-	if !reachable(cfg) {
-		return nil, fmt.Errorf("unreadable host %q in the mysql:// URL; write mysql://user:pass@host:3306/db", u.Hostname())
-	}
-	return cfg, nil
 }

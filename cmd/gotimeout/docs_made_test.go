@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/internal/timewait"
+	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
 
@@ -63,6 +65,8 @@ func made(t *testing.T, name string) string {
 		return madeData(t, of)
 	case "public":
 		return madePublic(t)
+	case "tls":
+		return madeTLS(t)
 	}
 	t.Fatalf("nothing makes %q", name)
 	return ""
@@ -86,6 +90,33 @@ func table(head []string, rows [][]string) string {
 		row(cells)
 	}
 	return b.String()
+}
+
+// madeTLS is what ParseDSN makes of the options of other clients.
+func madeTLS(t *testing.T) string {
+	var rows [][]string
+	for _, row := range []struct{ mysql, others, means string }{
+		{"ssl-mode=DISABLED", "sslmode=disable useSSL=false ssl=false", "no TLS"},
+		{"ssl-mode=PREFERRED", "sslmode=prefer", "TLS where the server has it, else a login without"},
+		{"ssl-mode=REQUIRED", "sslmode=require useSSL=true requireSSL=true ssl=true", "TLS or no login; no certificate is checked, as the option asks for none"},
+		{"ssl-mode=VERIFY_CA", "sslmode=verify-ca", "a certificate of a known CA; the driver has no such check alone, and checks the host's name too"},
+		{"ssl-mode=VERIFY_IDENTITY", `sslmode=verify-full ssl={"rejectUnauthorized":true}`, "a certificate of a known CA, for this host"},
+	} {
+		as := ""
+		var options []string
+		for _, option := range append([]string{row.mysql}, strings.Fields(row.others)...) {
+			cfg, _, err := slowops.ParseDSN("mysql://u:p@h/d?" + option)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if as = cmp.Or(as, cfg.TLSConfig); as != cfg.TLSConfig {
+				t.Errorf("%s is tls=%s, and not as the others tls=%s", option, cfg.TLSConfig, as)
+			}
+			options = append(options, "`"+option+"`")
+		}
+		rows = append(rows, []string{strings.Join(options, ", "), "`tls=" + as + "`", row.means})
+	}
+	return table([]string{"option", "is read as", "which means"}, rows)
 }
 
 func madeExperiments() string {

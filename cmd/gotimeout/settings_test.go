@@ -2,11 +2,23 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
+	"gotimeout/internal/badnet/private"
 )
 
 // readSettings reads what the program would.
@@ -107,6 +119,7 @@ func TestPaaS(t *testing.T) {
 		"ours before":    {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=postgres://x"}, "c:3", nil},
 		"PostgreSQL":     {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "", []string{"DATABASE_URL" + ignored}},
 		"another's":      {[]string{"DATABASE_URL=secret"}, "", []string{"DATABASE_URL" + ignored}},
+		"options":        {[]string{"JAWSDB_URL=mysql://u:secret@b/d?reconnect=true&pool=5"}, "b:3306", []string{"the database is that of JAWSDB_URL", "JAWSDB_URL has options that go-sql-driver doesn't know, and they are not used: pool and reconnect; a system variable stands in a DSN, as in user:pass@tcp(host:3306)/db?sql_mode=ANSI"}},
 		"one of the two": {[]string{"JAWSDB_URL=mysql2://u:secret@b/d", "DATABASE_URL=mysql://a:1/d"}, "a:1", []string{"JAWSDB_URL" + ignored, "the database is that of DATABASE_URL"}},
 		"MemCachier":     {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHIER_USERNAME=u", "MEMCACHIER_PASSWORD=secret"}, "", []string{cache}},
 		"a memcached":    {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHED_ADDR=b:11211"}, "", nil},
@@ -123,5 +136,115 @@ func TestPaaS(t *testing.T) {
 				t.Errorf("%q %q, want %q %q", addr, s.notes, test.addr, test.notes)
 			}
 		})
+	}
+}
+
+// Where memcached and the database are is said in the forms that people have.
+func TestServerAddresses(t *testing.T) {
+	for arg, want := range map[string]private.Server{
+		"--cache-addr=h:1":                               {Network: "tcp", Addr: "h:1"},
+		"--cache-addr=[::1]:1":                           {Network: "tcp", Addr: "[::1]:1"},
+		"--cache-addr=memcached://h":                     {Network: "tcp", Addr: "h:11211"},
+		"--cache-addr=memcached://h:1/":                  {Network: "tcp", Addr: "h:1"},
+		"--cache-addr=Memcached://[::1]":                 {Network: "tcp", Addr: "[::1]:11211"},
+		"--cache-addr=/run/mc.sock":                      {Network: "unix", Addr: "/run/mc.sock"},
+		"--cache-addr=unix:/run/mc.sock":                 {Network: "unix", Addr: "/run/mc.sock"},
+		"--cache-addr=unix:///run/mc.sock":               {Network: "unix", Addr: "/run/mc.sock"},
+		"--db-dsn=mysql://u:secret@tcp(h:1)/d":           {Network: "tcp", Addr: "h:1"},
+		"--db-dsn=mysql://u:secret@unix(/run/my.sock)/d": {Network: "unix", Addr: "/run/my.sock"},
+	} {
+		if s := readSettings(t, "", nil, arg); !slices.Equal(s.lab.Servers(), []private.Server{want}) {
+			t.Errorf("%s: %+v, want %+v", arg, s.lab.Servers(), want)
+		}
+	}
+}
+
+// A memcached on a Unix socket is called as one on a port is, and has no sockets of
+// TCP that could be counted.
+func TestCacheOnASocket(t *testing.T) {
+	embedded := func(t *testing.T, path string) {
+		memcached, err := cachebackend.Start(backends.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		relay := make(chan bool)
+		go func() { relaySocket(listener, memcached.Addr); close(relay) }()
+		t.Cleanup(func() { listener.Close(); memcached.Close(); <-relay })
+	}
+	for name, serve := range map[string]func(t *testing.T, path string){"embedded": embedded, "real": memcachedOn} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "mc.sock")
+			serve(t, path)
+			p := start(t, "--cache-addr=unix:"+path)
+			defer p.stop()
+			if status, v := p.complete(t, "/context-cancel?op=cache"); status != http.StatusOK {
+				t.Errorf("%d, %s", status, describe(v))
+			}
+			var ready struct {
+				Backends []struct {
+					Name, Addr string
+					Ready      bool
+				}
+			}
+			if p.get(t, "/readyz", &ready); !ready.Backends[1].Ready || ready.Backends[1].Addr != path {
+				t.Errorf("/readyz: %+v", ready)
+			}
+			var answer struct {
+				Sockets *struct{ Backends []struct{ Name string } }
+			}
+			if p.get(t, "/sockets", &answer); answer.Sockets != nil && len(answer.Sockets.Backends) != 2 { // nil where the system shows none
+				t.Errorf("/sockets: %+v", answer.Sockets)
+			}
+		})
+	}
+}
+
+// relaySocket passes each connection on to addr, until the listener is closed.
+func relaySocket(listener net.Listener, addr string) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", addr)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		all.Go(func() { _, _ = io.Copy(server, client); server.Close() })
+		all.Go(func() { _, _ = io.Copy(client, server); client.Close() })
+	}
+}
+
+// memcachedOn runs a real memcached on a Unix socket until the test ends.
+func memcachedOn(t *testing.T, path string) {
+	program, err := exec.LookPath("memcached")
+	switch {
+	case err != nil && os.Getenv("CI") == "true":
+		t.Fatal("CI runs this against a real memcached: install it")
+	case err != nil:
+		t.Skip("no memcached is installed")
+	}
+	memcached := exec.Command(program, "-u", "root", "-s", path) // -u counts for root alone
+	if err := memcached.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = memcached.Process.Kill(); _ = memcached.Wait() })
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
 	}
 }

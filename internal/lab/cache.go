@@ -1,7 +1,13 @@
 package lab
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
 	"time"
 
 	"gotimeout/handlers"
@@ -12,12 +18,14 @@ import (
 
 // cacheOp gets a key from a memcached by gomemcache.
 type cacheOp struct {
-	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"HOST:PORT" help:"A real memcached in the place of the embedded one."`
+	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"ADDR" help:"A real memcached in the place of the embedded one: host:port, memcached://host:port, or the path of its Unix socket."`
+
+	addr string // host:port or a path; "" for the embedded one
 }
 
 func (o *cacheOp) Read(getenv func(string) string) (notes []string, err error) {
 	if o.CacheAddr != "" {
-		if err := CheckAddr(o.CacheAddr); err != nil {
+		if o.addr, err = readCacheAddr(o.CacheAddr); err != nil {
 			return nil, fmt.Errorf("--cache-addr (MEMCACHED_ADDR) %w", err)
 		}
 	} else if getenv("MEMCACHIER_SERVERS") != "" {
@@ -27,10 +35,42 @@ func (o *cacheOp) Read(getenv func(string) string) (notes []string, err error) {
 }
 
 func (o *cacheOp) server() *private.Server {
-	if o.CacheAddr == "" {
+	switch {
+	case o.addr == "":
 		return nil
+	case strings.HasPrefix(o.addr, "/"):
+		return &private.Server{Network: "unix", Addr: o.addr}
 	}
-	return &private.Server{Network: "tcp", Addr: o.CacheAddr}
+	return &private.Server{Network: "tcp", Addr: o.addr}
+}
+
+// readCacheAddr reads host:port, a URL, or the path of a Unix socket. The error
+// repeats no addr with a user.
+func readCacheAddr(text string) (addr string, err error) {
+	const forms = "write host:port, memcached://host:port or unix:/path"
+	addr = strings.TrimPrefix(text, "unix:")
+	if strings.HasPrefix(addr, "/") {
+		return path.Clean(addr), nil // of unix:///path too
+	}
+	scheme, rest, isURL := strings.Cut(text, "://")
+	switch {
+	case strings.Contains(text, "@"):
+		return "", errors.New("has an @, and a memcached without a login has no user: " + forms)
+	case isURL && strings.ToLower(scheme) != "memcached":
+		return "", errors.New("has a scheme that is not memcached: " + forms)
+	case strings.Contains(text, ","):
+		return "", errors.New("has several hosts, and the op is on one: " + forms)
+	case isURL:
+		u, err := url.Parse("memcached://" + strings.TrimSuffix(rest, "/"))
+		if err != nil || u.Hostname() == "" || u.Path+u.RawQuery+u.Fragment != "" {
+			return "", errors.New("is an unreadable memcached:// URL: " + forms)
+		}
+		addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "11211"))
+	}
+	if CheckAddr(addr) != nil {
+		return "", fmt.Errorf("is %q, which can't be read: %s", text, forms)
+	}
+	return addr, nil
 }
 
 func (o *cacheOp) open(l *Lab) (handlers.Op, error) {

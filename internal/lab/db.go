@@ -12,6 +12,7 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 
@@ -31,7 +32,7 @@ type dbOp struct {
 // another program; that one is left alone, and a note says so.
 func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 	if o.DBDSN != "" {
-		if o.cfg, err = slowops.ParseDSN(o.DBDSN); err != nil {
+		if notes, err = o.readDSN("the database's URL", o.DBDSN); err != nil {
 			return nil, fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 		}
 	}
@@ -41,13 +42,23 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 		case !strings.HasPrefix(text, "mysql://"): // which may hold a password wherever it likes
 			notes = append(notes, name+" is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one")
 		default:
-			if o.cfg, err = slowops.ParseDSN(text); err != nil {
+			dropped, err := o.readDSN(name, text)
+			if err != nil {
 				return nil, fmt.Errorf("%s can't be used: %w; or leave it, and name the database by MYSQL_DSN", name, err)
 			}
-			notes = append(notes, "the database is that of "+name)
+			notes = append(append(notes, "the database is that of "+name), dropped...)
 		}
 	}
 	return append(notes, o.takeTimeouts()...), nil
+}
+
+// readDSN reads a DSN or a URL. Its notes name the options that are not used.
+func (o *dbOp) readDSN(name, text string) (notes []string, err error) {
+	var dropped []string
+	if o.cfg, dropped, err = slowops.ParseDSN(text); len(dropped) > 0 {
+		notes = []string{fmt.Sprintf("%s has options that go-sql-driver doesn't know, and they are not used: %s; a system variable stands in a DSN, as in user:pass@tcp(host:3306)/db?sql_mode=ANSI", name, prose.And(dropped))}
+	}
+	return notes, err
 }
 
 // takeTimeouts takes the timeouts out of the DSN, where they would cut the calls of
@@ -92,7 +103,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	cfg := o.cfg
 	if b.embedded != nil {
 		dsn := "lab@tcp(" + b.addr + ")/lab"
-		if cfg, err = slowops.ParseDSN(dsn); err != nil {
+		if cfg, _, err = slowops.ParseDSN(dsn); err != nil {
 			return handlers.Op{}, err
 		}
 		b.about = []any{"dsn", dsn}

@@ -44,7 +44,7 @@ func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, error) {
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
 	for _, p := range k.list {
-		if meant(p) {
+		if meant(p) && port(p.dialed) != 0 { // a Unix socket has no port, and no state of TCP
 			b := wire.BackendSockets{Name: p.name, Addr: p.dialed, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
 		}
@@ -79,7 +79,10 @@ func (k *kernel) connections() (map[string]map[string]int, error) {
 // port is that of a backend, which tells its connections from others: its host
 // may be a name, and any of its addresses.
 func port(addr string) uint16 {
-	_, text, _ := net.SplitHostPort(addr)
+	_, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0
+	}
 	if n, err := net.LookupPort("tcp", text); err == nil {
 		return uint16(n)
 	}

@@ -33,7 +33,7 @@ func newProxies() (*proxies, error) {
 
 func (m *proxies) attach(name, network, addr string, _ bool) (string, error) {
 	if network != "tcp" {
-		return "", fmt.Errorf("a proxy can't be put in front of %s: the proxy driver carries only TCP, so write tcp(host:port) in the DSN", addr)
+		return "", fmt.Errorf("a proxy can't be put in front of %s: the proxy driver carries only TCP, so name the server by host:port", addr)
 	}
 	return m.fronts.Attach(name, addr)
 }

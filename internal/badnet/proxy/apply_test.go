@@ -369,7 +369,7 @@ func op(t *testing.T, name, addr, via string) func(context.Context, slowops.Call
 		t.Cleanup(op.Close)
 		return op.Do
 	default:
-		cfg, err := slowops.ParseDSN("lab@tcp(" + addr + ")/lab")
+		cfg, _, err := slowops.ParseDSN("lab@tcp(" + addr + ")/lab")
 		if err != nil {
 			t.Fatal(err)
 		}
