@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,7 +137,7 @@ func (c *compareCmd) plan() (load.Plan, error) {
 	p := load.Plan{
 		Strategies: c.Strategies, Ops: c.Ops, Ctxs: c.Ctx, Networks: c.Network,
 		Delays: c.Delay, Timeouts: []time.Duration{c.Timeout},
-		Rate: c.Rate, Duration: c.Duration, Repeat: c.Repeat,
+		Rate: float64(c.Rate), Duration: c.Duration, Repeat: c.Repeat,
 	}
 	for _, text := range c.Network {
 		if _, err := badnet.Parse(text); err != nil {
@@ -175,7 +177,7 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 type loadFlags struct {
 	Timeout  time.Duration   `default:"250ms" help:"The timeout of each request."`
 	Delay    []time.Duration `default:"10ms,10ms,10ms,1s" help:"How long the slow work takes. Several durations are taken in turn, one for each request."`
-	Rate     int             `default:"200" help:"Requests a second. Each is sent when it is due, whether or not earlier ones were answered."`
+	Rate     rate            `default:"200" help:"Requests a second, or as 30/m or 2/h. Each is sent when it is due, whether or not earlier ones were answered."`
 	Duration time.Duration   `default:"2s" help:"How long the load of each cell lasts."`
 	Repeat   int             `default:"1" help:"How often the whole comparison is run. 5 repeats tell a change from noise."`
 }
@@ -183,6 +185,7 @@ type loadFlags struct {
 // The most that compare sends, and for how long: it is for a machine with a lab on it.
 const (
 	maxRate   = 100_000
+	minRate   = 1.0 / 3600
 	maxRepeat = 100
 )
 
@@ -192,16 +195,59 @@ func (l loadFlags) check() error {
 		return usagef("--timeout is 0, which bounds nothing: it must be over 0")
 	case len(l.Delay) == 0:
 		return usagef("--delay is empty: give it a duration, as 1s, or several, as 10ms,1s")
-	case l.Rate < 1 || l.Rate > maxRate:
-		return usagef("--rate is %d: use 1 to %d requests a second", l.Rate, maxRate)
 	case l.Duration < 100*time.Millisecond || l.Duration > time.Hour:
 		return usagef("--duration is %s: use 100ms to 1h", l.Duration)
 	case float64(l.Rate)*l.Duration.Seconds() < 1:
-		return usagef("--rate %d for --duration %s is no request at all: raise one of them", l.Rate, l.Duration)
+		return usagef("--rate %s for --duration %s is no request at all: raise one of them", l.Rate, l.Duration)
 	case l.Repeat < 1 || l.Repeat > maxRepeat:
 		return usagef("--repeat is %d: use 1 to %d", l.Repeat, maxRepeat)
 	}
 	return nil
+}
+
+// rate is a number of requests a second.
+type rate float64
+
+// rateUnits are the units of a rate, the shortest first.
+var rateUnits = []struct {
+	name    string
+	seconds float64
+}{{"s", 1}, {"m", 60}, {"h", 3600}}
+
+// String writes the rate in the shortest unit that has one request at least.
+func (r rate) String() string {
+	text := ""
+	for _, unit := range rateUnits {
+		n := float64(r) * unit.seconds
+		text = strconv.FormatFloat(n, 'g', 6, 64) + "/" + unit.name
+		if n >= 1 {
+			break
+		}
+	}
+	return text
+}
+
+// UnmarshalText reads 0.5, 100/s, 30/m or 2/h. kong calls it.
+func (r *rate) UnmarshalText(text []byte) error {
+	number, name, given := strings.Cut(string(text), "/")
+	n, err := strconv.ParseFloat(number, 64)
+	for _, unit := range rateUnits {
+		if unit.name == name || !given {
+			*r = rate(n / unit.seconds)
+			switch {
+			case err != nil && !errors.Is(err, strconv.ErrRange), math.IsNaN(n):
+				return noRate(text)
+			case !(*r >= minRate && *r <= maxRate):
+				return fmt.Errorf("%q is out of range: use %s to %s", text, rate(minRate), rate(maxRate))
+			}
+			return nil
+		}
+	}
+	return noRate(text)
+}
+
+func noRate(text []byte) error {
+	return fmt.Errorf("%q is no rate: write 0.5 or 100/s for requests a second, 30/m or 2/h", text)
 }
 
 // plain are the characters that mean nothing to a shell.

@@ -24,7 +24,7 @@ type recommendCmd struct {
 	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network to the backend: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is)."`
 	Delay         []time.Duration `default:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try (default: all)."`
-	Rate          int             `default:"200" help:"Requests a second. Each is sent when it is due, whether or not earlier ones were answered."`
+	Rate          rate            `default:"200" help:"Requests a second, or as 30/m or 2/h. Each is sent when it is due, whether or not earlier ones were answered."`
 	Requests      int             `placeholder:"N" help:"How many calls the timeout is estimated from (default: as many as its interval needs, at least 1000)."`
 	URL           string          `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, recommend starts a lab, whose backends are those of serve's environment variables."`
 
@@ -110,12 +110,10 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 	least := results.SampleSize(float64(c.FalseTimeouts))
 	c.Requests = cmp.Or(c.Requests, max(1000, least))
 	switch {
-	case c.Rate < 1 || c.Rate > maxRate:
-		return p, usagef("--rate is %d: use 1 to %d requests a second", c.Rate, maxRate)
 	case c.Requests < least || c.Requests > mostRequests:
 		return p, usagef("--requests is %d: the interval of %s needs at least %d, and a lab keeps at most %d", c.Requests, c.FalseTimeouts, least, mostRequests)
 	case float64(c.Requests)/float64(c.Rate) > longestSample.Seconds():
-		return p, usagef("%d requests at %d a second take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
+		return p, usagef("%d requests at %s take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
 	case len(c.Delay) == 0:
 		return p, usagef("--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms")
 	case slices.Contains(c.Strategies, results.SampleName):
@@ -123,8 +121,9 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 	}
 	p = load.Plan{
 		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx}, Delays: c.Delay,
-		Rate: c.Rate, Duration: time.Duration(c.Requests) * (time.Second / time.Duration(c.Rate)), Repeat: 1,
+		Rate: float64(c.Rate), Repeat: 1,
 	}
+	p.Duration = time.Duration(c.Requests) * p.Interval()
 	if c.Network != "" {
 		if _, err := badnet.Parse(c.Network); err != nil {
 			return p, usagef("--network: %w", err)

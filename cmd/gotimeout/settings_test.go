@@ -19,6 +19,7 @@ import (
 	"gotimeout/internal/backends"
 	cachebackend "gotimeout/internal/backends/cache"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/load"
 )
 
 // readSettings reads what the program would.
@@ -246,5 +247,42 @@ func memcachedOn(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 		runtime.Gosched()
+	}
+}
+
+// A rate is what people write, and the plan of the load has it in requests a second.
+func TestRates(t *testing.T) {
+	for text, want := range map[string]struct {
+		perSecond float64
+		interval  time.Duration
+		again     string
+	}{
+		"200":       {200, 5 * time.Millisecond, "200/s"},
+		"100/s":     {100, 10 * time.Millisecond, "100/s"},
+		"0.5":       {0.5, 2 * time.Second, "30/m"},
+		"30/m":      {0.5, 2 * time.Second, "30/m"},
+		"2/h":       {2.0 / 3600, 30 * time.Minute, "2/h"},
+		"1/h":       {1.0 / 3600, time.Hour, "1/h"},
+		"6000000/m": {100_000, 10 * time.Microsecond, "100000/s"},
+		"1.5/s":     {1.5, 666666666 * time.Nanosecond, "1.5/s"},
+	} {
+		for _, command := range []string{"compare", "recommend"} {
+			c := newCLI()
+			parser, err := newParser(c, environmentOf(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse([]string{command, "--rate=" + text}); err != nil {
+				t.Errorf("%s --rate=%s: %v", command, text, err)
+				continue
+			}
+			r := c.Compare.Rate
+			if command == "recommend" {
+				r = c.Recommend.Rate
+			}
+			if between := (load.Plan{Rate: float64(r)}).Interval(); float64(r) != want.perSecond || between != want.interval || r.String() != want.again {
+				t.Errorf("%s --rate=%s: %v a second, one every %s, %s; want %+v", command, text, float64(r), between, r, want)
+			}
+		}
 	}
 }

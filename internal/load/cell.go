@@ -82,7 +82,7 @@ func (c *cellRun) before(ctx context.Context) error {
 
 // load sends the requests, and samples the lab meanwhile.
 func (c *cellRun) load(ctx context.Context) error {
-	interval := time.Second / time.Duration(c.Plan.Rate)
+	interval := c.Plan.Interval()
 	l := &sender{
 		lab: c.Lab, delays: c.Delays, interval: interval,
 		warmUp:   int(c.Plan.warmUp() / interval),

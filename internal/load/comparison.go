@@ -121,7 +121,7 @@ func (r *runner) introduce(ctx context.Context) error {
 	run := results.Run{
 		Type: results.TypeRun, Format: results.Format, Started: r.began.UTC().Round(time.Millisecond),
 		Command: r.Command, URL: r.Lab.URL,
-		Rate: float64(r.Plan.Rate), Duration: ms(r.Plan.Duration), WarmUp: ms(r.Plan.warmUp()),
+		Rate: r.Plan.Rate, Duration: ms(r.Plan.Duration), WarmUp: ms(r.Plan.warmUp()),
 		Repeat: r.Plan.Repeat, Probes: probes,
 		Machine: machine.This(), Lab: r.facts.Machine,
 	}

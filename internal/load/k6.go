@@ -29,7 +29,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	if err != nil {
 		return &PlanError{err}
 	}
-	interval := time.Second / time.Duration(p.Rate)
+	interval := p.Interval()
 	script := k6Script{
 		URL: lab.URL, Cells: p.k6Cells(), Floor: results.FloorName,
 		Rate: p.Rate, WarmUp: int(p.warmUp() / interval), Requests: int(p.Duration / interval),
@@ -43,7 +43,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	}
 	longest := max(slices.Max(p.Delays), slices.Max(p.Timeouts)) + spare
 	script.Longest = ms(longest)
-	script.VUs = int(math.Ceil(float64(p.Rate) * longest.Seconds()))
+	script.VUs = int(math.Ceil(p.Rate * longest.Seconds()))
 	if script.Limits, err = limits(thresholds, script.Cells); err != nil {
 		return &PlanError{err}
 	}
@@ -53,11 +53,11 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 
 // k6Script is what the script is made of.
 type k6Script struct {
-	URL, Network, Floor         string
-	Cells                       []k6Cell
-	Rate, WarmUp, Requests, VUs int
-	Longest                     float64
-	Limits                      []k6Limit
+	URL, Network, Floor   string
+	Cells                 []k6Cell
+	Rate, Longest         float64
+	WarmUp, Requests, VUs int
+	Limits                []k6Limit
 }
 
 type k6Cell struct {
@@ -84,7 +84,7 @@ func (p Plan) k6Cells() (cells []k6Cell) {
 // checkK6 tells what of the plan k6 can't run.
 func (p Plan) checkK6(script k6Script) error {
 	// Its least for a scenario, to the millisecond that the script rounds up to.
-	load := time.Second * time.Duration(script.WarmUp+script.Requests) / time.Duration(p.Rate)
+	load := time.Duration(float64(time.Second) * float64(script.WarmUp+script.Requests) / p.Rate)
 	switch {
 	case len(p.Networks) > 1:
 		return errors.New("a k6 script sets one network, before it begins: write one script for each --network")

@@ -32,7 +32,9 @@ func TestK6Script(t *testing.T) {
 		p.Strategies, p.Ops, p.Ctxs = []string{"baseline", "context-cancel"}, []string{"http", "db"}, []string{"aware", "deaf"}
 		p.Timeouts, p.Delays = []time.Duration{250 * time.Millisecond}, []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, time.Second}
 	})
-	network := plan(func(p *load.Plan) { p.Networks = []string{"delay=100ms loss=1%"} })
+	network := plan(func(p *load.Plan) {
+		p.Networks, p.Rate, p.Duration = []string{"delay=100ms loss=1%"}, 0.5, 10*time.Second
+	})
 	for name, got := range map[string]string{
 		"k6.js": scriptOf(t, several,
 			load.Threshold{Column: "overshoot_p99_ms", Op: ">", Limit: 50},

@@ -22,11 +22,14 @@ type Plan struct {
 	Networks   []string        // profiles; none is the lab's network as it is
 	Timeouts   []time.Duration // of each cell; several are cells of their own
 	Delays     []time.Duration // which the requests take in turn
-	Rate       int             // requests a second
+	Rate       float64         // requests a second
 	WarmUp     time.Duration   // before the load, with the same requests; half a second if it is 0
 	Duration   time.Duration   // of the load of a cell
 	Repeat     int
 }
+
+// Interval is the time between two requests.
+func (p Plan) Interval() time.Duration { return time.Duration(float64(time.Second) / p.Rate) }
 
 func (p Plan) warmUp() time.Duration { return cmp.Or(p.WarmUp, 500*time.Millisecond) }
 
@@ -97,7 +100,7 @@ func (p Plan) take(cells int) time.Duration {
 
 // requests are those of a cell, its warm-up included.
 func (p Plan) requests() int {
-	return int((p.Duration+p.warmUp()).Seconds()*float64(p.Rate)) + probes
+	return int((p.Duration+p.warmUp()).Seconds()*p.Rate) + probes
 }
 
 // Receipts is how many receipts a lab must keep for the plan: those of a cell.

@@ -78,7 +78,7 @@ func (p Plan) at(timeout float64, rec *results.Recommendation) Plan {
 		requests = max(fewer, results.SampleSize(rec.Target))
 	}
 	if timeout != rec.Timeout {
-		p.Duration = min(p.Duration, time.Duration(requests)*p.interval())
+		p.Duration = min(p.Duration, time.Duration(requests)*p.Interval())
 	}
 	return p
 }
@@ -91,6 +91,3 @@ func (p Plan) TakesSweep(target float64) time.Duration {
 	n := len(p.Strategies)
 	return at.take(1+n) + under.take(3*n) + over.take(3*n)
 }
-
-// interval is the time between two requests.
-func (p Plan) interval() time.Duration { return time.Second / time.Duration(p.Rate) }

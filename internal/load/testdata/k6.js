@@ -69,7 +69,7 @@ export const options = {
     `${i + 1}-${cell.strategy}-${cell.op}-${cell.ctx}`,
     {
       executor: 'constant-arrival-rate',
-      rate,
+      ...(Number.isInteger(rate) ? { rate } : { rate: 1, timeUnit: `${1000 / rate}ms` }),
       duration: `${load}ms`,
       startTime: `${i * (load + longest)}ms`,
       gracefulStop: `${longest}ms`,
