@@ -26,6 +26,10 @@ type Cache struct {
 	// memcached itself. Set Via before the first call.
 	Via string
 
+	// Key is the own call: it is got instead of these keys, and errors don't quote it.
+	// Set Key before the first call.
+	Key string
+
 	addr    string
 	maxIdle int
 
@@ -61,16 +65,28 @@ func (m *Cache) Do(ctx context.Context, c Call) error {
 	client.hold(&c)
 	client.Timeout, client.ctx = cmp.Or(c.ReadTimeout, c.IOTimeout, noTimeout), ctx
 	stop := context.AfterFunc(ctx, client.cut)
-	err := client.get(fmt.Sprintf("delay/%s/%s", c.Delay, c.Run))
+	err := client.get(m.key(&c))
 	cut := !stop()
 	m.give(client, &c, cut)
-	if err != nil && ctx.Err() != nil { // not cut alone: ctx may have ended the dial
-		return limited(ctx, fmt.Errorf("memcached get: %w: %w", ctx.Err(), err))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // not cut alone: ctx may have ended the dial
+		err = limited(ctx, fmt.Errorf("memcached get: %w: %w", ctx.Err(), err))
+	default:
+		err = named(timeoutOf(&c, fmt.Errorf("memcached get: %w", err)))
 	}
-	if err != nil {
-		return named(timeoutOf(&c, fmt.Errorf("memcached get: %w", err)))
+	if m.Key != "" {
+		err = keepSecret("memcached get", err)
 	}
-	return nil
+	return err
+}
+
+func (m *Cache) key(c *Call) string {
+	if m.Key != "" {
+		return m.Key
+	}
+	return fmt.Sprintf("delay/%s/%s", c.Delay, c.Run)
 }
 
 // timeoutOf makes a Failure of each of gomemcache's two timeouts.

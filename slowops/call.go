@@ -51,10 +51,11 @@ type Call struct {
 
 // Observer is told what a call does. Each func may be nil and must not block.
 //
-// Every func but Outlived may be called from any goroutine, and also after the call
+// Every func but Outlived and Orphaned may be called from any goroutine, and also after the call
 // has returned: net/http goes on to dial for a request that has ended, and a pool
 // may close the call's connection later. The same holds for the func that Phase
-// returns. Outlived is called by the goroutine that called Do, before Do returns.
+// returns. Outlived and Orphaned are called by the goroutine that called Do, before Do
+// returns.
 type Observer struct {
 	Dialed func() // the call begins to dial a connection
 	Reused func() // the call takes an idle connection from the pool
@@ -69,6 +70,10 @@ type Observer struct {
 	// error of the phase or nil. A phase may pause and go on: end is then called
 	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))
+
+	// Orphaned is called when the program of a command has ended by itself, and others
+	// of its process group run on. They are then killed.
+	Orphaned func()
 
 	// Outlived is called for each dial that goes on when the call returns.
 	// remedy is a sentence about how to bound such dials.

@@ -21,7 +21,17 @@ import (
 const runHeader = "Gotimeout-Run"
 
 // HTTP is the op http: it gets {base}/delay/{seconds} and reads the body to its end.
+// With a Request, the op makes that request instead.
 type HTTP struct {
+	// Request is the own call: each call sends a copy, with a body of GetBody. Expect
+	// reports whether a status is none of a failure; nil is each below 500. Redirects
+	// follows redirects to other servers, beside those to the Request's own. Of a call
+	// with a Request only the run's tag and the timeouts count, and its errors quote
+	// nothing of the Request. Set all three before the first call.
+	Request   *http.Request
+	Expect    func(status int) bool
+	Redirects bool
+
 	// Via is the host:port to dial instead of base's. The request and the check
 	// of the certificate still name base's host. "" dials base's own host. Set
 	// Via before the first call.
@@ -96,8 +106,8 @@ func (h *HTTP) Close() {
 	h.targets().CloseIdleConnections()
 }
 
-// Do makes the request. A status other than 200 is an error. When ctx ended an
-// aware call, the error matches ctx.Err(); another error that has a name is a
+// Do makes the request. A status other than 200 is an error, or of an own call one
+// that isn't expected. When ctx ended an aware call, the error matches ctx.Err(); another error that has a name is a
 // *Failure.
 func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
@@ -106,13 +116,18 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	err := h.do(t)
 	t.leave(err)
 	if err != nil && ctx.Err() == nil {
-		return t.named(err)
+		err = t.named(err)
+	} else {
+		err = limited(ctx, err)
 	}
-	return limited(ctx, err)
+	if h.Request != nil {
+		err = keepSecret("http", err)
+	}
+	return err
 }
 
 func (h *HTTP) do(t *trace) error {
-	req, err := http.NewRequestWithContext(t.followed(), http.MethodGet, h.url(&t.call), nil)
+	req, err := h.request(t.followed(), &t.call)
 	if err != nil {
 		return fmt.Errorf("http get: %w", err)
 	}
@@ -120,12 +135,12 @@ func (h *HTTP) do(t *trace) error {
 	if t.call.Traceparent != "" {
 		req.Header.Set("Traceparent", t.call.Traceparent)
 	}
-	if req.URL.Scheme == "https" {
+	if req.URL.Scheme == "https" || h.Redirects {
 		t.followTLS()
 	}
 	transport, done := h.transportOf(&t.call)
 	defer done()
-	client := http.Client{Transport: transport, Timeout: t.call.IOTimeout, CheckRedirect: dontFollow}
+	client := http.Client{Transport: transport, Timeout: t.call.IOTimeout, CheckRedirect: h.redirect}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("http: %w", err)
@@ -136,15 +151,54 @@ func (h *HTTP) do(t *trace) error {
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return fmt.Errorf("http get %s: body: %w", req.URL.Redacted(), err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	return h.judge(req, resp)
+}
+
+// request returns the request of a call.
+func (h *HTTP) request(ctx context.Context, c *Call) (req *http.Request, err error) {
+	if h.Request == nil {
+		return http.NewRequestWithContext(ctx, http.MethodGet, h.url(c), nil)
+	}
+	req = h.Request.Clone(ctx)
+	if req.GetBody != nil {
+		req.Body, err = req.GetBody()
+	}
+	return req, err
+}
+
+// judge returns an error for an answer whose status is one of a failure.
+func (h *HTTP) judge(req *http.Request, resp *http.Response) error {
+	switch status := resp.StatusCode; {
+	case h.Request == nil && status != http.StatusOK:
 		return fmt.Errorf("http get %s: answered %s", req.URL.Redacted(), resp.Status)
+	case h.Request != nil && h.Expect == nil && status >= http.StatusInternalServerError,
+		h.Request != nil && h.Expect != nil && !h.Expect(status):
+		return plainError(strings.TrimSpace(fmt.Sprintf("answered %d %s", status, http.StatusText(status))))
 	}
 	return nil
 }
 
-// dontFollow makes a redirect an error like each status other than 200. The second
-// request would use another connection, and the Observer would be told about both.
-func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// maxRedirects is how many redirects of an own call are followed, as net/http has it.
+const maxRedirects = 10
+
+// redirect makes a redirect an error, like each status other than 200, because the
+// Observer would be told about two requests. An own call follows redirects to its
+// own server, or to every one where Redirects says so: its headers go along.
+func (h *HTTP) redirect(to *http.Request, via []*http.Request) error {
+	own := via[0].URL
+	if t, ok := to.Context().Value(traceKey{}).(*trace); ok {
+		t.end("headers", nil)
+	}
+	switch {
+	case h.Request == nil:
+		return http.ErrUseLastResponse
+	case len(via) > maxRedirects:
+		return plainError("redirected more than ten times")
+	case !h.Redirects && (to.URL.Scheme != own.Scheme || to.URL.Host != own.Host):
+		return plainError("redirected to another server, and an own request follows redirects to its own server alone")
+	}
+	return nil
+}
 
 func (h *HTTP) url(c *Call) string {
 	path, base := "/delay/", h.base

@@ -23,6 +23,13 @@ type MySQL struct {
 	// Via before the first call.
 	Via string
 
+	// Statement is the own call: it is run instead of these queries, its rows are read
+	// to the end, and its errors quote nothing of it. Without Write, each of its
+	// transactions is read-only. Of a call only the run's tag and the timeouts count.
+	// Set both before the first call.
+	Statement string
+	Write     bool
+
 	pools       pools
 	speed       speed
 	calibrating chan struct{} // holds the one call that calibrates
@@ -40,7 +47,7 @@ func (m *MySQL) Close() { m.pools.close() }
 
 // DB returns the pool of the calls that have no timeout of their own.
 func (m *MySQL) DB() (*sql.DB, error) {
-	p, err := m.pools.take(m.Via, bounds{})
+	p, err := m.pools.take(m.Via, m.first(), bounds{})
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +75,14 @@ func (m *MySQL) Do(ctx context.Context, c Call) error {
 	defer cancel()
 	err := m.do(ctx, c)
 	if err != nil && ctx.Err() == nil {
-		return named(err)
+		err = named(err)
+	} else {
+		err = limited(ctx, err)
 	}
-	return limited(ctx, err)
+	if m.Statement != "" && !errors.Is(err, ErrNotSent) {
+		err = keepSecret("mysql query", err)
+	}
+	return err
 }
 
 func (m *MySQL) do(ctx context.Context, c Call) error {
@@ -78,7 +90,7 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
-	p, err := m.pools.take(m.Via, boundsOf(&c))
+	p, err := m.pools.take(m.Via, m.first(), boundsOf(&c))
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
@@ -97,6 +109,9 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	// The driver stops watching ctx before it has read the result to its end.
 	defer cutWith(ctx, db, held)()
 
+	if m.Statement != "" {
+		return endedBy(ctx, withCause(readAll(ctx, db, query), held, p.bounds.io))
+	}
 	start, result := time.Now(), 0
 	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
 		return fmt.Errorf("mysql query: %w", endedBy(ctx, withCause(err, held, p.bounds.io)))
@@ -105,6 +120,30 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 		return err
 	}
 	return m.checkBenchmark(ctx, db, &c, rounds, time.Since(start))
+}
+
+// first is the statement that begins each connection, "" for none. A read-only
+// session makes each transaction of an own statement a read-only one, and costs no
+// round trips beside the statement's, as START TRANSACTION and ROLLBACK would.
+func (m *MySQL) first() string {
+	if m.Statement == "" || m.Write {
+		return ""
+	}
+	return "SET SESSION TRANSACTION READ ONLY"
+}
+
+// readAll runs a query and reads all rows of all its results.
+func readAll(ctx context.Context, db *sql.Conn, query string) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for more := true; more; more = rows.NextResultSet() {
+		for rows.Next() { // the driver reads each from the connection
+		}
+	}
+	return rows.Err()
 }
 
 // cutWith ends each read and write of the connection when ctx ends, until stop is
@@ -164,6 +203,9 @@ func wrong(c Call, result int) error {
 
 // query returns the statement of a call, and the rounds of its BENCHMARK or 0.
 func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
+	if m.Statement != "" {
+		return m.tagged(c), 0, nil
+	}
 	query = "SELECT /* gotimeout run=" + c.Run + " */ "
 	switch {
 	case c.Delay == 0:
@@ -180,6 +222,16 @@ func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
 		query += " /*traceparent='" + c.Traceparent + "'*/"
 	}
 	return query, rounds, nil
+}
+
+// tagged is the own statement behind the comments of a call: a statement may end in
+// a comment of its own.
+func (m *MySQL) tagged(c Call) string {
+	comments := "/* gotimeout run=" + c.Run + " */ "
+	if c.Traceparent != "" {
+		comments += "/*traceparent='" + c.Traceparent + "'*/ "
+	}
+	return comments + m.Statement
 }
 
 // speed is the number of rounds of BENCHMARK that a server computes in a second, as

@@ -42,14 +42,15 @@ type pool struct {
 	used   time.Time
 }
 
-// take returns the pool of some bounds, and opens the pool if there is none. The
-// caller gives it back.
-func (ps *pools) take(via string, b bounds) (*pool, error) {
+// take returns the pool of some bounds, and opens the pool if there is none. first
+// is the statement that begins each of its connections, or "". The caller gives the
+// pool back.
+func (ps *pools) take(via, first string, b bounds) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.open[b]
 	if p == nil {
-		db, err := openDB(ps.cfg, via, b, ps.maxConns)
+		db, err := openDB(ps.cfg, via, first, b, ps.maxConns)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ func (ps *pools) close() {
 	ps.open = nil
 }
 
-func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, error) {
+func openDB(cfg *mysql.Config, via, first string, b bounds, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.Logger = &mysql.NopLogger{} // the errors have the same text
 	at := place{cfg.Addr, via}
@@ -113,7 +114,7 @@ func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, err
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector{inner, b})
+	db := sql.OpenDB(connector{inner, first, b})
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(noLimit) // database/sql's default of 2 closes the others while they are needed
 	db.SetConnMaxIdleTime(idleTimeout)
@@ -123,6 +124,7 @@ func openDB(cfg *mysql.Config, via string, b bounds, maxConns int) (*sql.DB, err
 // connector keeps the network connection beside the driver's connection, which hides it.
 type connector struct {
 	driver.Connector
+	first  string
 	bounds bounds
 }
 
@@ -141,7 +143,14 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	case err != nil:
 		return nil, withCause(err, held, c.bounds.io)
 	}
-	return &mysqlConn{driverConn: dc.(driverConn), held: held}, nil
+	dbConn := &mysqlConn{driverConn: dc.(driverConn), held: held}
+	if c.first != "" {
+		if _, err := dbConn.ExecContext(ctx, c.first, nil); err != nil {
+			_ = dbConn.Close()
+			return nil, withCause(err, held, c.bounds.io)
+		}
+	}
+	return dbConn, nil
 }
 
 func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) {

@@ -1,0 +1,40 @@
+package slowops
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+// Command is the op command: a program that runs to its end. The program's input is
+// empty and its output is dropped. An exit status other than 0 is an error, which
+// doesn't quote the arguments.
+//
+// The program has a process group of its own where the system has these, which
+// Windows has not. When ctx ends an aware call, the whole group is killed. A deaf
+// call's program is not killed. What is left of the group when the program has ended
+// is reported to Observer.Orphaned, and killed.
+type Command struct {
+	Name string
+	Args []string
+}
+
+// Do runs the program. When ctx ended an aware call, the error matches ctx.Err().
+func (m Command) Do(ctx context.Context, c Call) error {
+	ctx, cancel := c.context(ctx)
+	defer cancel()
+	program := exec.CommandContext(ctx, m.Name, m.Args...)
+	program.SysProcAttr = ownGroup()
+	program.Cancel = func() error { return killGroup(program.Process) }
+	program.WaitDelay = time.Second // for a system that can't kill
+	err := program.Run()
+	if program.Process != nil && ctx.Err() == nil && groupRuns(program.Process.Pid) {
+		_ = killGroup(program.Process)
+		call(c.Orphaned)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = limited(ctx, fmt.Errorf("%w: %w", ctx.Err(), err))
+	}
+	return keepSecret("command", err)
+}

@@ -1,0 +1,13 @@
+package slowops
+
+import (
+	"os"
+	"syscall"
+)
+
+// Windows has no process groups that can be killed: the program alone is.
+func ownGroup() *syscall.SysProcAttr { return nil }
+
+func killGroup(leader *os.Process) error { return leader.Kill() }
+
+func groupRuns(int) bool { return false }

@@ -1,0 +1,95 @@
+package slowops
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os/exec"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// discreet is an error of an own call: of a request, statement, key or program that
+// the op was given. The clients quote these in their errors, and they may be secret,
+// so the text is one of this package's. Unwrap has the client's own error.
+type discreet struct {
+	text string
+	err  error
+}
+
+func (e *discreet) Error() string { return e.text }
+func (e *discreet) Unwrap() error { return e.err }
+
+// keepSecret gives an error of an own call a text that quotes nothing of the call.
+func keepSecret(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &discreet{what + ": " + cause(err), err}
+}
+
+// plainError is an error of this package that quotes nothing.
+type plainError string
+
+func (e plainError) Error() string { return string(e) }
+
+// cause is the text of an error without what it may quote.
+func cause(err error) string {
+	var plain plainError
+	var failure *Failure
+	var server *mysql.MySQLError
+	switch errors.As(err, &failure); {
+	case errors.As(err, &plain):
+		return plain.Error()
+	case errors.Is(err, ErrLimit):
+		return ErrLimit.Error()
+	case failure != nil && timeoutFormats[failure.code] != "":
+		return fmt.Sprintf(timeoutFormats[failure.code], failure.within)
+	case failure != nil && failure.code == wrongAnswer:
+		return "the answer to another question: the connection is poisoned"
+	case errors.As(err, &server):
+		return fmt.Sprintf("error %d (%s) of the server, whose text is left out as it quotes the statement", server.Number, server.SQLState[:])
+	}
+	for _, known := range []error{
+		context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF, mysql.ErrInvalidConn, driver.ErrBadConn,
+	} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return typed(err)
+}
+
+// typed is the text of an error whose type says that it quotes only addresses and
+// certificates, else that the text is left out.
+func typed(err error) string {
+	var io *net.OpError
+	var lookUp *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var noTLS tls.RecordHeaderError
+	var ended *exec.ExitError
+	var program *exec.Error
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &io):
+		return io.Error()
+	case errors.As(err, &lookUp):
+		return lookUp.Error()
+	case errors.As(err, &certificate):
+		return certificate.Error()
+	case errors.As(err, &noTLS):
+		return noTLS.Error()
+	case errors.As(err, &ended):
+		return ended.Error()
+	case errors.As(err, &program):
+		return program.Err.Error()
+	case errors.As(err, &path):
+		return path.Err.Error()
+	}
+	return "an error whose text is left out, as it may quote the call"
+}
