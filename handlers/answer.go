@@ -8,22 +8,79 @@ import (
 	"strconv"
 	"strings"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 )
 
-// answerOf makes the answer from the receipt of an answered run.
-func answerOf(v receipt.View) wire.Answer {
-	time := strconv.FormatFloat(*v.Answered, 'f', 0, 64) + "ms"
-	path := "/receipts/" + v.ID
-	return wire.Answer{
-		Completed: *v.Status == receipt.Completed,
-		Time:      &time, Timeout: &v.Timeout, Name: &v.Name, Slow: &v.Slow,
-		Status: *v.Status, Ctx: &v.Ctx, Family: &v.Family,
-		Network: v.Network, Answered: v.Answered, Overshoot: v.Overshoot,
-		Error: v.Error, Receipt: &path,
+// writeAnswer writes the answer to a run.
+func writeAnswer(w http.ResponseWriter, r *http.Request, a receipt.Answer) {
+	write(w, r, httpStatus[a.Status], appendAnswer(make([]byte, 0, 512), a))
+}
+
+// appendAnswer appends the JSON of a wire.Answer. Every request pays for it, and
+// encoding/json would take four times as long.
+func appendAnswer(b []byte, a receipt.Answer) []byte {
+	ms := receipt.Milliseconds(a.Answered)
+	b = append(b, `{"completed":`...)
+	b = strconv.AppendBool(b, a.Status == receipt.Completed)
+	b = append(b, `,"time":"`...)
+	b = strconv.AppendFloat(b, ms, 'f', 0, 64)
+	b = appendText(b, `ms","timeout":`, a.Timeout.String())
+	b = appendText(b, `,"name":`, a.Name)
+	b = appendText(b, `,"slow":`, a.Slow)
+	b = appendText(b, `,"status":`, string(a.Status))
+	b = appendText(b, `,"ctx":`, a.Ctx)
+	b = appendText(b, `,"family":`, a.Family)
+	b = appendJSON(append(b, `,"network":`...), a.Network)
+	b = append(b, `,"answered_ms":`...)
+	b = strconv.AppendFloat(b, ms, 'f', -1, 64)
+	b = append(b, `,"overshoot_ms":`...)
+	if a.Overshoot.Known {
+		b = strconv.AppendFloat(b, receipt.Milliseconds(a.Overshoot.Time), 'f', -1, 64)
+	} else {
+		b = append(b, "null"...)
 	}
+	b = append(b, `,"error":`...)
+	if a.Error == nil {
+		b = append(b, "null"...)
+	} else {
+		b = appendText(b, `{"code":`, a.Error.Code)
+		b = appendText(b, `,"message":`, a.Error.Message)
+		b = append(b, '}')
+	}
+	b = appendText(b, `,"receipt":`, "/receipts/"+a.ID)
+	return append(b, "}\n"...)
+}
+
+// appendText appends a name and the JSON of a text.
+func appendText(b []byte, name, text string) []byte {
+	b = append(b, name...)
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' {
+			return appendJSON(b, text)
+		}
+	}
+	return strconv.AppendQuote(b, text) // the same as JSON for printable ASCII
+}
+
+func appendJSON(b []byte, v any) []byte {
+	if path, ok := v.(*badnet.Path); v == nil || ok && path == nil {
+		return append(b, "null"...)
+	}
+	return append(b, bytes.TrimSuffix(encoded(v), []byte("\n"))...)
+}
+
+// encoded returns the JSON of a value, with a newline.
+func encoded(v any) []byte {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err) // only for a type that has no JSON, which any test finds
+	}
+	return body.Bytes()
 }
 
 // refuse answers that nothing was run, with a code and a sentence. A browser gets
@@ -51,22 +108,29 @@ func badParameter(w http.ResponseWriter, r *http.Request, err error) {
 	refuse(w, r, http.StatusBadRequest, "bad_parameter", err.Error())
 }
 
-// writeJSON writes an answer, indented for curl and for browsers, which people read.
-// For programs the indentation would be a twentieth of the cost of a request.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
+	write(w, r, status, encoded(v))
+}
+
+// The values of headers, which net/http doesn't change.
+var (
+	noStore  = []string{"no-store"}
+	noSniff  = []string{"nosniff"}
+	jsonType = []string{"application/json; charset=utf-8"}
+)
+
+// write writes JSON, indented for curl and for browsers, which people read. For
+// programs the indentation would be a twentieth of the cost of a request.
+func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	if agent := r.UserAgent(); strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Mozilla/") {
-		enc.SetIndent("", "  ")
+		var indented bytes.Buffer
+		_ = json.Indent(&indented, body, "", "  ") // fails only where body is no JSON
+		body = indented.Bytes()
 	}
-	if err := enc.Encode(v); err != nil {
-		panic(err) // only for a type that has no JSON, which any test finds
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.Header()["Content-Type"] = jsonType
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // fails only when the caller has left
+	_, _ = w.Write(body) // fails only when the caller has left
 }
 
 // notFound answers 404 with the list of paths.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
@@ -310,4 +312,45 @@ func TestAnswersForPeopleAreIndented(t *testing.T) {
 			t.Errorf("%q: indented %v, want %v", agent, got, lines)
 		}
 	}
+}
+
+// An answer is written by hand, and is what encoding/json makes of the type that
+// its readers read.
+func TestAnswerIsItsType(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		trip := 12.5
+		lab.Network = &fakeNetwork{state: badnet.State{Path: badnet.Path{Driver: "netem", Profile: "3g <&>", RoundTrip: &trip}}}
+		say := func(err error) []handlers.Part {
+			return parts(func(context.Context, slowops.Call) error { return err })
+		}
+		lab.Ops = append(lab.Ops,
+			handlers.Op{Name: "quotes", Parts: say(errors.New(`Get "http://x/\y": <no> & none`))},
+			handlers.Op{Name: "words", Parts: say(errors.New("la base a dit « non »\n\x7f\u2028"))},
+			handlers.Op{Name: "late", Parts: parts(func(context.Context, slowops.Call) error { time.Sleep(1234567891); return nil })})
+		for _, path := range []string{
+			"/baseline?delay=0", "/context-cancel?delay=3s&timeout=1500ms", "/context-cancel?op=late&timeout=1s", "/io-timeout?delay=3s&timeout=1ms",
+			"/baseline?op=quotes", "/baseline?op=words", "/goroutine-abandon?op=panics", "/timer-panic?op=late&timeout=1m",
+		} {
+			r := request(t.Context(), http.MethodGet, path)
+			r.Header.Del("User-Agent") // of curl, which is answered with an indentation
+			got := serve(lab, r).Body.String()
+			var a wire.Answer
+			strict := json.NewDecoder(strings.NewReader(got))
+			strict.DisallowUnknownFields()
+			if err := strict.Decode(&a); err != nil {
+				t.Errorf("%s: %v in %s", path, err, got)
+			}
+			var network badnet.Path
+			if raw, _ := json.Marshal(a.Network); json.Unmarshal(raw, &network) == nil {
+				a.Network = &network // in the order of its fields
+			}
+			var want strings.Builder
+			enc := json.NewEncoder(&want)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(a); err != nil || got != want.String() {
+				t.Errorf("%v: got\n%s, want\n%s", err, got, want.String())
+			}
+		}
+		settle(t, lab)
+	})
 }

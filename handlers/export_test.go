@@ -45,7 +45,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			call.IOTimeout = s.Client(p.timeout).IO
 			p.phases.give(&call)
 		}
-		ctx, cancel := context.WithTimeoutCause(r.Context(), l.Bounds().Run, errLongest)
+		ctx, cancel := l.bounded(r.Context(), s)
 		defer cancel()
 		ops := make([]strategies.Op, len(p.op.Parts))
 		for i, part := range p.op.Parts {
@@ -53,10 +53,9 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 		}
 		start := time.Now()
 		status, failure := outcome(ctx, s, p.timeout, l.doRecovered(ctx, s, p, ops))
-		answered := float64(time.Since(start).Microseconds()) / 1000
-		writeJSON(w, r, httpStatus[status], answerOf(receipt.View{
-			ID: "none", Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.networkOf(p),
-			Timeout: p.timeout.String(), Status: &status, Error: failure, Answered: &answered,
-		}))
+		writeAnswer(w, r, receipt.Answer{
+			Run: &receipt.Run{Name: s.Name, Family: string(s.Family), Slow: p.op.Name, Ctx: p.ctx, Network: l.networkOf(p), Timeout: p.timeout},
+			ID:  "none", Status: status, Error: failure, Answered: time.Since(start),
+		})
 	}
 }

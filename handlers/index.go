@@ -96,7 +96,7 @@ type fieldView struct {
 	Values           []string // nil if this op has no choice
 }
 
-func choices(asked map[string]string, op Op) []fieldView {
+func choices(asked map[string]string, op *Op) []fieldView {
 	fields := []fieldView{
 		{"work", "what the backend does", asked["work"], op.Works},
 		{"backend", "it stops when its client leaves (aware), or not (deaf)", asked["backend"], op.Backends},

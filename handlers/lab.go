@@ -160,8 +160,7 @@ func (l *Lab) Routes() http.Handler {
 // plainHeaders keeps answers out of caches: each is a measurement.
 func plainHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header()["Cache-Control"], w.Header()["X-Content-Type-Options"] = noStore, noSniff
 		next.ServeHTTP(w, r)
 	})
 }

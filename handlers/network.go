@@ -129,7 +129,7 @@ func (l *Lab) networkOf(p params) *badnet.Path {
 	if p.target != "" {
 		return nil
 	}
-	return l.pathOf(p.op)
+	return l.pathOf(*p.op)
 }
 
 // pathText describes a network in a line, "" for none.

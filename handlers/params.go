@@ -37,7 +37,7 @@ func (l *Lab) DefaultTimeout() time.Duration { return min(defaultTimeout, l.MaxT
 
 // params are the parameters of a run.
 type params struct {
-	op      Op
+	op      *Op
 	delay   time.Duration
 	timeout time.Duration
 	ctx     string // "aware" or "deaf"
@@ -64,14 +64,13 @@ func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p.op, err = l.op(q); err != nil {
 		return p, err
 	}
-	if p.ctx, err = choice(q, "ctx", "", []string{"aware", "deaf"}); err != nil {
+	if p.ctx, err = choice(q, "ctx", nil, []string{"aware", "deaf"}); err != nil {
 		return p, err
 	}
-	of := " for op=" + p.op.Name
-	if p.work, err = choice(q, "work", of, p.op.Works); err != nil {
+	if p.work, err = choice(q, "work", p.op, p.op.Works); err != nil {
 		return p, err
 	}
-	if p.backend, err = choice(q, "backend", of, p.op.Backends); err != nil {
+	if p.backend, err = choice(q, "backend", p.op, p.op.Backends); err != nil {
 		return p, err
 	}
 	if p.target, err = target(q, &p); err != nil {
@@ -80,68 +79,93 @@ func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p.delay, err = l.delay(q, p.op); err != nil {
 		return p, err
 	}
-	p.timeout, err = bound(q, "timeout", l.DefaultTimeout(), l.MaxTimeout, "at most "+l.MaxTimeout.String())
+	p.timeout, err = bound(q, "timeout", l.DefaultTimeout(), l.MaxTimeout, "at most ", l.MaxTimeout)
 	if err == nil {
 		p.phases, err = l.phases(q, p)
 	}
 	return p, err
 }
 
-// query reads a query, in which each of the allowed parameters may be given once.
+// query reads a query, in which each of the allowed parameters may be given once. Every
+// request pays for it: url.ParseQuery takes twice as long.
 func query(raw string, allowed ...string) (map[string]string, error) {
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, fmt.Errorf("the query is malformed (%w): write name=value&name=value", err)
-	}
-	q := make(map[string]string, len(values))
-	for name, vs := range values {
-		switch {
+	q := make(map[string]string, 8)
+	for part, rest := "", raw; rest != ""; {
+		if part, rest, _ = strings.Cut(rest, "&"); part == "" {
+			continue
+		}
+		name, value, err := pair(part)
+		if err != nil {
+			return nil, fmt.Errorf("the query is malformed (%w): write name=value&name=value", err)
+		}
+		switch _, twice := q[name]; {
 		case !slices.Contains(allowed, name):
 			return nil, fmt.Errorf("there is no parameter %.40q: use %s", name, prose.Or(allowed))
-		case len(vs) > 1:
-			return nil, fmt.Errorf("%s is given %d times: give it once", name, len(vs))
-		case vs[0] == "":
+		case twice:
+			all, _ := url.ParseQuery(raw)
+			return nil, fmt.Errorf("%s is given %d times: give it once", name, len(all[name]))
+		case value == "":
 			return nil, fmt.Errorf("%s is empty: give it a value or leave it out", name)
 		}
-		q[name] = vs[0]
+		q[name] = value
 	}
 	return q, nil
 }
 
-func (l *Lab) op(q map[string]string) (Op, error) {
+// pair reads one name=value.
+func pair(part string) (name, value string, err error) {
+	if strings.Contains(part, ";") {
+		return "", "", errors.New("invalid semicolon separator in query")
+	}
+	name, value, _ = strings.Cut(part, "=")
+	if name, err = url.QueryUnescape(name); err == nil {
+		value, err = url.QueryUnescape(value)
+	}
+	return name, value, err
+}
+
+func (l *Lab) op(q map[string]string) (*Op, error) {
 	name, given := q["op"]
 	if !given {
-		return l.Ops[0], nil
+		return &l.Ops[0], nil
+	}
+	for i := range l.Ops {
+		if l.Ops[i].Name == name {
+			return &l.Ops[i], nil
+		}
 	}
 	names := make([]string, len(l.Ops))
 	for i, op := range l.Ops {
-		if op.Name == name {
-			return op, nil
-		}
 		names[i] = op.Name
 	}
-	return Op{}, fmt.Errorf("there is no op %.40q: use %s", name, prose.Or(names))
+	return nil, fmt.Errorf("there is no op %.40q: use %s", name, prose.Or(names))
 }
 
-// choice reads a parameter that has one of the allowed values; the first is the
-// default.
-func choice(q map[string]string, name, of string, allowed []string) (string, error) {
+// choice reads a parameter that has one of the allowed values, which are of an op
+// unless that is nil; the first is the default.
+func choice(q map[string]string, name string, op *Op, allowed []string) (string, error) {
 	value, given := q[name]
+	of := func() string {
+		if op == nil {
+			return ""
+		}
+		return " for op=" + op.Name
+	}
 	switch {
 	case !given && len(allowed) == 0:
 		return "", nil
 	case !given:
 		return allowed[0], nil
 	case len(allowed) == 0:
-		return "", fmt.Errorf("%s can't be chosen%s: leave it out", name, of)
+		return "", fmt.Errorf("%s can't be chosen%s: leave it out", name, of())
 	case !slices.Contains(allowed, value):
-		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of, prose.Or(allowed))
+		return "", fmt.Errorf("%s=%.40s is not known%s: use %s", name, value, of(), prose.Or(allowed))
 	}
 	return value, nil
 }
 
 // delay reads the delay. Only an op whose backend can be slow has one.
-func (l *Lab) delay(q map[string]string, op Op) (time.Duration, error) {
+func (l *Lab) delay(q map[string]string, op *Op) (time.Duration, error) {
 	if op.NoDelay == "" {
 		return duration(q, "delay", l.DefaultDelay(), l.MaxDelay)
 	}
@@ -160,11 +184,11 @@ func duration(q map[string]string, name string, otherwise, longest time.Duration
 	return d, err
 }
 
-// bound reads a timeout of more than 0, which below says what it may be.
-func bound(q map[string]string, name string, otherwise, longest time.Duration, below string) (time.Duration, error) {
+// bound reads a timeout of more than 0. The words and below say what it may be.
+func bound(q map[string]string, name string, otherwise, longest time.Duration, words string, below time.Duration) (time.Duration, error) {
 	d, err := readDuration(q, name, otherwise, longest)
 	if err == nil && d <= 0 {
-		err = fmt.Errorf("%s=%.40s bounds nothing: use more than 0, %s", name, q[name], below)
+		err = fmt.Errorf("%s=%.40s bounds nothing: use more than 0, %s%s", name, q[name], words, below)
 	}
 	return d, err
 }
@@ -188,8 +212,11 @@ func readDuration(q map[string]string, name string, otherwise, longest time.Dura
 // parseDuration reads a duration as Go writes it or in plain seconds. A duration over
 // longest may be returned as another one over longest.
 func parseDuration(text string, longest time.Duration) (time.Duration, error) {
+	if strings.Trim(text, "+-.0123456789") != "" {
+		return time.ParseDuration(text)
+	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || strings.Trim(text, "+-.0123456789") != "" {
+	if err != nil {
 		return time.ParseDuration(text)
 	}
 	if !(seconds <= longest.Seconds()) { // as a Duration it might overflow
@@ -212,12 +239,12 @@ type phases map[string]time.Duration
 // phases reads the phase timeouts, each of which must be shorter than the timeout of
 // the run.
 func (l *Lab) phases(q map[string]string, p params) (phases, error) {
-	given := phases{}
+	var given phases
 	for _, name := range []string{connectTimeout, tlsTimeout, headerTimeout, readTimeout} {
 		if _, ok := q[name]; !ok {
 			continue
 		}
-		d, err := bound(q, name, 0, l.MaxTimeout, "less than timeout="+p.timeout.String())
+		d, err := bound(q, name, 0, l.MaxTimeout, "less than timeout=", p.timeout)
 		switch why := p.op.Lacks[name]; {
 		case err != nil:
 			return nil, err
@@ -227,6 +254,9 @@ func (l *Lab) phases(q map[string]string, p params) (phases, error) {
 			return nil, fmt.Errorf("%s=%s is not shorter than timeout=%s, so it would never pass: make it shorter, or the timeout longer", name, q[name], p.timeout)
 		case name == tlsTimeout && !p.speaksTLS():
 			return nil, p.noTLS()
+		}
+		if given == nil {
+			given = phases{}
 		}
 		given[name] = d
 	}
@@ -265,7 +295,7 @@ func target(q map[string]string, p *params) (string, error) {
 	for i, t := range p.op.Targets {
 		names[i] = t.Name
 	}
-	value, err := choice(q, "target", " for op="+p.op.Name, names)
+	value, err := choice(q, "target", p.op, names)
 	if err == nil && q["backend"] != "" {
 		err = fmt.Errorf("backend=%s can't be chosen with a target, which takes the backend's place: leave one of them out", q["backend"])
 	}
@@ -302,7 +332,11 @@ func (l *Lab) refusePhases(ps phases) error {
 // or returns the timeouts with those of others that the run was not given, as far
 // as they can come before its timeout.
 func (ps phases) or(others phases, timeout time.Duration) phases {
-	all := maps.Clone(ps)
+	if len(others) == 0 {
+		return ps
+	}
+	all := phases{}
+	maps.Copy(all, ps)
 	for name, d := range others {
 		if _, given := all[name]; !given && d < timeout {
 			all[name] = d

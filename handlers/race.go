@@ -86,10 +86,10 @@ func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times i
 				rc, err := l.execute(ctx, s, p)
 				watched.Go(func() {
 					if err != nil {
-						send(ctx, messages, event("run", raceRunOf(refusedRow(s, err), n, p.op)))
+						send(ctx, messages, event("run", raceRunOf(refusedRow(s, err), n, *p.op)))
 						return
 					}
-					l.watch(ctx, rc, n, p.op, messages)
+					l.watch(ctx, rc, n, *p.op, messages)
 				})
 			})
 		}

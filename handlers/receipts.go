@@ -93,7 +93,7 @@ func asPage(w http.ResponseWriter, r *http.Request, q map[string]string) (bool, 
 	if _, given := q["format"]; !given {
 		return wantsPage(w, r), nil
 	}
-	format, err := choice(q, "format", "", []string{"html", "json"})
+	format, err := choice(q, "format", nil, []string{"html", "json"})
 	return format == "html", err
 }
 

@@ -30,8 +30,7 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 			unavailable(w, r, refusal(err))
 			return
 		}
-		v := rc.Answer()
-		writeJSON(w, r, httpStatus[*v.Status], answerOf(v))
+		writeAnswer(w, r, rc.Answer())
 		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			rc.NotWritten(&receipt.Error{Code: "answer_lost", Message: "the answer could not be written: " + err.Error()})
 		}
@@ -67,7 +66,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		Dialed: rc.ConnDialed, Reused: rc.ConnReused, Kept: rc.ConnKept, Closed: rc.ConnClosed,
 		Phase: rc.PhaseBegan, Outlived: rc.DialOutlived,
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, l.Bounds().Run, errLongest)
+	ctx, cancel := l.bounded(ctx, s)
 	defer cancel()
 	ops := l.calls(ctx, rc, p.op, call)
 	ctx = l.trace(ctx, rc)
@@ -79,7 +78,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 
 // calls returns the calls of an op, wrapped by the receipt. If the op can't be
 // prepared, each call returns that error.
-func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op Op, call slowops.Call) []strategies.Op {
+func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op *Op, call slowops.Call) []strategies.Op {
 	var unprepared error
 	if op.Prepare != nil {
 		unprepared = op.Prepare(ctx, call)
@@ -87,7 +86,7 @@ func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op Op, call slowop
 	}
 	ops := make([]strategies.Op, len(op.Parts))
 	for i, part := range op.Parts {
-		do := l.call(&op, part, call)
+		do := l.call(op, part, call)
 		if unprepared != nil {
 			do = func(context.Context) error { return unprepared }
 		}
@@ -99,12 +98,24 @@ func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op Op, call slowop
 // errLongest ends a run that takes longer than Bounds.Run.
 var errLongest = errors.New("longer than the lab allows")
 
+// bounded returns the context of a run. Under a strategy that lets its ops have that
+// context, and no other with its timeout, the context ends at Bounds.Run.
+func (l *Lab) bounded(ctx context.Context, s strategies.Strategy) (context.Context, context.CancelFunc) {
+	if !s.Unbounded && s.Client == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, l.Bounds().Run, errLongest)
+}
+
 // doRecovered runs the strategy. A panic of an op on this goroutine becomes an error,
 // so that every request has an outcome.
 func (l *Lab) doRecovered(ctx context.Context, s strategies.Strategy, p params, ops []strategies.Op) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &strategies.PanicError{Value: v, Stack: debug.Stack()}
+		}
+		if err == nil {
+			return
 		}
 		var panicked *strategies.PanicError
 		if errors.As(err, &panicked) {
@@ -132,15 +143,16 @@ type coded interface {
 
 // outcome returns the status of a run by the error of its strategy.
 func outcome(ctx context.Context, s strategies.Strategy, timeout time.Duration, err error) (receipt.Status, *receipt.Error) {
-	if at, bounded := ctx.Deadline(); err != nil && bounded && !time.Now().Before(at) {
+	if err == nil {
+		return receipt.Completed, nil
+	}
+	if at, bounded := ctx.Deadline(); bounded && !time.Now().Before(at) {
 		<-ctx.Done() // a socket's deadline may pass a moment before the context's
 	}
 	var panicked *strategies.PanicError
 	var kind coded
 	known := errors.As(err, &kind) && (s.Client != nil || kind.Code() == wrongAnswer)
 	switch {
-	case err == nil:
-		return receipt.Completed, nil
 	case known && kind.Timeout() && errors.Is(err, strategies.ErrTimeout):
 		return receipt.TimedOut, &receipt.Error{Code: kind.Code(), Message: timedOut(timeout, err, kind)}
 	case errors.Is(err, strategies.ErrTimeout):

@@ -52,29 +52,15 @@ type View struct {
 func (r *Receipt) View() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v := r.view()
-	v.Delay, v.Started = r.run.Delay.String(), r.start.UTC().Format(time.RFC3339Nano)
-	v.Connections, v.Phases = r.connections(), r.viewPhases()
-	return v
-}
-
-// Answer returns the part of View that the answer to the run needs. Every request
-// pays for it, where few receipts are looked at later.
-func (r *Receipt) Answer() View {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.view()
-}
-
-// view returns the part that Answer and View share. The caller has the lock.
-func (r *Receipt) view() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Unbounded: r.run.Unbounded, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
-		Timeout: r.run.Timeout.String(), Prepared: r.prepared.ms(),
+		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
+		Started: r.start.UTC().Format(time.RFC3339Nano), Prepared: r.prepared.ms(),
 		Error: r.err, Goroutines: r.left,
+		Connections: r.connections(), Phases: r.viewPhases(),
 		OutlivedDials: r.outlived, Remedy: r.remedy,
 		BackendSeen: r.run.Seen && !r.unseen,
 	}
@@ -95,6 +81,24 @@ func (r *Receipt) view() View {
 	return v
 }
 
+// Answer is the part of a receipt that the answer to the run needs. Every request pays
+// for it, where few receipts are looked at later.
+type Answer struct {
+	*Run
+	ID        string
+	Status    Status
+	Error     *Error
+	Answered  time.Duration
+	Overshoot Figure
+}
+
+// Answer returns the answer to an answered run.
+func (r *Receipt) Answer() Answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Answer{&r.run, r.id, r.status, r.err, r.answered, r.overshoot()}
+}
+
 // ms is the figure in the JSON, nil where it is unknown.
 func (f Figure) ms() *float64 {
 	if !f.Known {
@@ -103,8 +107,12 @@ func (f Figure) ms() *float64 {
 	return ms(f.Time)
 }
 
-// ms is d in milliseconds, to the microsecond.
 func ms(d time.Duration) *float64 {
-	f := math.Round(float64(d)/float64(time.Microsecond)) / 1000
+	f := Milliseconds(d)
 	return &f
+}
+
+// Milliseconds is d in milliseconds, to the microsecond, as the JSON has it.
+func Milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
@@ -27,12 +28,16 @@ func Start(o backends.Options) (*backends.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", httpbin.New(httpbin.WithMaxDuration(o.MaxDelay)))
-	mux.Handle("GET /deaf/delay/{duration}", deafDelay(s, o.MaxDelay))
-
+	plain, deaf := httpbin.New(httpbin.WithMaxDuration(o.MaxDelay)), deafDelay(s, o.MaxDelay)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if duration, ok := strings.CutPrefix(r.URL.Path, "/deaf/delay/"); ok && r.Method == http.MethodGet {
+			deaf(w, r, duration)
+			return
+		}
+		plain.ServeHTTP(w, r)
+	})
 	server := &http.Server{
-		Handler:           reported(s, mux),
+		Handler:           reported(s, handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
@@ -51,9 +56,9 @@ func reported(s *backends.Server, next http.Handler) http.Handler {
 	})
 }
 
-func deafDelay(s *backends.Server, longest time.Duration) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		delay, err := backends.ParseDelay(r.PathValue("duration"), longest)
+func deafDelay(s *backends.Server, longest time.Duration) func(_ http.ResponseWriter, _ *http.Request, duration string) {
+	return func(w http.ResponseWriter, _ *http.Request, duration string) {
+		delay, err := backends.ParseDelay(duration, longest)
 		if err != nil {
 			writeJSON(w, http.StatusBadRequest, map[string]any{
 				"status_code": http.StatusBadRequest, "error": "Bad Request", "detail": err.Error(),
@@ -64,7 +69,7 @@ func deafDelay(s *backends.Server, longest time.Duration) http.Handler {
 			return
 		}
 		writeJSON(w, http.StatusOK, map[string]any{"delay": delay.String(), "deaf": true})
-	})
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, value map[string]any) {

@@ -1,0 +1,76 @@
+package handlers_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"testing"
+
+	"gotimeout/handlers"
+	"gotimeout/slowops"
+	"gotimeout/strategies"
+)
+
+// The allocations of one run, from the request to its answer and its complete
+// receipt: of an op that does nothing, under each strategy. Lower a number where the
+// run has become cheaper. Whoever raises one shows the ratio to the bare handler,
+// from make bench, before and after.
+var allocations = map[string]float64{
+	"baseline":          29,
+	"goroutine-abandon": 27,
+	"context-cancel":    29,
+	"timer-panic":       26,
+	"errgroup":          38,
+	"io-timeout":        29,
+}
+
+// The figure is exact: with another number on the same code the test fails.
+func TestAllocations(t *testing.T) {
+	if added := allocationsOf(t, "context-cancel", func() { kept = new([64]byte) }); added != allocations["context-cancel"]+1 {
+		t.Errorf("%v allocations a run with one that was added, and the test counts %v without", added, allocations["context-cancel"])
+	}
+	got := map[string]float64{}
+	for _, s := range strategies.All() {
+		got[s.Name] = allocationsOf(t, s.Name, func() {})
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if want, ok := allocations[name]; !ok || got[name] != want {
+			t.Errorf("%q: %v allocations a run, want %v", name, got[name], want)
+		}
+	}
+}
+
+var kept *[64]byte
+
+// allocationsOf runs a no-op under a strategy and returns the allocations of a run.
+func allocationsOf(t *testing.T, strategy string, do func()) float64 {
+	t.Helper()
+	if underRaceDetector() {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
+	lab := newLab(roomy)
+	lab.Ops = []handlers.Op{{Name: "noop", Parts: parts(func(context.Context, slowops.Call) error {
+		do()
+		return nil
+	})}}
+	routes, w := lab.Routes(), nowhere{http.Header{}}
+	r := request(t.Context(), http.MethodGet, "/"+strategy+"?op=noop&delay=0&timeout=1s")
+	r.Header.Del("User-Agent")                       // of curl, which is answered with an indentation
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
+	return testing.AllocsPerRun(500, func() { routes.ServeHTTP(w, r) })
+}
+
+func underRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// nowhere is a response that nobody reads.
+type nowhere struct{ header http.Header }
+
+func (w nowhere) Header() http.Header         { return w.header }
+func (w nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (w nowhere) WriteHeader(int)             {}
+func (w nowhere) Flush()                      {}
