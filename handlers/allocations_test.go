@@ -22,7 +22,7 @@ var allocations = map[string]float64{
 	"goroutine-abandon": 27,
 	"context-cancel":    29,
 	"timer-panic":       26,
-	"errgroup":          38,
+	"errgroup":          36,
 	"io-timeout":        29,
 }
 

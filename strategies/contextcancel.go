@@ -24,10 +24,13 @@ func (ContextCancel) Do(ctx context.Context, timeout time.Duration, ops ...Op) e
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
 	defer cancel()
 	err := together(ops)(ctx)
-	if at, _ := ctx.Deadline(); err != nil && !time.Now().Before(at) {
+	if err == nil {
+		return nil
+	}
+	if at, _ := ctx.Deadline(); !time.Now().Before(at) {
 		<-ctx.Done() // package net gives its sockets the deadline, and their error may come before the context's
 	}
-	if err != nil && context.Cause(ctx) == ErrTimeout {
+	if context.Cause(ctx) == ErrTimeout {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	return err

@@ -2,7 +2,6 @@ package strategies
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,52 +10,42 @@ import (
 func errgroupStrategy() Strategy {
 	return Strategy{
 		Name: "errgroup", Family: AroundCall,
-		Doc: "Runs the op beside a watchdog in an errgroup: the watchdog cancels the group at the timeout, but Wait waits for every function, so a deaf op makes it late.",
-		Do:  Errgroup{}.Do,
+		Doc: "Runs the op in an errgroup whose context a timer cancels at the timeout, but Wait waits for every function, so a deaf op makes it late.",
+		Do:  new(Errgroup).Do,
 	}
 }
 
-// Errgroup is the strategy errgroup: Do runs ops as the functions of one group,
-// beside a watchdog that fails it at the timeout; the failure cancels the
-// group's context. Wait waits for every function of the group, so it returns
-// when the slowest op does (https://go.dev/issue/26099): an errgroup enforces
-// no deadline on a deaf op.
+// Errgroup is the strategy errgroup: Do runs ops as the functions of one group, whose
+// context a timer cancels at the timeout. Wait waits for every function of the group,
+// so it returns when the slowest op does (https://go.dev/issue/26099): an errgroup
+// enforces no deadline on a deaf op.
 //
 // A panic of a function crashes the process of a plain errgroup
 // (https://go.dev/issue/74275); here the panic comes back as a *PanicError.
-type Errgroup struct{}
+//
+// The zero value is ready for use, from any number of goroutines, but not both
+// inside and outside a testing/synctest bubble: it keeps timers.
+type Errgroup struct{ alarms alarms }
 
 // Do is the Do of a Strategy.
-func (Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
-	if len(ops) == 0 {
-		return nil // no op would end the watchdog
-	}
+func (s *Errgroup) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	alarm := s.alarms.set(timeout, canceller(cancel))
+	defer s.alarms.stop(alarm)
+
 	group, ctx := errgroup.WithContext(ctx)
-	finished := make(chan struct{})
-	group.Go(func() error { return watchdog(timeout, finished) })
-
-	var running atomic.Int64
-	running.Store(int64(len(ops)))
 	for _, op := range ops {
-		group.Go(func() error {
-			err := guard(ctx, op)
-			if running.Add(-1) == 0 {
-				close(finished)
-			}
-			return err
-		})
+		group.Go(func() error { return guard(ctx, op) })
 	}
-	return group.Wait()
+	err := group.Wait()
+	cancel(nil)
+	if context.Cause(ctx) == ErrTimeout { // and not the error of an op that failed before
+		return ErrTimeout
+	}
+	return err
 }
 
-// watchdog returns ErrTimeout at the timeout, or nil once every op has returned.
-func watchdog(timeout time.Duration, finished <-chan struct{}) error {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ErrTimeout
-	case <-finished:
-		return nil
-	}
-}
+// canceller cancels a context at the timeout.
+type canceller context.CancelCauseFunc
+
+func (c canceller) fire() { c(ErrTimeout) }

@@ -29,16 +29,14 @@ func timerPanic() Strategy {
 //
 // The zero value is ready for use, from any number of goroutines, but not both
 // inside and outside a testing/synctest bubble: it keeps timers.
-type TimerPanic struct {
-	alarms sync.Pool // of *alarm
-}
+type TimerPanic struct{ alarms alarms }
 
 // Do is the Do of a Strategy.
 func (s *TimerPanic) Do(ctx context.Context, timeout time.Duration, ops ...Op) (err error) {
 	wait := &lazyContext{parent: ctx}
-	alarm := s.setAlarm(timeout, wait)
+	alarm := s.alarms.set(timeout, wait)
 	defer func() {
-		s.stop(alarm)
+		s.alarms.stop(alarm)
 		wait.finish()
 		switch v := recover(); v {
 		case nil:
@@ -122,31 +120,4 @@ func (c *lazyContext) Value(key any) any {
 		return inner.Value(key)
 	}
 	return c.parent.Value(key)
-}
-
-// alarm is a reusable timer that fires the context it is set for.
-type alarm struct {
-	timer *time.Timer
-	wait  *lazyContext
-}
-
-func (s *TimerPanic) setAlarm(timeout time.Duration, wait *lazyContext) *alarm {
-	a, ok := s.alarms.Get().(*alarm)
-	if !ok {
-		a = &alarm{wait: wait}
-		a.timer = time.AfterFunc(timeout, func() { a.wait.fire() })
-		return a
-	}
-	a.wait = wait
-	a.timer.Reset(timeout)
-	return a
-}
-
-// stop stops the timer. A timer that has fired may still be about to read
-// wait, so its alarm does not go back to the pool.
-func (s *TimerPanic) stop(a *alarm) {
-	if a.timer.Stop() {
-		a.wait = nil
-		s.alarms.Put(a)
-	}
 }
