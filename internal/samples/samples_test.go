@@ -1,0 +1,234 @@
+package samples_test
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	cachebackend "gotimeout/internal/backends/cache"
+	dbbackend "gotimeout/internal/backends/db"
+	httpbackend "gotimeout/internal/backends/http"
+	"gotimeout/internal/samples"
+	"gotimeout/strategies"
+
+	"github.com/go-sql-driver/mysql"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "20") // they wait: more than there are processors
+	goleak.VerifyTestMain(m)
+}
+
+// times are those of a call: a time before between is at the timeout, one after it at
+// the end of the work.
+type times struct{ timeout, between, work time.Duration }
+
+var (
+	waits    = times{400 * time.Millisecond, 1700 * time.Millisecond, 2 * time.Second} // beside others
+	computes = times{100 * time.Millisecond, 600 * time.Millisecond, 700 * time.Millisecond}
+)
+
+// call makes a call of an op by the code of a strategy.
+type call func(ctx context.Context) error
+
+// calls are the samples with what each is called with, and the backends that they reach.
+func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*backends.Server) {
+	options := backends.Options{MaxDelay: time.Minute}
+	servers := map[string]*backends.Server{
+		"http":  backendtest.Start(t, httpbackend.Start, options),
+		"cache": backendtest.Start(t, cachebackend.Start, options),
+		"db":    backendtest.Start(t, dbbackend.Start, options),
+	}
+	url, addr, key := "http://"+servers["http"].Addr+"/delay/"+of.work.String(), servers["cache"].Addr, "delay/"+of.work.String()+"/x"
+	cfg, err := mysql.ParseDSN("lab@tcp(" + servers["db"].Addr + ")/lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	if err := db.Ping(); err != nil { // a connection for the pool
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close(); http.DefaultClient.CloseIdleConnections() })
+	const query = "SELECT SLEEP(2)"
+	return map[string]call{
+		"baseline http":          func(context.Context) error { _, err := samples.BaselineHTTP(url); return err },
+		"baseline cache":         func(context.Context) error { _, err := samples.BaselineCache(addr, key); return err },
+		"baseline db":            func(context.Context) error { _, err := samples.BaselineDB(db, query); return err },
+		"baseline cpu":           func(context.Context) error { _, err := samples.BaselineCPU(rounds); return err },
+		"goroutine-abandon http": func(context.Context) error { _, err := samples.GoroutineAbandonHTTP(url, of.timeout); return err },
+		"goroutine-abandon cache": func(context.Context) error {
+			_, err := samples.GoroutineAbandonCache(addr, key, of.timeout)
+			return err
+		},
+		"goroutine-abandon db":  func(context.Context) error { _, err := samples.GoroutineAbandonDB(db, query, of.timeout); return err },
+		"goroutine-abandon cpu": func(context.Context) error { _, err := samples.GoroutineAbandonCPU(rounds, of.timeout); return err },
+		"context-cancel http":   func(ctx context.Context) error { _, err := samples.ContextCancelHTTP(ctx, url, of.timeout); return err },
+		"context-cancel cache": func(ctx context.Context) error {
+			_, err := samples.ContextCancelCache(ctx, addr, key, of.timeout)
+			return err
+		},
+		"context-cancel db": func(ctx context.Context) error {
+			_, err := samples.ContextCancelDB(ctx, db, query, of.timeout)
+			return err
+		},
+		"context-cancel cpu": func(ctx context.Context) error {
+			_, err := samples.ContextCancelCPU(ctx, rounds, of.timeout)
+			return err
+		},
+		"timer-panic http": func(ctx context.Context) error { _, err := samples.TimerPanicHTTP(ctx, url, of.timeout); return err },
+		"timer-panic cache": func(ctx context.Context) error {
+			_, err := samples.TimerPanicCache(ctx, addr, key, of.timeout)
+			return err
+		},
+		"timer-panic db": func(ctx context.Context) error {
+			_, err := samples.TimerPanicDB(ctx, db, query, of.timeout)
+			return err
+		},
+		"timer-panic cpu": func(ctx context.Context) error { _, err := samples.TimerPanicCPU(ctx, rounds, of.timeout); return err },
+		"errgroup http":   func(ctx context.Context) error { _, err := samples.ErrgroupHTTP(ctx, of.timeout, url); return err },
+		"errgroup cache": func(ctx context.Context) error {
+			_, err := samples.ErrgroupCache(ctx, addr, of.timeout, key)
+			return err
+		},
+		"errgroup db":      func(ctx context.Context) error { _, err := samples.ErrgroupDB(ctx, db, of.timeout, query); return err },
+		"errgroup cpu":     func(ctx context.Context) error { _, err := samples.ErrgroupCPU(ctx, of.timeout, rounds); return err },
+		"io-timeout http":  func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
+		"io-timeout cache": func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
+		"io-timeout db":    func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
+	}, servers
+}
+
+// roundsOf is how many rounds of the samples' loop take at least so long. The fastest
+// measurement counts: a busy machine makes the others too low.
+func roundsOf(d time.Duration) int {
+	const sample = 20_000
+	fastest := d
+	for range 10 {
+		began := time.Now()
+		_, _ = samples.BaselineCPU(sample)
+		fastest = min(fastest, time.Since(began))
+	}
+	return int(1.1 * sample * float64(d) / float64(fastest))
+}
+
+// Each sample does what its strategy's row of the matrix says: when it answers, with an
+// error or without, whether it leaves a goroutine, and when its backend stops.
+func TestSamples(t *testing.T) {
+	rounds := roundsOf(computes.work)
+	missing, _ := calls(t, rounds, waits)
+	for _, row := range rows(t) {
+		name := row[0] + " " + row[1]
+		if missing[name] == nil {
+			continue
+		}
+		delete(missing, name)
+		t.Run(name, func(t *testing.T) {
+			of := computes
+			if row[1] != "cpu" {
+				of = waits
+				t.Parallel()
+			}
+			calls, servers := calls(t, rounds, of)
+			call, function := calls[name], functionOf(row[0], row[1])
+			began := time.Now()
+			err := call(t.Context())
+			answered := time.Since(began)
+			left := goroutines(function)
+			if want := row[3] == "completed"; (err == nil) != want {
+				t.Errorf("error %v, want none: %t", err, want)
+			}
+			if want := row[4] == "timeout"; (answered < of.between) != want || answered < of.timeout {
+				t.Errorf("answered after %s, want at the timeout: %t", answered, want)
+			}
+			if want := row[7]; want != map[bool]string{false: "0", true: "1"}[left > 0] {
+				t.Errorf("%d goroutines are left, want %s", left, want)
+			}
+			if server := servers[row[1]]; server != nil {
+				backendtest.Eventually(t, "the backend stops", func() bool { return len(server.Working()) == 0 })
+				if stopped := time.Since(began); (stopped < of.between) != (row[6] == "timeout") {
+					t.Errorf("the backend stopped after %s, want %s", stopped, row[6])
+				}
+			}
+			backendtest.Eventually(t, "the goroutine ends", func() bool { return goroutines(function) == 0 })
+		})
+	}
+	for name := range missing {
+		t.Errorf("%s has no row in the matrix", name)
+	}
+}
+
+// rows are the lines of the matrix that are about ops which honour their context, by
+// strategy and op.
+func rows(t *testing.T) (rows [][]string) {
+	t.Helper()
+	text, err := os.ReadFile("../../cmd/gotimeout/testdata/matrix.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		row := strings.Fields(line)
+		if row[1] = strings.TrimSuffix(row[1], "/sleep"); row[2] == "aware" {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// functionOf is the name of a sample.
+func functionOf(strategy, op string) string {
+	_, after, _ := strings.Cut(samples.Of(strategy, op), "\nfunc ")
+	name, _, _ := strings.Cut(after, "(")
+	return name
+}
+
+// goroutines counts the goroutines that a sample has started.
+func goroutines(function string) int {
+	stacks := make([]byte, 1<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "created by gotimeout/internal/samples."+function+" ")
+}
+
+// There is code for each strategy with each op, in as few lines as a reader copies. It
+// imports nothing of ours.
+func TestOf(t *testing.T) {
+	for _, s := range strategies.All() {
+		for _, op := range []string{"http", "cache", "db", "cpu"} {
+			code := samples.Of(s.Name, op)
+			if s.Client != nil && op == "cpu" {
+				if code != "" {
+					t.Errorf("a client's timeout for a computation: %s", code)
+				}
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+code, parser.ParseComments)
+			if err != nil || !strings.HasPrefix(code, "import") || strings.Contains(code, `"gotimeout`) {
+				t.Errorf("%s on %s: %v\n%s", s.Name, op, err, code)
+				continue
+			}
+			f := file.Decls[len(file.Decls)-1].(*ast.FuncDecl)
+			if lines := strings.Count(code[f.Pos()-11:], "\n"); lines > 30 || f.Doc == nil {
+				t.Errorf("%s on %s: %d lines, doc %q", s.Name, op, lines, f.Doc.Text())
+			}
+		}
+	}
+	if code := samples.Of("nonesuch", "http") + samples.Of("baseline", "../baseline_http"); code != "" {
+		t.Error(code)
+	}
+}

@@ -1,0 +1,29 @@
+package samples
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// TimerPanicDB is what a timeout by exception, as gevent's for Python, comes to in Go.
+// It answers no sooner than context-cancel does, leaves the same behind, and throws a
+// late result away.
+func TimerPanicDB(ctx context.Context, db *sql.DB, query string, timeout time.Duration) (result int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) }) // a panic here would end the process
+	defer timer.Stop()
+	defer func() {
+		if v := recover(); v == context.DeadlineExceeded {
+			err = context.DeadlineExceeded
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	err = db.QueryRowContext(ctx, query).Scan(&result)
+	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library: its locks and connections would stay as they are
+		panic(context.DeadlineExceeded)
+	}
+	return result, err
+}
