@@ -24,6 +24,7 @@ import (
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
+	"gotimeout/internal/samples"
 	"gotimeout/internal/timewait"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
@@ -37,6 +38,8 @@ func made(t *testing.T, name string) string {
 	switch what {
 	case "strategies":
 		return madeStrategies()
+	case "code":
+		return madeCode(of)
 	case "outcomes":
 		return madeOutcomes(t)
 	case "ops":
@@ -133,6 +136,15 @@ func madeStrategies() string {
 		rows = append(rows, []string{"`" + s.Name + "`", string(s.Family), s.Doc})
 	}
 	return table([]string{"strategy", "family", "what it does"}, rows)
+}
+
+// madeCode is the code of a strategy, with each op that there is code for.
+func madeCode(strategy string) string {
+	var b strings.Builder
+	for _, op := range samples.Ops(strategy) {
+		b.WriteString("```go\n" + samples.Of(strategy, op) + "```\n\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // madeOutcomes is the matrix in a row a strategy: what it leaves behind. What becomes

@@ -48,6 +48,8 @@ type cli struct {
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
 	Report    reportCmd    `cmd:"" help:"Show the records of a comparison, or what differs between two."`
 
+	Code codeCmd `cmd:"" help:"Print the Go code of a strategy with an op, to copy."`
+
 	Help       helpCmd       `cmd:"" help:"Show what a command does and its flags."`
 	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete the commands, flags and names."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
@@ -162,6 +164,7 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		kong.Vars{
 			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ", "),
+			"strategies": strings.Join(strategyNames(), ","),
 		},
 		driverVars(),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),

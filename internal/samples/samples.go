@@ -8,19 +8,31 @@ package samples
 
 import (
 	"embed"
+	"io/fs"
 	"strings"
 )
 
 //go:embed *_http.go *_cache.go *_db.go *_cpu.go
 var files embed.FS
 
-// Of returns the code of a strategy with an op, from the imports on. It is "" where
-// there is no such code: a computation has no client with a timeout.
+// Of returns the code of a strategy with an op, from the imports on, and "" where there
+// is none: a computation has no client with a timeout.
 func Of(strategy, op string) string {
-	text, err := files.ReadFile(strings.ReplaceAll(strategy, "-", "") + "_" + op + ".go")
+	text, err := files.ReadFile(prefix(strategy) + op + ".go")
 	if err != nil {
 		return ""
 	}
 	_, code, _ := strings.Cut(string(text), "\n\n")
 	return code
 }
+
+// Ops returns the ops that there is code of a strategy for.
+func Ops(strategy string) (ops []string) {
+	names, _ := fs.Glob(files, prefix(strategy)+"*.go") // no bad pattern
+	for _, name := range names {
+		ops = append(ops, strings.TrimSuffix(strings.TrimPrefix(name, prefix(strategy)), ".go"))
+	}
+	return ops
+}
+
+func prefix(strategy string) string { return strings.ReplaceAll(strategy, "-", "") + "_" }
