@@ -164,7 +164,7 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		kong.Vars{
 			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ", "),
-			"strategies": strings.Join(strategyNames(), ","),
+			"strategies": strings.Join(strategyNames(), ", "),
 		},
 		driverVars(),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
