@@ -22,6 +22,8 @@ import (
 )
 
 type compareCmd struct {
+	envFlags
+
 	URL        string   `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, compare starts a lab, whose backends are those of serve's environment variables."`
 	Strategies []string `placeholder:"NAME" predictor:"strategy" help:"The strategies to compare (default: all)."`
 	Ops        []string `default:"http,cache,db" help:"The ops to compare the strategies on."`
@@ -66,7 +68,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 	if c.Emit != "" {
 		return c.emit(to.out, plan)
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan, c.EnvFile.args()...)
 	if err != nil {
 		return interrupted(ctx, to, false, err)
 	}

@@ -42,6 +42,7 @@ type cli struct {
 	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Config    configCmd    `cmd:"" help:"Show every setting of serve: its value, and where it came from."`
 	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
 	Recommend recommendCmd `cmd:"" help:"Find the least timeout that cuts no more than a share of the calls that would have completed."`
 	Network   networkCmd   `cmd:"" help:"Run any program on a bad network, measure one, and list the presets and drivers."`
@@ -132,7 +133,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fail(stderr, err, "")
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(to, environment(getenv))
+	command.Bind(to, variables(command, getenv))
 	return fail(stderr, command.Run(), wrong{command}.command())
 }
 
@@ -156,7 +157,8 @@ func fail(stderr io.Writer, err error, command string) (code int) {
 }
 
 // newParser makes the parser of the command line. Where a flag is not given, the
-// environment variable of its tag counts: kong itself would ask the process.
+// variable of its tag counts, of the environment or of --env-file: kong itself would
+// ask the process.
 func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.Kong, error) {
 	parser, err := kong.New(c, append(more,
 		kong.Name("gotimeout"),
@@ -168,9 +170,9 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		},
 		driverVars(),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
-		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		kong.Resolvers(kong.ResolverFunc(func(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			for _, name := range flag.Envs {
-				if value := getenv(name); value != "" {
+				if value := variables(c, getenv)(name); value != "" {
 					return value, nil
 				}
 			}

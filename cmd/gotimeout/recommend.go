@@ -18,6 +18,8 @@ import (
 )
 
 type recommendCmd struct {
+	envFlags
+
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
 	Op            string          `default:"http" help:"The op whose timeout is wanted."`
 	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
@@ -56,7 +58,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	if err != nil {
 		return err
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan, c.EnvFile.args()...)
 	if err != nil {
 		return interrupted(ctx, to, false, err)
 	}

@@ -22,7 +22,9 @@ import (
 )
 
 type serveCmd struct {
-	Addr string `env:"GOTIMEOUT_ADDR" placeholder:"HOST:PORT" help:"The address to listen on (default: 127.0.0.1:8000, or all interfaces at the port in $PORT)."`
+	envFlags
+
+	Addr string `env:"GOTIMEOUT_ADDR" addon:"PORT" placeholder:"HOST:PORT" help:"The address to listen on (default: 127.0.0.1:8000, or all interfaces at the port in $PORT)."`
 
 	Ops kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
 
@@ -36,7 +38,7 @@ type serveCmd struct {
 	MaxAbandoned *int           `placeholder:"8192" help:"How many answered runs may have left work behind. While there are more, runs are answered 503 (default in a public lab: 1024)."`
 	Receipts     *int           `placeholder:"10000" help:"How many receipts are kept, up to 1000000, each in about 1 KB (default in a public lab: 1000)."`
 
-	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" help:"Serve anybody: with lower caps, a limit on the runs of each client, and changes of the network only with $GOTIMEOUT_TOKEN (default: public if $PORT is set)."`
+	Public         *bool    `negatable:"" env:"GOTIMEOUT_PUBLIC" addon:"PORT" help:"Serve anybody: with lower caps, a limit on the runs of each client, and changes of the network only with $GOTIMEOUT_TOKEN (default: public if $PORT is set)."`
 	TrustedProxies []string `env:"GOTIMEOUT_TRUSTED_PROXIES" placeholder:"CIDR" help:"The proxies in front of a public lab, such as 10.0.0.0/8. The lab believes X-Forwarded-For from these proxies alone."`
 
 	Host []string `env:"GOTIMEOUT_HOST" placeholder:"NAME" help:"The names that the lab answers for, besides addresses, localhost and this machine's name; a public lab answers for every name unless this is set."`
@@ -63,6 +65,9 @@ func newCLI() *cli {
 	for _, op := range lab.Ops() {
 		c.Serve.Ops = append(c.Serve.Ops, op)
 	}
+	for _, op := range lab.Ops() {
+		c.Config.Ops = append(c.Config.Ops, op)
+	}
 	return c
 }
 
@@ -72,6 +77,7 @@ func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) erro
 	if err != nil {
 		return err
 	}
+	s.EnvFile.export("OTEL_") // OpenTelemetry's SDK asks the process
 	log := slog.New(s.logHandler(to.err))
 	listener, err := listen(p.addr)
 	if err != nil {
@@ -123,7 +129,8 @@ type plan struct {
 	driver  string
 }
 
-// read checks the settings. Its errors say which one can't be read, and why.
+// read checks the settings, and gives each that was not set its default here. Its
+// errors say which one can't be read, and why.
 func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	port := getenv("PORT")
 	p.addr = cmp.Or(s.Addr, "127.0.0.1:8000")
@@ -133,6 +140,7 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 		}
 		p.addr = ":" + port
 	}
+	s.Addr = p.addr
 	if err := lab.CheckAddr(p.addr); err != nil {
 		return p, usagef("the address to listen on (--addr or GOTIMEOUT_ADDR) %w", err)
 	}
@@ -154,7 +162,7 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	if p.lab.LogSlow = s.LogSlow; s.LogSlow < 0 {
 		return p, usagef("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
-	p.lab.Public = given(s.Public, port != "") // a PaaS sets PORT, and anybody comes there
+	p.lab.Public = settled(&s.Public, port != "") // a PaaS sets PORT, and anybody comes there
 	p.lab.Hosts = s.hosts(p.addr, p.lab.Public)
 	for _, text := range s.TrustedProxies {
 		proxy, err := netip.ParsePrefix(text)
@@ -187,31 +195,31 @@ func (s *serveCmd) readCaps(out *lab.Settings) error {
 	if out.Public {
 		maxDelay, maxTimeout, inFlight, abandoned, receipts = 5*time.Second, 10*time.Second, 256, 1024, 1000
 	}
-	out.MaxDelay, out.MaxTimeout = given(s.MaxDelay, maxDelay), given(s.MaxTimeout, maxTimeout)
+	out.MaxDelay, out.MaxTimeout = settled(&s.MaxDelay, maxDelay), settled(&s.MaxTimeout, maxTimeout)
 	for name, d := range map[string]time.Duration{"--max-delay": out.MaxDelay, "--max-timeout": out.MaxTimeout} {
 		if d <= 0 || d > time.Hour {
 			return usagef("%s is %s: it must be over 0 and at most 1h", name, d)
 		}
 	}
-	out.MaxInFlight, out.MaxAbandoned = given(s.MaxInFlight, inFlight), given(s.MaxAbandoned, abandoned)
+	out.MaxInFlight, out.MaxAbandoned = settled(&s.MaxInFlight, inFlight), settled(&s.MaxAbandoned, abandoned)
 	for name, n := range map[string]int{"--max-in-flight": out.MaxInFlight, "--max-abandoned": out.MaxAbandoned} {
 		if n < 1 {
 			return usagef("%s is %d: it must be at least 1", name, n)
 		}
 	}
-	out.Receipts = given(s.Receipts, receipts)
+	out.Receipts = settled(&s.Receipts, receipts)
 	if out.Receipts < 1 || out.Receipts > 1_000_000 {
 		return usagef("--receipts is %d: it must be from 1 to 1000000", out.Receipts)
 	}
 	return nil
 }
 
-// given is a flag's value, or otherwise where the flag was not given.
-func given[T any](flag *T, otherwise T) T {
-	if flag != nil {
-		return *flag
+// settled is a flag's value, which is set to otherwise where the flag was not given.
+func settled[T any](flag **T, otherwise T) T {
+	if *flag == nil {
+		*flag = &otherwise
 	}
-	return otherwise
+	return **flag
 }
 
 // listen listens. The process in a private network is handed the listener of the

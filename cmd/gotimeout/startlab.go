@@ -18,11 +18,12 @@ import (
 )
 
 // openLab returns the lab at a URL, or where that is "" one that it starts for
-// the plan, and what closes it. A plan without strategies gets all of the lab's.
-func openLab(ctx context.Context, url, token string, plan *load.Plan) (lab *load.Lab, closeIt func(), err error) {
+// the plan with more flags of serve, and what closes it. A plan without strategies
+// gets all of the lab's.
+func openLab(ctx context.Context, url, token string, plan *load.Plan, flags ...string) (lab *load.Lab, closeIt func(), err error) {
 	stop := func() {}
 	if url == "" {
-		if url, stop, err = startLab(ctx, *plan); err != nil {
+		if url, stop, err = startLab(ctx, *plan, flags...); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -51,7 +52,7 @@ const startTime = 30 * time.Second
 
 // startLab starts a lab in a process of its own: goroutines, processor time and
 // memory are then the lab's, and not the load's.
-func startLab(ctx context.Context, plan load.Plan) (url string, stop func(), err error) {
+func startLab(ctx context.Context, plan load.Plan, flags ...string) (url string, stop func(), err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return "", nil, err
@@ -60,7 +61,7 @@ func startLab(ctx context.Context, plan load.Plan) (url string, stop func(), err
 	if len(plan.Networks) > 0 {
 		args = append(args, "--network=none")
 	}
-	process := exec.Command(program, args...)
+	process := exec.Command(program, append(args, flags...)...)
 	process.Env = without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK")
 	process.SysProcAttr = apart()
 	return startProcess(ctx, process)

@@ -21,7 +21,7 @@ import (
 
 // dbOp queries a MySQL by go-sql-driver.
 type dbOp struct {
-	DBDSN string `name:"db-dsn" env:"MYSQL_DSN" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
+	DBDSN string `name:"db-dsn" env:"MYSQL_DSN" addon:"JAWSDB_URL,DATABASE_URL" secret:"dsn" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
 
 	cfg      *mysql.Config // nil for the embedded one
 	timeouts map[string]time.Duration
@@ -42,6 +42,7 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 		case !strings.HasPrefix(text, "mysql://"): // which may hold a password wherever it likes
 			notes = append(notes, name+" is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one")
 		default:
+			o.DBDSN = text
 			dropped, err := o.readDSN(name, text)
 			if err != nil {
 				return nil, fmt.Errorf("%s can't be used: %w; or leave it, and name the database by MYSQL_DSN", name, err)

@@ -16,7 +16,7 @@ import (
 
 // httpOp asks an httpbin by net/http.
 type httpOp struct {
-	HTTPURL string `name:"http-url" env:"HTTPBIN_URL" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
+	HTTPURL string `name:"http-url" env:"HTTPBIN_URL" secret:"url" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
 
 	base *url.URL // nil for the embedded one
 }
