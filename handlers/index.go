@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,8 +17,13 @@ import (
 
 // index serves the page to a browser, and to others what fits a terminal.
 func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
+	form, p, err := l.asked(r.URL.RawQuery)
+	if err != nil {
+		badParameter(w, r, err)
+		return
+	}
 	if wantsPage(w, r) {
-		writePage(w, http.StatusOK, "page.html", l.newIndexView(r))
+		writePage(w, http.StatusOK, "page.html", l.newIndexView(r, form, p))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -36,8 +42,7 @@ type indexView struct {
 	MayNot   string // why this visitor may not change the network, "" where it may
 }
 
-func (l *Lab) newIndexView(r *http.Request) indexView {
-	asked, p := l.asked(r.URL.Query())
+func (l *Lab) newIndexView(r *http.Request, asked map[string]string, p params) indexView {
 	v := indexView{
 		Lab:   l,
 		Asked: asked, Choice: choices(asked, p.op),
@@ -58,9 +63,20 @@ const (
 	firstTimeout = 500 * time.Millisecond
 )
 
-// asked returns the form as the address fills it, and the run of the form. A value
-// that the lab would refuse stays in the form for the visitor to see.
-func (l *Lab) asked(address url.Values) (form map[string]string, p params) {
+// formParameters are those of the form, and race=1, which starts its race.
+var formParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network", "race"}
+
+// asked returns the form as a query fills it, and the run of the form. A duration that
+// the lab would refuse stays in the form for the visitor to see, who is told of it by
+// the race. A choice that there isn't has no place in the form, and is an error.
+func (l *Lab) asked(raw string) (form map[string]string, p params, err error) {
+	q, err := query(raw, formParameters...)
+	if err != nil {
+		return nil, p, err
+	}
+	if _, err := choice(q, "race", nil, []string{"1"}); err != nil {
+		return nil, p, err
+	}
 	form = map[string]string{
 		"op": l.Ops[0].Name, "ctx": "aware",
 		"delay":   min(firstDelay, l.MaxDelay).String(),
@@ -69,25 +85,20 @@ func (l *Lab) asked(address url.Values) (form map[string]string, p params) {
 	if i := slices.IndexFunc(l.Ops, func(op Op) bool { return op.First }); i >= 0 {
 		form["op"] = l.Ops[i].Name
 	}
-	for _, name := range []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network"} {
-		if value := address.Get(name); value != "" {
-			form[name] = value
-		}
+	delete(q, "race")
+	maps.Copy(form, q)
+	run := maps.Clone(form)
+	delete(run, "network")
+	if p, err = l.choices(run); err != nil {
+		return nil, p, err
 	}
-	run := map[string]string{}
-	for name, value := range form {
-		if name != "network" {
-			run[name] = value
-		}
-	}
-	if op, err := l.op(run); err == nil && op.NoDelay != "" {
+	if p.op.NoDelay != "" {
 		delete(run, "delay")
 	}
-	p, err := l.params(run)
-	if err != nil {
+	if p, err = l.params(run); err != nil {
 		p, _ = l.params(nil) // the defaults are always valid
 	}
-	return form, p
+	return form, p, nil
 }
 
 // fieldView is a field of the form that only some ops have.
@@ -214,7 +225,7 @@ func (indexView) PhaseNames() []string {
 // writeIndex describes the lab for a terminal of 80 columns.
 func writeIndex(w io.Writer, l *Lab, base string) {
 	fmt.Fprint(w, wrapped("goTimeout: the same slow call behind each way that Go offers to time out: when its caller was answered, when the call ended, and which backend worked on for nobody."), "\n")
-	first, _ := l.asked(nil)
+	first, _, _ := l.asked("") // the defaults are always valid
 	fmt.Fprint(w, "Begin with the strategy that waits however long it takes, then run all at once:\n\n")
 	for _, path := range []string{"/" + l.Strategies[0].Name, fmt.Sprintf("/compare?op=%s&delay=%s&timeout=%s", first["op"], first["delay"], first["timeout"])} {
 		fmt.Fprintf(w, "  curl %s\n", quoted(base+path))

@@ -140,20 +140,20 @@ func (l *Lab) Routes() http.Handler {
 	}
 	runs.Get("/compare", l.compare)
 	runs.Get("/race", l.race)
-	r.Get("/events", newBroadcaster(l).serve)
+	r.Get("/events", takes(newBroadcaster(l).serve))
 	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
-	r.Get("/lab", l.describe)
-	r.Get("/backends", l.backends)
+	r.Get("/lab", takes(l.describe))
+	r.Get("/backends", takes(l.backends))
 	r.Get("/sockets", l.sockets)
-	r.Get("/network", l.network)
+	r.Get("/network", takes(l.network))
 	r.Put("/network", l.changeNetwork)
 	r.Delete("/network", l.changeNetwork)
 	if l.Metrics != nil {
-		r.Method(http.MethodGet, "/metrics", l.Metrics)
+		r.Get("/metrics", takes(l.Metrics.ServeHTTP))
 	}
-	r.Get("/healthz", healthz)
-	r.Get("/readyz", l.readyz)
+	r.Get("/healthz", takes(healthz))
+	r.Get("/readyz", takes(l.readyz))
 	return r
 }
 

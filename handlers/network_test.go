@@ -119,6 +119,7 @@ func TestNetworkRefuses(t *testing.T) {
 	}{
 		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `there is no key "delai", did you mean delay?`},
 		"no unit":       {"/network", "delay=100", nil, 400, "bad_parameter", "delay"},
+		"under 1ns":     {"/network", "delay=0.0000001ms", nil, 400, "bad_parameter", "delay=0.0000001ms: a duration under 1ns; write 0s for none, or 1ns or more"},
 		"preset":        {"/network", "5g", nil, 400, "bad_parameter", "there is no network preset"},
 		"nothing":       {"/network", " ", nil, 400, "bad_parameter", "the body is empty"},
 		"long":          {"/network", strings.Repeat("x", 2000), nil, 400, "bad_parameter", "at most 1024 bytes"},

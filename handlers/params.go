@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -61,6 +62,21 @@ var runParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend",
 	connectTimeout, tlsTimeout, headerTimeout, readTimeout}
 
 func (l *Lab) params(q map[string]string) (p params, err error) {
+	if p, err = l.choices(q); err != nil {
+		return p, err
+	}
+	if p.delay, err = l.delay(q, p.op); err != nil {
+		return p, err
+	}
+	p.timeout, err = bound(q, "timeout", l.DefaultTimeout(), l.MaxTimeout, "at most ", l.MaxTimeout)
+	if err == nil {
+		p.phases, err = l.phases(q, p)
+	}
+	return p, err
+}
+
+// choices reads the parameters that have one of a few values.
+func (l *Lab) choices(q map[string]string) (p params, err error) {
 	if p.op, err = l.op(q); err != nil {
 		return p, err
 	}
@@ -73,17 +89,19 @@ func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p.backend, err = choice(q, "backend", p.op, p.op.Backends); err != nil {
 		return p, err
 	}
-	if p.target, err = target(q, &p); err != nil {
-		return p, err
-	}
-	if p.delay, err = l.delay(q, p.op); err != nil {
-		return p, err
-	}
-	p.timeout, err = bound(q, "timeout", l.DefaultTimeout(), l.MaxTimeout, "at most ", l.MaxTimeout)
-	if err == nil {
-		p.phases, err = l.phases(q, p)
-	}
+	p.target, err = target(q, &p)
 	return p, err
+}
+
+// takes refuses a request that has a parameter beside those of these names.
+func takes(handle http.HandlerFunc, names ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := query(r.URL.RawQuery, names...); err != nil {
+			badParameter(w, r, err)
+			return
+		}
+		handle(w, r)
+	}
 }
 
 // query reads a query, in which each of the allowed parameters may be given once. Every
@@ -99,8 +117,10 @@ func query(raw string, allowed ...string) (map[string]string, error) {
 			return nil, fmt.Errorf("the query is malformed (%w): write name=value&name=value", err)
 		}
 		switch _, twice := q[name]; {
+		case len(allowed) == 0:
+			return nil, fmt.Errorf("there is no parameter %.40q: leave it out, as this path takes none", name)
 		case !slices.Contains(allowed, name):
-			return nil, fmt.Errorf("there is no parameter %.40q: use %s", name, prose.Or(allowed))
+			return nil, errors.New(prose.Unknown("parameter", name, allowed))
 		case twice:
 			all, _ := url.ParseQuery(raw)
 			return nil, fmt.Errorf("%s is given %d times: give it once", name, len(all[name]))
@@ -138,7 +158,7 @@ func (l *Lab) op(q map[string]string) (*Op, error) {
 	for i, op := range l.Ops {
 		names[i] = op.Name
 	}
-	return nil, fmt.Errorf("there is no op %.40q: use %s", name, prose.Or(names))
+	return nil, errors.New(prose.Unknown("op", name, names))
 }
 
 // choice reads a parameter that has one of the allowed values, which are of an op
@@ -178,10 +198,15 @@ func (l *Lab) delay(q map[string]string, op *Op) (time.Duration, error) {
 // duration reads a duration from 0 to longest.
 func duration(q map[string]string, name string, otherwise, longest time.Duration) (time.Duration, error) {
 	d, err := readDuration(q, name, otherwise, longest)
-	if err == nil && d < 0 {
-		err = fmt.Errorf("%s=%.40s is negative: use 0 to %s", name, q[name], longest)
+	switch {
+	case err != nil:
+		return 0, err
+	case d < 0:
+		return 0, fmt.Errorf("%s=%.40s is negative: use 0 to %s", name, q[name], longest)
+	case d == 0 && strings.ContainsAny(q[name], "123456789"):
+		return 0, fmt.Errorf("%s=%.40s is under 1ns: use 0, or 1ns or more", name, q[name])
 	}
-	return d, err
+	return d, nil
 }
 
 // bound reads a timeout of more than 0. The words and below say what it may be.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,9 +108,9 @@ func TestBadParameters(t *testing.T) {
 		noNumber  = " is no duration: write 250ms, 1.5s or plain seconds"
 	)
 	for query, want := range map[string]string{
-		"dely=5":          `there is no parameter "dely": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		"dely=5":          `there is no parameter "dely", did you mean delay?`,
 		"wait=5":          `there is no parameter "wait": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
-		"Op=http":         `there is no parameter "Op": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
+		"Op=http":         `there is no parameter "Op", did you mean op?`,
 		"=5":              `there is no parameter "": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
 		long + "x=5":      `there is no parameter "` + long + `": use op, delay, timeout, ctx, work, backend, target, connect_timeout, tls_timeout, header_timeout or read_timeout`,
 		"op=http&op=http": "op is given 2 times: give it once",
@@ -118,7 +119,7 @@ func TestBadParameters(t *testing.T) {
 		"op=%zz":          `the query is malformed (invalid URL escape "%zz"): write name=value&name=value`,
 		"op=http;delay=5": "the query is malformed (invalid semicolon separator in query): write name=value&name=value",
 
-		"op=htp":                 `there is no op "htp": use http, cache, db, all, fails or panics`,
+		"op=htp":                 `there is no op "htp", did you mean http?`,
 		"op=" + long + "x":       `there is no op "` + long + `": use http, cache, db, all, fails or panics`,
 		"ctx=aware ":             "ctx=aware  is not known: use aware or deaf",
 		"ctx=Deaf":               "ctx=Deaf is not known: use aware or deaf",
@@ -132,6 +133,8 @@ func TestBadParameters(t *testing.T) {
 		"delay=5d":              "delay=5d" + noNumber,
 		"delay=1e400":           "delay=1e400" + noNumber,
 		"delay=9999999999h":     "delay=9999999999h" + noNumber,
+		"delay=.0000000001":     "delay=.0000000001 is under 1ns: use 0, or 1ns or more",
+		"delay=0.0000001ms":     "delay=0.0000001ms is under 1ns: use 0, or 1ns or more",
 		"delay=-1":              "delay=-1 is negative: use 0 to 10h0m0s",
 		"delay=-1ms":            "delay=-1ms is negative: use 0 to 10h0m0s",
 		"delay=-Inf":            "delay=-Inf" + noNumber,
@@ -315,5 +318,45 @@ func checkKnown(t *testing.T, r *http.Response) {
 	late := err == nil && *a.Name != "baseline" && *a.Answered >= timeout.Round(time.Microsecond).Seconds()*1000
 	if (a.Overshoot != nil) != late {
 		t.Errorf("answered %v ms under %s with overshoot %v", *a.Answered, *a.Timeout, a.Overshoot)
+	}
+}
+
+// Every path refuses a parameter that it doesn't take, and a page's form a choice that
+// there isn't: nothing else is silently done instead.
+func TestUnknownParameters(t *testing.T) {
+	const none = `there is no parameter "x": leave it out, as this path takes none`
+	of := map[string]string{
+		"/network?x=1": none, "/lab?x=1": none, "/backends?x=1": none, "/events?x=1": none, "/metrics?x=1": none, "/healthz?x=1": none, "/readyz?x=1": none,
+		"/lab?x": none, "/network?backend=db": strings.Replace(none, `"x"`, `"backend"`, 1),
+		"/sockets?x=1":                          `there is no parameter "x": use op`,
+		"/receipts?x=1":                         `there is no parameter "x": use after, limit or format`,
+		"/?x=1":                                 `there is no parameter "x": use op, delay, timeout, ctx, work, backend, target, network or race`,
+		"/?tiemout=1s":                          `there is no parameter "tiemout", did you mean timeout?`,
+		"/?op=nonsense&race=1":                  `there is no op "nonsense": use http, cache, db, all, fails or panics`,
+		"/?op=none":                             `there is no op "none": use http, cache, db, all, fails or panics`,
+		"/?op=db&op=http":                       "op is given 2 times: give it once",
+		"/?ctx=blind":                           "ctx=blind is not known: use aware or deaf",
+		"/?op=http&work=cpu&race=1":             "work can't be chosen for op=http: leave it out",
+		"/?op=http&backend=dead":                "backend=dead is not known for op=http: use aware or deaf",
+		"/?op=db&race=yes":                      "race=yes is not known: use 1",
+		"/?op=db&delay=99h&timeout=x&network=y": "", // stay in the form, for the race to refuse
+		"/network":                              "", "/lab?": "", "/events?&": "",
+	}
+	for target, want := range of {
+		for _, accept := range []string{"application/json", "text/html"} {
+			lab := newLab(roomy)
+			lab.Metrics = http.NotFoundHandler()
+			r := request(t.Context(), http.MethodHead, target) // of /events no more than the status
+			if want != "" && accept != "text/html" {
+				r = request(t.Context(), http.MethodGet, target)
+			}
+			r.Header.Set("Accept", accept)
+			switch w := serve(lab, r); {
+			case want == "" && w.Code != http.StatusOK, want != "" && w.Code != http.StatusBadRequest:
+				t.Errorf("%s as %s: status %d", target, accept, w.Code)
+			case want != "" && r.Method == http.MethodGet:
+				checkRefused(t, w, "bad_parameter", want)
+			}
+		}
 	}
 }

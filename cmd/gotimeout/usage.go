@@ -171,6 +171,9 @@ func duration(c *kong.DecodeContext, target reflect.Value) error {
 	if err != nil || d < 0 {
 		return fmt.Errorf("%q is no duration: write 250ms, 1.5s or plain seconds", text)
 	}
+	if d == 0 && strings.ContainsAny(text, "123456789") {
+		return fmt.Errorf("%q is under 1ns: write 0, or 1ns or more", text)
+	}
 	target.SetInt(int64(d))
 	return nil
 }

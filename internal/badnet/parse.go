@@ -191,6 +191,9 @@ func parseDuration(value string) (time.Duration, error) {
 	if err != nil || value == "0" {
 		return 0, errors.New("unreadable duration; write a number and its unit, as in 100ms or 1.5s")
 	}
+	if d == 0 && strings.ContainsAny(value, "123456789") {
+		return 0, errors.New("a duration under 1ns; write 0s for none, or 1ns or more")
+	}
 	return d, nil
 }
 
