@@ -79,16 +79,18 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 // calls returns the calls of an op, wrapped by the receipt. If the op can't be
 // prepared, each call returns that error.
 func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op *Op, call slowops.Call) []strategies.Op {
-	var unprepared error
+	var failed func(context.Context) error
 	if op.Prepare != nil {
-		unprepared = op.Prepare(ctx, call)
+		if err := op.Prepare(ctx, call); err != nil {
+			failed = func(context.Context) error { return err }
+		}
 		rc.Start()
 	}
 	ops := make([]strategies.Op, len(op.Parts))
 	for i, part := range op.Parts {
-		do := l.call(op, part, call)
-		if unprepared != nil {
-			do = func(context.Context) error { return unprepared }
+		do := failed
+		if do == nil {
+			do = l.call(op, part, call)
 		}
 		ops[i] = rc.Wrap(do)
 	}

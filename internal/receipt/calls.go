@@ -106,7 +106,7 @@ func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phases == nil {
-		r.phases = make([]phase, 0, 4) // a call on a pooled connection has no more
+		r.phases = r.room[:0]
 	}
 	i := len(r.phases)
 	r.phases = append(r.phases, phase{op: op, name: name, at: now.Sub(r.start)})

@@ -66,9 +66,10 @@ type Receipt struct {
 	mu       sync.Mutex
 	closed   []closing // the connections that the run closed, in order
 	phases   []phase
-	outlived int    // dials that went on after their call had returned
-	remedy   string // what would end such dials
-	status   Status // "" until the answer
+	room     [4]phase // for them: a call on a pooled connection has no more
+	outlived int      // dials that went on after their call had returned
+	remedy   string   // what would end such dials
+	status   Status   // "" until the answer
 	err      *Error
 	answered time.Duration
 	ended    time.Duration

@@ -36,11 +36,8 @@ func Start(o backends.Options) (*backends.Server, error) {
 		}
 		plain.ServeHTTP(w, r)
 	})
-	server := &http.Server{
-		Handler:           reported(s, handler),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0),
-	}
+	// No ReadHeaderTimeout: it would set two deadlines for each request, of a client that is the lab itself.
+	server := &http.Server{Handler: reported(s, handler), ErrorLog: log.New(io.Discard, "", 0)}
 	// Neither server.Close nor Shutdown is called: the first does not wait, the second does not interrupt. The Close of s does
 	// both, because s owns the connections.
 	s.Serve(func(l net.Listener) { _ = server.Serve(l) })
