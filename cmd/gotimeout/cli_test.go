@@ -17,6 +17,7 @@ import (
 
 	"gotimeout/internal/machine"
 	"gotimeout/internal/prose"
+	"gotimeout/internal/results"
 
 	"github.com/alecthomas/kong"
 )
@@ -323,6 +324,7 @@ func TestRefuses(t *testing.T) {
 		{"recommend", []string{"recommend", "--network=5g"}, "", `--network: there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"recommend", []string{"recommend", "--url=localhost:1"}, "", `--url: "localhost:1" is no URL of a lab: write http://host:port`},
 		{"recommend", []string{"recommend", "--url=http://127.0.0.1:1/?op=db"}, "", `--url: "http://127.0.0.1:1/?op=db" is no URL of a lab: write http://host:port`},
+		{"explain", []string{"explain", "wasted"}, "", prose.Unknown("column", "wasted", columnNames())},
 		{"code", []string{"code"}, "", "code needs <strategy>"},
 		{"code", []string{"code", "context-cancl"}, "", `<strategy> is "context-cancl": use ` + prose.Or(strategyNames())},
 		{"code", []string{"code", "io-timeout", "--op=cpu"}, "", `--op: there is no code of io-timeout for "cpu": use cache, db or http`},
@@ -395,3 +397,27 @@ func TestRefuses(t *testing.T) {
 // failed stands for the command where the command line is right, and what it
 // asks for can't be done: no help comes then.
 const failed = "-"
+
+// explain says what a column is by its name, its title or a part of one.
+func TestExplain(t *testing.T) {
+	for asked, want := range map[string][]string{
+		"waste":         {"waste (waste_s_per_1000, s/1000)", "Seconds that backends worked for nobody"},
+		"overshoot p99": {"overshoot p99 (overshoot_p99_ms, ms)", "99th percentile"},
+		"TIME-WAIT":     {"TIME_WAIT (time_wait, a count)", "Less is better"},
+		"all":           columnNames(),
+	} {
+		out, code := programOutput(t, "explain", asked)
+		for _, text := range want {
+			if code != 0 || !strings.Contains(out, text) {
+				t.Errorf("%s: exit status %d, no %q in\n%s", asked, code, text, out)
+			}
+		}
+	}
+}
+
+func columnNames() (names []string) {
+	for _, c := range results.Columns() {
+		names = append(names, c.Name)
+	}
+	return names
+}

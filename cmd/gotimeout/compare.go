@@ -35,6 +35,7 @@ type compareCmd struct {
 	HTML   string   `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
 	FailIf []string `sep:"none" placeholder:"CONDITION" help:"Exit with status 3 if the condition holds, such as 'context-cancel.overshoot_p99_ms > 50'. A condition without a strategy is about all of them. Repeat the flag for several conditions."`
 	JSON   bool     `name:"json" help:"Print the results as one JSON object instead of tables."`
+	Wide   bool     `help:"Print all columns in the tables, not only those that a choice is made by."`
 	Quiet  bool     `help:"Print nothing before the results."`
 	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the comparison as a script for k6, with a threshold for each --fail-if."`
 }
@@ -88,7 +89,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 		if c.JSON {
 			format = "json"
 		}
-		err = errors.Join(err, report.Write(to.out, format, to.columns(to.out), r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
+		err = errors.Join(err, report.Write(to.out, format, report.Terminal{Width: to.columns(to.out), Wide: c.Wide}, r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
 	}
 	if err != nil || ctx.Err() != nil {
 		return interrupted(ctx, to, len(r.Rows) > 0, err)

@@ -270,7 +270,7 @@ func madeTouches() string {
 
 func madeFormats() string {
 	var rows [][]string
-	for _, f := range report.Formats(80) {
+	for _, f := range report.Formats(report.Terminal{Width: 80}) {
 		two := "yes"
 		if f.Two == nil {
 			two = "no"
@@ -395,7 +395,7 @@ func recordedComparison(t *testing.T) *results.Results {
 func TestDocsCompare(t *testing.T) {
 	r := recordedComparison(t)
 	var table strings.Builder
-	if err := report.Table(&table, r, 80); err != nil {
+	if err := report.Table(&table, r, report.Terminal{Width: 80}); err != nil {
 		t.Fatal(err)
 	}
 	const path = "../../docs/data/compare.txt"

@@ -49,7 +49,8 @@ type cli struct {
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
 	Report    reportCmd    `cmd:"" help:"Show the records of a comparison, or what differs between two."`
 
-	Code codeCmd `cmd:"" help:"Print the Go code of a strategy with an op, to copy."`
+	Explain explainCmd `cmd:"" help:"Say what a column of compare means."`
+	Code    codeCmd    `cmd:"" help:"Print the Go code of a strategy with an op, to copy."`
 
 	Help       helpCmd       `cmd:"" help:"Show what a command does and its flags."`
 	Completion completionCmd `cmd:"" help:"Print a script that makes a shell complete the commands, flags and names."`

@@ -15,6 +15,7 @@ import (
 type reportCmd struct {
 	Format string   `default:"table" enum:"${reportFormats}" help:"The format: ${enum}."`
 	JSON   bool     `help:"Print one JSON object, as --format json does."`
+	Wide   bool     `help:"Print all columns in the table, not only those that a choice is made by."`
 	File   []string `arg:"" predictor:"file" help:"A file that compare --out or recommend --out wrote; - is the standard input. Two files, the old one first, are compared."`
 }
 
@@ -62,7 +63,7 @@ func (c *reportCmd) Run(ctx context.Context, to streams) error {
 		}
 		all = append(all, r)
 	}
-	return report.Write(to.out, c.Format, to.columns(to.out), all...)
+	return report.Write(to.out, c.Format, report.Terminal{Width: to.columns(to.out), Wide: c.Wide}, all...)
 }
 
 // readResults reads a file, or the standard input.
@@ -85,7 +86,7 @@ func readResults(path string, stdin *os.File) (*results.Results, error) {
 // reportFormats is the enum of --format: the default stands first.
 func reportFormats() string {
 	var names []string
-	for _, f := range report.Formats(0) {
+	for _, f := range report.Formats(report.Terminal{}) {
 		names = append(names, f.Name)
 	}
 	return strings.Join(names, ", ")

@@ -30,7 +30,9 @@ func (f *fixture) done() *results.Results {
 }
 
 func against(old *results.Results, format string) func(io.Writer, *results.Results) error {
-	return func(w io.Writer, r *results.Results) error { return report.Write(w, format, 80, old, r) }
+	return func(w io.Writer, r *results.Results) error {
+		return report.Write(w, format, report.Terminal{Width: 80, Wide: true}, old, r)
+	}
 }
 
 // twoRuns differ in their overshoots, a setting, the machine and a row each.
@@ -268,7 +270,7 @@ func TestCompareNothingInCommon(t *testing.T) {
 }
 
 func TestCompareFormats(t *testing.T) {
-	err := report.Write(io.Discard, "html", 80, small(t), small(t))
+	err := report.Write(io.Discard, "html", report.Terminal{Width: 80}, small(t), small(t))
 	if want := "two comparisons are shown as table, markdown, json or csv, not as html"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

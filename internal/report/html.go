@@ -41,6 +41,7 @@ type page struct {
 	Asked     string // one line
 	Colours   template.CSS
 	Warnings  []sentence
+	Verdict   []verdict
 	Sentences []sentence
 	Galleries []gallery
 	Heat      []heatMap
@@ -50,10 +51,7 @@ type page struct {
 	Machines  []pageMachine
 	Networks  []network
 
-	results *results.Results
-	groups  []*results.Group
-	ids     map[*results.Row]string
-	several struct{ timeouts bool }
+	*account
 }
 
 // gallery is one kind of picture, a picture a group.
@@ -65,38 +63,17 @@ type gallery struct {
 func newPage(r *results.Results) *page {
 	p := &page{
 		Run: &r.Run, Colours: palette.Page, Columns: results.Columns(),
-		results: r, groups: r.Groups(), ids: map[*results.Row]string{},
-	}
-	for i, g := range p.groups {
-		for k, row := range g.Rows {
-			p.ids[row] = fmt.Sprintf("g%d-r%d", i+1, k+1)
-		}
-		if g.Floor != nil && p.ids[g.Floor] == "" {
-			p.ids[g.Floor] = floorID(i)
-		}
-		p.several.timeouts = p.several.timeouts || g.Timeout != p.groups[0].Timeout
+		account: newAccount(r),
 	}
 	p.ask(r)
 	p.Warnings = p.warnings(r)
-	p.Sentences = p.sentences()
+	p.Verdict, p.Sentences = p.verdict(), p.sentences()
 	p.draw()
 	p.Heat = p.heat()
 	p.tables()
 	p.Networks = networks(r.Rows)
 	p.Machines = machines(p.Run)
 	return p
-}
-
-// floorID is that of the floor's row in the table of a group.
-func floorID(group int) string { return fmt.Sprintf("g%d-floor", group+1) }
-
-// where is the group's name on this page.
-func (p *page) where(k results.Key) string {
-	s := where(k)
-	if p.several.timeouts {
-		s += ", " + setting(k.Timeout)
-	}
-	return s
 }
 
 // draw makes the pictures, in the order of the page.

@@ -85,6 +85,15 @@ func sentences(t *testing.T, root *html.Node) []*html.Node {
 	return nil
 }
 
+// verdicts are those on a page.
+func verdicts(t *testing.T, root *html.Node) []string {
+	t.Helper()
+	if list := byID(t, root)["verdict"]; list != nil {
+		return texts(all(list, "li"))
+	}
+	return nil
+}
+
 // faulty is the usual comparison in which two strategies do harm.
 func faulty(t *testing.T) *results.Results {
 	m := usual()

@@ -73,7 +73,18 @@ func JSON(w io.Writer, r *results.Results) error {
 		o := append(append(identity(row), conditions(row)...), figures(row.Figures)...)
 		rows = append(rows, append(o, field{"repeats", repeats}, field{"notes", append([]string{}, row.Notes...)}))
 	}
+	verdicts := []object{}
+	a := newAccount(r)
+	for _, v := range a.verdict() {
+		verdicts = append(verdicts, object{
+			{"op", v.Op}, {"ctx", v.Ctx}, {"network", v.Network}, {"timeout_ms", v.Timeout},
+			{"outcome", v.Outcome}, {"strategies", append([]string{}, v.Strategies...)}, {"sentence", v.Sentence.String()},
+		})
+	}
+	_, sentences := a.story()
 	return writeJSON(w, object{
+		{"verdicts", verdicts},
+		{"sentences", append([]string{}, sentences...)},
 		{"run", r.Run},
 		{"complete", r.Complete},
 		{"interrupted", r.Interrupted},

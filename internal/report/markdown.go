@@ -11,8 +11,19 @@ import (
 // Markdown writes results as tables for a README.
 func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
+	a := newAccount(r)
+	verdicts, sentences := a.story()
+	for _, text := range verdicts {
+		fmt.Fprintf(&b, "**%s**\n\n", escaped(text))
+	}
+	for _, text := range sentences {
+		fmt.Fprintf(&b, "- %s\n", escaped(text))
+	}
+	if len(sentences) > 0 {
+		b.WriteString("\n")
+	}
 	fmt.Fprintf(&b, "%s.\n", escaped(origin(r)))
-	groups := r.Groups()
+	groups := a.groups
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n**%s**\n", escaped(strings.Join(headings(r, g), "; ")))
 		for _, of := range blocks() {

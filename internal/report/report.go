@@ -23,15 +23,14 @@ type Format struct {
 	Two  func(w io.Writer, before, after *results.Results) error // what differs; nil where the format shows one alone
 }
 
-// Formats returns the formats, the default first. A table is for a terminal of a
-// width.
-func Formats(width int) []Format {
+// Formats returns the formats, the default first. A table is for a terminal.
+func Formats(to Terminal) []Format {
 	two := func(write func(*comparison, io.Writer) error) func(io.Writer, *results.Results, *results.Results) error {
 		return func(w io.Writer, before, after *results.Results) error { return write(compare(before, after), w) }
 	}
 	return []Format{
-		{"table", func(w io.Writer, r *results.Results) error { return Table(w, r, width) },
-			two(func(c *comparison, w io.Writer) error { return c.table(w, width) })},
+		{"table", func(w io.Writer, r *results.Results) error { return Table(w, r, to) },
+			two(func(c *comparison, w io.Writer) error { return c.table(w, to.Width) })},
 		{"markdown", Markdown, two((*comparison).markdown)},
 		{"json", JSON, two((*comparison).json)},
 		{"csv", CSV, two((*comparison).csv)},
@@ -43,11 +42,11 @@ func Formats(width int) []Format {
 // as a table what changed beyond the noise, in the other formats every column of
 // every row. Where both have 4 repeats or more, the Mann–Whitney U test on their
 // figures judges.
-func Write(w io.Writer, format string, width int, all ...*results.Results) error {
+func Write(w io.Writer, format string, to Terminal, all ...*results.Results) error {
 	if err := Check(format, len(all)); err != nil {
 		return err
 	}
-	formats := Formats(width)
+	formats := Formats(to)
 	f := formats[slices.IndexFunc(formats, func(f Format) bool { return f.Name == format })]
 	if len(all) == 2 {
 		return f.Two(w, all[0], all[1])
@@ -58,7 +57,7 @@ func Write(w io.Writer, format string, width int, all ...*results.Results) error
 // Check says why Write can't write so many results in the format of a name.
 func Check(format string, count int) error {
 	var all, ofTwo []string
-	for _, f := range Formats(0) {
+	for _, f := range Formats(Terminal{}) {
 		all = append(all, f.Name)
 		if f.Two != nil {
 			ofTwo = append(ofTwo, f.Name)

@@ -189,7 +189,7 @@ type sentence struct {
 }
 
 const (
-	mostSentences = 8
+	mostSentences = 7
 	mostAlso      = 3 // further rows that a sentence names
 )
 
@@ -201,37 +201,79 @@ type finding struct {
 	figure string  // alone, for the rows that follow the worst one
 }
 
-// sentences are the most telling ones of the results: one a rule, of its worst
-// row, and last which strategies left no work behind.
-func (p *page) sentences() (all []sentence) {
-	remarked := map[*results.Row]bool{}
-	for _, of := range rules() {
-		var found []finding
-		for _, g := range p.groups {
-			for _, r := range g.Rows {
-				if f := of.find(judged{r, g.Floor, p.Run}); f.size > 0 {
-					f.row = r
-					found = append(found, f)
-					remarked[r] = remarked[r] || !of.cost
-				}
-			}
-		}
-		if len(found) == 0 {
-			continue
-		}
-		slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.size, a.size) })
-		all = append(all, p.sentence(of.serious, found))
-	}
-	best := p.best(remarked)
-	best = best[:min(len(best), mostSentences/2)]
-	return append(all[:min(len(all), mostSentences-len(best))], best...)
+// account is what there is to say of results in sentences. Its ids name the rows that
+// a page has in its tables.
+type account struct {
+	results *results.Results
+	groups  []*results.Group
+	ids     map[*results.Row]string
+	several struct{ timeouts bool }
 }
 
-func (p *page) sentence(serious bool, found []finding) sentence {
-	s := sentence{serious, []part{p.link(found[0].row), {Text: " " + found[0].text}}}
+func newAccount(r *results.Results) *account {
+	a := &account{results: r, groups: r.Groups(), ids: map[*results.Row]string{}}
+	for i, g := range a.groups {
+		for k, row := range g.Rows {
+			a.ids[row] = fmt.Sprintf("g%d-r%d", i+1, k+1)
+		}
+		if g.Floor != nil && a.ids[g.Floor] == "" {
+			a.ids[g.Floor] = floorID(i)
+		}
+		a.several.timeouts = a.several.timeouts || g.Timeout != a.groups[0].Timeout
+	}
+	return a
+}
+
+// floorID is that of the floor's row in the table of a group.
+func floorID(group int) string { return fmt.Sprintf("g%d-floor", group+1) }
+
+// where is the group's name among these results.
+func (a *account) where(k results.Key) string {
+	s := where(k)
+	if a.several.timeouts {
+		s += ", " + setting(k.Timeout)
+	}
+	return s
+}
+
+// link leads to a row, if it is in a table.
+func (a *account) link(r *results.Row) part {
+	on := " on " + a.where(r.Key)
+	if id := a.ids[r]; id != "" {
+		return part{Strategy: r.Strategy, Text: on, Href: "#" + id}
+	}
+	return part{Text: r.Strategy + on}
+}
+
+// findings are those of a rule, the worst first.
+func (a *account) findings(of rule) (found []finding) {
+	for _, g := range a.groups {
+		for _, r := range g.Rows {
+			if f := of.find(judged{r, g.Floor, &a.results.Run}); f.size > 0 {
+				f.row = r
+				found = append(found, f)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.size, a.size) })
+	return found
+}
+
+// sentences are the most telling ones of the results: one a rule, of its worst row.
+func (a *account) sentences() (all []sentence) {
+	for _, of := range rules() {
+		if found := a.findings(of); len(found) > 0 {
+			all = append(all, a.sentence(of.serious, found))
+		}
+	}
+	return all[:min(len(all), mostSentences)]
+}
+
+func (a *account) sentence(serious bool, found []finding) sentence {
+	s := sentence{serious, []part{a.link(found[0].row), {Text: " " + found[0].text}}}
 	also := found[1:]
 	for i, f := range also[:min(len(also), mostAlso)] {
-		s.Parts = append(s.Parts, part{Text: [2]string{"; also ", ", "}[min(i, 1)]}, p.link(f.row), part{Text: " (" + f.figure + ")"})
+		s.Parts = append(s.Parts, part{Text: [2]string{"; also ", ", "}[min(i, 1)]}, a.link(f.row), part{Text: " (" + f.figure + ")"})
 	}
 	if n := len(also) - mostAlso; n > 0 {
 		s.Parts = append(s.Parts, part{Text: " and " + digits(float64(n)) + " more"})
@@ -240,59 +282,13 @@ func (p *page) sentence(serious bool, found []finding) sentence {
 	return s
 }
 
-// best are the strategies on each op that left no work behind, where others did.
-func (p *page) best(remarked map[*results.Row]bool) (all []sentence) {
-	for _, g := range p.groups {
-		var clean []*results.Row
-		others := 0
-		for _, r := range g.Rows {
-			switch {
-			case r.Unbounded:
-			case remarked[r] || orZero(r, results.Failed)+orZero(r, results.Refused) > 0 || r.Figures[results.OvershootP99] == nil || r.Figures[results.StraggleP99] == nil || r.TimedOut == 0 || r.Seen < r.TimedOut || r.RanOn > 0:
-				others++
-			default:
-				clean = append(clean, r)
-			}
-		}
-		if len(clean) > 0 && others > 0 {
-			all = append(all, p.praise(g, clean))
-		}
+// String is the sentence without its links.
+func (s sentence) String() string {
+	var b strings.Builder
+	for _, p := range s.Parts {
+		b.WriteString(p.Strategy + p.Text)
 	}
-	return all
-}
-
-func (p *page) praise(g *results.Group, clean []*results.Row) sentence {
-	s := sentence{Parts: []part{{Text: "On " + p.where(g.Key) + ", "}}}
-	worst := func(place int) (v float64) {
-		for _, r := range clean {
-			v = max(v, orZero(r, place))
-		}
-		return v
-	}
-	for i, r := range clean {
-		if i > 0 {
-			s.Parts = append(s.Parts, part{Text: [2]string{", ", " and "}[i/(len(clean)-1)]})
-		}
-		s.Parts = append(s.Parts, part{Strategy: r.Strategy, Href: p.link(r).Href})
-	}
-	least := judged{slices.MinFunc(clean, func(a, b *results.Row) int { return cmp.Compare(a.TimedOut, b.TimedOut) }), g.Floor, p.Run}
-	each := ""
-	if len(clean) > 1 {
-		each = " or more each"
-	}
-	s.Parts = append(s.Parts, part{Text: fmt.Sprintf(" left no work behind: of %s%s, all were seen to end: the op within %s of the answer (%s), the backend within %d ms. The answer came at most %s after the timeout (%s%s)%s.",
-		plural(float64(least.TimedOut), "timed-out call"), each, millis(max(0.1, worst(results.StraggleP99))), least.percentile(results.StraggleP99), chanceMillis,
-		millis(worst(results.OvershootP99)), least.percentile(results.OvershootP99), least.beside(results.OvershootP99, "; ", millis), least.few())})
-	return s
-}
-
-// link leads to a row, if it is in a table.
-func (p *page) link(r *results.Row) part {
-	on := " on " + p.where(r.Key)
-	if id := p.ids[r]; id != "" {
-		return part{Strategy: r.Strategy, Text: on, Href: "#" + id}
-	}
-	return part{Text: r.Strategy + on}
+	return b.String()
 }
 
 // judged is a row beside its floor.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -11,23 +12,49 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Table writes results for a terminal of a width, 40 columns or more.
-func Table(w io.Writer, r *results.Results, width int) error {
+// Terminal is where a table is shown: its width, 40 columns or more, and whether it
+// has all columns or those that the verdict is made of.
+type Terminal struct {
+	Width int
+	Wide  bool
+}
+
+func (t Terminal) blocks() []block {
+	if t.Wide {
+		return blocks()
+	}
+	return []block{decisive}
+}
+
+// Table writes results for a terminal: the verdict, what stands out, and the figures.
+func Table(w io.Writer, r *results.Results, to Terminal) error {
 	var b strings.Builder
+	width := to.Width
+	a := newAccount(r)
+	verdicts, sentences := a.story()
+	for _, text := range verdicts {
+		b.WriteString(prose.Wrap(text, width))
+	}
+	for _, text := range sentences {
+		b.WriteString("- " + prose.Hang(text, 2, width) + "\n")
+	}
+	if len(verdicts)+len(sentences) > 0 {
+		b.WriteString("\n")
+	}
 	b.WriteString(prose.Wrap(origin(r), width))
-	groups := r.Groups()
+	groups := a.groups
 	for _, g := range groups {
 		b.WriteString("\n")
 		for _, text := range headings(r, g) {
 			b.WriteString(prose.Wrap(text, width))
 		}
-		for _, of := range blocks() {
+		for _, of := range to.blocks() {
 			textOf(r, g, of).write(&b, width)
 		}
 	}
 	if len(groups) > 0 {
 		b.WriteString("\n")
-		for _, text := range glossary {
+		for _, text := range to.glossary() {
 			b.WriteString(prose.Hang(text, 2, width) + "\n")
 		}
 	}
@@ -90,6 +117,18 @@ type column struct {
 	places     []int // of a figure, or of two shown as one/another
 }
 
+// decisive are the columns that a choice is made by.
+var decisive = block{"", []column{
+	{"overshoot", "p99 ms", []int{results.OvershootP99}},
+	{"timed", "out", []int{results.TimedOut}},
+	{"", "false", []int{results.FalseTimeouts}},
+	{"", "late", []int{results.Late}},
+	{"straggle", "p99 ms", []int{results.StraggleP99}},
+	{"ran", "on %", []int{results.RanOnPercent}},
+	{"waste", "s/1000", []int{results.WastePer1000}},
+	{"connections", "opened/ideal", []int{results.ConnectionsOpened, results.ConnectionsIdeal}},
+}}
+
 // blocks are the tables of a group. Three columns are left out: requests and sent
 // late stand in the heading, completed follows from the others.
 func blocks() []block {
@@ -131,20 +170,29 @@ func blocks() []block {
 	}
 }
 
-// glossary says what the columns are.
+// glossary says what the columns are: first of those that are decisive.
+func (t Terminal) glossary() []string {
+	if t.Wide {
+		return glossary[:]
+	}
+	return append(slices.Clone(glossary[:decisiveTerms]), "gotimeout explain COLUMN says more of a column, and --wide shows them all.")
+}
+
+const decisiveTerms = 7
+
 var glossary = [...]string{
-	"answered: time from when a request was due to its answer, whatever the answer.",
 	"overshoot: answered − timeout, of the requests that were answered after the timeout, whatever the answer. Of the floor: answered − delay.",
-	"p50, p99: the smallest value that 50% or 99% of the values do not exceed (nearest rank). Of fewer than 100 values, p99 is the longest.",
-	"false: requests that timed out though the same call alone takes less than the timeout.",
-	"late: requests that completed more than 5 ms after the timeout, by the lab's clock.",
-	"goroutines, connections, TIME-WAIT: how many more than before the load. +20ms: 20 ms after the last answer. ideal: the most runs at once that used a connection.",
-	"probe: clean calls on the same pools, after all work has ended.",
-	"straggle: how long the op worked on after the answer. drain: time from the last answer until nothing went on.",
-	"waste: seconds that backends worked for nobody, per 1,000 requests that were seen to reach a backend.",
+	"false: requests that timed out though the same call alone takes less than the timeout. late: requests that completed more than 5 ms after the timeout, by the lab's clock.",
+	"straggle: how long the op worked on after the answer. waste: seconds that backends worked for nobody, per 1,000 requests that were seen to reach a backend.",
 	"ran on: of the timed-out calls whose backend could be seen, the share whose backend worked on for more than 5 ms.",
+	"connections: dialed, and the most runs at once that used one (ideal).",
 	"floor: calls that end in time, so what this machine adds by itself. They use no network unless one is named.",
 	"?: nobody could see the figure. -: there is no such figure.",
+	"answered: time from when a request was due to its answer, whatever the answer.",
+	"p50, p99: the smallest value that 50% or 99% of the values do not exceed (nearest rank). Of fewer than 100 values, p99 is the longest.",
+	"goroutines, connections left, TIME-WAIT: how many more than before the load. +20ms: 20 ms after the last answer.",
+	"probe: clean calls on the same pools, after all work has ended.",
+	"drain: time from the last answer until nothing went on.",
 }
 
 // shown is the text of a row in this column.

@@ -13,12 +13,32 @@ import (
 	"gotimeout/internal/results"
 )
 
-func table(w io.Writer, r *results.Results) error { return report.Table(w, r, 80) }
+func table(w io.Writer, r *results.Results) error {
+	return report.Table(w, r, report.Terminal{Width: 80, Wide: true})
+}
 
 func TestTable(t *testing.T) {
 	got := text(t, small(t), table)
 	narrow(t, got)
 	golden(t, "table.txt", got)
+}
+
+// Without --wide there are the columns that a choice is made by, on a terminal of any
+// width.
+func TestDecisiveTable(t *testing.T) {
+	for _, width := range []int{40, 80} {
+		got := text(t, usual().results(t), func(w io.Writer, r *results.Results) error {
+			return report.Table(w, r, report.Terminal{Width: width})
+		})
+		for line := range strings.Lines(got) {
+			if len([]rune(strings.TrimSuffix(line, "\n"))) > width {
+				t.Errorf("wider than %d columns: %s", width, line)
+			}
+		}
+		if width == 80 {
+			golden(t, "decisive.txt", got)
+		}
+	}
 }
 
 // A block whose figures are too wide goes on below.
@@ -217,7 +237,7 @@ func TestFullDisk(t *testing.T) {
 		if err := write(full{}, small(t)); !errors.Is(err, errFull) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := report.Write(full{}, name, 80, small(t), small(t)); !errors.Is(err, errFull) {
+		if err := report.Write(full{}, name, report.Terminal{Width: 80}, small(t), small(t)); !errors.Is(err, errFull) {
 			t.Errorf("%s of two: %v", name, err)
 		}
 	}
@@ -229,8 +249,8 @@ func TestWidths(t *testing.T) {
 	rec := searched(t, "3g", true)
 	for _, width := range []int{40, 47, 60, 80, 132, 200} {
 		for name, write := range map[string]func(io.Writer) error{
-			"table":          func(w io.Writer) error { return report.Table(w, small(t), width) },
-			"two":            func(w io.Writer) error { return report.Write(w, "table", width, old, after) },
+			"table":          func(w io.Writer) error { return report.Table(w, small(t), report.Terminal{Width: width, Wide: true}) },
+			"two":            func(w io.Writer) error { return report.Write(w, "table", report.Terminal{Width: width}, old, after) },
 			"recommendation": func(w io.Writer) error { return report.Recommendation(w, rec, width) },
 		} {
 			var b strings.Builder
