@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gotimeout/internal/results"
+	"gotimeout/internal/stats"
 )
 
 const (
@@ -62,14 +63,14 @@ func (b built) sender(ctx context.Context) error {
 		if i == 0 {
 			bar, judged = "≥ 0.80", share.atLeast(0.8).String()
 		}
-		row(s.name, number(median(rates[i])), share.text("%.2f"), bar, judged)
+		row(s.name, number(stats.Median(rates[i])), share.text("%.2f"), bar, judged)
 	}
 	return b.schedule(ctx, lab.url)
 }
 
 func (b built) compare(ctx context.Context, url string) (float64, error) {
 	figures, err := b.benchmark(ctx, "load.test", "BenchmarkSend", seconds, "-url="+url)
-	return median(figures["requests/s"]), err
+	return stats.Median(figures["requests/s"]), err
 }
 
 func (b built) vegeta(ctx context.Context, url string) (float64, error) {
@@ -114,8 +115,8 @@ func (b built) schedule(ctx context.Context, url string) error {
 	}
 	fmt.Printf("\n2,000 requests a second for 10 s to the same endpoint, median of 3 runs:\n\n")
 	header("", "measured", "bar", "")
-	row("sent later than due, p99", fmt.Sprintf("%.2f ms", median(p99)), "≤ 5 ms", verdict(median(p99) <= 5))
-	row("sent within 5 ms", fmt.Sprintf("%.2f%%", median(within)), "≥ 99%", verdict(median(within) >= 99))
+	row("sent later than due, p99", fmt.Sprintf("%.2f ms", stats.Median(p99)), "≤ 5 ms", verdict(stats.Median(p99) <= 5))
+	row("sent within 5 ms", fmt.Sprintf("%.2f%%", stats.Median(within)), "≥ 99%", verdict(stats.Median(within) >= 99))
 	fmt.Println()
 	return nil
 }
@@ -138,10 +139,10 @@ func (b built) receipts(ctx context.Context) error {
 		return all
 	}
 	rate, processor := estimateOf(percent(figures["requests/s-ratio"])), estimateOf(percent(figures["µs/request-ratio"]))
-	row("requests per second", number(median(figures["requests/s"])), rate.text("%+.1f%%"), "≥ -3%", rate.atLeast(-3).String())
-	row("processor time a request, µs", number(median(figures["µs/request"])), processor.text("%+.1f%%"), "", "")
+	row("requests per second", number(stats.Median(figures["requests/s"])), rate.text("%+.1f%%"), "≥ -3%", rate.atLeast(-3).String())
+	row("processor time a request, µs", number(stats.Median(figures["µs/request"])), processor.text("%+.1f%%"), "", "")
 	more := estimateOf(pairwise(figures["B/request"], figures["B/request-without"], func(with, without float64) float64 { return with - without }))
-	row("bytes allocated a request", number(median(figures["B/request"])), more.text("%+.0f"), "≤ +800", more.atMost(800).String())
+	row("bytes allocated a request", number(stats.Median(figures["B/request"])), more.text("%+.0f"), "≤ +800", more.atMost(800).String())
 	fmt.Println()
 	return nil
 }
@@ -171,8 +172,8 @@ func (b built) report(ctx context.Context) error {
 	}
 	fmt.Printf("`gotimeout report` of %d records in %d MB, median of %d runs:\n\n", records, info.Size()>>20, len(took))
 	header("", "measured", "bar", "")
-	row("time", fmt.Sprintf("%.2f s", median(took)), "≤ 5 s", verdict(median(took) <= 5))
-	row("memory at most", fmt.Sprintf("%.0f MiB", median(resident)), "≤ 200 MiB", verdict(median(resident) <= 200))
+	row("time", fmt.Sprintf("%.2f s", stats.Median(took)), "≤ 5 s", verdict(stats.Median(took) <= 5))
+	row("memory at most", fmt.Sprintf("%.0f MiB", stats.Median(resident)), "≤ 200 MiB", verdict(stats.Median(resident) <= 200))
 	return nil
 }
 

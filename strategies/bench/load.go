@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gotimeout/internal/stats"
 )
 
 // scene is a load and what is expected under it.
@@ -140,7 +142,7 @@ func (s scene) overshoot(results []pair, of func(pair) result) string {
 	if s.timeout == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.1f, %.1f", median(column(results, of, p50Of)), median(column(results, of, p99Of)))
+	return fmt.Sprintf("%.1f, %.1f", stats.Median(column(results, of, p50Of)), stats.Median(column(results, of, p99Of)))
 }
 
 func (s scene) printBare(results map[string][]pair) {
@@ -152,13 +154,13 @@ func (s scene) printBare(results map[string][]pair) {
 	for _, p := range all {
 		odd += p.bare.unexpected
 	}
-	row("bare", number(median(column(all, beside, rateOf))), "1", s.overshoot(all, beside), "", fmt.Sprintf("%.1f", median(column(all, beside, processorOf))), "1",
-		number(median(column(all, beside, allocationsOf))), fmt.Sprint(odd), "", "")
+	row("bare", number(stats.Median(column(all, beside, rateOf))), "1", s.overshoot(all, beside), "", fmt.Sprintf("%.1f", stats.Median(column(all, beside, processorOf))), "1",
+		number(stats.Median(column(all, beside, allocationsOf))), fmt.Sprint(odd), "", "")
 }
 
 func (s scene) print(of loadRow, results []pair) {
 	rate, processor := estimates(results, rateOf, ratio), estimates(results, processorOf, ratio)
-	allocations := median(column(results, itself, allocationsOf))
+	allocations := stats.Median(column(results, itself, allocationsOf))
 	odd := 0
 	for _, p := range results {
 		odd += p.it.unexpected
@@ -177,8 +179,8 @@ func (s scene) print(of loadRow, results []pair) {
 	if of.atLeast == 0 {
 		goroutines, verdict = "", ""
 	}
-	row(of.name, number(median(column(results, itself, rateOf))), rate.text("%.3f"), s.overshoot(results, itself), over,
-		fmt.Sprintf("%.1f", median(column(results, itself, processorOf))), processor.text("%.3f"), number(allocations), fmt.Sprint(odd), goroutines, verdict)
+	row(of.name, number(stats.Median(column(results, itself, rateOf))), rate.text("%.3f"), s.overshoot(results, itself), over,
+		fmt.Sprintf("%.1f", stats.Median(column(results, itself, processorOf))), processor.text("%.3f"), number(allocations), fmt.Sprint(odd), goroutines, verdict)
 }
 
 // measure loads one handler. Where it is the lab's and counts is true, it counts

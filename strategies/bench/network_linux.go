@@ -17,6 +17,7 @@ import (
 	"gotimeout/internal/badnet/netem"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/tun"
+	"gotimeout/internal/stats"
 )
 
 // network measures the drivers of bad networks beside each other and beside
@@ -155,31 +156,40 @@ func apply(d badnet.Driver, text string) error {
 	return d.Apply(badnet.Plan{All: p})
 }
 
+// facing serves three addresses: one on the bad network, one on none, and toxiproxy's
+// before that one.
+func facing(server func(host string) (net.Listener, error), delay time.Duration) (addrs [3]string, closeAll func(), err error) {
+	bad, err := server("127.0.0.1")
+	if err != nil {
+		return addrs, nil, err
+	}
+	good, err := server(plain)
+	if err != nil {
+		return addrs, nil, errors.Join(err, bad.Close())
+	}
+	proxy, err := toxic(good.Addr().String(), delay)
+	if err != nil {
+		return addrs, nil, errors.Join(err, bad.Close(), good.Close())
+	}
+	addrs = [3]string{bad.Addr().String(), good.Addr().String(), proxy.Listen}
+	return addrs, func() { proxy.Stop(); good.Close(); bad.Close() }, nil
+}
+
 // delays compares the round trips of a driver and of toxiproxy.
 func delays(d badnet.Driver, name string, delay time.Duration) error {
 	asked := 2 * delay
 	if err := apply(d, "delay="+delay.String()); err != nil {
 		return err
 	}
-	bad, err := echo("127.0.0.1")
+	addrs, closeAll, err := facing(echo, delay)
 	if err != nil {
 		return err
 	}
-	defer bad.Close()
-	good, err := echo(plain)
-	if err != nil {
-		return err
-	}
-	defer good.Close()
-	proxy, err := toxic(good.Addr().String(), delay)
-	if err != nil {
-		return err
-	}
-	defer proxy.Stop()
+	defer closeAll()
 	var offP50, offP99 [2]time.Duration
 	var all [2][2][]time.Duration
 	for range driverRounds {
-		for i, addr := range []string{bad.Addr().String(), proxy.Listen} {
+		for i, addr := range []string{addrs[0], addrs[2]} {
 			period := max(2*asked, 200*time.Millisecond)
 			trips, _, err := pings(addr, 200, int(max(3, 2*time.Second/period)), period)
 			if err != nil {
@@ -187,7 +197,7 @@ func delays(d badnet.Driver, name string, delay time.Duration) error {
 			}
 			p50, p99 := off(trips, asked)
 			all[i][0], all[i][1] = append(all[i][0], p50), append(all[i][1], p99)
-			offP50[i], offP99[i] = median(all[i][0]), median(all[i][1])
+			offP50[i], offP99[i] = stats.Median(all[i][0]), stats.Median(all[i][1])
 		}
 	}
 	what, text := "delay="+delay.String(), millis(asked)
@@ -204,22 +214,12 @@ func dialing(d badnet.Driver, name string) error {
 	if err := apply(d, "delay=100ms"); err != nil {
 		return err
 	}
-	bad, err := echo("127.0.0.1")
+	addrs, closeAll, err := facing(echo, delay)
 	if err != nil {
 		return err
 	}
-	defer bad.Close()
-	good, err := echo(plain)
-	if err != nil {
-		return err
-	}
-	defer good.Close()
-	proxy, err := toxic(good.Addr().String(), delay)
-	if err != nil {
-		return err
-	}
-	defer proxy.Stop()
-	for i, addr := range []string{bad.Addr().String(), proxy.Listen} {
+	defer closeAll()
+	for i, addr := range []string{addrs[0], addrs[2]} {
 		_, dials, err := pings(addr, 10, 0, 500*time.Millisecond)
 		if err != nil {
 			return err
@@ -228,7 +228,7 @@ func dialing(d badnet.Driver, name string) error {
 		if i == 1 {
 			who, bar = "toxiproxy", ""
 		}
-		networkRow("a dial with delay=100ms", who, millis(2*delay), millis(median(dials)), bar, dials[0] >= 2*delay)
+		networkRow("a dial with delay=100ms", who, millis(2*delay), millis(stats.Median(dials)), bar, dials[0] >= 2*delay)
 	}
 	return nil
 }
@@ -257,9 +257,9 @@ func idle(name string) error {
 	}
 	slices.Sort(trips[0])
 	slices.Sort(trips[1])
-	more := quantile(trips[0], 0.5) - quantile(trips[1], 0.5)
-	networkRow("round trip, p50", "none", "", micros(quantile(trips[1], 0.5)), "", true)
-	networkRow("round trip, p50", name, "", micros(quantile(trips[0], 0.5)), "40 µs over none's", more <= 40*time.Microsecond)
+	more := stats.Percentile(trips[0], 50) - stats.Percentile(trips[1], 50)
+	networkRow("round trip, p50", "none", "", micros(stats.Percentile(trips[1], 50)), "", true)
+	networkRow("round trip, p50", name, "", micros(stats.Percentile(trips[0], 50)), "40 µs over none's", more <= 40*time.Microsecond)
 	return streams(name)
 }
 
@@ -267,24 +267,14 @@ func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/
 
 // streams compares what one connection gets through.
 func streams(name string) error {
-	bad, err := source("127.0.0.1")
+	addrs, closeAll, err := facing(source, 0)
 	if err != nil {
 		return err
 	}
-	defer bad.Close()
-	good, err := source(plain)
-	if err != nil {
-		return err
-	}
-	defer good.Close()
-	proxy, err := toxic(good.Addr().String(), 0)
-	if err != nil {
-		return err
-	}
-	defer proxy.Stop()
+	defer closeAll()
 	var rates [3][]float64
 	for range 7 {
-		for i, addr := range []string{bad.Addr().String(), good.Addr().String(), proxy.Listen} {
+		for i, addr := range addrs {
 			rate, err := drain(addr, 400*time.Millisecond)
 			if err != nil {
 				return err
@@ -292,10 +282,10 @@ func streams(name string) error {
 			rates[i] = append(rates[i], rate)
 		}
 	}
-	text := func(i int) string { return fmt.Sprintf("%.2f GB/s", median(rates[i])/1e9) }
+	text := func(i int) string { return fmt.Sprintf("%.2f GB/s", stats.Median(rates[i])/1e9) }
 	networkRow("one TCP stream", "none", "", text(1), "", true)
 	networkRow("one TCP stream", "toxiproxy", "", text(2), "", true)
-	networkRow("one TCP stream", name, "", text(0), "toxiproxy's", median(rates[0]) >= median(rates[2]))
+	networkRow("one TCP stream", name, "", text(0), "toxiproxy's", stats.Median(rates[0]) >= stats.Median(rates[2]))
 	return nil
 }
 
@@ -342,7 +332,7 @@ func programs(ctx context.Context, gotimeout string) error {
 		ready = append(ready, time.Unix(0, at).Sub(began))
 	}
 	slices.Sort(ready)
-	networkRow("`network run` until the command runs, median, max", "auto", "", millis(quantile(ready, 0.5))+", "+millis(ready[starts-1]), "100 ms", ready[starts-1] <= 100*time.Millisecond)
+	networkRow("`network run` until the command runs, median, max", "auto", "", millis(stats.Percentile(ready, 50))+", "+millis(ready[starts-1]), "100 ms", ready[starts-1] <= 100*time.Millisecond)
 	if err := pingInside(ctx, gotimeout); err != nil {
 		return err
 	}
@@ -382,7 +372,7 @@ func serving(ctx context.Context, gotimeout string) error {
 		lab.stop()
 	}
 	worst := slices.Max(took)
-	networkRow("`serve --network=delay=50ms` until it serves, median, max", "auto", "", millis(median(took))+", "+millis(worst), "1500 ms", worst <= 1500*time.Millisecond)
+	networkRow("`serve --network=delay=50ms` until it serves, median, max", "auto", "", millis(stats.Median(took))+", "+millis(worst), "1500 ms", worst <= 1500*time.Millisecond)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gotimeout/internal/stats"
 	"gotimeout/strategies"
 
 	"github.com/eapache/go-resiliency/deadline"
@@ -149,7 +150,7 @@ func noop(context.Context, built) error {
 	fmt.Printf("A no-op under a timeout of %s, median of %d rounds or more:\n\n", noopTimeout, noopRounds)
 	header("", "ns/op", "B/op", "allocs/op")
 	for _, of := range all {
-		row(of.name, fmt.Sprintf("%.1f", median(ns[of.name])), fmt.Sprint(last[of.name].AllocedBytesPerOp()), fmt.Sprint(last[of.name].AllocsPerOp()))
+		row(of.name, fmt.Sprintf("%.1f", stats.Median(ns[of.name])), fmt.Sprint(last[of.name].AllocedBytesPerOp()), fmt.Sprint(last[of.name].AllocsPerOp()))
 	}
 	fmt.Printf("\nThe median of the ratios of %d pairs, with its 95%% interval:\n\n| | beside | ratio | bar | |\n|---|---|--:|--:|---|\n", noopRounds)
 	for i, bar := range bars {

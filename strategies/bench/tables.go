@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -23,18 +22,6 @@ func number(v float64) string { return fmt.Sprintf("%.0f", v) }
 // millis writes milliseconds.
 func millis(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
-}
-
-func median[T cmp.Ordered](values []T) T {
-	return quantile(slices.Sorted(slices.Values(values)), 0.5)
-}
-
-// quantile is that of sorted values, or zero without any.
-func quantile[T cmp.Ordered](sorted []T, share float64) (q T) {
-	if len(sorted) > 0 {
-		q = sorted[int(float64(len(sorted)-1)*share)]
-	}
-	return q
 }
 
 // pairwise applies of round by round, so that a drift of the machine cancels out.

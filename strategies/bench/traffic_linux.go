@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"gotimeout/internal/stats"
+
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 	"github.com/rs/zerolog/log"
@@ -51,8 +53,9 @@ func toxic(upstream string, delay time.Duration) (*toxiproxy.Proxy, error) {
 
 const pingSize = 64
 
-// echo answers pings on a free port of an address until it is closed.
-func echo(host string) (net.Listener, error) {
+// listen hands each connection to a free port of an address to handle, until the
+// listener is closed.
+func listen(host string, handle func(net.Conn)) (net.Listener, error) {
 	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		return nil, err
@@ -65,11 +68,18 @@ func echo(host string) (net.Listener, error) {
 			}
 			go func() {
 				defer conn.Close()
-				_, _ = io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, pingSize))
+				handle(conn)
 			}()
 		}
 	}()
 	return l, nil
+}
+
+// echo answers pings.
+func echo(host string) (net.Listener, error) {
+	return listen(host, func(conn net.Conn) {
+		_, _ = io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, pingSize))
+	})
 }
 
 // ping times one round trip.
@@ -144,7 +154,7 @@ func printPings() error {
 	defer l.Close()
 	trips, dials, err := pings(l.Addr().String(), 5, 40, 150*time.Millisecond)
 	if err == nil {
-		fmt.Println(int64(quantile(dials, 0.5)), int64(quantile(trips, 0.5)), int64(quantile(trips, 0.99)))
+		fmt.Println(int64(stats.Percentile(dials, 50)), int64(stats.Percentile(trips, 50)), int64(stats.Percentile(trips, 99)))
 	}
 	return err
 }
@@ -156,7 +166,7 @@ func off(trips []time.Duration, asked time.Duration) (p50, p99 time.Duration) {
 		all = append(all, (t - asked).Abs())
 	}
 	slices.Sort(all)
-	return quantile(all, 0.5), quantile(all, 0.99)
+	return stats.Percentile(all, 50), stats.Percentile(all, 99)
 }
 
 func pingPong(addr string, n int) (trips []time.Duration, err error) {
@@ -178,27 +188,13 @@ func pingPong(addr string, n int) (trips []time.Duration, err error) {
 
 // source sends to whoever connects.
 func source(host string) (net.Listener, error) {
-	l, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
+	return listen(host, func(conn net.Conn) {
+		for b := make([]byte, 1<<16); ; {
+			if _, err := conn.Write(b); err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				for b := make([]byte, 1<<16); ; {
-					if _, err := conn.Write(b); err != nil {
-						return
-					}
-				}
-			}()
 		}
-	}()
-	return l, nil
+	})
 }
 
 // drain reads for some time and returns the bytes per second.
