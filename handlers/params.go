@@ -14,6 +14,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/prose"
+	"gotimeout/internal/wire"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 )
@@ -80,7 +81,7 @@ func (l *Lab) choices(q map[string]string) (p params, err error) {
 	if p.op, err = l.op(q); err != nil {
 		return p, err
 	}
-	if p.ctx, err = choice(q, "ctx", nil, []string{"aware", "deaf"}); err != nil {
+	if p.ctx, err = choice(q, "ctx", nil, wire.Ctxs()); err != nil {
 		return p, err
 	}
 	if p.work, err = choice(q, "work", p.op, p.op.Works); err != nil {

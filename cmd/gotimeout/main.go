@@ -20,6 +20,7 @@ import (
 
 	"gotimeout/internal/machine"
 	"gotimeout/internal/prose"
+	"gotimeout/internal/wire"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -167,7 +168,7 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		kong.Vars{
 			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ", "),
-			"strategies": strings.Join(strategyNames(), ", "),
+			"strategies": strings.Join(strategyNames(), ", "), "ctxs": strings.Join(wire.Ctxs(), ", "),
 		},
 		driverVars(),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),

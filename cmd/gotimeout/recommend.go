@@ -22,7 +22,7 @@ type recommendCmd struct {
 
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
 	Op            string          `default:"http" help:"The op whose timeout is wanted."`
-	Ctx           string          `default:"aware" enum:"aware,deaf" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
+	Ctx           string          `default:"aware" enum:"${ctxs}" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
 	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network to the backend: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is)."`
 	Delay         []time.Duration `default:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try (default: all)."`
@@ -63,7 +63,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 		return interrupted(ctx, to, false, err)
 	}
 	defer closeLab()
-	plan.Strategies = slices.DeleteFunc(plan.Strategies, func(name string) bool { return name == results.SampleName })
+	plan.Strategies = slices.DeleteFunc(plan.Strategies, func(name string) bool { return name == results.SampleName() })
 	keep, err := openKeeper(c.Out, c.HTML)
 	if err != nil {
 		return err
@@ -118,8 +118,8 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 		return p, usagef("%d requests at %s take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
 	case len(c.Delay) == 0:
 		return p, usagef("--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms")
-	case slices.Contains(c.Strategies, results.SampleName):
-		return p, usagef("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName)
+	case slices.Contains(c.Strategies, results.SampleName()):
+		return p, usagef("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName())
 	}
 	p = load.Plan{
 		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx}, Delays: c.Delay,

@@ -91,7 +91,7 @@ func (c *cellRun) load(ctx context.Context) error {
 	}
 	strategy := c.Strategy
 	if c.Floor {
-		strategy = "baseline"
+		strategy = results.SampleName()
 	}
 	for _, delay := range c.Delays {
 		l.paths = append(l.paths, pathOf(strategy, c.Cell, delay))
@@ -183,7 +183,7 @@ func (c *cellRun) probe(ctx context.Context) error {
 	for range 2 {
 		var start time.Time
 		l := &sender{
-			lab: c.Lab, delays: []float64{0}, paths: []string{pathOf("baseline", c.Cell, 0)},
+			lab: c.Lab, delays: []float64{0}, paths: []string{pathOf(results.SampleName(), c.Cell, 0)},
 			requests: probes / 2, workers: probes / 2, longest: patience,
 		}
 		err := l.run(ctx, func(at time.Time) { start = at }, func(r results.Request) error {

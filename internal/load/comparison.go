@@ -246,7 +246,7 @@ func (r *runner) aloneTime(ctx context.Context, c results.Cell, delay float64) (
 	for range aloneCalls + 1 {
 		within, cancel := context.WithTimeout(ctx, patience)
 		start := time.Now()
-		err := r.Lab.run(within, pathOf("baseline", c, delay))
+		err := r.Lab.run(within, pathOf(results.SampleName(), c, delay))
 		cancel()
 		switch {
 		case ctx.Err() != nil:

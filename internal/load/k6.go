@@ -75,7 +75,7 @@ type k6Cell struct {
 func (p Plan) k6Cells() (cells []k6Cell) {
 	for _, c := range p.cells() {
 		if !c.Floor || len(p.Networks) == 0 {
-			cells = append(cells, k6Cell{c.Strategy, c.Op, c.Ctx, c.Timeout, c.Delays, !c.Floor && c.Strategy == results.SampleName})
+			cells = append(cells, k6Cell{c.Strategy, c.Op, c.Ctx, c.Timeout, c.Delays, !c.Floor && c.Strategy == results.SampleName()})
 		}
 	}
 	return cells

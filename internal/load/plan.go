@@ -121,7 +121,7 @@ func (p Plan) check(f wire.Lab) error {
 	for _, list := range []struct {
 		what          string
 		asked, allows []string
-	}{{"strategy", p.Strategies, f.Strategies}, {"op", p.Ops, ops}, {"ctx", p.Ctxs, []string{"aware", "deaf"}}} {
+	}{{"strategy", p.Strategies, f.Strategies}, {"op", p.Ops, ops}, {"ctx", p.Ctxs, wire.Ctxs()}} {
 		if len(list.asked) == 0 {
 			return fmt.Errorf("there is no %s to compare: use %s", list.what, strings.Join(list.allows, ", "))
 		}
@@ -196,7 +196,7 @@ func (r *runner) check(ctx context.Context) (err error) {
 	for _, op := range r.Plan.Ops { // a backend that is down would only give a table of failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
 		within, cancel := context.WithTimeout(ctx, firstAnswer)
-		err := r.Lab.run(within, pathOf("baseline", c, 0))
+		err := r.Lab.run(within, pathOf(results.SampleName(), c, 0))
 		cancel()
 		if err != nil {
 			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)

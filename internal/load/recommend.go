@@ -31,7 +31,7 @@ func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *resul
 	defer r.restore(ctx)
 	r.takes, r.of = r.Plan.TakesSweep(target), 1+7*len(r.Plan.Strategies)
 	sample := r.Plan
-	sample.Strategies = []string{results.SampleName}
+	sample.Strategies = []string{results.SampleName()}
 	if err := r.cells(ctx, sample.matrix(), 1); err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (s sweepPicture) draw(title, second, desc string, text func(float64) string
 	var rows []*results.Row
 	names := sweptStrategies(s.r)
 	if s.least > 0 {
-		names = append([]string{results.SampleName}, names...)
+		names = append([]string{results.SampleName()}, names...)
 	}
 	for _, name := range names {
 		rows = append(rows, &results.Row{Key: results.Key{Strategy: name}, Place: lookOf(name, s.r.Of.Rows).place})
@@ -196,6 +196,6 @@ func (p *picture) target(s sweepPicture, x, y scale) {
 		timeout := x.low + (x.high-x.low)*float64(i)/180
 		points = append(points, point{x.at(timeout), y.at(results.ShareOver(s.r.Sample.Took, timeout))})
 	}
-	l := lookOf(results.SampleName, s.r.Of.Rows)
+	l := lookOf(results.SampleName(), s.r.Of.Rows)
 	p.line(l.colour, 1.2, l.dashes, points...)
 }

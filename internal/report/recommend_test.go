@@ -28,7 +28,7 @@ func searched(t *testing.T, network string, done bool) *results.Recommendation {
 		timeout   float64
 		cut, fail int
 	}{
-		{results.SampleName, 30_000, 0, 2},
+		{results.SampleName(), 30_000, 0, 2},
 		{"goroutine-abandon", 352, 180, 0}, {"context-cancel", 352, 400, 0},
 		{"goroutine-abandon", 364, 4, 0}, {"context-cancel", 364, 399, 1}, {"errgroup", 364, 6, 0},
 		{"context-cancel", 665, 0, 0}, {"errgroup", 665, 5, 0},

@@ -7,11 +7,15 @@ import (
 	"slices"
 
 	"gotimeout/internal/stats"
+	"gotimeout/strategies"
 )
 
-// SampleName is the strategy of a sample: the baseline, which waits for
-// whatever it is.
-const SampleName = "baseline"
+// SampleName is the name of the strategy of samples and floors: the first one that
+// ignores its timeout.
+func SampleName() string {
+	all := strategies.All()
+	return all[slices.IndexFunc(all, func(s strategies.Strategy) bool { return s.Unbounded })].Name
+}
 
 // Recommendation is the timeout for a share of false timeouts, which cut calls that
 // would have completed. It is made from a row of the baseline, the sample, and from
@@ -49,7 +53,7 @@ func Recommend(r *Results, share float64) (*Recommendation, error) {
 		rec.High = &end
 	}
 	for _, row := range r.Rows {
-		if row.Strategy != SampleName && !row.Floor && row.Op == sample.Op && row.Ctx == sample.Ctx && row.Network == sample.Network {
+		if row.Strategy != SampleName() && !row.Floor && row.Op == sample.Op && row.Ctx == sample.Ctx && row.Network == sample.Network {
 			if s := row.swept(); s.Requests > 0 {
 				rec.Sweep = append(rec.Sweep, s)
 			}
@@ -66,7 +70,7 @@ func Recommend(r *Results, share float64) (*Recommendation, error) {
 
 func (r *Results) sample() *Row {
 	for _, row := range r.Rows {
-		if row.Strategy == SampleName && !row.Floor && len(row.Took) > 0 {
+		if row.Strategy == SampleName() && !row.Floor && len(row.Took) > 0 {
 			return row
 		}
 	}

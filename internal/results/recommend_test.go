@@ -14,7 +14,7 @@ import (
 // sampleOf is a comparison of nothing but a sample.
 func sampleOf(times ...float64) *results.Results {
 	slices.Sort(times)
-	return &results.Results{Rows: []*results.Row{{Key: results.Key{Strategy: results.SampleName}, Took: times}}}
+	return &results.Results{Rows: []*results.Row{{Key: results.Key{Strategy: results.SampleName()}, Took: times}}}
 }
 
 func oneTo(n int) []float64 {
@@ -128,7 +128,7 @@ func TestRecommend(t *testing.T) {
 		timeout  float64
 		cut      int
 	}{
-		{results.SampleName, 30_000, 0},
+		{results.SampleName(), 30_000, 0},
 		{"reaching", 990, 10}, {"missing", 990, 100}, {"unclear", 990, 13}, {"deaf", 990, 0},
 		{"missing", 1200, 11}, {"reaching", 500, 500}, {"missing", 1980, 10}, {"deaf", 500, 0}, {"missing", 500, 5},
 	} {
@@ -199,7 +199,7 @@ func TestNoSample(t *testing.T) {
 // A sample that drifts shows by its first and last quarter, in the order of time.
 func TestQuarters(t *testing.T) {
 	records := []any{aRun()}
-	cell := swept(1, results.SampleName, 30_000, 0)
+	cell := swept(1, results.SampleName(), 30_000, 0)
 	slices.Reverse(cell[1 : len(cell)-1])
 	row := collect(t, append(records, cell...)...).Rows[0]
 	if row.TookFirst == nil || *row.TookFirst != 125.5 || *row.TookLast != 875.5 {
@@ -209,7 +209,7 @@ func TestQuarters(t *testing.T) {
 
 // A lab that died in the sweep has lost its receipts, and what was asked counts.
 func TestRecommendOfALabGone(t *testing.T) {
-	records := append([]any{aRun()}, swept(1, results.SampleName, 250, 0)...)
+	records := append([]any{aRun()}, swept(1, results.SampleName(), 250, 0)...)
 	for _, record := range swept(2, "errgroup", 30, 10) {
 		if _, lost := record.(*results.Receipt); !lost {
 			records = append(records, record)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gotimeout/internal/machine"
+	"gotimeout/strategies"
 )
 
 // Format is the version of the records. A reader refuses another one.
@@ -63,28 +64,24 @@ type Op struct {
 	Calls   int    `json:"calls"`             // that a run makes, at once
 }
 
-// The strategies and ops of the lab that older files are from.
-var (
-	formerStrategies = []Strategy{
-		{SampleName, "none", true}, {"goroutine-abandon", "around the call", false}, {"context-cancel", "around the call", false},
-		{"timer-panic", "around the call", false}, {"errgroup", "around the call", false}, {"io-timeout", "inside the client", false},
-	}
-	formerOps = []Op{{"http", "the HTTP server", 1}, {"cache", "memcached", 1}, {"db", "the database", 1}, {"cpu", "", 1}, {"all", "", 3}}
-)
+// formerOps are the ops of the lab that older files are from.
+var formerOps = []Op{{"http", "the HTTP server", 1}, {"cache", "memcached", 1}, {"db", "the database", 1}, {"cpu", "", 1}, {"all", "", 3}}
 
 // about returns the strategy and the op of a cell, and the strategy's place in
 // the lab's order: the end of that where the lab has no such strategy.
 func (r *Run) about(c Cell) (s Strategy, place int, op Op) {
-	strategies, ops := r.Strategies, r.Ops
-	if len(strategies) == 0 {
-		strategies = formerStrategies
+	known, ops := r.Strategies, r.Ops
+	if len(known) == 0 { // an older file
+		for _, s := range strategies.All() {
+			known = append(known, Strategy{s.Name, string(s.Family), s.Unbounded})
+		}
 	}
 	if len(ops) == 0 {
 		ops = formerOps
 	}
-	place = len(strategies)
-	if i := slices.IndexFunc(strategies, func(s Strategy) bool { return s.Name == c.Strategy }); i >= 0 {
-		s, place = strategies[i], i
+	place = len(known)
+	if i := slices.IndexFunc(known, func(s Strategy) bool { return s.Name == c.Strategy }); i >= 0 {
+		s, place = known[i], i
 	}
 	if i := slices.IndexFunc(ops, func(o Op) bool { return o.Name == c.Op }); i >= 0 {
 		op = ops[i]

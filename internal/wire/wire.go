@@ -14,6 +14,10 @@ import (
 	"gotimeout/internal/receipt"
 )
 
+// Ctxs are the values of the parameter ctx: whether an op honours its context. The
+// first one is the default.
+func Ctxs() []string { return []string{"aware", "deaf"} }
+
 // Lab is what a lab says about itself: the body of GET /lab.
 type Lab struct {
 	Machine    machine.Machine   `json:"machine"`
