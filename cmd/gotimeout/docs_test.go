@@ -105,6 +105,9 @@ func TestDocs(t *testing.T) {
 	shared := sync.OnceValue(func() program { return start(t) })
 	for _, path := range docPages(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
+			if !*update && os.Getenv("GOTIMEOUT_DOCS") != "all" {
+				t.Parallel() // the slow commands run one after another
+			}
 			segments := readPage(t, path)
 			t.Run("blocks", func(t *testing.T) {
 				for _, s := range segments {
