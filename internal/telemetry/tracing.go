@@ -12,12 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -36,7 +34,6 @@ type Tracing struct {
 	tracer   trace.Tracer
 	after    trace.Tracer // for work after the answer; it samples every span
 	context  propagation.TraceContext
-	serve    func(http.Handler) http.Handler
 }
 
 // Dial connects to a collector.
@@ -63,8 +60,6 @@ func newTracing(exporter sdk.SpanExporter, about *resource.Resource) *Tracing {
 	t := &Tracing{provider: sdk.NewTracerProvider(batches, of)}
 	t.tracer = t.provider.Tracer(serviceName)
 	t.after = sdk.NewTracerProvider(batches, of, sdk.WithSampler(sdk.AlwaysSample())).Tracer(serviceName)
-	t.serve = otelhttp.NewMiddleware(serviceName, otelhttp.WithTracerProvider(t.provider),
-		otelhttp.WithPropagators(t.context), otelhttp.WithMeterProvider(noop.NewMeterProvider()))
 	return t
 }
 
@@ -88,8 +83,51 @@ func open(ctx context.Context, to *Collector, dial Dial) (sdk.SpanExporter, erro
 	return otlptracehttp.New(ctx, options...)
 }
 
-// Handler serves each request in a span, which is the child of the client's span where the request has a traceparent.
-func (t *Tracing) Handler(next http.Handler) http.Handler { return t.serve(next) }
+// Handler serves each request in a span, which is the child of the client's span where the request has a traceparent. A request that
+// is not sampled costs no more than that decision: package otelhttp reads its attributes and wraps its answer all the same.
+func (t *Tracing) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := t.context.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span := t.tracer.Start(ctx, r.Method+" "+r.URL.Path, trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		r = r.WithContext(ctx)
+		if !span.IsRecording() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		peer, _, _ := net.SplitHostPort(r.RemoteAddr)
+		span.SetAttributes(
+			attribute.String("http.request.method", r.Method),
+			attribute.String("http.route", r.URL.Path), // of a strategy, /compare or /race, which have no variable part
+			attribute.String("url.scheme", "http"),
+			attribute.String("url.path", r.URL.Path),
+			attribute.String("url.query", r.URL.RawQuery),
+			attribute.String("network.peer.address", peer),
+			attribute.String("network.protocol.version", strings.TrimPrefix(r.Proto, "HTTP/")),
+			attribute.String("user_agent.original", r.UserAgent()),
+		)
+		answer := &statusWriter{w, http.StatusOK}
+		next.ServeHTTP(answer, r)
+		span.SetAttributes(attribute.Int("http.response.status_code", answer.status))
+		if answer.status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController, by which the handlers flush.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // closeTimeout bounds the last export: a collector that is down must not keep the lab from its end.
 const closeTimeout = 2 * time.Second
@@ -194,8 +232,11 @@ type opSpan struct {
 
 type spansKey struct{}
 
-// Run begins the span of a run, which ctx carries.
+// Run begins the span of a run, which ctx carries. A run in a request that is not sampled has none.
 func (t *Tracing) Run(ctx context.Context, rc *receipt.Receipt) context.Context {
+	if request := trace.SpanContextFromContext(ctx); request.IsValid() && !request.IsSampled() {
+		return ctx
+	}
 	run := rc.Run()
 	s := &spans{tracing: t, op: run.Slow, labels: []attribute.KeyValue{
 		attribute.String("gotimeout.receipt", rc.ID()),
@@ -214,7 +255,10 @@ func (t *Tracing) Run(ctx context.Context, rc *receipt.Receipt) context.Context 
 
 // Op begins the span of a call.
 func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, traceparent string, end func(error)) {
-	s := ctx.Value(spansKey{}).(*spans)
+	s, ok := ctx.Value(spansKey{}).(*spans)
+	if !ok {
+		return ctx, t.traceparent(ctx), func(error) {}
+	}
 	kind := trace.SpanKindInternal
 	if remote {
 		kind = trace.SpanKindClient
@@ -227,9 +271,13 @@ func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, trace
 	if s.answered { // before the call began
 		s.leave(op)
 	}
+	return ctx, t.traceparent(ctx), func(err error) { s.ended(op, err) }
+}
+
+func (t *Tracing) traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	t.context.Inject(ctx, carrier)
-	return ctx, carrier["traceparent"], func(err error) { s.ended(op, err) }
+	return carrier["traceparent"]
 }
 
 // ended ends the span of a call, or of its straggle.
@@ -249,7 +297,10 @@ func (s *spans) ended(op *opSpan, err error) {
 
 // Answered ends the span of a run.
 func (t *Tracing) Answered(ctx context.Context, status receipt.Status, err *receipt.Error) {
-	s := ctx.Value(spansKey{}).(*spans)
+	s, ok := ctx.Value(spansKey{}).(*spans)
+	if !ok {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answered = true
