@@ -143,6 +143,7 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/events", takes(newBroadcaster(l).serve))
 	r.Get("/receipts", l.receipts)
 	r.Get("/receipts/{id}", l.oneReceipt)
+	r.Get("/code/{strategy}", takes(l.code, "op"))
 	r.Get("/lab", takes(l.describe))
 	r.Get("/backends", takes(l.backends))
 	r.Get("/sockets", l.sockets)

@@ -88,6 +88,25 @@ func openFront(t *testing.T, to string) *front {
 	return f
 }
 
+// A lane shows its Go for the op of the form, and folds it away again; another op folds
+// all. An op without code says of which ops there is.
+func pageShowsCode(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, narrow)
+	b.open(p.url)
+	const lane = `[data-name=context-cancel]`
+	b.click(lane + " .code")
+	b.until(`document.querySelector('` + lane + ` .source pre').textContent.includes('func ContextCancelDB(')`)
+	b.screenshot("code", true)
+	if wide := in[int](b, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+		t.Errorf("with the code the page is %d px too wide", wide)
+	}
+	b.click(lane + " .code")
+	b.until(`!document.querySelector('.source')`)
+	in[any](b, `{ const e = document.querySelector('[name=op]'); e.value = 'all'; e.dispatchEvent(new Event('change', { bubbles: true })) }`)
+	b.click(lane + " .code")
+	b.until(`document.querySelector('` + lane + ` .source').textContent.includes('there is no code of context-cancel for')`)
+}
+
 // A preset, a slider and a reset change the network, and what was measured
 // stands there.
 func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {

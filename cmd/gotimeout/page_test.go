@@ -16,7 +16,7 @@ func TestPage(t *testing.T) {
 	p := start(t, "--network=none", "--network-driver=proxy")
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
 		"race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
-		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "phases": pageRunsPhases,
+		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "phases": pageRunsPhases,
 		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
 	} {
 		t.Run(name, func(t *testing.T) {

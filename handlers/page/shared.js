@@ -61,9 +61,10 @@ function say(where, text, wrong = false) {
   where.classList.toggle('wrong', wrong)
 }
 
-for (const button of $$('[data-copy]')) {
+// copies makes a button copy the text of an element.
+function copies(button, source) {
   button.addEventListener('click', async () => {
-    const source = $('#' + button.dataset.copy), label = button.firstChild
+    const label = button.firstChild
     try {
       await navigator.clipboard.writeText(source.textContent)
       label.data = 'copied'
@@ -74,3 +75,4 @@ for (const button of $$('[data-copy]')) {
     setTimeout(() => { label.data = 'copy' }, 1500)
   })
 }
+for (const button of $$('[data-copy]')) copies(button, $('#' + button.dataset.copy))

@@ -1,0 +1,30 @@
+package handlers_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"gotimeout/internal/samples"
+)
+
+// The code of a strategy is plain text; where there is none, a sentence says of which
+// ops there is.
+func TestCode(t *testing.T) {
+	lab := newLab(roomy)
+	for path, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"/code/context-cancel?op=db": {http.StatusOK, samples.Of("context-cancel", "db")},
+		"/code/errgroup":             {http.StatusOK, samples.Of("errgroup", "http")},
+		"/code/io-timeout?op=cpu":    {http.StatusNotFound, `there is no code of io-timeout for \"cpu\": use cache, db or http`},
+		"/code/errgroup?ctx=deaf":    {http.StatusBadRequest, "ctx"},
+		"/code/nonesuch":             {http.StatusNotFound, "there is nothing at /code/nonesuch"},
+	} {
+		w := serve(lab, request(t.Context(), http.MethodGet, path))
+		if w.Code != want.status || !strings.Contains(w.Body.String(), want.text) {
+			t.Errorf("%s: %d, no %q in %s", path, w.Code, want.text, w.Body)
+		}
+	}
+}
