@@ -53,11 +53,18 @@ func joined(words []string, last string) string {
 }
 
 // Count returns "1 connection" or "2 connections".
-func Count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
+func Count(n int, noun string) string { return fmt.Sprint(n, " ", Noun(float64(n), noun)) }
+
+// Noun returns the noun for n things: "query" for one, "queries" for others.
+func Noun(n float64, noun string) string {
+	stem, y := strings.CutSuffix(noun, "y")
+	switch {
+	case n == 1:
+		return noun
+	case y:
+		return stem + "ies"
 	}
-	return fmt.Sprintf("%d %s", n, noun)
+	return noun + "s"
 }
 
 // OneLine returns the message of an error, its lines, such as those of joined

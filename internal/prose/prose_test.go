@@ -2,6 +2,7 @@ package prose_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -70,8 +71,8 @@ func TestJoin(t *testing.T) {
 }
 
 func TestCount(t *testing.T) {
-	for n, want := range map[int]string{0: "0 runs", 1: "1 run", 2: "2 runs"} {
-		if got := prose.Count(n, "run"); got != want {
+	for n, want := range map[int][]string{0: {"0 runs", "0 queries"}, 1: {"1 run", "1 query"}, 2: {"2 runs", "2 queries"}} {
+		if got := []string{prose.Count(n, "run"), prose.Count(n, "query")}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 )
 
@@ -378,13 +379,4 @@ func (j judged) bracketed(place int, format func(float64) string) string {
 }
 
 // plural is a number with its noun.
-func plural(n float64, noun string) string {
-	switch {
-	case n == 1:
-	case strings.HasSuffix(noun, "y"):
-		noun = strings.TrimSuffix(noun, "y") + "ies"
-	default:
-		noun += "s"
-	}
-	return digits(n) + " " + noun
-}
+func plural(n float64, noun string) string { return digits(n) + " " + prose.Noun(n, noun) }

@@ -283,28 +283,26 @@ func (d *decoder) decode(line []byte) (any, error) {
 func (d *decoder) record(line []byte) any {
 	switch typeOf(line) {
 	case TypeRun:
-		d.run = Run{}
-		return &d.run
+		return emptied(&d.run)
 	case TypeCell:
-		d.cell = Cell{}
-		return &d.cell
+		return emptied(&d.cell)
 	case TypeRequest:
-		d.request = Request{}
-		return &d.request
+		return emptied(&d.request)
 	case TypeReceipt:
-		d.receipt = Receipt{}
-		return &d.receipt
+		return emptied(&d.receipt)
 	case TypeSample:
-		d.sample = Sample{}
-		return &d.sample
+		return emptied(&d.sample)
 	case TypeEnd:
-		d.end = End{}
-		return &d.end
+		return emptied(&d.end)
 	case TypeDone:
-		d.done = Done{}
-		return &d.done
+		return emptied(&d.done)
 	}
 	return nil
+}
+
+func emptied[T any](record *T) *T {
+	*record = *new(T)
+	return record
 }
 
 // typeOf is the type of a record, "" where there is none. It is the first key of
