@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/badnet/private/privatetest"
 	"gotimeout/strategies"
 )
 
@@ -22,15 +22,7 @@ var refused error
 
 // TestMain runs the tests in a private network, where there is one.
 func TestMain(m *testing.M) {
-	if !private.Inside() {
-		status, err := private.Run(private.Outside{})
-		if err == nil {
-			os.Exit(status)
-		}
-		refused = err
-		os.Exit(m.Run())
-	}
-	_, refused = private.Enter(false)
+	refused = privatetest.Enter()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 

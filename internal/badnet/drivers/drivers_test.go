@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/badnet/private/privatetest"
 
 	"go.uber.org/goleak"
 )
@@ -22,15 +21,7 @@ var refused error
 
 // TestMain runs the tests in a private network, where there is one.
 func TestMain(m *testing.M) {
-	if !private.Inside() {
-		status, err := private.Run(private.Outside{})
-		if err == nil {
-			os.Exit(status)
-		}
-		refused = err
-		os.Exit(m.Run())
-	}
-	_, refused = private.Enter(false)
+	refused = privatetest.Enter()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 

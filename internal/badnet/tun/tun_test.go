@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
-	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/badnet/private/privatetest"
 )
 
 // driver opens the one driver of this process: its routes are there to stay.
@@ -240,15 +240,7 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		os.Exit(m.Run()) // the fuzzer has files of its own to hand to its workers
 	}
-	if !private.Inside() {
-		status, err := private.Run(private.Outside{})
-		if err == nil {
-			os.Exit(status)
-		}
-		opened.err = err
-		os.Exit(m.Run())
-	}
-	if _, opened.err = private.Enter(false); opened.err == nil {
+	if opened.err = privatetest.Enter(); opened.err == nil {
 		opened.driver, opened.err = Open(1)
 	}
 	status := m.Run()
