@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 
 	"gotimeout/internal/palette"
 )
@@ -22,12 +23,14 @@ var (
 	plainStyle = palette.Page + pageFile("plain.css")
 	script     = pageFile("shared.js", "lanes.js", "race.js", "code.js", "gauges.js", "network.js", "phases.js", "start.js")
 
-	pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
-		"indexStyle": func() template.CSS { return template.CSS(indexStyle) },
-		"plainStyle": func() template.CSS { return template.CSS(plainStyle) },
-		"script":     func() template.JS { return template.JS(script) },
-		"figure":     pageFigure,
-	}).ParseFS(pageFiles, "page/*.html"))
+	pageTemplates = sync.OnceValue(func() *template.Template {
+		return template.Must(template.New("").Funcs(template.FuncMap{
+			"indexStyle": func() template.CSS { return template.CSS(indexStyle) },
+			"plainStyle": func() template.CSS { return template.CSS(plainStyle) },
+			"script":     func() template.JS { return template.JS(script) },
+			"figure":     pageFigure,
+		}).ParseFS(pageFiles, "page/*.html"))
+	})
 
 	pagePolicy = strings.Join([]string{
 		"default-src 'none'", "style-src " + hashOf(indexStyle) + " " + hashOf(plainStyle), "script-src " + hashOf(script), "connect-src 'self'",
@@ -74,7 +77,7 @@ func wantsPage(w http.ResponseWriter, r *http.Request) bool {
 // writePage answers with the page of a template.
 func writePage(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
-	if err := pageTemplates.ExecuteTemplate(&page, name, view); err != nil {
+	if err := pageTemplates().ExecuteTemplate(&page, name, view); err != nil {
 		panic(err) // only a field that is not there, which any test finds
 	}
 	h := w.Header()

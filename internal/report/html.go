@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gotimeout/internal/machine"
@@ -21,13 +22,13 @@ import (
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
 
 // HTML writes a page that needs nothing else: sentences made from the figures,
 // pictures, tables, and how it was measured. Its error is that of the writer.
 func HTML(w io.Writer, r *results.Results) error {
 	var b bytes.Buffer // so that nothing goes out of a page that failed
-	if err := pageTemplate.Execute(&b, newPage(r)); err != nil {
+	if err := pageTemplate().Execute(&b, newPage(r)); err != nil {
 		return err
 	}
 	_, err := w.Write(b.Bytes())

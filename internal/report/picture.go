@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"gotimeout/internal/palette"
@@ -20,7 +21,7 @@ const pictureWidth = 360
 //go:embed picture.html
 var pictureText string
 
-var pictureTemplate = template.Must(template.New("picture").Parse(pictureText))
+var pictureTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("picture").Parse(pictureText)) })
 
 // picture is a drawing that grows from its top downwards. Its lengths are CSS
 // pixels from the upper left corner.
@@ -61,7 +62,7 @@ func (p *picture) standalone() string {
 func (p *picture) svg(id string) template.HTML {
 	p.ID = id
 	var b strings.Builder
-	if err := pictureTemplate.Execute(&b, p); err != nil {
+	if err := pictureTemplate().Execute(&b, p); err != nil {
 		panic(err) // only of a template that doesn't know its picture, which any test finds
 	}
 	return template.HTML(strings.TrimSpace(b.String()))

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"sync"
 
 	"gotimeout/internal/palette"
 	"gotimeout/internal/results"
@@ -15,10 +16,12 @@ import (
 //go:embed recommend.html
 var recommendText string
 
-var recommendTemplate = template.Must(template.New("recommend").Funcs(template.FuncMap{
-	"millis": millis, "percent": inPercent, "digits": digits, "interval": intervalOf, "orUnknown": orUnknown,
-	"count": func(n int) string { return digits(float64(n)) },
-}).Parse(recommendText))
+var recommendTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("recommend").Funcs(template.FuncMap{
+		"millis": millis, "percent": inPercent, "digits": digits, "interval": intervalOf, "orUnknown": orUnknown,
+		"count": func(n int) string { return digits(float64(n)) },
+	}).Parse(recommendText))
+})
 
 // recommendPage is what the template reads.
 type recommendPage struct {
@@ -48,7 +51,7 @@ func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 		p.Pictures = []template.HTML{sharesOf(r).svg("shares"), wasteOf(r).svg("waste")}
 	}
 	var b bytes.Buffer // so that nothing goes out of a page that failed
-	if err := recommendTemplate.Execute(&b, p); err != nil {
+	if err := recommendTemplate().Execute(&b, p); err != nil {
 		return err
 	}
 	_, err := w.Write(b.Bytes())
