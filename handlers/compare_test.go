@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
@@ -40,7 +41,7 @@ func TestCompare(t *testing.T) {
 				}
 				checkCounts(t, lab, none)
 				checkTable(t, w.Result(), w.Body.String())
-				golden(t, "compare-"+name+".txt", w.Body.Bytes())
+				golden.Check(t, "compare-"+name+".txt", w.Body.Bytes())
 			})
 		})
 	}

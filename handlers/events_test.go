@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 )
 
 type now struct {
@@ -90,7 +91,7 @@ func TestMoment(t *testing.T) {
 		c := listen(t, routes, everything, time.Millisecond)
 		number := regexp.MustCompile(`"goroutines":\d+`)
 		text := number.ReplaceAllString(c.got()[0].data, `"goroutines":0`)
-		golden(t, "events.json", []byte(strings.ReplaceAll(text, `,"`, ",\n\"")+"\n"))
+		golden.Check(t, "events.json", []byte(strings.ReplaceAll(text, `,"`, ",\n\"")+"\n"))
 		if looks.Load() != 1 {
 			t.Errorf("%d looks", looks.Load())
 		}

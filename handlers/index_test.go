@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/strategies"
@@ -34,7 +35,7 @@ func TestIndexText(t *testing.T) {
 		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" {
 			t.Errorf("Accept %q: Content-Type %q", accept, got)
 		}
-		golden(t, "index.txt", w.Body.Bytes())
+		golden.Check(t, "index.txt", w.Body.Bytes())
 		for line := range strings.Lines(w.Body.String()) {
 			if len(line) > 81 {
 				t.Errorf("longer than 80 columns: %s", line)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,8 +24,6 @@ import (
 
 	"go.uber.org/goleak"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -131,23 +128,6 @@ func view(t *testing.T, lab *handlers.Lab, w *httptest.ResponseRecorder) receipt
 	r := get(t, lab, *path)
 	checkStatus(t, r, http.StatusOK)
 	return read[receipt.View](t, r)
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := "testdata/" + name
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("got\n%s\nwant, as in %s,\n%s", got, path, want)
-	}
 }
 
 const cacheNoDelay = "a real memcached has no slow command; make the network to it slow instead"

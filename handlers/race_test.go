@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 )
@@ -72,7 +73,7 @@ func TestRace(t *testing.T) {
 				}
 				end := events[len(events)-1]
 				fmt.Fprintln(&b, end.at, end.name, end.data)
-				golden(t, "race-"+name+".txt", b.Bytes())
+				golden.Check(t, "race-"+name+".txt", b.Bytes())
 			})
 		})
 	}

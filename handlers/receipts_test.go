@@ -20,6 +20,7 @@ import (
 	"gotimeout/internal/backends"
 	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
@@ -344,7 +345,7 @@ func TestReceiptPage(t *testing.T) {
 		get(t, lab, "/io-timeout?delay=2s&timeout=1s&connect_timeout=200ms")
 		settle(t, lab)
 		page := receiptPage(t, lab, "/receipts/lab-1").Body.Bytes()
-		golden(t, "receipt.html", page)
+		golden.Check(t, "receipt.html", page)
 		for _, link := range links(t, page) {
 			if w := get(t, lab, link); w.Code == http.StatusNotFound || w.Code == http.StatusBadRequest {
 				t.Errorf("%s: status %d", link, w.Code)

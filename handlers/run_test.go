@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 )
@@ -112,7 +113,7 @@ func TestAnswerAsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[0].Doc = "" // not in the answer
 		w := get(t, lab, "/context-cancel")
-		golden(t, "answer.json", w.Body.Bytes())
+		golden.Check(t, "answer.json", w.Body.Bytes())
 		for header, want := range map[string]string{
 			"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
 		} {

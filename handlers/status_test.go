@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
@@ -30,7 +31,7 @@ func TestFacts(t *testing.T) {
 		get(t, lab, "/goroutine-abandon?delay=5h&timeout=1h")
 		w := get(t, lab, "/lab")
 		checkStatus(t, w, http.StatusOK)
-		golden(t, "lab.json", used.ReplaceAll(w.Body.Bytes(), []byte("$1 0")))
+		golden.Check(t, "lab.json", used.ReplaceAll(w.Body.Bytes(), []byte("$1 0")))
 	})
 }
 
@@ -118,7 +119,7 @@ func TestReadyz(t *testing.T) {
 		lab.Backends = twoBackends(tc.broken)
 		w := get(t, lab, "/readyz")
 		checkStatus(t, w, tc.status)
-		golden(t, "readyz-"+name+".json", w.Body.Bytes())
+		golden.Check(t, "readyz-"+name+".json", w.Body.Bytes())
 	}
 }
 
@@ -133,7 +134,7 @@ func TestBackends(t *testing.T) {
 			t.Errorf("%d goroutines, want at least the test's and the two at work", n)
 		}
 		number := regexp.MustCompile(`"goroutines": \d+`)
-		golden(t, "backends.json", number.ReplaceAll(w.Body.Bytes(), []byte(`"goroutines": 0`)))
+		golden.Check(t, "backends.json", number.ReplaceAll(w.Body.Bytes(), []byte(`"goroutines": 0`)))
 	})
 }
 

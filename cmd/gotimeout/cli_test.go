@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
@@ -22,7 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var update = golden.Update
 
 // commands are all that the help lists, and those above them, as arguments.
 func commands(t *testing.T) (all [][]string) {
@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help %v prints otherwise than --help:\n%s", command, got)
 		}
 	}
-	golden(t, "help.txt", all.String())
+	fitsGolden(t, "help.txt", all.String())
 }
 
 // fits tells that a text is as wide as a terminal, and not much narrower. A line
@@ -157,31 +157,14 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// golden compares with a file, and what a terminal shows must fit one.
-func golden(t *testing.T, name, got string) {
+// fitsGolden compares with a file, and what a terminal shows must fit one.
+func fitsGolden(t *testing.T, name, got string) {
 	t.Helper()
-	goldenOf(t, name, got)
+	golden.Check(t, name, got)
 	for _, line := range strings.Split(got, "\n") {
 		if len([]rune(line)) > 80 {
 			t.Errorf("%s: wider than 80 columns: %s", name, line)
 		}
-	}
-}
-
-func goldenOf(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it):\n%s", path, got)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/internal/samples"
@@ -400,9 +401,9 @@ func TestDocsCompare(t *testing.T) {
 	}
 	const path = "../../docs/data/compare.txt"
 	head, _, _ := strings.Cut(rootFile(t, "docs/data/compare.txt"), "\n\n")
-	goldenOf(t, filepath.Join("..", path), head+"\n\n"+fenced(table.String()))
+	golden.Check(t, filepath.Join("..", path), head+"\n\n"+fenced(table.String()))
 	for _, g := range r.Groups() {
-		goldenOf(t, "../../../docs/img/compare-"+g.Op+".svg", report.Lanes(g))
+		golden.Check(t, "../../../docs/img/compare-"+g.Op+".svg", report.Lanes(g))
 	}
 }
 

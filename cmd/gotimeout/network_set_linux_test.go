@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"gotimeout/internal/golden"
+
 	"github.com/vishvananda/netlink"
 )
 
@@ -66,7 +68,7 @@ func TestNetworkSetDryRun(t *testing.T) {
 		}
 		all.WriteString("$ gotimeout network set " + words + " --dev lo --dry-run\n" + stdout)
 	}
-	goldenOf(t, "network-set.txt", all.String())
+	golden.Check(t, "network-set.txt", all.String())
 }
 
 func TestNetworkSetForAWhile(t *testing.T) {

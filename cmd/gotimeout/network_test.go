@@ -43,7 +43,7 @@ func TestCheckTable(t *testing.T) {
 	if err := printCheck(&out, madeUp(t), 80); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "network-check.txt", out.String())
+	fitsGolden(t, "network-check.txt", out.String())
 }
 
 // Whoever reads the JSON finds the same, under names with units.
@@ -77,7 +77,7 @@ func TestDriversTable(t *testing.T) {
 	if err := (networkDriversCmd{}).print(streams{out: &out}, drivers.Refused(refused)); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "network-drivers.txt", out.String())
+	fitsGolden(t, "network-drivers.txt", out.String())
 }
 
 func TestDriversJSON(t *testing.T) {

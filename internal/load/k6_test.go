@@ -3,18 +3,14 @@ package load_test
 import (
 	"bytes"
 	"cmp"
-	"flag"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/load"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // scriptOf is the script of a plan.
 func scriptOf(t *testing.T, p load.Plan, thresholds ...load.Threshold) string {
@@ -41,19 +37,7 @@ func TestK6Script(t *testing.T) {
 			load.Threshold{Strategy: "context-cancel", Column: "failed", Op: ">", Limit: 0}),
 		"k6-network.js": scriptOf(t, network),
 	} {
-		path := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s differs (go test -update writes it):\n%s", path, got)
-		}
+		golden.Check(t, name, got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
@@ -53,12 +54,12 @@ func TestCompareTable(t *testing.T) {
 	old, r := twoRuns(t)
 	got := text(t, r, against(old, "table"))
 	narrow(t, got)
-	golden(t, "compare.txt", got)
+	golden.Check(t, "compare.txt", got)
 }
 
 func TestCompareMarkdown(t *testing.T) {
 	old, r := twoRuns(t)
-	golden(t, "compare.md", text(t, r, against(old, "markdown")))
+	golden.Check(t, "compare.md", text(t, r, against(old, "markdown")))
 }
 
 func TestCompareCSV(t *testing.T) {

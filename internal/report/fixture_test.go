@@ -2,11 +2,8 @@ package report_test
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,26 +11,6 @@ import (
 	"gotimeout/internal/machine"
 	"gotimeout/internal/results"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares with a file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it):\n%s", path, got)
-	}
-}
 
 // narrow finds lines that a terminal would break.
 func narrow(t *testing.T, text string) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
@@ -71,7 +72,7 @@ func recommendation(t *testing.T, rec *results.Recommendation) string {
 func TestRecommendation(t *testing.T) {
 	got := recommendation(t, searched(t, "3g", true))
 	narrow(t, got)
-	golden(t, "recommend.txt", got)
+	golden.Check(t, "recommend.txt", got)
 }
 
 // What there is after an interrupt is shown, and said to be that.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
@@ -20,7 +21,7 @@ func table(w io.Writer, r *results.Results) error {
 func TestTable(t *testing.T) {
 	got := text(t, small(t), table)
 	narrow(t, got)
-	golden(t, "table.txt", got)
+	golden.Check(t, "table.txt", got)
 }
 
 // Without --wide there are the columns that a choice is made by, on a terminal of any
@@ -36,7 +37,7 @@ func TestDecisiveTable(t *testing.T) {
 			}
 		}
 		if width == 80 {
-			golden(t, "decisive.txt", got)
+			golden.Check(t, "decisive.txt", got)
 		}
 	}
 }
@@ -158,12 +159,12 @@ func formats() map[string]func(io.Writer, *results.Results) error {
 }
 
 func TestMarkdown(t *testing.T) {
-	golden(t, "report.md", text(t, small(t), report.Markdown))
+	golden.Check(t, "report.md", text(t, small(t), report.Markdown))
 }
 
 func TestCSV(t *testing.T) {
 	got := text(t, small(t), report.CSV)
-	golden(t, "report.csv", got)
+	golden.Check(t, "report.csv", got)
 	lines, err := csv.NewReader(strings.NewReader(got)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
