@@ -38,7 +38,9 @@ func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *resul
 	rec, err := results.Recommend(soFar, target)
 	switch {
 	case err == nil:
-		err = r.sweep(ctx, rec, longest)
+		if err = r.sweep(ctx, rec, longest); err == nil {
+			err = r.search(ctx, soFar, rec, longest)
+		}
 	case errors.Is(err, results.ErrNoSample) && ctx.Err() != nil:
 		err = nil
 	}
@@ -53,6 +55,7 @@ func (r *runner) sweep(ctx context.Context, rec *results.Recommendation, longest
 	timeouts := rec.Timeouts()
 	r.of = r.done + len(timeouts)*len(r.Plan.Strategies)
 	sample := r.Plan
+	defer func() { r.Plan = sample }()
 	for _, at := range timeouts {
 		if span(at) > longest {
 			break
@@ -60,6 +63,36 @@ func (r *runner) sweep(ctx context.Context, rec *results.Recommendation, longest
 		r.Plan = sample.at(at, rec)
 		if err := r.cells(ctx, r.Plan.matrix(), 1); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// mostSteps bounds the search for one strategy.
+const mostSteps = 6
+
+// search goes on with each strategy that missed at the recommended timeout, until the
+// least timeout at which it reaches the target is known to a tenth, or it has missed at
+// the longest timeout of the lab.
+func (r *runner) search(ctx context.Context, soFar *results.Results, rec *results.Recommendation, longest time.Duration) error {
+	sample := r.Plan
+	defer func() { r.Plan = sample }()
+	for _, strategy := range sample.Strategies {
+		for range mostSteps {
+			now, err := results.Recommend(soFar, rec.Target)
+			if err != nil {
+				return err
+			}
+			at, more := now.Next(strategy, float64(longest)/float64(time.Millisecond))
+			if !more || ctx.Err() != nil {
+				break
+			}
+			r.Plan = sample.at(at, rec)
+			r.Plan.Strategies = []string{strategy}
+			r.of = r.done + 1
+			if err := r.cells(ctx, r.Plan.matrix(), 1); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

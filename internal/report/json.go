@@ -134,6 +134,15 @@ func (c *comparison) json(w io.Writer) error {
 	})
 }
 
+// reachedAt is the least timeout at which a strategy reaches the target, nil where none
+// did.
+func reachedAt(v results.Verdict) *float64 {
+	if v.From == nil {
+		return nil
+	}
+	return &v.From.Timeout
+}
+
 // RecommendationJSON writes a recommendation as one object. null is not known.
 func RecommendationJSON(w io.Writer, r *results.Recommendation) error {
 	sweep, verdicts := []object{}, []object{}
@@ -146,7 +155,7 @@ func RecommendationJSON(w io.Writer, r *results.Recommendation) error {
 	}
 	for _, v := range r.Verdict {
 		verdicts = append(verdicts, object{
-			{"strategy", v.At.Strategy}, {"outcome", v.Outcome}, {"reaches_at_ms", v.From}, {"unbound", v.Unbound}, {"sentence", verdictOf(r, v)},
+			{"strategy", v.At.Strategy}, {"outcome", v.Outcome}, {"reaches_at_ms", reachedAt(v)}, {"longest_tried_ms", v.Longest}, {"unbound", v.Unbound}, {"sentence", verdictOf(r, v)},
 		})
 	}
 	return writeJSON(w, object{

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"gotimeout/internal/prose"
@@ -46,13 +48,16 @@ func recommendSentences(r *results.Recommendation) []string {
 		interval = fmt.Sprintf("95%% interval %s to %s", digits(r.Low), millis(*r.High))
 	}
 	times := r.Sample.Took
-	all := []string{
-		fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.",
-			millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key)),
+	all := usable(r)
+	alone := fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.", millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key))
+	if len(all) > 0 {
+		alone = fmt.Sprintf("The calls alone: all but %s take no longer than %s (%s).", inPercent(r.Target), millis(r.Timeout), interval)
+	}
+	all = append(all, alone,
 		fmt.Sprintf("Of %s of %s without a timeout, at %s a second, half took up to %s, 90%% up to %s, 99%% up to %s, and the longest %s.",
 			plural(float64(len(times)), "call"), settings(r.Sample.Delays), digits(r.Of.Run.Rate), millis(stats.Percentile(times, 50)), millis(stats.Percentile(times, 90)),
 			millis(stats.Percentile(times, 99)), millis(times[len(times)-1])),
-	}
+	)
 	f := r.Sample.Figures
 	if failed := *f[results.Failed] + *f[results.Refused]; failed > 0 {
 		all = append(all, fmt.Sprintf("%s more calls failed or were refused: these figures leave them out.", digits(failed)))
@@ -67,6 +72,35 @@ func recommendSentences(r *results.Recommendation) []string {
 	return all
 }
 
+// usable is the timeout to give each strategy, the shortest first.
+func usable(r *results.Recommendation) []string {
+	var found []results.Swept
+	var none []string
+	for _, v := range r.Verdict {
+		switch {
+		case v.Unbound:
+			none = append(none, v.At.Strategy+" binds no call")
+		case v.From == nil:
+			none = append(none, fmt.Sprintf("%s cuts more at every timeout up to %s", v.At.Strategy, millis(v.Longest)))
+		default:
+			found = append(found, *v.From)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b results.Swept) int { return cmp.Compare(a.Timeout, b.Timeout) })
+	var give []string
+	for _, s := range found {
+		give = append(give, fmt.Sprintf("%s %s (%s of %s cut, 95%% interval %s)", s.Strategy, millis(s.Timeout), inPercent(s.Share), digits(float64(s.Requests)), intervalOf(s)))
+	}
+	var all []string
+	if len(give) > 0 {
+		all = append(all, fmt.Sprintf("To cut no more than %s of the calls of %s that would have completed, give %s.", inPercent(r.Target), where(r.Sample.Key), prose.And(give)))
+	}
+	if len(none) > 0 {
+		all = append(all, "But "+prose.And(none)+".")
+	}
+	return all
+}
+
 // verdictOf says how a strategy does.
 func verdictOf(r *results.Recommendation, v results.Verdict) string {
 	s := fmt.Sprintf("%s: %s of %s cut at %s (%s)", v.Outcome, inPercent(v.At.Share), digits(float64(v.At.Requests)), millis(r.Timeout), intervalOf(v.At))
@@ -74,10 +108,11 @@ func verdictOf(r *results.Recommendation, v results.Verdict) string {
 		s += fmt.Sprintf("; if it stays so, --requests %d would tell", v.Needs)
 	}
 	switch {
+	case v.Outcome == results.Reaches:
 	case v.From != nil:
-		s += "; reaches it at " + millis(*v.From)
-	case v.Outcome != results.Reaches:
-		s += "; reaches it at no timeout that was tried"
+		s += "; reaches it at " + millis(v.From.Timeout)
+	default:
+		s += "; reaches it at no timeout up to " + millis(v.Longest)
 	}
 	if v.Unbound {
 		s += "; but its timeout does not bind: it cut hardly any of the calls that took longer"

@@ -127,10 +127,11 @@ const (
 // Verdict is on a strategy.
 type Verdict struct {
 	Outcome
-	Unbound bool     // it cut hardly any of the calls that took longer than a timeout
-	At      Swept    // what it did at the recommended timeout
-	Needs   int      // unclear: so many requests would tell, if the share stays as it is
-	From    *float64 // the least timeout over the recommended one at which it reaches the target, nil where none did
+	Unbound bool    // it cut hardly any of the calls that took longer than a timeout
+	At      Swept   // what it did at the recommended timeout
+	Needs   int     // unclear: so many requests would tell, if the share stays as it is
+	From    *Swept  // at the least timeout, the recommended one or over it, at which it reaches the target; nil where none did
+	Longest float64 // the longest timeout that was tried
 }
 
 // swept counts over all repeats.
@@ -159,21 +160,47 @@ func (r *Row) swept() Swept {
 
 func (r *Recommendation) verdict(at Swept) Verdict {
 	v := Verdict{Outcome: Reaches, Unbound: r.unbound(at.Strategy), At: at}
+	for _, s := range r.over(at.Strategy) {
+		if v.Longest = s.Timeout; v.From == nil && s.Share <= r.Target {
+			v.From = &s
+		}
+	}
 	switch {
 	case at.Share <= r.Target:
-		return v
 	case at.Low > r.Target:
 		v.Outcome = Misses
 	default:
 		v.Outcome, v.Needs = Unclear, Tells(at.Share, r.Target)
 	}
+	return v
+}
+
+// over is what a strategy did at the recommended timeout and over it, by timeout.
+func (r *Recommendation) over(strategy string) (all []Swept) {
 	for _, s := range r.Sweep {
-		if s.Strategy == at.Strategy && s.Timeout > at.Timeout && s.Share <= r.Target {
-			v.From = &s.Timeout
-			break
+		if s.Strategy == strategy && s.Timeout >= r.Timeout {
+			all = append(all, s)
 		}
 	}
-	return v
+	return all
+}
+
+// Next is the timeout at which to try a strategy next, up to a longest one: between the
+// last that missed the target and the first that reached it, until they are a tenth
+// apart, or twice the last where none reached it. more is false where nothing is left
+// to try.
+func (r *Recommendation) Next(strategy string, longest float64) (timeout float64, more bool) {
+	const near = 1.1
+	missed := 0.0
+	for _, s := range r.over(strategy) {
+		if s.Share > r.Target {
+			missed = s.Timeout
+			continue
+		}
+		between := whole(math.Sqrt(missed * s.Timeout))
+		return between, missed > 0 && s.Timeout > near*missed && between > missed && between < s.Timeout
+	}
+	return min(2*missed, longest), missed > 0 && missed < longest
 }
 
 // unbound compares what a strategy cut with what the sample says is to be cut.

@@ -148,13 +148,18 @@ func TestRecommend(t *testing.T) {
 		t.Errorf("swept %+v", rec.Sweep)
 	}
 	want := map[string]results.Verdict{
-		"reaching": {Outcome: results.Reaches}, "missing": {Outcome: results.Misses, From: known(1980)},
-		"unclear": {Outcome: results.Unclear, Needs: 4226}, "deaf": {Outcome: results.Reaches, Unbound: true},
+		"reaching": {Outcome: results.Reaches, Longest: 990}, "missing": {Outcome: results.Misses, Longest: 1980},
+		"unclear": {Outcome: results.Unclear, Needs: 4226, Longest: 990}, "deaf": {Outcome: results.Reaches, Unbound: true, Longest: 990},
 	}
+	reached := map[string]float64{"reaching": 990, "missing": 1980, "deaf": 990}
 	for _, v := range rec.Verdict {
 		w := want[v.At.Strategy]
-		if w.At = v.At; !reflect.DeepEqual(v, w) {
-			t.Errorf("%+v, want %+v", v, w)
+		at := 0.0
+		if v.From != nil {
+			at = v.From.Timeout
+		}
+		if w.At, w.From = v.At, v.From; !reflect.DeepEqual(v, w) || at != reached[v.At.Strategy] {
+			t.Errorf("%+v reaches it at %v, want %+v at %v", v, at, w, reached[v.At.Strategy])
 		}
 	}
 	if at := rec.Verdict[1].At; len(rec.Verdict) != 4 || at.Share != 0.1 || at.Dials != 500 || at.Held != 99.8 || at.Requests != 1000 {
@@ -218,5 +223,38 @@ func TestRecommendOfALabGone(t *testing.T) {
 	rec, err := results.Recommend(collect(t, records...), 0.1)
 	if err != nil || len(rec.Sweep) != 1 || rec.Sweep[0].Requests != 1000 || rec.Sweep[0].Dials != 0 {
 		t.Errorf("%+v, %v", rec, err)
+	}
+}
+
+// After the sweep a strategy that missed is tried between its last miss and its first
+// hit, or at longer timeouts until the longest.
+func TestNext(t *testing.T) {
+	type at struct {
+		timeout float64
+		cut     int // of 1,000
+	}
+	for name, test := range map[string]struct {
+		tried []at
+		want  float64 // 0 is nothing
+	}{
+		"reached at once":        {[]at{{500, 200}, {990, 10}, {1980, 0}}, 0},
+		"between":                {[]at{{990, 100}, {1980, 10}}, 1401},
+		"near enough":            {[]at{{990, 100}, {1080, 10}}, 0},
+		"between the last miss":  {[]at{{990, 100}, {1401, 50}, {1980, 10}}, 1666},
+		"none yet":               {[]at{{990, 100}, {1980, 50}}, 3960},
+		"up to the longest":      {[]at{{990, 100}, {9000, 50}}, 10000},
+		"not beyond the longest": {[]at{{990, 100}, {10000, 50}}, 0},
+	} {
+		records := append([]any{aRun()}, swept(1, results.SampleName(), 30_000, 0)...)
+		for i, tried := range test.tried {
+			records = append(records, swept(i+2, "one", tried.timeout, tried.cut)...)
+		}
+		timeout, more := recommend(t, collect(t, records...), 0.01).Next("one", 10_000)
+		if !more {
+			timeout = 0
+		}
+		if timeout != test.want {
+			t.Errorf("%s: %v, want %v", name, timeout, test.want)
+		}
 	}
 }
