@@ -82,8 +82,11 @@ func (l *Lab) asked(raw string) (form map[string]string, p params, err error) {
 		"delay":   min(firstDelay, l.MaxDelay).String(),
 		"timeout": min(firstTimeout, l.MaxTimeout).String(),
 	}
-	if i := slices.IndexFunc(l.Ops, func(op Op) bool { return op.First }); i >= 0 {
-		form["op"] = l.Ops[i].Name
+	for _, first := range []func(Op) bool{func(op Op) bool { return op.Own != nil }, func(op Op) bool { return op.First }} {
+		if i := slices.IndexFunc(l.Ops, first); i >= 0 {
+			form["op"] = l.Ops[i].Name
+			break
+		}
 	}
 	delete(q, "race")
 	maps.Copy(form, q)
@@ -225,9 +228,13 @@ func (indexView) PhaseNames() []string {
 // writeIndex describes the lab for a terminal of 80 columns.
 func writeIndex(w io.Writer, l *Lab, base string) {
 	fmt.Fprint(w, wrapped("goTimeout: the same slow call behind each way that Go offers to time out: when its caller was answered, when the call ended, and which backend worked on for nobody."), "\n")
-	first, _, _ := l.asked("") // the defaults are always valid
+	first, p, _ := l.asked("") // the defaults are always valid
 	fmt.Fprint(w, "Begin with the strategy that waits however long it takes, then run all at once:\n\n")
-	for _, path := range []string{"/" + l.Strategies[0].Name, fmt.Sprintf("/compare?op=%s&delay=%s&timeout=%s", first["op"], first["delay"], first["timeout"])} {
+	compare := "/compare?op=" + first["op"]
+	if p.op.Delays() {
+		compare += "&delay=" + first["delay"]
+	}
+	for _, path := range []string{"/" + l.Strategies[0].Name, compare + "&timeout=" + first["timeout"]} {
 		fmt.Fprintf(w, "  curl %s\n", quoted(base+path))
 	}
 	fmt.Fprint(w, "\nStrategies:\n")
@@ -236,7 +243,7 @@ func writeIndex(w io.Writer, l *Lab, base string) {
 	}
 	fmt.Fprint(w, "\nParameters, as in ?op=db&ctx=deaf:\n\n")
 	for _, op := range l.Ops {
-		fmt.Fprint(w, wrapped(strings.TrimSpace("op="+op.Name+" "+op.Doc+" "+op.Choices())))
+		fmt.Fprint(w, wrapped(strings.TrimSpace("op="+op.Name+" "+op.About()+" "+op.Choices())))
 	}
 	fmt.Fprint(w, wrapped(fmt.Sprintf("delay= is how long the call takes, at most %s; timeout= is the bound, at most %s; both as 250ms, 1.5s or plain seconds; ctx=aware|deaf: the op honours its context, or ignores it", l.MaxDelay, l.MaxTimeout)))
 	if between := pathText(l.pathOf(l.Ops[0])); between != "" {

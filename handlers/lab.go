@@ -43,6 +43,8 @@ type Lab struct {
 	LogSlow        time.Duration // a run with more overshoot is logged; 0 logs none
 	Metrics        http.Handler  // nil: there is no /metrics
 	Trace          Trace         // nil: no run is traced
+
+	own ownRate
 }
 
 // Op is slow work that can be asked for by name.
@@ -54,6 +56,9 @@ type Op struct {
 	Backends []string // what backend= may be, the default first; nil where there is no choice
 	Targets  []Target // what target= may be; nil where there is no choice
 	TLS      bool     // the backend itself speaks TLS
+
+	Own      *OwnCall // what the op calls, where that is an own call; else nil
+	MakesOwn bool     // an op of several calls makes an own one
 
 	// Lacks gives the reason for each phase timeout that the op's client does not
 	// have, by its parameter.

@@ -170,6 +170,9 @@ func choice(q map[string]string, name string, op *Op, allowed []string) (string,
 		if op == nil {
 			return ""
 		}
+		if op.Own != nil {
+			return " for op=" + op.Name + ", which is an own call"
+		}
 		return " for op=" + op.Name
 	}
 	switch {

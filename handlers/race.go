@@ -130,6 +130,7 @@ type raceStart struct {
 	Strategies []raceStrategy `json:"strategies"`
 	Op         string         `json:"op"`
 	Delay      float64        `json:"delay_ms"`
+	Alone      *float64       `json:"alone_ms,omitempty"` // what an own call takes alone
 	Timeout    float64        `json:"timeout_ms"`
 	Ctx        string         `json:"ctx"`
 	Network    *badnet.Path   `json:"network"`
@@ -181,6 +182,9 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 		Curl: "curl " + quoted(base(r)+"/compare?"+p.query()),
 		Compare: fmt.Sprintf("gotimeout compare --url %s --ops %s --ctx %s --timeout %s --delay %s",
 			quoted(base(r)), p.op.Name, p.ctx, p.timeout, p.delay),
+	}
+	if p.op.Own != nil {
+		start.Alone = p.op.Own.alone()
 	}
 	for _, s := range l.suitable(p) {
 		start.Strategies = append(start.Strategies, raceStrategy{s.Name, string(s.Family), s.Doc})

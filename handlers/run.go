@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -49,6 +50,9 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		call.IOTimeout = s.Client(p.timeout).IO
 		p.phases = p.phases.or(p.op.Timeouts, p.timeout)
 		p.phases.give(&call)
+	}
+	if !l.mayCall(p.op) {
+		return nil, errOwn
 	}
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
@@ -196,6 +200,7 @@ var refusals = []struct {
 	{receipt.ErrInFlight, "too_many_in_flight", "too many runs are in flight in this lab (--max-in-flight): try again in a second"},
 	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
 	{receipt.ErrBusy, "too_many_busy", "too many runs compute on this lab's processors: try again in a second"},
+	{errOwn, "too_many_own", fmt.Sprintf("this lab is public, and makes own calls at most %d times a second for all visitors: try again in a second", OwnASecond)},
 }
 
 // unavailable answers 503 for a run that the ledger refused.

@@ -69,7 +69,10 @@ func leftClauses(v receipt.View, op Op) (what []string) {
 	if v.OutlivedDials > 0 {
 		what = append(what, "a dial went on after its call")
 	}
-	unseen := op.Dials && !v.BackendSeen && *v.Status != receipt.Completed
+	if v.Orphans {
+		what = append(what, "programs that it had started ran on, and were killed")
+	}
+	unseen := (op.Dials || op.Noun != "") && !v.BackendSeen && *v.Status != receipt.Completed
 	switch {
 	case len(what) == 0 && unseen:
 		what = append(what, "nothing was left behind in this process")

@@ -32,10 +32,14 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, op := range l.Ops {
-		f.Ops = append(f.Ops, wire.Op{
+		of := wire.Op{
 			Name: op.Name, Delays: op.Delays(), NoDelay: op.NoDelay, Works: append([]string{}, op.Works...),
 			Backend: op.Noun, Calls: len(op.Parts), Settle: milliseconds(op.Settle),
-		})
+		}
+		if op.Own != nil {
+			of.Own = &wire.OwnCall{Name: op.Own.Name, Alone: op.Own.alone()}
+		}
+		f.Ops = append(f.Ops, of)
 	}
 	used := machine.Used()
 	f.Now = wire.Now{

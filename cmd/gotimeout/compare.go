@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,15 +17,18 @@ import (
 	"gotimeout/internal/prose"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
+	"gotimeout/internal/wire"
 	"gotimeout/strategies"
+
+	"github.com/alecthomas/kong"
 )
 
 type compareCmd struct {
 	envFlags
 
-	URL        string   `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, compare starts a lab, whose backends are those of serve's environment variables."`
+	URL        string   `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, compare starts a lab, with the flags and environment variables of serve for its backends."`
 	Strategies []string `placeholder:"NAME" predictor:"strategy" help:"The strategies to compare (default: all)."`
-	Ops        []string `default:"http,cache,db" help:"The ops to compare the strategies on."`
+	Ops        []string `placeholder:"NAME" help:"The ops to compare the strategies on (default: your own call, or else http,cache,db)."`
 	Ctx        []string `default:"aware" enum:"${ctxs}" help:"Whether the ops honour their context (aware), ignore it (deaf), or both."`
 	Network    []string `sep:"none" placeholder:"PROFILE" predictor:"profile" help:"A network to compare the strategies on: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is). Repeat the flag for several networks."`
 	loadFlags
@@ -38,6 +40,8 @@ type compareCmd struct {
 	Wide   bool     `help:"Print all columns in the tables, not only those that a choice is made by."`
 	Quiet  bool     `help:"Print nothing before the results."`
 	Emit   string   `enum:"k6," default:"" placeholder:"k6" help:"Run nothing, and print the comparison as a script for k6, with a threshold for each --fail-if."`
+
+	labFlags
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -61,15 +65,19 @@ holds, and 130 after Ctrl-C, which ends the cell and reports the cells until the
 const exitCondition = 3
 
 // Run compares. kong calls it.
-func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) error {
+func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams, typed *kong.Context) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
 	}
+	env := environmentGiven(typed)
 	if c.Emit != "" {
+		if err := ofLab(env, "--emit"); err != nil {
+			return err
+		}
 		return c.emit(to.out, plan)
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan, c.EnvFile.args()...)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan, usually, env, c.EnvFile.args()...)
 	if err != nil {
 		return interrupted(ctx, to, false, err)
 	}
@@ -82,7 +90,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 	if err != nil {
 		return err
 	}
-	err = c.compare(ctx, to, lab, plan, keep)
+	err = c.compare(ctx, to, lab, plan, keep, commandLine(typed))
 	r := keep.collector.Results()
 	if len(r.Rows) > 0 {
 		format := "table"
@@ -98,11 +106,11 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams) er
 }
 
 // compare runs the plan, and keeps and shows its records.
-func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper) error {
+func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper, command string) error {
 	show := newProgress(to, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
 	comparison := &load.Comparison{
-		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan,
+		Lab: lab, Own: c.URL == "", Command: command, Plan: plan,
 		Record: func(record any) error {
 			err := keep.record(record)
 			show.record(record, keep.collector.Results())
@@ -133,6 +141,13 @@ func ofPlan(err error) error {
 		return usageError{err}
 	}
 	return err
+}
+
+// usually is what is compared where no op and no delay is given, and no call is the
+// lab's owner's.
+var usually = load.Plan{
+	Ops:    []string{"http", "cache", "db"},
+	Delays: []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, 10 * time.Millisecond, time.Second},
 }
 
 // plan reads the flags.
@@ -179,7 +194,7 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 // loadFlags say what load a comparison makes.
 type loadFlags struct {
 	Timeout  time.Duration   `default:"250ms" help:"The timeout of each request."`
-	Delay    []time.Duration `default:"10ms,10ms,10ms,1s" help:"How long the slow work takes. Several durations are taken in turn, one for each request."`
+	Delay    []time.Duration `placeholder:"10ms,10ms,10ms,1s" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Your own call has no delay."`
 	Rate     rate            `default:"200" help:"Requests a second, or as 30/m or 2/h. Each is sent when it is due, whether or not earlier ones were answered."`
 	Duration time.Duration   `default:"2s" help:"How long the load of each cell lasts."`
 	Repeat   int             `default:"1" help:"How often the whole comparison is run. 5 repeats tell a change from noise."`
@@ -196,7 +211,7 @@ func (l loadFlags) check() error {
 	switch {
 	case l.Timeout == 0:
 		return usagef("--timeout is 0, which bounds nothing: it must be over 0")
-	case len(l.Delay) == 0:
+	case l.Delay != nil && len(l.Delay) == 0:
 		return usagef("--delay is empty: give it a duration, as 1s, or several, as 10ms,1s")
 	case l.Duration < 100*time.Millisecond || l.Duration > time.Hour:
 		return usagef("--duration is %s: use 100ms to 1h", l.Duration)
@@ -256,10 +271,26 @@ func noRate(text []byte) error {
 // plain are the characters that mean nothing to a shell.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/%+@"
 
-// commandLine is what was typed, as a shell reads it.
-func commandLine() string {
-	words := []string{"gotimeout"}
-	for _, word := range os.Args[1:] {
+// commandLine is what was typed, as a shell reads it, without the values that may be
+// secret.
+func commandLine(typed *kong.Context) string {
+	secrets := map[string]string{}
+	for _, flag := range typed.Flags() {
+		if flag.Tag.Has("secret") {
+			secrets["--"+flag.Name] = cmp.Or(flag.Tag.Get("secret"), secretAll)
+		}
+	}
+	words, secret := []string{"gotimeout"}, ""
+	for _, word := range typed.Args {
+		name, value, joined := strings.Cut(word, "=")
+		switch {
+		case secret != "":
+			word, secret = masked(secret, word), ""
+		case joined && secrets[name] != "":
+			word = name + "=" + masked(secrets[name], value)
+		default:
+			secret = secrets[name]
+		}
 		if word == "" || strings.Trim(word, plain) != "" {
 			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
@@ -283,9 +314,7 @@ func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 		return usagef("--emit runs nothing, and has no results: leave --out and --html out")
 	}
 	all := strategyNames()
-	if len(plan.Strategies) == 0 {
-		plan.Strategies = all
-	}
+	fillIn(&plan, wire.Lab{Strategies: all}, usually)
 	for _, name := range plan.Strategies {
 		if !slices.Contains(all, name) {
 			return usagef("--strategies: %s", prose.Unknown("strategy", name, all))

@@ -15,25 +15,29 @@ import (
 	"gotimeout/internal/load"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
+
+	"github.com/alecthomas/kong"
 )
 
 type recommendCmd struct {
 	envFlags
 
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
-	Op            string          `default:"http" help:"The op whose timeout is wanted."`
+	Op            string          `placeholder:"NAME" help:"The op whose timeout is wanted (default: your own call, or else http)."`
 	Ctx           string          `default:"aware" enum:"${ctxs}" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
 	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network to the backend: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is)."`
-	Delay         []time.Duration `default:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false."`
+	Delay         []time.Duration `placeholder:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false. Your own call has no delay."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try (default: all)."`
 	Rate          rate            `default:"200" help:"Requests a second, or as 30/m or 2/h. Each is sent when it is due, whether or not earlier ones were answered."`
 	Requests      int             `placeholder:"N" help:"How many calls the timeout is estimated from (default: as many as its interval needs, at least 1000)."`
-	URL           string          `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, recommend starts a lab, whose backends are those of serve's environment variables."`
+	URL           string          `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, recommend starts a lab, with the flags and environment variables of serve for its backends."`
 
 	Out   string `placeholder:"FILE" predictor:"file" help:"Write the records to this file, as JSON lines, which gotimeout report reads."`
 	HTML  string `placeholder:"FILE" predictor:"file" help:"Write a page with pictures to this file."`
 	JSON  bool   `name:"json" help:"Print the recommendation as one JSON object instead of text."`
 	Quiet bool   `help:"Print nothing before the recommendation."`
+
+	labFlags
 }
 
 // Help is what the help says beyond the flags. kong calls it.
@@ -46,6 +50,7 @@ load at timeouts around the recommended one. A strategy whose cuts slow the call
 that follow, because a cut closes the connection, cuts more than the share.
 
   gotimeout recommend --network 3g
+  gotimeout recommend --http-request https://example.com/report?id=7
   gotimeout recommend --op db --delay 10ms,200ms --false-timeouts 0.1%
 
 The exit status is 0, 1 where the calls could not be made, and 130 after Ctrl-C,
@@ -53,12 +58,13 @@ which reports the calls until then.`
 }
 
 // Run finds a timeout. kong calls it.
-func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) error {
+func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams, typed *kong.Context) error {
 	plan, err := c.plan()
 	if err != nil {
 		return err
 	}
-	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan, c.EnvFile.args()...)
+	lab, closeLab, err := openLab(ctx, c.URL, getenv("GOTIMEOUT_TOKEN"), &plan,
+		load.Plan{Ops: []string{"http"}, Delays: []time.Duration{50 * time.Millisecond}}, environmentGiven(typed), c.EnvFile.args()...)
 	if err != nil {
 		return interrupted(ctx, to, false, err)
 	}
@@ -73,7 +79,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams) 
 	c.announce(to, plan)
 	r := keep.collector.Results()
 	err = (&load.Comparison{
-		Lab: lab, Own: c.URL == "", Command: commandLine(), Plan: plan, Record: keep.record, Show: show.progress,
+		Lab: lab, Own: c.URL == "", Command: commandLine(typed), Plan: plan, Record: keep.record, Show: show.progress,
 	}).Recommend(ctx, float64(c.FalseTimeouts), r)
 	show.end()
 	err = cmp.Or(err, keep.close())
@@ -116,16 +122,19 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 		return p, usagef("--requests is %d: the interval of %s needs at least %d, and a lab keeps at most %d", c.Requests, c.FalseTimeouts, least, mostRequests)
 	case float64(c.Requests)/float64(c.Rate) > longestSample.Seconds():
 		return p, usagef("%d requests at %s take longer than an hour: raise --rate or --false-timeouts", c.Requests, c.Rate)
-	case len(c.Delay) == 0:
+	case c.Delay != nil && len(c.Delay) == 0:
 		return p, usagef("--delay is empty: give it a duration, as 50ms, or several, as 10ms,100ms")
 	case slices.Contains(c.Strategies, results.SampleName()):
 		return p, usagef("--strategies: %s has no timeout that could be false; it is the sample", results.SampleName())
 	}
 	p = load.Plan{
-		Strategies: c.Strategies, Ops: []string{c.Op}, Ctxs: []string{c.Ctx}, Delays: c.Delay,
+		Strategies: c.Strategies, Ctxs: []string{c.Ctx}, Delays: c.Delay,
 		Rate: float64(c.Rate), Repeat: 1,
 	}
 	p.Duration = time.Duration(c.Requests) * p.Interval()
+	if c.Op != "" {
+		p.Ops = []string{c.Op}
+	}
 	if c.Network != "" {
 		if _, err := badnet.Parse(c.Network); err != nil {
 			return p, usagef("--network: %w", err)

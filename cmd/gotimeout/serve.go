@@ -17,8 +17,6 @@ import (
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/telemetry"
-
-	"github.com/alecthomas/kong"
 )
 
 type serveCmd struct {
@@ -26,7 +24,7 @@ type serveCmd struct {
 
 	Addr string `env:"GOTIMEOUT_ADDR" addon:"PORT" placeholder:"HOST:PORT" help:"The address to listen on (default: 127.0.0.1:8000, or all interfaces at the port in $PORT)."`
 
-	Ops kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
+	labFlags
 
 	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"The network to the backends: a preset such as 3g, or keys such as 'delay=100ms loss=1%'; none adds no delay and no loss. With --network, PUT /network can change the network later."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"${drivers}" help:"What makes the network bad: ${drivers_help}."`
@@ -62,11 +60,8 @@ answered, 1 where the lab can't be served, and 2 for a bad value.`
 // newCLI returns the command line, with the settings of every op.
 func newCLI() *cli {
 	c := new(cli)
-	for _, op := range lab.Ops() {
-		c.Serve.Ops = append(c.Serve.Ops, op)
-	}
-	for _, op := range lab.Ops() {
-		c.Config.Ops = append(c.Config.Ops, op)
+	for _, f := range []*labFlags{&c.Serve.labFlags, &c.Config.labFlags, &c.Compare.labFlags, &c.Recommend.labFlags} {
+		*f = newLabFlags()
 	}
 	return c
 }
@@ -154,6 +149,10 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	}
 	if err := s.readNetwork(&p); err != nil {
 		return p, err
+	}
+	p.lab.OwnName = s.Name
+	if err := p.lab.Check(p.network); err != nil {
+		return p, usageError{err}
 	}
 	p.lab.Token = getenv("GOTIMEOUT_TOKEN")
 	if p.lab.Collector, err = telemetry.ReadCollector(getenv); err != nil {

@@ -303,7 +303,7 @@ func TestCompareStartsItsOwn(t *testing.T) {
 	for name, value := range map[string]string{asProgram: "1", "PORT": "1", "GOTIMEOUT_PUBLIC": "1"} {
 		t.Setenv(name, value)
 	}
-	url, stop, err := startLab(t.Context(), load.Plan{})
+	url, stop, err := startLab(t.Context(), load.Plan{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

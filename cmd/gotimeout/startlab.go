@@ -18,12 +18,16 @@ import (
 )
 
 // openLab returns the lab at a URL, or where that is "" one that it starts for
-// the plan with more flags of serve, and what closes it. A plan without strategies
-// gets all of the lab's.
-func openLab(ctx context.Context, url, token string, plan *load.Plan, flags ...string) (lab *load.Lab, closeIt func(), err error) {
+// the plan with more flags of serve and more of an environment, and what closes it. It
+// fills the plan in.
+func openLab(ctx context.Context, url, token string, plan *load.Plan, otherwise load.Plan, env []string, flags ...string) (lab *load.Lab, closeIt func(), err error) {
 	stop := func() {}
-	if url == "" {
-		if url, stop, err = startLab(ctx, *plan, flags...); err != nil {
+	if url != "" {
+		if err := ofLab(env, "--url"); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		if url, stop, err = startLab(ctx, *plan, env, flags...); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -33,14 +37,12 @@ func openLab(ctx context.Context, url, token string, plan *load.Plan, flags ...s
 		return nil, nil, usagef("--url: %w", err)
 	}
 	closeIt = func() { lab.Close(); stop() }
-	if len(plan.Strategies) == 0 {
-		facts, err := lab.Facts(ctx)
-		if err != nil {
-			closeIt()
-			return nil, nil, err
-		}
-		plan.Strategies = facts.Strategies
+	facts, err := lab.Facts(ctx)
+	if err != nil {
+		closeIt()
+		return nil, nil, err
 	}
+	fillIn(plan, facts, otherwise)
 	return lab, closeIt, nil
 }
 
@@ -52,7 +54,7 @@ const startTime = 30 * time.Second
 
 // startLab starts a lab in a process of its own: goroutines, processor time and
 // memory are then the lab's, and not the load's.
-func startLab(ctx context.Context, plan load.Plan, flags ...string) (url string, stop func(), err error) {
+func startLab(ctx context.Context, plan load.Plan, env []string, flags ...string) (url string, stop func(), err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return "", nil, err
@@ -62,7 +64,7 @@ func startLab(ctx context.Context, plan load.Plan, flags ...string) (url string,
 		args = append(args, "--network=none")
 	}
 	process := exec.Command(program, append(args, flags...)...)
-	process.Env = without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK")
+	process.Env = append(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env...) // of two with one name the last counts
 	process.SysProcAttr = apart()
 	return startProcess(ctx, process)
 }

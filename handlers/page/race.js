@@ -112,12 +112,13 @@ async function follow(response) {
 
 function begin(start, now) {
   $('#race').classList.toggle('many', start.times > 1)
-  scale.ask(start.delay_ms, start.timeout_ms)
+  scale.ask(start.alone_ms ?? start.delay_ms, start.timeout_ms)
   for (const lane of lanes) lane.begin(now, start.times)
   $('#heard').replaceChildren()
   $('#curl').textContent = start.curl
   $('#compare').textContent = start.compare
-  hear(`${start.times > 1 ? start.times + ' calls' : 'A call'} of ${duration(start.delay_ms)} under a timeout of ${duration(start.timeout_ms)} …`)
+  const took = start.alone_ms ?? start.delay_ms
+  hear(`${start.times > 1 ? start.times + ' calls' : 'A call'}${took ? ' of ' + duration(took) : ''} under a timeout of ${duration(start.timeout_ms)} …`)
   columns(start)
 }
 

@@ -19,6 +19,7 @@ import (
 // cacheOp gets a key from a memcached by gomemcache.
 type cacheOp struct {
 	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"ADDR" help:"A real memcached in the place of the embedded one: host:port, memcached://host:port, or the path of its Unix socket."`
+	CacheKey  string `name:"cache-key" env:"GOTIMEOUT_CACHE_KEY" placeholder:"KEY" secret:"" help:"Your own call as the op cache: a get of this key of the memcached of --cache-addr."`
 
 	addr string // host:port or a path; "" for the embedded one
 }
@@ -31,7 +32,20 @@ func (o *cacheOp) Read(getenv func(string) string) (notes []string, err error) {
 	} else if getenv("MEMCACHIER_SERVERS") != "" {
 		notes = append(notes, "MEMCACHIER_SERVERS is ignored: it wants a login by SASL, which gomemcache doesn't speak; MEMCACHED_ADDR names a memcached without one")
 	}
+	switch {
+	case o.CacheKey != "" && o.addr == "":
+		return nil, errors.New("--cache-key (GOTIMEOUT_CACHE_KEY) is of a memcached of your own, and there is none: give its address by --cache-addr")
+	case len(o.CacheKey) > 250 || strings.ContainsFunc(o.CacheKey, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return nil, errors.New("--cache-key (GOTIMEOUT_CACHE_KEY) is no key of memcached: use at most 250 bytes, without spaces and control characters")
+	}
 	return notes, nil
+}
+
+func (o *cacheOp) ownName() string {
+	if o.CacheKey == "" {
+		return ""
+	}
+	return "a key on " + o.addr
 }
 
 func (o *cacheOp) server() *private.Server {
@@ -79,7 +93,7 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 		return handlers.Op{}, err
 	}
 	client := slowops.NewCache(b.addr, 0)
-	client.Via = b.via
+	client.Via, client.Key = b.via, o.CacheKey
 	l.atClose(client.Close)
 	b.do = client.Do
 	op := handlers.Op{
@@ -92,7 +106,14 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 		},
 		Parts: []handlers.Part{b.do},
 	}
-	if b.embedded == nil {
+	switch {
+	case o.CacheKey != "":
+		ready := slowops.NewCache(b.addr, 0) // of a key that nobody has
+		ready.Via = b.via
+		l.atClose(ready.Close)
+		b.health = ready.Do
+		l.makeOwn(&op, o.ownName())
+	case b.embedded == nil:
 		op.NoDelay = "a real memcached has no slow command; make the network to it slow instead"
 	}
 	return op, nil

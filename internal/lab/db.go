@@ -21,7 +21,9 @@ import (
 
 // dbOp queries a MySQL by go-sql-driver.
 type dbOp struct {
-	DBDSN string `name:"db-dsn" env:"MYSQL_DSN" addon:"JAWSDB_URL,DATABASE_URL" secret:"dsn" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
+	DBDSN   string `name:"db-dsn" env:"MYSQL_DSN" addon:"JAWSDB_URL,DATABASE_URL" secret:"dsn" placeholder:"DSN" help:"A real MySQL or MariaDB in the place of the embedded one: user:pass@tcp(host:3306)/db or mysql://user:pass@host:3306/db. The embedded one takes the user lab without a password, for any database; the log has its DSN."`
+	DBQuery string `name:"db-query" env:"GOTIMEOUT_DB_QUERY" placeholder:"STATEMENT" secret:"" help:"Your own call as the op db: this statement on the database of --db-dsn, its rows read to the end, in a read-only transaction."`
+	DBWrite bool   `name:"db-write" env:"GOTIMEOUT_DB_WRITE" help:"Let --db-query change the database: without the flag its transaction is read-only."`
 
 	cfg      *mysql.Config // nil for the embedded one
 	timeouts map[string]time.Duration
@@ -50,7 +52,20 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 			notes = append(append(notes, "the database is that of "+name), dropped...)
 		}
 	}
+	switch {
+	case o.DBQuery != "" && o.cfg == nil:
+		return nil, errors.New("--db-query (GOTIMEOUT_DB_QUERY) is of a database of your own, and there is none: name it by --db-dsn")
+	case o.DBQuery == "" && o.DBWrite:
+		return nil, errors.New("--db-write (GOTIMEOUT_DB_WRITE) is of an own statement, and there is none: give it by --db-query")
+	}
 	return append(notes, o.takeTimeouts()...), nil
+}
+
+func (o *dbOp) ownName() string {
+	if o.DBQuery == "" {
+		return ""
+	}
+	return "a statement on " + o.cfg.Addr
 }
 
 // readDSN reads a DSN or a URL. Its notes name the options that are not used.
@@ -110,7 +125,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 		b.about = []any{"dsn", dsn}
 	}
 	client := slowops.NewMySQL(cfg, 0)
-	client.Via = b.via
+	client.Via, client.Statement, client.Write = b.via, o.DBQuery, o.DBWrite
 	l.atClose(client.Close)
 	b.do = client.Do
 	if b.embedded == nil {
@@ -118,7 +133,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 			return handlers.Op{}, err
 		}
 	}
-	return handlers.Op{
+	op := handlers.Op{
 		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
 		Timeouts: o.timeouts,
 		Noun:     "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
@@ -132,7 +147,15 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 		Busy:    func(c slowops.Call) bool { return b.embedded != nil && c.Work == slowops.WorkCPU && c.Delay > 0 },
 		Prepare: func(ctx context.Context, c slowops.Call) error { return calibrate(ctx, client, c) },
 		Parts:   []handlers.Part{b.do},
-	}, nil
+	}
+	if o.DBQuery != "" {
+		ready := slowops.NewMySQL(cfg, 0) // which makes SELECT 1
+		ready.Via = b.via
+		l.atClose(ready.Close)
+		b.health = ready.Do
+		l.makeOwn(&op, o.ownName())
+	}
+	return op, nil
 }
 
 // calibrate measures the speed of BENCHMARK before the first run that needs it.

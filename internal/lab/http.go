@@ -1,10 +1,17 @@
 package lab
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,23 +19,107 @@ import (
 	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/slowops"
+
+	"golang.org/x/net/http/httpguts"
 )
 
-// httpOp asks an httpbin by net/http.
+// httpOp asks an httpbin by net/http, or makes an own request.
 type httpOp struct {
-	HTTPURL string `name:"http-url" env:"HTTPBIN_URL" secret:"url" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
+	HTTPURL       string   `name:"http-url" env:"HTTPBIN_URL" secret:"url" placeholder:"URL" help:"A real httpbin in the place of the embedded one, such as http://127.0.0.1:8080."`
+	HTTPRequest   string   `name:"http-request" env:"GOTIMEOUT_HTTP_REQUEST" secret:"url" placeholder:"URL" help:"Your own call as the op http: this URL with its path and query, the body of the answer read to its end."`
+	HTTPMethod    string   `name:"http-method" env:"GOTIMEOUT_HTTP_METHOD" placeholder:"METHOD" help:"The method of --http-request (default: GET, or POST with a body)."`
+	HTTPHeader    []string `name:"http-header" env:"GOTIMEOUT_HTTP_HEADER" placeholder:"'NAME: VALUE'" sep:"none" secret:"" help:"A header of --http-request. Repeat the flag for several headers; in the environment each is a line."`
+	HTTPBody      string   `name:"http-body" env:"GOTIMEOUT_HTTP_BODY" placeholder:"@FILE" secret:"" help:"The body of --http-request: the content of a file, or without the @ this text."`
+	HTTPExpect    string   `name:"http-expect" env:"GOTIMEOUT_HTTP_EXPECT" placeholder:"STATUS,..." help:"The statuses of --http-request that are no failure, such as 200,3xx (default: all below 500)."`
+	HTTPRedirects bool     `name:"http-redirects" env:"GOTIMEOUT_HTTP_REDIRECTS" help:"Let --http-request follow redirects to other servers, which get its headers too. Without the flag it follows redirects to its own server."`
 
-	base *url.URL // nil for the embedded one
+	base   *url.URL      // of the real server, nil for the embedded one
+	own    *http.Request // nil without --http-request
+	expect func(status int) bool
 }
 
 func (o *httpOp) Read(func(string) string) (notes []string, err error) {
-	if o.HTTPURL == "" {
-		return nil, nil
+	switch {
+	case o.HTTPRequest != "" && o.HTTPURL != "":
+		return nil, errors.New("--http-request (GOTIMEOUT_HTTP_REQUEST) and --http-url (HTTPBIN_URL) are two servers for one op: leave one of them out")
+	case o.HTTPRequest != "":
+		return nil, o.readRequest()
+	case o.HTTPURL != "":
+		if o.base, err = readURL(o.HTTPURL); err != nil {
+			return nil, fmt.Errorf("--http-url (HTTPBIN_URL) %w", err)
+		}
 	}
-	if o.base, err = readURL(o.HTTPURL); err != nil {
-		return nil, fmt.Errorf("--http-url (HTTPBIN_URL) %w", err)
+	for flag, given := range map[string]bool{
+		"--http-method (GOTIMEOUT_HTTP_METHOD)": o.HTTPMethod != "", "--http-header (GOTIMEOUT_HTTP_HEADER)": len(o.HTTPHeader) > 0,
+		"--http-body (GOTIMEOUT_HTTP_BODY)": o.HTTPBody != "", "--http-expect (GOTIMEOUT_HTTP_EXPECT)": o.HTTPExpect != "",
+		"--http-redirects (GOTIMEOUT_HTTP_REDIRECTS)": o.HTTPRedirects,
+	} {
+		if given {
+			return nil, errors.New(flag + " is of an own request, and there is none: give its URL by --http-request")
+		}
 	}
 	return nil, nil
+}
+
+// readRequest reads the own request. Its errors repeat nothing that may be a secret.
+func (o *httpOp) readRequest() error {
+	u, err := url.Parse(o.HTTPRequest)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return errors.New("--http-request (GOTIMEOUT_HTTP_REQUEST) can't be read: write http://host:port/path?query, special characters as %XX")
+	}
+	body := []byte(o.HTTPBody)
+	if file, isFile := strings.CutPrefix(o.HTTPBody, "@"); isFile {
+		if body, err = os.ReadFile(file); err != nil {
+			return fmt.Errorf("--http-body (GOTIMEOUT_HTTP_BODY) can't be read: %w", err)
+		}
+	}
+	method := cmp.Or(o.HTTPMethod, http.MethodGet)
+	if o.HTTPBody != "" {
+		method = cmp.Or(o.HTTPMethod, http.MethodPost)
+	}
+	if o.own, err = http.NewRequest(method, o.HTTPRequest, bytes.NewReader(body)); err != nil {
+		return errors.New("--http-method (GOTIMEOUT_HTTP_METHOD) is no method: write GET, POST or another one")
+	}
+	for text := range strings.Lines(strings.Join(o.HTTPHeader, "\n")) {
+		name, value, there := strings.Cut(text, ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case !there || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
+			return errors.New("--http-header (GOTIMEOUT_HTTP_HEADER) has a header that can't be read: write 'Name: value'")
+		case strings.EqualFold(name, "Host"):
+			o.own.Host = value
+		default:
+			o.own.Header.Add(name, value)
+		}
+	}
+	if o.HTTPExpect != "" {
+		if o.expect, err = readStatuses(o.HTTPExpect); err != nil {
+			return fmt.Errorf("--http-expect (GOTIMEOUT_HTTP_EXPECT) %w", err)
+		}
+	}
+	o.base = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	return nil
+}
+
+// readStatuses reads statuses, such as 200,3xx.
+func readStatuses(text string) (expect func(int) bool, err error) {
+	all := strings.Split(text, ",")
+	for _, one := range all {
+		if !regexp.MustCompile(`^[1-5](\d\d|xx)$`).MatchString(one) {
+			return nil, fmt.Errorf("has %.20q, which is no status: write 200, 2xx, or several with commas", one)
+		}
+	}
+	return func(status int) bool {
+		text := strconv.Itoa(status)
+		return slices.Contains(all, text) || slices.Contains(all, text[:1]+"xx")
+	}, nil
+}
+
+func (o *httpOp) ownName() string {
+	if o.own == nil {
+		return ""
+	}
+	return o.own.Method + " " + o.own.URL.Host + o.own.URL.EscapedPath()
 }
 
 // readURL reads a base URL. The error repeats no text that may be a secret: what
@@ -68,13 +159,9 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 	} else {
 		b.addr = base.Redacted()
 	}
-	targets, err := httpbackend.StartTargets(l.options())
-	if err != nil {
-		return handlers.Op{}, err
-	}
-	l.atClose(func() { _ = targets.Close() })
 	client := slowops.NewHTTP(base.String(), 0)
-	client.Via, client.Targets, client.Roots = b.via, targets.URLs, targets.Roots
+	client.Via = b.via
+	client.Request, client.Expect, client.Redirects = o.own, o.expect, o.HTTPRedirects
 	l.atClose(client.Close)
 	b.do = client.Do
 	op := handlers.Op{
@@ -84,6 +171,17 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 		Backends: []string{"aware"}, TLS: base.Scheme == "https",
 		Parts: []handlers.Part{b.do},
 	}
+	if o.own != nil {
+		b.health = connects("tcp", b.dialed)
+		l.makeOwn(&op, o.ownName())
+		return op, nil
+	}
+	targets, err := httpbackend.StartTargets(l.options())
+	if err != nil {
+		return handlers.Op{}, err
+	}
+	l.atClose(func() { _ = targets.Close() })
+	client.Targets, client.Roots = targets.URLs, targets.Roots
 	if b.embedded != nil {
 		op.Backends = append(op.Backends, "deaf")
 		b.working = func() []handlers.Job { return jobs(append(b.embedded.Working(), targets.Working()...)) }

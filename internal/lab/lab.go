@@ -28,7 +28,8 @@ import (
 
 // Settings are what a lab is opened with.
 type Settings struct {
-	Ops []Op // that were read; nil is every op, with its stand-in
+	Ops     []Op   // that were read; nil is every op, with its stand-in
+	OwnName string // of the one own call, "" for the name that its op gives it
 
 	Network *live.Network  // that lies between the ops and their backends; nil for none. Open takes it over
 	Profile badnet.Profile // of that network, when the lab begins to serve
@@ -103,12 +104,15 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		if err != nil {
 			return nil, err
 		}
-		l.Ops = append(l.Ops, opened)
+		if opened.Name != "" {
+			l.Ops = append(l.Ops, opened)
+		}
 	}
 	l.Ops = append(l.Ops, all(l.Ops))
 	for _, b := range l.backends {
 		log.Info("backend", append([]any{"name", b.name, "embedded", b.embedded != nil, "addr", b.addr}, b.about...)...)
 	}
+	l.warnOfStrangers()
 	l.Lab.Backends, l.Lab.Working = l.health, l.working
 	if l.kernel = newKernel(l.backends); l.kernel != nil {
 		l.Kernel = l.kernel
@@ -172,6 +176,7 @@ type backend struct {
 	embedded   *backends.Server      // nil for a real one
 	about      []any                 // more for the log
 	do         handlers.Part         // calls it
+	health     handlers.Part         // asks whether it is ready; nil for do, without a delay
 	working    func() []handlers.Job // nil where nobody sees what it works on without asking it
 }
 
@@ -222,22 +227,26 @@ const (
 	healthRun     = "health"
 )
 
-// health calls each backend's op without a delay.
+// health asks each backend whether it is ready.
 func (l *Lab) health(ctx context.Context) []handlers.Backend {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	all := make([]handlers.Backend, len(l.backends))
 	var looks sync.WaitGroup
 	for i, b := range l.backends {
-		looks.Go(func() { all[i] = b.health(ctx) })
+		looks.Go(func() { all[i] = b.look(ctx) })
 	}
 	looks.Wait()
 	return all
 }
 
-func (b *backend) health(ctx context.Context) handlers.Backend {
+func (b *backend) look(ctx context.Context) handlers.Backend {
 	h := handlers.Backend{Health: handlers.Health{Name: b.name, Embedded: b.embedded != nil, Addr: b.addr, Ready: true}}
-	if err := b.do(ctx, slowops.Call{Run: healthRun}); err != nil {
+	ask := b.health
+	if ask == nil {
+		ask = b.do
+	}
+	if err := ask(ctx, slowops.Call{Run: healthRun}); err != nil {
 		h.Ready, h.Error = false, err.Error()
 		if errors.Is(err, context.DeadlineExceeded) {
 			h.Error = fmt.Sprintf("no answer within %s", healthTimeout)

@@ -28,7 +28,7 @@ type Op interface {
 	server() *private.Server
 
 	// open opens the op's backend and client in the lab. What it opens, it
-	// closes by Lab.atClose.
+	// closes by Lab.atClose. An op without a name is not in this lab.
 	open(*Lab) (handlers.Op, error)
 }
 
@@ -41,6 +41,7 @@ func Ops() []Op {
 		new(cacheOp),
 		new(dbOp),
 		new(cpuOp),
+		new(commandOp),
 	}
 }
 
@@ -66,6 +67,7 @@ func all(ops []handlers.Op) handlers.Op {
 		op.Settle = max(op.Settle, of.Settle)
 		op.Reports += of.Reports
 		op.Seen = op.Seen && of.Seen
+		op.MakesOwn = op.MakesOwn || of.Own != nil
 		op.Works = union(op.Works, of.Works)
 		op.Backends = union(op.Backends, of.Backends)
 		op.Busy = either(op.Busy, of.Busy)

@@ -128,6 +128,14 @@ func (r *Receipt) DialOutlived(remedy string) {
 	r.remedy = remedy
 }
 
+// Orphaned records that programs that the run's command had started ran on when the
+// command had ended.
+func (r *Receipt) Orphaned() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.orphaned = true
+}
+
 // viewPhases returns the phases as they stand. The caller has the lock.
 func (r *Receipt) viewPhases() []Phase {
 	views := make([]Phase, len(r.phases))

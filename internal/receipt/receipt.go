@@ -69,6 +69,7 @@ type Receipt struct {
 	room     [4]phase // for them: a call on a pooled connection has no more
 	outlived int      // dials that went on after their call had returned
 	remedy   string   // what would end such dials
+	orphaned bool     // programs of a command ran on when it had ended
 	status   Status   // "" until the answer
 	err      *Error
 	answered time.Duration

@@ -46,6 +46,8 @@ type View struct {
 	// what would end such dials.
 	OutlivedDials int    `json:"outlived_dials,omitempty"`
 	Remedy        string `json:"remedy,omitempty"`
+	// Orphans: programs that a command had started ran on when it had ended, and were killed.
+	Orphans bool `json:"orphans,omitempty"`
 }
 
 // View returns the receipt as it is now.
@@ -61,7 +63,7 @@ func (r *Receipt) View() View {
 		Started: r.start.UTC().Format(time.RFC3339Nano), Prepared: r.prepared.ms(),
 		Error: r.err, Goroutines: r.left,
 		Connections: r.connections(), Phases: r.viewPhases(),
-		OutlivedDials: r.outlived, Remedy: r.remedy,
+		OutlivedDials: r.outlived, Remedy: r.remedy, Orphans: r.orphaned,
 		BackendSeen: r.run.Seen && !r.unseen,
 	}
 	if r.status != "" {

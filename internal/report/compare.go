@@ -232,7 +232,7 @@ func circumstances(r *results.Results, apart bool) map[string]string {
 			out["driver of "+row.Network] = row.Driver
 		}
 		if !row.Floor {
-			delays, timeouts = append(delays, settings(row.Delays)), append(timeouts, setting(row.Timeout))
+			delays, timeouts = append(delays, callsOf(row)), append(timeouts, setting(row.Timeout))
 		}
 	}
 	out["delays"], out["timeouts"] = distinct(delays), distinct(timeouts)

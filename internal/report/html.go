@@ -159,6 +159,9 @@ func about(g *results.Group) string {
 		return ""
 	}
 	r := g.Rows[0]
+	if r.Own != "" {
+		return fmt.Sprintf("Timeout %s; calls of %s.", setting(g.Timeout), callsOf(r))
+	}
 	each := make([]string, len(r.Delays))
 	for i, d := range r.Delays {
 		each[i] = setting(d)
@@ -262,7 +265,7 @@ func (p *page) ask(r *results.Results) {
 		add(&timeouts, setting(g.Timeout))
 		for _, row := range g.Rows {
 			add(&names, row.Strategy)
-			add(&delays, settings(row.Delays))
+			add(&delays, callsOf(row))
 		}
 	}
 	if len(p.groups) == 0 {

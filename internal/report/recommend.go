@@ -55,7 +55,7 @@ func recommendSentences(r *results.Recommendation) []string {
 	}
 	all = append(all, alone,
 		fmt.Sprintf("Of %s of %s without a timeout, at %s a second, half took up to %s, 90%% up to %s, 99%% up to %s, and the longest %s.",
-			plural(float64(len(times)), "call"), settings(r.Sample.Delays), digits(r.Of.Run.Rate), millis(stats.Percentile(times, 50)), millis(stats.Percentile(times, 90)),
+			plural(float64(len(times)), "call"), callsOf(r.Sample), digits(r.Of.Run.Rate), millis(stats.Percentile(times, 50)), millis(stats.Percentile(times, 90)),
 			millis(stats.Percentile(times, 99)), millis(times[len(times)-1])),
 	)
 	f := r.Sample.Figures

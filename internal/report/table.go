@@ -68,8 +68,14 @@ func Table(w io.Writer, r *results.Results, to Terminal) error {
 // headings say what the rows of a group have in common.
 func headings(r *results.Results, g *results.Group) []string {
 	first := g.Rows[0]
-	load := " delays=" + settings(first.Delays) + " rate=" + strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s"
+	load := " rate=" + strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s"
+	if first.Own == "" {
+		load = " delays=" + settings(first.Delays) + load
+	}
 	texts := []string{place(g.Key) + load, size(g)}
+	if first.Own != "" {
+		texts = append(texts, first.Op+" is "+callsOf(first))
+	}
 	if between := networkOf(first); between != "" {
 		texts = append(texts, between)
 	}

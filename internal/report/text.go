@@ -145,6 +145,18 @@ func digits(v float64) string {
 // millis formats a time in milliseconds.
 func millis(v float64) string { return digits(v) + " ms" }
 
+// callsOf says what the calls of a row are: how long their slow work takes, or whose
+// own call they are.
+func callsOf(r *results.Row) string {
+	switch {
+	case r.Own == "":
+		return settings(r.Delays)
+	case r.Alone == nil:
+		return r.Own
+	}
+	return r.Own + " (alone " + millis(*r.Alone) + ")"
+}
+
 // where names what the rows of a group have in common. It leaves out ctx=aware and
 // network=none.
 func where(k results.Key) string {

@@ -118,7 +118,7 @@ func (c *Collector) row(of *cell) *Row {
 	}
 	row := &Row{
 		Key: keyOf(of.Cell), Family: strategy.Family, Unbounded: strategy.Unbounded, Place: place,
-		Backend: op.Backend, Calls: op.Calls, Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
+		Backend: op.Backend, Calls: op.Calls, Own: op.Own, Alone: op.Alone, Floor: of.Floor, Driver: of.Driver, RoundTrip: of.RoundTrip,
 		Delays: of.Delays, Nominal: of.Nominal,
 	}
 	c.results.Rows = append(c.results.Rows, row)

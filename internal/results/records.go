@@ -62,10 +62,16 @@ type Op struct {
 	Name    string `json:"name"`
 	Backend string `json:"backend,omitempty"` // its backend's name in a sentence, "" where there is none
 	Calls   int    `json:"calls"`             // that a run makes, at once
+
+	Own   string   `json:"own,omitempty"`      // the name of the own call that the op makes
+	Alone *float64 `json:"alone_ms,omitempty"` // what that takes while nothing else goes on, nil where not known
 }
 
 // formerOps are the ops of the lab that older files are from.
-var formerOps = []Op{{"http", "the HTTP server", 1}, {"cache", "memcached", 1}, {"db", "the database", 1}, {"cpu", "", 1}, {"all", "", 3}}
+var formerOps = []Op{
+	{Name: "http", Backend: "the HTTP server", Calls: 1}, {Name: "cache", Backend: "memcached", Calls: 1},
+	{Name: "db", Backend: "the database", Calls: 1}, {Name: "cpu", Calls: 1}, {Name: "all", Calls: 3},
+}
 
 // about returns the strategy and the op of a cell, and the strategy's place in
 // the lab's order: the end of that where the lab has no such strategy.

@@ -46,11 +46,13 @@ type Key struct {
 // Row is a strategy on an op, in one or several repeats.
 type Row struct {
 	Key
-	Family    string // of the strategy
-	Unbounded bool   // the strategy ignores the timeout
-	Place     int    // of the strategy in the lab's order
-	Backend   string // its name in a sentence, "" where there is none
-	Calls     int    // that a run makes, at once; 0 is not known
+	Family    string   // of the strategy
+	Unbounded bool     // the strategy ignores the timeout
+	Place     int      // of the strategy in the lab's order
+	Backend   string   // its name in a sentence, "" where there is none
+	Calls     int      // that a run makes, at once; 0 is not known
+	Own       string   // the name of the own call that the op makes, "" where it makes none
+	Alone     *float64 // milliseconds that the own call takes while nothing else goes on
 	Floor     bool
 	Driver    string
 	RoundTrip *float64  // milliseconds, measured through the network

@@ -41,6 +41,13 @@ type Op struct {
 	Backend string   `json:"backend,omitempty"`  // the backend's name in a sentence, as "the database"; "" where there is none
 	Calls   int      `json:"calls"`              // how many calls a run makes, at once
 	Settle  float64  `json:"settle_ms"`          // how long its client may keep an idle connection
+	Own     *OwnCall `json:"own,omitempty"`      // what the op calls, where that is an own call
+}
+
+// OwnCall is a call of whoever started the lab.
+type OwnCall struct {
+	Name  string   `json:"name"`
+	Alone *float64 `json:"alone_ms"` // what the call takes while nothing else goes on; null is not known
 }
 
 // Caps are the bounds of a lab.

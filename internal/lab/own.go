@@ -1,0 +1,145 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/slowops"
+)
+
+// ownCaller is an op that may be given a call of its own.
+type ownCaller interface {
+	// ownName names the call without what may be secret, "" where there is none.
+	ownName() string
+}
+
+// Check returns an error for settings of own calls that contradict each other, or a
+// network between the lab and its backends.
+func (s Settings) Check(network bool) error {
+	calls := 0
+	for _, op := range s.Ops {
+		if own, ok := op.(ownCaller); ok && own.ownName() != "" {
+			calls++
+		}
+		switch of := op.(type) {
+		case *commandOp:
+			if network && of.Command != "" {
+				return errors.New("--command (GOTIMEOUT_COMMAND) can't be on the lab's network, which lies between the lab and its backends, and not around a program: leave --network out, or put it around the program, as in --command 'gotimeout network run 3g -- PROGRAM'")
+			}
+		case *httpOp:
+			if network && of.HTTPRedirects {
+				return errors.New("--http-redirects (GOTIMEOUT_HTTP_REDIRECTS) can't be had with --network, which carries to the server of --http-request alone: leave one of them out")
+			}
+		}
+	}
+	switch {
+	case s.OwnName == "":
+		return nil
+	case calls == 0:
+		return errors.New("--name (GOTIMEOUT_NAME) names an own call, and there is none: give --http-request, --db-query, --cache-key or --command")
+	case calls > 1:
+		return fmt.Errorf("--name (GOTIMEOUT_NAME) names one call, and there are %d: leave it out", calls)
+	}
+	return nil
+}
+
+// makeOwn makes op one whose call is its owner's.
+func (l *Lab) makeOwn(op *handlers.Op, name string) {
+	op.Own = &handlers.OwnCall{Name: cmp.Or(l.settings.OwnName, name)}
+	op.Doc = "Your own call: " + op.Own.Name + "."
+	op.NoDelay = "the call is your own, and is as slow as it is"
+	op.Works, op.Backends, op.Targets, op.Busy, op.Prepare = nil, nil, nil, nil, nil
+	op.First = true
+}
+
+// connects is the health of a server that an own call is on: the call itself may cost
+// its server much, or change something there.
+func connects(network, addr string) handlers.Part {
+	return func(ctx context.Context, _ slowops.Call) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+}
+
+// The calls that say what an own call takes while nothing else goes on.
+const (
+	aloneCalls = 5 // beside one before them, which opens the connection
+	aloneAgain = 10 * time.Second
+)
+
+// measureOwn measures what each own call takes while nothing else goes on. It returns
+// after the first attempt. Where that fails, others follow until ctx is done: a lab
+// may be there before its backend. Wait on the group after that.
+func (l *Lab) measureOwn(ctx context.Context) *sync.WaitGroup {
+	var again sync.WaitGroup
+	for _, op := range l.Ops {
+		if op.Own == nil {
+			continue
+		}
+		said := func() { l.Log.Info("own call", "op", op.Name, "call", op.Own.Name, "alone", *op.Own.Alone.Load()) }
+		err := alone(ctx, op)
+		if err == nil {
+			said()
+			continue
+		}
+		l.Log.Warn("the own call fails, and how long it takes is not known until it completes", "op", op.Name, "call", op.Own.Name, "error", err)
+		again.Go(func() {
+			for err != nil {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(aloneAgain):
+				}
+				err = alone(ctx, op)
+			}
+			said()
+		})
+	}
+	return &again
+}
+
+// alone measures an op's own call, in at most the time that a preparation may take.
+func alone(ctx context.Context, op handlers.Op) error {
+	ctx, cancel := context.WithTimeout(ctx, handlers.Prepare)
+	defer cancel()
+	var took []time.Duration
+	for n := range 1 + aloneCalls {
+		start := time.Now()
+		err := op.Parts[0](ctx, slowops.Call{Run: healthRun})
+		switch {
+		case n == 0 && ctx.Err() == context.DeadlineExceeded:
+			return fmt.Errorf("it has not completed within %s", handlers.Prepare)
+		case n == 0 && err != nil:
+			return err
+		case err == nil:
+			took = append(took, time.Since(start))
+		}
+	}
+	if len(took) > 1 {
+		took = took[1:]
+	}
+	slices.Sort(took)
+	median := took[len(took)/2]
+	op.Own.Alone.Store(&median)
+	return nil
+}
+
+// warnOfStrangers logs what the visitors of a public lab may have it do.
+func (l *Lab) warnOfStrangers() {
+	for _, op := range l.Ops {
+		if l.Public && op.Own != nil {
+			l.Log.Warn("this lab is public: strangers may have it make your own call", "op", op.Name, "call", op.Own.Name,
+				"at_most_a_second", handlers.OwnASecond, "at_most_at_once", l.settings.MaxInFlight+l.settings.MaxAbandoned)
+		}
+	}
+}
