@@ -53,7 +53,7 @@ func TestRecommendInterrupted(t *testing.T) {
 	if err := report.Recommendation(&again, rec, 80); err != nil || again.String() != stdout.String() {
 		t.Errorf("%v; from the file %s\nwant %s", err, &again, &stdout)
 	}
-	if !strings.Contains(strings.ReplaceAll(stdout.String(), "\n", " "), "cuts 50% of the calls of cache that would have completed") ||
+	if !strings.Contains(strings.ReplaceAll(stdout.String(), "\n", " "), "50% of the calls of cache that would have completed") ||
 		!strings.Contains(stderr.String(), "100 calls without a timeout take 2s, and") {
 		t.Errorf("stdout %s\nstderr %s", &stdout, &stderr)
 	}

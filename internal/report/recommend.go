@@ -78,6 +78,7 @@ func usable(r *results.Recommendation) []string {
 	var none []string
 	for _, v := range r.Verdict {
 		switch {
+		case v.At.Requests < results.SampleSize(r.Target): // an interrupt came before
 		case v.Unbound:
 			none = append(none, v.At.Strategy+" binds no call")
 		case v.From == nil:
