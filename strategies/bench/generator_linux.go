@@ -26,7 +26,7 @@ const (
 
 // generator measures what compare and the receipts cost.
 func generator(ctx context.Context, b built) error {
-	for _, measure := range []func(context.Context) error{b.sender, b.receipts, b.report} {
+	for _, measure := range []func(context.Context) error{b.sender, b.receipts, b.telemetry, b.report} {
 		if err := measure(ctx); err != nil {
 			return err
 		}
@@ -143,6 +143,36 @@ func (b built) receipts(ctx context.Context) error {
 	row("processor time a request, µs", number(stats.Median(figures["µs/request"])), processor.text("%+.1f%%"), "", "")
 	more := estimateOf(pairwise(figures["B/request"], figures["B/request-without"], func(with, without float64) float64 { return with - without }))
 	row("bytes allocated a request", number(stats.Median(figures["B/request"])), more.text("%+.0f"), "≤ +800", more.atMost(800).String())
+	fmt.Println()
+	return nil
+}
+
+// telemetry measures what the metrics and the traces cost.
+func (b built) telemetry(ctx context.Context) error {
+	const rounds = 5 // of a run: a load on each lab, in turns
+	runs := fmt.Sprint("-test.count=", intervalRounds)
+	costs, err := b.benchmark(ctx, "gotimeout.test", "BenchmarkInstruments", fmt.Sprint(rounds, "x"), runs)
+	if err != nil {
+		return err
+	}
+	scrapes, err := b.benchmark(ctx, "gotimeout.test", "BenchmarkScrape", "50x", runs)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("The processor time of a request, beside that of a lab without metrics and traces, in turns, %d runs of %d rounds, medians of the runs' medians with their 95%% interval; and the time of a GET /metrics:\n\n", intervalRounds, rounds)
+	header("", "measured", "bar", "")
+	percent := func(name string) estimate {
+		var all []float64
+		for _, ratio := range costs[name] {
+			all = append(all, 100*(ratio-1))
+		}
+		return estimateOf(all)
+	}
+	row("metrics", percent("metrics").text("%+.1f%%"), "", "")
+	row("metrics, and traces of 1% of the requests", percent("traces-1%").text("%+.1f%%"), "≤ +10%", percent("traces-1%").atMost(10).String())
+	row("metrics, and traces of all requests", percent("traces").text("%+.1f%%"), "", "")
+	scrape := estimateOf(scrapes["least-ms"])
+	row("GET /metrics", scrape.text("%.2f ms"), "≤ 3 ms", scrape.atMost(3).String())
 	fmt.Println()
 	return nil
 }

@@ -57,7 +57,7 @@ var scenes = []scene{
 		rows:  []loadRow{{"context-cancel", 0.92}}, allocations: 180,
 	},
 	{
-		title: "400 connections, timeout 200 ms, an http op of 1 s (ideal 2000 req/s)", connections: 400, seconds: 6, pairs: intervalRounds,
+		title: "400 connections, timeout 200 ms, an http op of 1 s (ideal 2000 req/s)", connections: 400, seconds: 5, pairs: intervalRounds,
 		query: "op=http&delay=1&timeout=200ms", timeout: 200 * time.Millisecond,
 		rows:   []loadRow{{"goroutine-abandon", 0.99}, {"context-cancel", 0.99}, {"timer-panic", 0.99}, {"errgroup", 0.99}, {"io-timeout", 0.99}},
 		factor: 1.2, extra: 2,
