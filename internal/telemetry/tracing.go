@@ -257,7 +257,7 @@ func (t *Tracing) Run(ctx context.Context, rc *receipt.Receipt) context.Context 
 func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, traceparent string, end func(error)) {
 	s, ok := ctx.Value(spansKey{}).(*spans)
 	if !ok {
-		return ctx, t.traceparent(ctx), func(error) {}
+		return ctx, traceparentOf(ctx), func(error) {}
 	}
 	kind := trace.SpanKindInternal
 	if remote {
@@ -271,13 +271,16 @@ func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, trace
 	if s.answered { // before the call began
 		s.leave(op)
 	}
-	return ctx, t.traceparent(ctx), func(err error) { s.ended(op, err) }
+	return ctx, traceparentOf(ctx), func(err error) { s.ended(op, err) }
 }
 
-func (t *Tracing) traceparent(ctx context.Context) string {
-	carrier := propagation.MapCarrier{}
-	t.context.Inject(ctx, carrier)
-	return carrier["traceparent"]
+// traceparentOf writes the span of ctx as W3C's Trace Context has it.
+func traceparentOf(ctx context.Context) string {
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsValid() {
+		return ""
+	}
+	return "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + span.TraceFlags().String()
 }
 
 // ended ends the span of a call, or of its straggle.
