@@ -346,8 +346,8 @@ func TestUnknownParameters(t *testing.T) {
 		for _, accept := range []string{"application/json", "text/html"} {
 			lab := newLab(roomy)
 			lab.Metrics = http.NotFoundHandler()
-			r := request(t.Context(), http.MethodHead, target) // of /events no more than the status
-			if want != "" && accept != "text/html" {
+			r := request(t.Context(), http.MethodHead, target) // of /events no more than the status, which has no end
+			if want != "" && accept != "text/html" && !strings.HasPrefix(target, "/events") {
 				r = request(t.Context(), http.MethodGet, target)
 			}
 			r.Header.Set("Accept", accept)
