@@ -11,7 +11,7 @@ const over = `document.querySelector('#said').textContent.startsWith('All over')
 
 // The page as a visitor has it, with the lab as it is.
 func TestPage(t *testing.T) {
-	t.Parallel()
+	slow(t)
 	browser := openBrowser(t)
 	p := start(t, "--network=none", "--network-driver=proxy")
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
