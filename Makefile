@@ -5,7 +5,7 @@ help:
 	@echo "make docs      write the made tables and the printed output in the docs again"
 	@echo "make pictures  take the pictures of the page again (needs Chromium)"
 	@echo "make race      the tests under the race detector"
-	@echo "make bench     measure the tables of docs/benchmarks.md again (half an hour)"
+	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
 	@echo "make results   measure the tables and pictures of docs/compare.md again"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
 	@echo "make ci        everything that must hold before a change goes in"

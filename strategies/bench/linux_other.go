@@ -10,5 +10,6 @@ import (
 var errLinux = errors.New("this measurement needs Linux")
 
 func generator(context.Context, built) error { return errLinux }
+func start(context.Context, built) error     { return errLinux }
 func network(context.Context, built) error   { return errLinux }
 func printPings() error                      { return errLinux }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"debug/buildinfo"
+	"debug/elf"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const labStarts = 15
+
+// start prints how long the lab takes to start, what it holds when idle, and what
+// each dependency weighs in the program.
+func start(ctx context.Context, b built) error {
+	var took, resident []float64
+	for range labStarts {
+		ms, mb, err := startOnce(ctx, b.path("gotimeout.stripped"))
+		if err != nil {
+			return err
+		}
+		took, resident = append(took, ms), append(resident, mb)
+	}
+	fmt.Printf("`gotimeout serve`, medians of %d starts with their 95%% interval:\n\n", labStarts)
+	header("", "measured", "bar", "")
+	until, holds := estimateOf(took), estimateOf(resident)
+	row("from the start until it serves", until.text("%.0f ms"), "≤ 60 ms", until.atMost(60).String())
+	row("resident memory, idle, 1 s after", holds.text("%.0f MB"), "≤ 40 MB", holds.atMost(40).String())
+	fmt.Println()
+	return b.weights()
+}
+
+// startOnce starts a lab, and returns the milliseconds until it serves and the
+// megabytes that it holds a second later.
+func startOnce(ctx context.Context, path string) (ms, mb float64, err error) {
+	began := time.Now()
+	s, err := startServer(ctx, path, "serve", "--addr=127.0.0.1:0")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.stop()
+	ms = float64(time.Since(began).Microseconds()) / 1000
+	time.Sleep(time.Second)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	_, text, _ := strings.Cut(string(status), "VmRSS:")
+	kb, err := strconv.ParseFloat(strings.Fields(text)[0], 64)
+	return ms, kb * 1024 / 1e6, err
+}
+
+const lightest = 150_000 // bytes; what is lighter is one row
+
+// weights prints the bytes of each module in the program: of its code, its constants
+// and its variables that are not zero. The tables of the linker, which are about as
+// large as all code, are of no module.
+func (b built) weights() error {
+	program, err := elf.Open(b.path("gotimeout"))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	about, err := buildinfo.ReadFile(b.path("gotimeout"))
+	if err != nil {
+		return err
+	}
+	modules := []string{about.Main.Path}
+	for _, m := range about.Deps {
+		modules = append(modules, m.Path)
+	}
+	symbols, err := program.Symbols()
+	if err != nil {
+		return err
+	}
+	stripped, err := os.Stat(b.path("gotimeout.stripped"))
+	if err != nil {
+		return err
+	}
+	const rest, light = "the standard library, the program's own main package and the linker's tables", "the modules below 0.15 MB, together"
+	bytesOf := map[string]uint64{rest: uint64(stripped.Size())}
+	for _, s := range symbols {
+		of := moduleOf(s.Name, modules)
+		if of == "" || int(s.Section) >= len(program.Sections) || program.Sections[s.Section].Type == elf.SHT_NOBITS {
+			continue
+		}
+		bytesOf[of] += s.Size
+		bytesOf[rest] -= s.Size
+	}
+	for name, n := range bytesOf {
+		if n < lightest {
+			delete(bytesOf, name)
+			bytesOf[light] += n
+		}
+	}
+	fmt.Printf("The program has %.1f MB without its symbols (`go build -ldflags '-s -w'`). What each module is of that, by the sizes of its symbols:\n\n", float64(stripped.Size())/1e6)
+	header("module", "MB")
+	heaviest := slices.SortedFunc(maps.Keys(bytesOf), func(x, y string) int { return cmp.Or(cmp.Compare(bytesOf[y], bytesOf[x]), cmp.Compare(x, y)) })
+	for _, name := range heaviest {
+		row(name, fmt.Sprintf("%.2f", float64(bytesOf[name])/1e6))
+	}
+	return nil
+}
+
+// aboutType is before the name of a type in the symbols that the linker makes of it.
+var aboutType = strings.NewReplacer("type:.eq.", "", "type:.hash.", "", "type:", "", "go:itab.", "", "%2e", ".")
+
+// moduleOf returns the module of a symbol, "" for the standard library and the linker's.
+func moduleOf(symbol string, modules []string) (longest string) {
+	symbol = strings.TrimLeft(aboutType.Replace(symbol), "*[]")
+	for _, m := range modules {
+		if len(m) > len(longest) && (strings.HasPrefix(symbol, m+".") || strings.HasPrefix(symbol, m+"/")) {
+			longest = m
+		}
+	}
+	return longest
+}
