@@ -2,9 +2,12 @@ package handlers_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -83,6 +86,39 @@ func TestIndexLinks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A browser gets the page compressed, and it is small without that too. A program gets
+// JSON as it is.
+func TestIndexIsSmall(t *testing.T) {
+	ask := func(path string, header ...string) *httptest.ResponseRecorder {
+		r := request(t.Context(), http.MethodGet, path)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		return serve(newLab(roomy), r)
+	}
+	plain := ask("/", "Accept", "text/html").Body.String()
+	if len(plain) > 120_000 {
+		t.Errorf("the page has %d bytes", len(plain))
+	}
+	w := ask("/", "Accept", "text/html", "Accept-Encoding", "gzip, deflate, br")
+	if n := w.Body.Len(); n > len(plain)/2 {
+		t.Errorf("%d bytes of %d", n, len(plain))
+	}
+	if vary := w.Header()["Vary"]; !slices.Equal(vary, []string{"Accept", "Accept-Encoding"}) {
+		t.Errorf("Vary: %q", vary)
+	}
+	unzipped, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(unzipped); err != nil || !strings.HasSuffix(strings.TrimSpace(string(text)), "</html>") {
+		t.Errorf("%v, of %d bytes", err, len(text))
+	}
+	if w := ask("/receipts", "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" || !strings.HasPrefix(w.Body.String(), "{") {
+		t.Errorf("JSON: %v", w.Header())
+	}
 }
 
 // Nothing but its own style and script is in the page, as its policy has them.

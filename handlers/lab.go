@@ -138,7 +138,8 @@ func (l *Lab) Routes() http.Handler {
 	r.NotFound(l.notFound)
 	r.MethodNotAllowed(wrongMethod)
 
-	r.Get("/", l.index)
+	pages := r.With(middleware.Compress(5, "text/html")) // what a program reads stays as it is
+	pages.Get("/", l.index)
 	runs := r.With(l.traced()...)
 	for _, s := range l.Strategies {
 		runs.Get("/"+s.Name, l.run(s))
@@ -146,8 +147,8 @@ func (l *Lab) Routes() http.Handler {
 	runs.Get("/compare", l.compare)
 	runs.Get("/race", l.race)
 	r.Get("/events", takes(newBroadcaster(l).serve))
-	r.Get("/receipts", l.receipts)
-	r.Get("/receipts/{id}", l.oneReceipt)
+	pages.Get("/receipts", l.receipts)
+	pages.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/code/{strategy}", takes(l.code, "op"))
 	r.Get("/lab", takes(l.describe))
 	r.Get("/backends", takes(l.backends))
