@@ -14,7 +14,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// fakeCache answers each get with what answer returns for its key.
+// fakeCache returns an op on a server that answers each get with the text of answer(key).
 func fakeCache(t *testing.T, answer func(key string) string) *slowops.Cache {
 	t.Helper()
 	cache := slowops.NewCache(serve(t, func(c net.Conn) {
@@ -31,8 +31,8 @@ func fakeCache(t *testing.T, answer func(key string) string) *slowops.Cache {
 
 func item(key string) string { return fmt.Sprintf("VALUE %s 0 2\r\nhi\r\nEND\r\n", key) }
 
-// Whichever comes first, the next call must not meet the cancelled one's
-// answer, nor the deadline that cut it.
+// The cancel and the answer of a call race. Whichever is first, the next call must meet
+// neither the answer nor the deadline of the cancelled call.
 func TestCacheCancelRacesWithTheAnswer(t *testing.T) {
 	cancels := make(chan context.CancelFunc, 1)
 	cache := fakeCache(t, func(key string) string {
@@ -68,7 +68,7 @@ func TestCacheAnswers(t *testing.T) {
 	const oops = "SERVER_ERROR out of memory"
 	for name, tt := range map[string]struct {
 		answer string
-		err    string // in the error; "" is none
+		err    string // a part of the error; "" is no error
 		closed int32
 	}{
 		"item":            {answer: item("delay/0s/tag")},
@@ -99,8 +99,8 @@ func TestCacheAnswers(t *testing.T) {
 	}
 }
 
-// Each question is answered with the answer to the one before, as on a connection
-// that was taken from a pool with an answer still on its way.
+// The server answers each get with the item of the get before, as on a connection
+// that came from a pool while an answer was still on its way.
 func TestCacheWrongAnswer(t *testing.T) {
 	answers := make(chan string, 1)
 	answers <- item("delay/0s/before")
@@ -116,12 +116,12 @@ func TestCacheWrongAnswer(t *testing.T) {
 		if code(err) != "wrong_answer" || !strings.Contains(err.Error(), "got \"delay/0s/"+before) {
 			t.Errorf("%s: %s: %v", c.Run, code(err), err)
 		}
-		told.want(t, 1, 0, 1) // nobody is to take it again
+		told.want(t, 1, 0, 1) // the connection must not be reused
 		before = c.Run
 	}
 }
 
-// gomemcache's own timeout is 500 ms unless it is told otherwise.
+// gomemcache has a default timeout of 500 ms; the op sets it aside.
 func TestCacheHasNoHiddenTimeout(t *testing.T) {
 	t.Parallel()
 	s := pooled(t, 0)["cache"]
@@ -131,11 +131,11 @@ func TestCacheHasNoHiddenTimeout(t *testing.T) {
 	}
 }
 
-// A name that cannot be looked up and a bad key are errors, and hold nothing.
+// A name that cannot be looked up is an error, and so is a bad key. Neither holds a connection.
 func TestCacheBadInput(t *testing.T) {
 	cache := fakeCache(t, item)
 	if err := cache.Do(t.Context(), slowops.Call{Run: "with space"}); err == nil {
-		t.Error("a key with a space is no error")
+		t.Error("a key with a space: no error")
 	}
 	nowhere := slowops.NewCache("no-port", 0)
 	defer nowhere.Close()

@@ -57,7 +57,7 @@ func TestAwareReturnsEarly(t *testing.T) {
 	})
 }
 
-// cancelledAtWork calls, and cancels the call once the server works on it.
+// cancelledAtWork starts a call, cancels it while the server works on it, and returns its error.
 func cancelledAtWork(t *testing.T, s subject, c slowops.Call) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -70,7 +70,7 @@ func cancelledAtWork(t *testing.T, s subject, c slowops.Call) error {
 	case err := <-result:
 		return err
 	case <-time.After(patience):
-		t.Fatalf("%s: not back after its cancel", c.Run)
+		t.Fatalf("%s: the call did not return after its cancel", c.Run)
 		return nil
 	}
 }
@@ -90,7 +90,7 @@ func TestDeafReturnsLate(t *testing.T) {
 				t.Errorf("cancelled %s: %v", when, err)
 			}
 			if !s.quick && took < s.least(c.Delay) {
-				t.Errorf("cancelled %s: back after %s", when, took)
+				t.Errorf("cancelled %s: the call returned after %s", when, took)
 			}
 		}
 	})
@@ -108,13 +108,13 @@ func TestIOTimeout(t *testing.T) {
 			}
 			c.Delay, c.IOTimeout = 0, patience
 			if err := s.do(t.Context(), c); err != nil {
-				t.Errorf("deaf %t: a call in time: %v", deaf, err)
+				t.Errorf("deaf %t: a call within the timeout: %v", deaf, err)
 			}
 		}
 	})
 }
 
-// A call without an IOTimeout must not inherit the one of the call before it.
+// A call without an IOTimeout must not inherit the IOTimeout of the call before.
 func TestIOTimeoutIsOfOneCall(t *testing.T) {
 	t.Parallel()
 	for name, s := range pooled(t, 0) {
@@ -131,8 +131,8 @@ func TestIOTimeoutIsOfOneCall(t *testing.T) {
 	}
 }
 
-// BenchmarkTimeouts measures by how much each timeout is late, of calls one
-// after the other: go test -run '^$' -bench Timeouts -benchtime 200x ./slowops
+// BenchmarkTimeouts measures how late each timeout is, over calls one after the
+// other: go test -run '^$' -bench Timeouts -benchtime 200x ./slowops
 func BenchmarkTimeouts(b *testing.B) {
 	const bound = 20 * time.Millisecond
 	op := targets(b)
@@ -168,7 +168,7 @@ func BenchmarkTimeouts(b *testing.B) {
 	}
 }
 
-// at returns the ops with connections, for whatever is at addr.
+// at returns the ops that need a connection, each with addr as its server.
 func at(t *testing.T, addr string) map[string]doFunc {
 	t.Helper()
 	http := slowops.NewHTTP("http://"+addr, 0)
@@ -178,7 +178,7 @@ func at(t *testing.T, addr string) map[string]doFunc {
 	return map[string]doFunc{"http": http.Do, "cache": cache.Do, "db": newMySQL(t, lab(addr), 0).Do}
 }
 
-// A server that accepts and says nothing: MySQL's driver waits in its handshake.
+// The server accepts and sends nothing, so MySQL's driver waits in its handshake.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
@@ -210,7 +210,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// Nobody tries again behind the caller's back.
+// No client retries a call that was refused, or whose connection was closed.
 func TestRefusedAndHungUp(t *testing.T) {
 	nobody := listen(t)
 	nobody.Close()
@@ -233,14 +233,14 @@ func TestRefusedAndHungUp(t *testing.T) {
 	}
 }
 
-// How many calls a timer's panic cuts; GOTIMEOUT_SOAK=1 asks for all of them.
+// The number of calls that TimerPanic cuts; with GOTIMEOUT_SOAK=1 the larger one.
 const (
 	panics     = 2_000
 	soakPanics = 100_000
 )
 
-// A panic of strategies.TimerPanic unwinds only what has returned, so no number
-// of them takes a pool's slot, poisons a connection or leaves a goroutine.
+// strategies.TimerPanic panics only after the client has returned, so its panics,
+// however many, take no slot of a pool, poison no connection and leave no goroutine.
 func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
 	n := panics
 	if os.Getenv("GOTIMEOUT_SOAK") == "1" {
@@ -259,8 +259,8 @@ func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
 	}
 }
 
-// manyPanics cuts calls all through their lives: waiting for a connection,
-// dialing one, and waiting for the answer.
+// manyPanics cuts calls in each of their phases: while they wait for a connection,
+// dial, and wait for the answer.
 func manyPanics(t *testing.T, s subject, n int) {
 	t.Helper()
 	var strategy strategies.TimerPanic

@@ -21,20 +21,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The table says of each timeout of each client what it cuts: a target where
-// it is short and nothing else bounds the call. - is a call that went on.
+// The table has a row for each timeout of each client and a column for each target.
+// The timeout is short and nothing else bounds the call. A cell names the phase that
+// was cut; - is a call that went on.
 //
 //go:embed testdata/timeouts.txt
 var clientsText string
 
-// The figures of testdata/timeouts.py.
+// The durations are those of testdata/timeouts.py.
 const (
 	clientBound  = 400 * time.Millisecond
 	clientGoesOn = 1200 * time.Millisecond
 	clientDelay  = 2 * time.Second
 )
 
-// clientsTable returns the cells by "timeout\ttarget". A ? can't be asked.
+// clientsTable returns the cells by "timeout\ttarget", without the cells that are ?: no
+// call measures them.
 func clientsTable(t *testing.T, ofPython bool) map[string]string {
 	t.Helper()
 	cells := map[string]string{}
@@ -43,7 +45,7 @@ func clientsTable(t *testing.T, ofPython bool) map[string]string {
 	for _, line := range lines[1:] {
 		name, rest := strings.TrimSpace(line[:32]), strings.Fields(line[32:])
 		if len(rest) != len(targets) {
-			t.Fatalf("a row of %d columns: %s", len(rest), line)
+			t.Fatalf("a row has %d columns: %s", len(rest), line)
 		}
 		for i, what := range rest {
 			python := strings.HasPrefix(name, "http.client") || strings.HasPrefix(name, "urllib3") || strings.HasPrefix(name, "requests")
@@ -64,7 +66,7 @@ func compareCells(t *testing.T, got, want map[string]string) {
 	}
 	for key := range got {
 		if _, ok := want[key]; !ok {
-			t.Errorf("the table has no cell for %s, which is %q", key, got[key])
+			t.Errorf("the table has no cell for %s, where %q was measured", key, got[key])
 		}
 	}
 }
@@ -75,9 +77,9 @@ func TestTimeoutsOfPython(t *testing.T) {
 	t.Parallel()
 	if err := exec.Command("python3", "-c", "import requests, urllib3").Run(); err != nil {
 		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI runs this against Python's clients, which are not here: %v", err)
+			t.Fatalf("CI must run this against Python's clients, and they are not installed: %v", err)
 		}
-		t.Skip("no python3 with urllib3 and requests here (python3-urllib3, python3-requests)")
+		t.Skip("there is no python3 with urllib3 and requests (python3-urllib3, python3-requests)")
 	}
 	op := targets(t)
 	args := []string{"testdata/timeouts.py"}
@@ -85,7 +87,7 @@ func TestTimeoutsOfPython(t *testing.T) {
 		args = append(args, fmt.Sprintf("%s=%s/delay/%v", name, op.Targets[name], clientDelay.Seconds()))
 	}
 	want := clientsTable(t, true)
-	for range 2 { // a machine that stands still for so long is taken for a server that does
+	for range 2 { // a pause of the machine looks like a slow server
 		if got := ofPython(t, args); maps.Equal(got, want) {
 			return
 		}
@@ -160,8 +162,8 @@ func cutOrNot(ctx context.Context, do doFunc, c slowops.Call) string {
 	return "cut"
 }
 
-// dripV sends a byte now and then, and never what a client waits for: to
-// gomemcache a line that doesn't end, to go-sql-driver a packet that is long.
+// dripV sends a V now and then: for gomemcache a line without an end, for
+// go-sql-driver the start of a long packet.
 func dripV(c net.Conn) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -172,8 +174,8 @@ func dripV(c net.Conn) {
 	}
 }
 
-// fullListener returns an address where a dial gets no answer, because the
-// queue of those that nobody accepts is full.
+// fullListener returns an address where a dial gets no answer, because the accept
+// queue is full.
 func fullListener(t *testing.T) (addr string) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -199,7 +201,7 @@ func fullListener(t *testing.T) (addr string) {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-	t.Fatal("the queue is never full")
+	t.Fatal("the accept queue is never full")
 	return ""
 }
 
@@ -227,7 +229,7 @@ func TestDialIsBounded(t *testing.T) {
 	}
 }
 
-// net/http dials on when its request has ended: https://go.dev/issue/59017.
+// net/http goes on with a dial after its request has ended: https://go.dev/issue/59017.
 func TestCloseEndsTheDialThatOutlivesItsRequest(t *testing.T) {
 	known := goleak.IgnoreCurrent()
 	http := slowops.NewHTTP("http://"+fullListener(t), 0)
@@ -256,7 +258,7 @@ func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
 	for name, do := range at(t, fullListener(t)) {
 		t.Run(name, func(t *testing.T) {
-			// Given alone, beside a shorter one between reads, and beside a longer one in all.
+			// ConnectTimeout alone, with a shorter ReadTimeout, and with a longer IOTimeout.
 			for _, c := range []slowops.Call{
 				{ConnectTimeout: short},
 				{ConnectTimeout: short, ReadTimeout: short / 10, IOTimeout: patience},
@@ -278,7 +280,7 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
-// A dial that nobody waits for is told of with its remedy, which then works.
+// The op reports a dial that outlives its request, with a remedy, and the remedy works.
 func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	http := slowops.NewHTTP("http://"+fullListener(t), 0)
 	told := new(phases)
@@ -289,7 +291,7 @@ func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	}
 	told.want(t, "http connect…")
 	if len(told.outlived) != 1 || !strings.Contains(told.outlived[0], "CloseIdleConnections") {
-		t.Errorf("told %q", told.outlived)
+		t.Errorf("reported %q", told.outlived)
 	}
 	http.Close() // closes idle connections
 	eventually(t, "the dial ended", func() bool { return told.String() == "http connect!" })

@@ -97,7 +97,7 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// No library's default of two idle connections closes the others of a burst.
+// A library's default of two idle connections must not close the rest of a burst.
 func TestSecondBurstDialsNothing(t *testing.T) {
 	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
 		const size = 50
@@ -113,8 +113,8 @@ func TestSecondBurstDialsNothing(t *testing.T) {
 	})
 }
 
-// burst makes n calls at once: none goes on before all of them have, or dial,
-// a connection.
+// burst makes n calls at once. None goes on before each of them has a connection or
+// dials one.
 func burst(t *testing.T, s subject, told *hooks, n int) {
 	t.Helper()
 	var arrived atomic.Int32
@@ -145,8 +145,8 @@ func burst(t *testing.T, s subject, told *hooks, n int) {
 	calls.Wait()
 }
 
-// What nobody used for a second is closed, so that only what was left behind is
-// still there; and a call after that dials.
+// A connection that was idle for a second is closed, so that any connection still open was
+// left behind. The next call dials.
 func TestIdleConnectionsExpire(t *testing.T) {
 	t.Parallel()
 	for name, s := range pooled(t, 0) {
@@ -158,13 +158,13 @@ func TestIdleConnectionsExpire(t *testing.T) {
 					t.Error(err)
 				}
 				eventually(t, "no connection", func() bool { return s.relay.openNow() == 0 })
-				told.want(t, 1, 0, 0) // it was not held any more when it was closed
+				told.want(t, 1, 0, 0) // no call held the connection when the pool closed it
 			}
 		})
 	}
 }
 
-// A hook may call an op: none is called under a lock of ours.
+// A hook may call an op, because the ops call their hooks without holding a lock.
 func TestHooksMayCall(t *testing.T) {
 	for name, s := range pooled(t, 0) {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestHooksMayCall(t *testing.T) {
 
 			var closed atomic.Bool
 			last := s.call("closes", long)
-			last.Closed = func(string, netip.AddrPort, netip.AddrPort) { // perhaps after the test: without t
+			last.Closed = func(string, netip.AddrPort, netip.AddrPort) { // may be called after the test, so it doesn't use t
 				_ = s.do(context.Background(), slowops.Call{Work: s.work})
 				closed.Store(true)
 			}
@@ -205,15 +205,15 @@ func returns(t *testing.T, s subject, c slowops.Call) {
 			t.Errorf("%s: %v", c.Run, err)
 		}
 	case <-time.After(patience):
-		t.Fatalf("%s: blocked", c.Run)
+		t.Fatalf("%s: the call is blocked", c.Run)
 	}
 }
 
-// maxPools is the package's bound.
+// maxPools is the package's limit of pools.
 const maxPools = 8
 
-// openDBs counts the pools of database/sql in this process: each has a
-// goroutine that dials for those who wait.
+// openDBs counts the pools of database/sql in this process: each pool has one
+// goroutine that opens connections.
 func openDBs() int {
 	stacks := make([]byte, 16<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
@@ -226,7 +226,7 @@ func labMySQL(t *testing.T) *slowops.MySQL {
 	return newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
 }
 
-// in returns a call with a timeout of its own, which nothing runs into.
+// in returns a call with an IOTimeout of its own, long enough never to be exceeded.
 func in(i int) slowops.Call {
 	return slowops.Call{Run: fmt.Sprint("pool-", i), IOTimeout: time.Hour + time.Duration(i)}
 }
@@ -246,8 +246,8 @@ func TestPoolsOfTimeoutsAreFew(t *testing.T) {
 	told.want(t, 0, 1, 0)
 }
 
-// When many timeouts are in use at once all of them have a pool, but afterwards
-// only some do.
+// While many timeouts are in use at once each has a pool; afterwards only maxPools
+// of them have one.
 func TestPoolsShrinkAfterABurst(t *testing.T) {
 	db := labMySQL(t)
 	var calls sync.WaitGroup
@@ -265,7 +265,7 @@ func TestPoolsShrinkAfterABurst(t *testing.T) {
 	eventually(t, "few pools", func() bool { return openDBs() <= maxPools })
 }
 
-// The pool without a timeout is the one of DB's users too, and stays.
+// The users of DB share the pool without a timeout, so that pool stays open.
 func TestPoolWithoutTimeoutStays(t *testing.T) {
 	op := labMySQL(t)
 	db, err := op.DB()
@@ -282,7 +282,8 @@ func TestPoolWithoutTimeoutStays(t *testing.T) {
 	}
 }
 
-// Somebody waits for the only connection of a pool while others want pools.
+// A call waits for the only connection of a pool while other calls need pools: the
+// pool is not evicted.
 func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
 	began := new(runs)
 	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 1)
@@ -304,7 +305,7 @@ func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
 	}
 }
 
-// An evicted pool is one that nobody uses: no call meets "sql: database is closed".
+// No pool is evicted while a call uses it, so no call gets "sql: database is closed".
 func TestPoolsAreNotEvictedInUse(t *testing.T) {
 	db := labMySQL(t)
 	var workers sync.WaitGroup

@@ -55,7 +55,7 @@ func TestParseDSN(t *testing.T) {
 	}
 }
 
-// A certificate is to be of the host that is dialed.
+// The certificate must be that of the host that is dialed.
 func TestParseDSNChecksTheCertificateOfTheHost(t *testing.T) {
 	for _, text := range []string{"u:p@tcp(db.example:3306)/db?tls=true", "mysql://u:p@db.example/db?tls=true"} {
 		cfg, _, err := slowops.ParseDSN(text)
@@ -68,8 +68,8 @@ func TestParseDSNChecksTheCertificateOfTheHost(t *testing.T) {
 	}
 }
 
-// What demands TLS of another client demands as much here, in a DSN and in a URL, and
-// never becomes a system variable.
+// The option by which another client demands TLS demands as much here, in a DSN and in a
+// URL, and never becomes a system variable.
 func TestParseDSNReadsTLS(t *testing.T) {
 	for options, want := range map[string]string{
 		"ssl-mode=DISABLED": "false", "ssl-mode=PREFERRED": "preferred", "ssl-mode=REQUIRED": "skip-verify",
@@ -79,7 +79,7 @@ func TestParseDSNReadsTLS(t *testing.T) {
 		"useSSL=true": "skip-verify", "useSSL=false": "false", "requireSSL=true": "skip-verify", "ssl=true": "skip-verify", "ssl=1": "skip-verify",
 		"ssl=%7B%22rejectUnauthorized%22%3A%20true%7D": "true", `ssl={"rejectUnauthorized":false}`: "skip-verify",
 		"tls=1": "true", "TLS=Skip-Verify": "skip-verify", "%74ls=true": "true", "ssl%2Dmode=REQUIRED": "skip-verify",
-		// The strictest of several.
+		// The strictest of several options wins.
 		"tls=false&ssl-mode=REQUIRED": "skip-verify", "tls=true&useSSL=false": "true", "ssl=true&ssl=false": "skip-verify",
 		"useSSL=true&requireSSL=false": "skip-verify", "tls=preferred&sslmode=verify-full&timeout=1s": "true",
 	} {
@@ -97,7 +97,7 @@ func TestParseDSNReadsTLS(t *testing.T) {
 	}
 }
 
-// A configuration that the program has registered is the program's own affair.
+// A TLS configuration that the program has registered stays as the program made it.
 func TestParseDSNKeepsARegisteredTLS(t *testing.T) {
 	if err := mysql.RegisterTLSConfig("ours", &tls.Config{ServerName: "ours.example"}); err != nil {
 		t.Fatal(err)
@@ -120,8 +120,8 @@ func TestParseDSNDrops(t *testing.T) {
 	}
 }
 
-// A demand of TLS that can't be met, and an address that can't be dialed, are refused
-// by name.
+// A demand of TLS that can't be met is refused, and so is an address that can't be
+// dialed. The error names the option or the address.
 func TestParseDSNSays(t *testing.T) {
 	for text, want := range map[string]string{
 		"u:hunter2@tcp(h:1)/db?ssl-mode=hunter2":      "unreadable DSN: the value of ssl-mode is not known: use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY",
@@ -156,7 +156,7 @@ func TestDSNDemandsTLS(t *testing.T) {
 	}
 	plain, secure := start(nil), start(&tls.Config{Certificates: []tls.Certificate{cert}})
 	embedded := backend(t, dbbackend.Start, nil)
-	for mode, want := range map[string]map[string]string{ // what the error has, "" where the login succeeds
+	for mode, want := range map[string]map[string]string{ // a part of the error, "" where the login succeeds
 		"DISABLED":        {plain: "", embedded: "", secure: ""},
 		"PREFERRED":       {plain: "", embedded: "", secure: ""},
 		"REQUIRED":        {plain: mysql.ErrNoTLS.Error(), embedded: mysql.ErrNoTLS.Error(), secure: ""},
@@ -174,7 +174,7 @@ func TestDSNDemandsTLS(t *testing.T) {
 	}
 }
 
-// The real server tells which cipher a session has.
+// The real server reports the cipher of a session.
 func TestDSNDemandsTLSOfARealServer(t *testing.T) {
 	dsn := realServer(t, "MYSQL_DSN")
 	for mode, want := range map[string]bool{"DISABLED": false, "PREFERRED": true, "REQUIRED": true} {
@@ -192,7 +192,7 @@ func TestDSNDemandsTLSOfARealServer(t *testing.T) {
 	}
 	err := newMySQL(t, dsn+"?ssl-mode=VERIFY_CA", 1).Do(t.Context(), slowops.Call{})
 	if err == nil || !strings.Contains(err.Error(), "x509") {
-		t.Errorf("a certificate of nobody: %v", err)
+		t.Errorf("a certificate that no authority signed: %v", err)
 	}
 }
 
@@ -255,8 +255,8 @@ func TestParseDSNRefuses(t *testing.T) {
 	}
 }
 
-// A text with the secret for a password, or in it, never comes back in an
-// error; and what is accepted is the same when written and read again.
+// No error quotes a password that is the secret or contains it. A configuration that
+// is accepted stays the same when it is written and read again.
 func FuzzParseDSN(f *testing.F) {
 	for _, text := range append(badDSNs, "mysql://u:hunter2@[::1]/db?reconnect=true&timeout=1s", "u:hunter2@unix(/s)/d?loc=UTC",
 		"mysql://u:hunter2@tcp(h)/d?ssl-mode=REQUIRED", "u:hunter2@tcp(h)/d?useSSL=true&strict=1&tls=x") {
@@ -271,7 +271,7 @@ func FuzzParseDSN(f *testing.F) {
 			}
 			return
 		}
-		// The driver's form has no way to write these.
+		// The driver's format cannot express these.
 		if strings.Contains(cfg.User, ":") || cfg.User == "" && cfg.Passwd != "" {
 			return
 		}

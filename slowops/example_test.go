@@ -52,7 +52,7 @@ func ExampleCache() {
 	// Output: read_timeout true
 }
 
-// A call of a millisecond is over before its context is.
+// A call of a millisecond ends before its context does.
 func ExampleMySQL() {
 	server, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 	if err != nil {

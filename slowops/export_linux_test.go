@@ -1,4 +1,4 @@
 package slowops
 
-// Ending is ending, for a test.
+// Ending exports ending to the tests.
 var Ending = ending

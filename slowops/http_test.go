@@ -11,7 +11,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// against returns an op on a server with that handler.
+// against returns the op http on a server with the handler.
 func against(t *testing.T, handler http.HandlerFunc) *slowops.HTTP {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -60,7 +60,7 @@ func TestHTTPStatusIsAnError(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			op := against(t, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.HasPrefix(r.URL.Path, "/delay/") {
-					return // it was redirected
+					return // the request after the redirect
 				}
 				w.Header().Set("Location", "/elsewhere")
 				w.WriteHeader(status)
@@ -115,7 +115,7 @@ func TestHTTPIOTimeoutInTheBody(t *testing.T) {
 func TestHTTPBadBase(t *testing.T) {
 	for _, base := range []string{"", "127.0.0.1:80", "http://%zz", "ftp://127.0.0.1"} {
 		if err := slowops.NewHTTP(base, 0).Do(t.Context(), slowops.Call{}); err == nil {
-			t.Errorf("%q is no error", base)
+			t.Errorf("%q: no error", base)
 		}
 	}
 }

@@ -24,17 +24,17 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // they wait: more at once than there are processors
+	_ = flag.Set("test.parallel", "8") // the tests mostly wait, so more of them run at once than there are processors
 	goleak.VerifyTestMain(m)
 }
 
 const (
-	patience = 10 * time.Second // bounds what should happen soon
-	long     = 5 * time.Minute  // a delay that nobody waits for
+	patience = 10 * time.Second // the bound for an event that should come soon
+	long     = 5 * time.Minute  // a delay that no test waits for
 	short    = 100 * time.Millisecond
 )
 
-// eventually polls until ok, at most for patience.
+// eventually polls ok until it returns true, for at most patience.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(2 * time.Millisecond)
@@ -46,23 +46,23 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// timed calls, and tells how long it took.
+// timed makes a call, and returns how long the call took.
 func timed(ctx context.Context, do doFunc, c slowops.Call) (time.Duration, error) {
 	start := time.Now()
 	err := do(ctx, c)
 	return time.Since(start), err
 }
 
-// isTimeout tells whether err says in one of the usual ways that it is a timeout.
+// isTimeout reports whether err is a timeout: by a Timeout method, or as deadline exceeded.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// hooks counts what a call tells of its connections.
+// hooks counts the connections that a call dials, reuses and closes.
 type hooks struct{ dialed, reused, closed atomic.Int32 }
 
-// on returns c with its hooks set to count.
+// on returns c with hooks that count.
 func (h *hooks) on(c slowops.Call) slowops.Call {
 	c.Dialed = func() { h.dialed.Add(1) }
 	c.Reused = func() { h.reused.Add(1) }
@@ -98,8 +98,8 @@ func (r *runs) has(run string) bool {
 	return r.begun[run]
 }
 
-// realServer returns the address in a variable. It skips without one, but not
-// where a CI promises the real servers.
+// realServer returns the address in an environment variable. Without one it skips the
+// test, or fails it where the CI promises the real servers.
 func realServer(t *testing.T, variable string) string {
 	t.Helper()
 	address := os.Getenv(variable)
@@ -112,7 +112,7 @@ func realServer(t *testing.T, variable string) string {
 	return address
 }
 
-// unleaked fails the test if a goroutine is left that it does not know.
+// unleaked fails the test if a goroutine is left behind that is not known.
 func unleaked(t *testing.T, known goleak.Option) {
 	t.Helper()
 	var err error
@@ -130,25 +130,26 @@ type doFunc func(context.Context, slowops.Call) error
 type subject struct {
 	do      doFunc
 	work    string
-	relay   *relay // before its server
-	began   *runs  // nil where the server doesn't tell
-	inexact bool   // a delay is only about what was asked for
-	quick   bool   // its server knows no delay
+	relay   *relay // in front of the server
+	began   *runs  // the runs that the server began; nil where the server can't report them
+	inexact bool   // a delay is only about as long as asked for
+	quick   bool   // the server can't delay an answer
 }
 
 func (s subject) call(run string, delay time.Duration) slowops.Call {
 	return slowops.Call{Run: run, Delay: delay, Work: s.work}
 }
 
-// least is what a call with that delay takes at least.
+// least is the least time that a call with the delay takes.
 func (s subject) least(delay time.Duration) time.Duration {
 	if s.inexact {
-		return delay / 10 // calibration was slowed down, perhaps, and the work was not
+		return delay / 10 // the machine may have slowed down the calibration and not the work
 	}
 	return delay
 }
 
-// far is a delay that no call waits for. A real server computes to its end.
+// far is a delay that no call waits for. It is bounded, because a real server goes on
+// computing until the delay is over.
 func (s subject) far() time.Duration {
 	if s.began == nil {
 		return 3 * time.Second
@@ -156,11 +157,11 @@ func (s subject) far() time.Duration {
 	return long
 }
 
-// pooled returns the ops that keep connections, at most maxConns of them idle,
-// and of http and db also in use.
+// pooled returns the ops that keep connections: at most maxConns of them idle, and with
+// http and db also at most maxConns in use.
 func pooled(t *testing.T, maxConns int) map[string]subject {
 	t.Helper()
-	var began [3]runs // of each its own, because a run has the same tag in all of them
+	var began [3]runs // one of each op, because a run has the same tag in all of them
 	web := startRelay(t, backend(t, httpbackend.Start, &began[0]))
 	http := slowops.NewHTTP("http://"+web.addr, maxConns)
 	t.Cleanup(http.Close)
@@ -264,7 +265,7 @@ func everywhere(t *testing.T, embedded, real func(*testing.T) map[string]subject
 	}
 }
 
-// slow leaves out the ops whose server knows no delay.
+// slow leaves out the ops whose server can't delay an answer.
 func slow(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]subject {
 	return func(t *testing.T) map[string]subject {
 		all := ops(t)

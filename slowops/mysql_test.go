@@ -24,7 +24,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// fakeDB answers every query alike, and keeps it.
+// fakeDB gives every query the same answer, and keeps the query.
 type fakeDB struct {
 	server.EmptyHandler
 	answer  int
@@ -40,7 +40,7 @@ func startFakeDB(t *testing.T, answer int) (*fakeDB, *slowops.MySQL) {
 	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
 }
 
-// serve lets the user lab in, with that kind of password.
+// serve accepts the user lab with the password; kind names the authentication plugin.
 func (db *fakeDB) serve(t *testing.T, protocol *server.Server, kind, password string) (addr string) {
 	t.Helper()
 	users := server.NewInMemoryAuthenticationHandler(kind)
@@ -103,7 +103,7 @@ func TestMySQLOverTheCap(t *testing.T) {
 	if !errors.As(err, &server) || server.Number != proto.ER_WRONG_ARGUMENTS {
 		t.Errorf("got %v", err)
 	}
-	told.want(t, 1, 0, 0) // a server's error leaves the connection as it was
+	told.want(t, 1, 0, 0) // an error of the server doesn't close the connection
 }
 
 func TestMySQLKillQuery(t *testing.T) {
@@ -166,7 +166,7 @@ func process(t *testing.T, db *sql.DB, run string) (id string) {
 	return id
 }
 
-// A certificate is to be of the server, and not of what is dialed.
+// The certificate must be the server's, not that of the address that is dialed.
 func TestMySQLViaTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -188,8 +188,7 @@ func TestMySQLViaTLS(t *testing.T) {
 	}
 }
 
-// Over a Unix socket the driver sends a password as it is, and over TCP it
-// must not.
+// The driver sends a password in clear text over a Unix socket, and must not over TCP.
 func TestMySQLViaHidesThePassword(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -209,11 +208,11 @@ func TestMySQLViaHidesThePassword(t *testing.T) {
 	}
 	op.Close()
 	if text := <-said; !strings.Contains(text, "SELECT") || strings.Contains(text, secret) {
-		t.Errorf("the client said %q", text)
+		t.Errorf("the client sent %q", text)
 	}
 }
 
-// tap keeps what it reads.
+// tap keeps a copy of the bytes that it reads.
 type tap struct {
 	net.Conn
 	said strings.Builder
@@ -230,8 +229,8 @@ func TestCalibratedWork(t *testing.T) {
 	t.Run("real", func(t *testing.T) { calibratedWork(t, realServer(t, "MYSQL_DSN")) })
 }
 
-// calibratedWork fails unless work takes about what it should. On a busy machine
-// one of the two may have been slowed down and not the other: it tries again.
+// calibratedWork fails unless the work takes about as long as asked for. A busy machine may
+// slow down the calibration and not the work, or the reverse, so the test tries again.
 func calibratedWork(t *testing.T, dsn string) {
 	t.Helper()
 	var took time.Duration
@@ -259,8 +258,8 @@ func TestCalibrateEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The driver closes its connection and sends no KILL: the work goes on for
-// nobody. https://github.com/go-sql-driver/mysql/issues/731
+// The driver closes its connection and sends no KILL, so the server's work goes on
+// for nobody: https://github.com/go-sql-driver/mysql/issues/731
 func TestCancelledBenchmarkGoesOn(t *testing.T) {
 	op := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
 	calibrate(t, op)
@@ -280,9 +279,8 @@ func TestCancelledBenchmarkGoesOn(t *testing.T) {
 	eventually(t, "the query's own end", func() bool { return process(t, db, c.Run) == "" })
 }
 
-// go-sql-driver stops watching the context before it has read the result to its
-// end. An aware call ends with its context all the same, and its connection is not
-// used again.
+// go-sql-driver stops watching the context before it has read the whole result. An
+// aware call must still end with its context, and its connection must not be reused.
 func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 	t.Parallel()
 	everyMySQL(t, func(t *testing.T, dsn string) {
@@ -307,8 +305,8 @@ func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 	})
 }
 
-// withoutEnd relays to a MySQL server, and holds back the packet that ends the
-// result of the run held-back.
+// withoutEnd relays to a MySQL server, and holds back the last packet of the result
+// of the run "held-back".
 func withoutEnd(t *testing.T, addr string) string {
 	const endPacket = 9
 	return serve(t, func(client net.Conn) {
@@ -346,7 +344,7 @@ func everyMySQL(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Run("real", func(t *testing.T) { test(t, realServer(t, "MYSQL_DSN")) })
 }
 
-// MariaDB answers a BENCHMARK that it has ended early like each other one.
+// MariaDB answers a BENCHMARK that it has cut short like any other BENCHMARK.
 func TestMySQLBenchmarkIsCutShort(t *testing.T) {
 	dsn := realServer(t, "MYSQL_DSN")
 	whole := newMySQL(t, dsn, 0)
@@ -359,10 +357,10 @@ func TestMySQLBenchmarkIsCutShort(t *testing.T) {
 	op := newMySQL(t, cfg.FormatDSN(), 0)
 	calibrate(t, op)
 	call := slowops.Call{Run: "cut-short", Delay: 2 * time.Second, Work: slowops.WorkCPU}
-	for range 2 { // the first one has taught it nothing
+	for range 2 { // the second call must be cut short like the first
 		took, err := timed(t.Context(), op.Do, call)
 		if !errors.Is(err, slowops.ErrCutShort) || took > 1500*time.Millisecond {
-			t.Errorf("%v after %s, want that the server cut it short", err, took)
+			t.Errorf("%v after %s, want ErrCutShort", err, took)
 		}
 	}
 	call.Delay = 100 * time.Millisecond

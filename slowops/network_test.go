@@ -23,8 +23,8 @@ import (
 	"gotimeout/slowops"
 )
 
-// serve calls each for every connection to addr, on a goroutine of its own, and
-// closes the connection after it. The end of the test closes all of them.
+// serve calls each for every connection to addr, on a goroutine of its own, and then
+// closes the connection. The end of the test closes all connections.
 func serve(t *testing.T, each func(net.Conn)) (addr string) {
 	t.Helper()
 	listener := listen(t)
@@ -73,8 +73,8 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// relay passes connections on to a server, unchanged, and counts them as a
-// server sees them.
+// relay passes connections on to a server, unchanged, and counts them as the
+// server would.
 type relay struct {
 	addr string
 
@@ -134,7 +134,7 @@ func (r *relay) look(n *int) int {
 // elsewhere is a name that no resolver knows.
 const elsewhere = "backend.invalid"
 
-// certificate returns one of that name, and who trusts it.
+// certificate returns a certificate for elsewhere, and a pool that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -158,7 +158,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-// The server is asked for by its name, in the header and in TLS.
+// The Host header and TLS name the server, though another address is dialed.
 func TestHTTPVia(t *testing.T) {
 	cert, pool := certificate(t)
 	asked := make(chan string, 1)
@@ -175,14 +175,14 @@ func TestHTTPVia(t *testing.T) {
 		t.Fatal(err)
 	}
 	if host := <-asked; host != elsewhere {
-		t.Errorf("asked %s", host)
+		t.Errorf("the Host header is %s", host)
 	}
 	op = slowops.NewHTTP("https://other.invalid", 0)
 	defer op.Close()
 	op.Via = web.Listener.Addr().String()
 	op.Trust(pool)
 	if err := op.Do(t.Context(), slowops.Call{}); err == nil || !strings.Contains(err.Error(), "not other.invalid") {
-		t.Errorf("another's certificate: %v", err)
+		t.Errorf("the certificate of another host: %v", err)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestCacheVia(t *testing.T) {
 	}
 }
 
-// Neither the network nor the name of the DSN is dialed.
+// The op dials via alone, whatever network and host the DSN names.
 func TestMySQLVia(t *testing.T) {
 	for _, dsn := range []string{"lab@tcp(" + elsewhere + ":3306)/lab", "lab@unix(/run/" + elsewhere + ".sock)/lab"} {
 		began := new(runs)
@@ -217,7 +217,7 @@ func TestMySQLVia(t *testing.T) {
 	}
 }
 
-// An error names the server, and where it was dialed.
+// An error names the server and the address that was dialed.
 func TestViaErrors(t *testing.T) {
 	nobody := listen(t)
 	nobody.Close()
@@ -235,7 +235,7 @@ func TestViaErrors(t *testing.T) {
 				t.Fatalf("%s %s: %v", what, name, err)
 			}
 			if name == "db" && what == "silent" {
-				continue // the driver has an error of its own
+				continue // the driver's own error doesn't name the server
 			}
 			if !strings.Contains(err.Error(), elsewhere) {
 				t.Errorf("%s %s: %v", what, name, err)

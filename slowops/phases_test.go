@@ -16,7 +16,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// phases is what a call told of its phases, in the order in which they began.
+// phases records the phases of a call, in the order in which they began.
 type phases struct {
 	mu       sync.Mutex
 	names    []string
@@ -24,7 +24,7 @@ type phases struct {
 	outlived []string
 }
 
-// on returns c with its hooks set to tell.
+// on returns c with hooks that record.
 func (p *phases) on(c slowops.Call) slowops.Call {
 	c.Phase = func(op, name string) func(error) {
 		p.mu.Lock()
@@ -48,8 +48,8 @@ func (p *phases) on(c slowops.Call) slowops.Call {
 	return c
 }
 
-// String is the names in a line, with ! after one that failed and … after one
-// that goes on.
+// String returns the names in one line, with ! after a phase that failed and … after a
+// phase that goes on.
 func (p *phases) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,14 +92,14 @@ func targets(t testing.TB) *slowops.HTTP {
 	return op
 }
 
-// code is the code of an error, and whether it says that it is a timeout.
+// code returns the code of an error, and checks that its Timeout method agrees with the code.
 func code(err error) string {
 	var f *slowops.Failure
 	if !errors.As(err, &f) {
 		return fmt.Sprintf("none: %v", err)
 	}
 	if f.Timeout() != strings.HasSuffix(f.Code(), "_timeout") {
-		return "a " + f.Code() + " that doesn't know whether it is a timeout"
+		return f.Code() + " whose Timeout method disagrees with the code"
 	}
 	return f.Code()
 }
@@ -137,14 +137,14 @@ func TestPhasesOfTargets(t *testing.T) {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
 			told := new(phases)
-			// Of its own Transport, so that no connection is reused.
+			// Each target has an op, and so a Transport, of its own: no connection is reused.
 			_ = op.Do(t.Context(), told.on(slowops.Call{Target: target, TLSTimeout: 2 * short, ReadTimeout: 4 * short, IOTimeout: patience}))
 			told.want(t, want)
 		})
 	}
 }
 
-// A name is looked up, and that may be what fails.
+// The lookup of a name is a phase, and may fail.
 func TestPhasesOfANameAndDNSError(t *testing.T) {
 	server := httptest.NewServer(nil)
 	defer server.Close()
@@ -161,14 +161,14 @@ func TestPhasesOfANameAndDNSError(t *testing.T) {
 	defer cancel()
 	switch err := nowhere.Do(ctx, slowops.Call{}); {
 	case ctx.Err() != nil:
-		t.Skipf("the resolver here takes longer than %s", patience)
+		t.Skipf("the resolver of this machine takes longer than %s", patience)
 	case code(err) != "dns_error":
 		t.Errorf("got %s", code(err))
 	}
 }
 
 // The drivers of the cache and the database have a timeout for the dial and
-// one for each read.
+// another for each read.
 func TestTimeoutsOfTheDrivers(t *testing.T) {
 	t.Parallel()
 	for name, s := range pooled(t, 0) {
@@ -185,7 +185,7 @@ func TestTimeoutsOfTheDrivers(t *testing.T) {
 	}
 }
 
-// What the strategies end is no failure of the call's own.
+// A call that a strategy cancels has no error code of its own.
 func TestNoCodeForTheStrategysTimeout(t *testing.T) {
 	t.Parallel()
 	op := targets(t)
@@ -200,8 +200,8 @@ func TestNoCodeForTheStrategysTimeout(t *testing.T) {
 	}
 }
 
-// A read timeout is between two reads: it never comes on a drip, whose bytes
-// are a fraction of it apart, and doesn't last over to the next call.
+// A read timeout bounds the time between two reads: a drip, whose bytes are closer
+// together, never exceeds it. The timeout doesn't apply to the next call.
 func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
 	t.Parallel()
 	op := targets(t)
@@ -211,12 +211,12 @@ func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
 			t.Errorf("%s: %v after %s", target, err, took)
 		}
 		if err := op.Do(t.Context(), slowops.Call{Target: target, Delay: short}); err != nil {
-			t.Errorf("%s: the next: %v", target, err)
+			t.Errorf("%s: the next call: %v", target, err)
 		}
 	}
 }
 
-// The hooks must bear that they are called when the call has long returned.
+// A hook may be called long after its call has returned.
 func TestPhasesAfterTheCall(t *testing.T) {
 	op := targets(t)
 	told := make([]phases, 20)
