@@ -49,7 +49,7 @@ func ExampleGoroutineAbandon() {
 	var s strategies.GoroutineAbandon
 	slow, ended := make(chan bool), make(chan bool)
 	err := s.Do(context.Background(), time.Millisecond, func(context.Context) error {
-		<-slow // deaf: nothing else can end it
+		<-slow // the op is deaf: nothing else ends it
 		close(ended)
 		return nil
 	})
@@ -88,7 +88,7 @@ func ExampleErrgroup() {
 	ended := false
 	err := s.Do(context.Background(), time.Millisecond, until, func(ctx context.Context) error {
 		<-ctx.Done()
-		err := brief(ctx) // goes on after the cancel
+		err := brief(ctx) // the op goes on after the cancel
 		ended = true
 		return err
 	})
@@ -117,7 +117,7 @@ func ExampleIOTimeout() {
 	// Output: true true
 }
 
-// The result of an op that was not cut, under a strategy that may abandon it.
+// Value returns the result of an op that was not cut, under a strategy that may abandon the op.
 func ExampleValue() {
 	var s strategies.GoroutineAbandon
 	var answer strategies.Value[int]

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The commands and the program of the package's doc work in a module of their
-// own, without a network.
+// The commands and the program of the package's doc run in another module,
+// without a network.
 func TestOutsideModule(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program")
@@ -24,7 +24,7 @@ func TestOutsideModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(lab, filepath.Join(parent, "goTimeout")); err != nil {
-		t.Skip(err) // Windows refuses links to users
+		t.Skip(err) // Windows doesn't let users create links
 	}
 	blocks := docBlocks(t)
 	if len(blocks) != 2 {

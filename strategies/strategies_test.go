@@ -36,12 +36,12 @@ func aware(d time.Duration) strategies.Op {
 	}
 }
 
-// deaf works for d, whatever its context says.
+// deaf works for d, and ignores its context.
 func deaf(d time.Duration) strategies.Op {
 	return func(context.Context) error { time.Sleep(d); return nil }
 }
 
-// inClient works for d in a client that has the timeout of its own.
+// inClient works for d in a client that enforces the timeout itself.
 func inClient(d time.Duration) strategies.Op {
 	return func(context.Context) error {
 		time.Sleep(min(d, timeout))
@@ -56,7 +56,7 @@ func failing(d time.Duration) strategies.Op {
 	return func(context.Context) error { time.Sleep(d); return errOp }
 }
 
-// run is what one call of a strategy did.
+// run is the outcome of one call of a strategy.
 type run struct {
 	err             error
 	answered, ended time.Duration
@@ -101,13 +101,13 @@ func named(t *testing.T, name string) strategies.Strategy {
 	return strategies.Strategy{}
 }
 
-// want is what a strategy promises around 5 h of work under a timeout of 1 h.
+// want is a strategy's promise for 5 h of work under a timeout of 1 h.
 type want struct {
 	timesOut        bool
 	answered, ended time.Duration
 }
 
-// promises has a row for each strategy; a missing and an unused row both fail.
+// promises has a row for each strategy. A missing row fails the test, and so does an unused row.
 var promises = map[string]struct{ aware, deaf want }{
 	"baseline":          {want{false, work, work}, want{false, work, work}},
 	"goroutine-abandon": {want{true, timeout, work}, want{true, timeout, work}},
@@ -161,7 +161,7 @@ func TestFields(t *testing.T) {
 	}
 	some := strategies.Strategy{Only: []string{"db"}}
 	if some.Suits("http") || !some.Suits("db") {
-		t.Error("Only is not what the strategy suits")
+		t.Error("Suits doesn't follow Only")
 	}
 }
 
@@ -196,18 +196,18 @@ func TestIOTimeoutNamesTheClientsError(t *testing.T) {
 	check(t, measure(t, "io-timeout", inClient(time.Minute)), want{false, time.Minute, time.Minute})
 	early := func(context.Context) error { return os.ErrDeadlineExceeded }
 	if got := measure(t, "io-timeout", early); got.err == nil || errors.Is(got.err, strategies.ErrTimeout) {
-		t.Errorf("%v: a timeout of something else, before the bound, matches ErrTimeout", got.err)
+		t.Errorf("%v: another timeout, before the strategy's, matches ErrTimeout", got.err)
 	}
 }
 
-// phaseError is the error of a phase, as an op marks it.
+// phaseError is the error of a phase, as an op returns it.
 type phaseError struct{ timeout bool }
 
 func (phaseError) Error() string   { return "no headers" }
 func (phaseError) Code() string    { return "header_timeout" }
 func (e phaseError) Timeout() bool { return e.timeout }
 
-// The timeout of a phase comes before the run's timeout, and is a timeout too.
+// The timeout of a phase ends the call before the run's timeout, and matches ErrTimeout too.
 func TestIOTimeoutNamesThatOfAPhase(t *testing.T) {
 	for _, isTimeout := range []bool{true, false} {
 		op := func(context.Context) error { return phaseError{isTimeout} }
@@ -264,8 +264,8 @@ func TestReturnsTheOpsError(t *testing.T) {
 	})
 }
 
-// The caller's own end is not a timeout, and no strategy but goroutine-abandon
-// leaves the op running after it.
+// A cancel by the caller is not a timeout, and only goroutine-abandon leaves the op
+// running after such a cancel.
 func TestCallerGone(t *testing.T) {
 	each(t, func(t *testing.T, s strategies.Strategy) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -291,19 +291,19 @@ func TestPanicOfTheOp(t *testing.T) {
 			panicked, err := catch(func() error { return s.Do(t.Context(), timeout, ops...) })
 			if !own && len(ops) == 1 {
 				if panicked != "boom" {
-					t.Errorf("panic %v, want the op's to unwind the caller", panicked)
+					t.Errorf("panic %v, want the op's panic to unwind the caller", panicked)
 				}
 				continue
 			}
 			var p *strategies.PanicError
 			if !errors.As(err, &p) || p.Value != "boom" || len(p.Stack) == 0 {
-				t.Errorf("error %v, panic %v; want a *PanicError with its stack", err, panicked)
+				t.Errorf("error %v, panic %v; want a *PanicError with the op's stack", err, panicked)
 			}
 		}
 	})
 }
 
-// catch calls f and returns the value of its panic or its error.
+// catch calls f and returns f's error, or the value that f panicked with.
 func catch(f func() error) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	return nil, f()

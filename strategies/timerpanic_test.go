@@ -10,7 +10,7 @@ import (
 	"gotimeout/strategies"
 )
 
-// A call recovers its own panic and no other, so the outer timer's panic passes
+// A call recovers the panic of its own timer alone, so the outer timer's panic passes
 // through the inner call.
 func TestTimerPanicNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -87,8 +87,8 @@ func TestTimerPanicContextKept(t *testing.T) {
 	}
 }
 
-// Of 100,000 calls a third time out. Their timers are reused, and each ends its own
-// call alone.
+// A third of 100,000 calls time out. Their timers are reused, and each timer ends
+// no call but its own.
 func TestTimerPanicMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s strategies.TimerPanic

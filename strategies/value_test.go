@@ -10,7 +10,7 @@ import (
 	"gotimeout/strategies"
 )
 
-// returning works for d, whatever its context says, and returns a value and err.
+// returning works for d, ignores its context, and returns a value and err.
 func returning(value string, d time.Duration, err error) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { time.Sleep(d); return value, err }
 }
@@ -28,7 +28,7 @@ func TestValue(t *testing.T) {
 			t.Errorf("error %v, want the op's", err)
 		}
 		if got, ok := none.Get(); got != "" || ok {
-			t.Errorf("%q, %t of an op that failed", got, ok)
+			t.Errorf("%q, %t: the value of an op that failed", got, ok)
 		}
 	})
 }
