@@ -141,12 +141,12 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		p, err := badnet.Parse(text)
 		if err == nil {
-			t.Errorf("%q: no error, but %s", text, p)
+			t.Errorf("%q: no error, and the profile %s", text, p)
 			continue
 		}
 		check(t, text, err.Error(), want)
 		if p != (badnet.Profile{}) {
-			t.Errorf("%q: an error, and %s", text, p)
+			t.Errorf("%q: an error, and the profile %s", text, p)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func TestJSON(t *testing.T) {
 		`"up":{"delay":"150ms","jitter":"10ms","distribution":"uniform","loss":0.01,"rate":768000}}`)
 	var back struct{ Profile badnet.Profile }
 	if err := json.Unmarshal(data, &back); err != nil || back.Profile != p {
-		t.Errorf("back: %s, %v, want %s", back.Profile, err, p)
+		t.Errorf("read back as %s, %v, want %s", back.Profile, err, p)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: back from its text as %s, %v", preset.Name, back, err)
 		}
 		if !strings.HasSuffix(preset.Doc, ".") || !strings.Contains(preset.Source+" ", "https://") && preset.Source != "by definition" {
-			t.Errorf("%s: says %q, from %q", preset.Name, preset.Doc, preset.Source)
+			t.Errorf("%s: the doc is %q, the source %q", preset.Name, preset.Doc, preset.Source)
 		}
 	}
 	check(t, "presets", strings.Join(names, " "), "none dsl cable 3g 4g satellite cross-region flaky-wifi lossy blackhole")
@@ -248,9 +248,9 @@ func ExampleParse() {
 	// round trip: 300ms
 }
 
-// Any packets at any times, while the link changes: nothing crashes, no release
-// is before its packet, none further away than the worst link can hold it, and
-// the counters add up.
+// The fuzzer sends any packets at any times while the link changes. Nothing panics, each
+// release comes after its packet and within the longest time that a link can hold one,
+// and the counters add up.
 func FuzzShaper(f *testing.F) {
 	f.Add(uint64(1), []byte("a packet of 12 bytes each, more or less, and at some time."))
 	f.Add(uint64(2), make([]byte, 600))
@@ -283,7 +283,7 @@ func FuzzShaper(f *testing.F) {
 			}
 			for _, release := range buf {
 				if release.Before(now) || release.Sub(latest) > bound {
-					t.Fatalf("sent %s, comes out %s", now, release)
+					t.Fatalf("sent at %s, released at %s", now, release)
 				}
 			}
 			if data[0]%8 == 0 {
@@ -292,7 +292,7 @@ func FuzzShaper(f *testing.F) {
 		}
 		c := s.Counters()
 		if c.Packets != sent || c.Packets+c.Duplicated != released+c.Lost+c.Overflowed {
-			t.Errorf("%d sent, %d came out, and %+v", sent, released, c)
+			t.Errorf("%d sent, %d released, and the counters are %+v", sent, released, c)
 		}
 	})
 }

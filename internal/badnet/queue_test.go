@@ -19,7 +19,7 @@ func put(t *testing.T, q *badnet.Queue, after time.Duration, packet string, want
 	}
 }
 
-// until returns what comes out until then, each at the time that Next gives.
+// until returns the packets that are released until after, each at the time that Next gives.
 func until(t *testing.T, q *badnet.Queue, after time.Duration) string {
 	t.Helper()
 	var lines []string
@@ -33,12 +33,12 @@ func until(t *testing.T, q *badnet.Queue, after time.Duration) string {
 		}
 		packet, ok := q.Pop(next)
 		if !ok {
-			t.Fatalf("nothing comes out at %s, its time", next.Sub(start))
+			t.Fatalf("nothing is released at %s, the time of Next", next.Sub(start))
 		}
 		lines = append(lines, fmt.Sprintf("%s@%s", packet, next.Sub(start)))
 	}
 	if packet, ok := q.Pop(at(after)); ok {
-		t.Errorf("%s comes out, and Next did not tell", packet)
+		t.Errorf("%s is released, and Next had no time for it", packet)
 	}
 	return strings.Join(lines, " ")
 }
@@ -62,7 +62,7 @@ func TestQueueSortsAnyOrder(t *testing.T) {
 	for i := range 500 {
 		want = append(want, fmt.Sprintf("%03d@%s", i, time.Duration(i/2)*ms+ms))
 	}
-	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(250) { // two for each time, in their order
+	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(250) { // each time has two packets, in their order
 		put(t, q, time.Duration(i)*ms+ms, fmt.Sprintf("%03d", 2*i), true)
 		put(t, q, time.Duration(i)*ms+ms, fmt.Sprintf("%03d", 2*i+1), true)
 	}
@@ -87,7 +87,8 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// A link as a driver runs it: to the nanosecond, while it changes.
+// The test runs a Shaper and a Queue as a driver does, exact to the nanosecond, while the
+// link changes.
 func TestShaperAndQueue(t *testing.T) {
 	q, s := badnet.NewQueue(roomy), shaper(t, "delay=1m rate=1mbit duplicate=100%")
 	send := func(after time.Duration, packet string) {

@@ -11,12 +11,12 @@ import (
 
 const seed = 7
 
-// start is when the packets of the tests begin.
+// start is the time 0 of the tests.
 var start = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return start.Add(d) }
 
-// link reads one that is the same in both directions.
+// link parses a profile that is the same in both directions.
 func link(t testing.TB, text string) badnet.Link {
 	t.Helper()
 	p, err := badnet.Parse(text)
@@ -24,7 +24,7 @@ func link(t testing.TB, text string) badnet.Link {
 		t.Fatal(err)
 	}
 	if p.Up != p.Down {
-		t.Fatalf("%s: two links", text)
+		t.Fatalf("%s: the directions differ", text)
 	}
 	return p.Up
 }
@@ -34,7 +34,7 @@ func shaper(t testing.TB, text string) *badnet.Shaper {
 	return badnet.NewShaper(link(t, text), seed)
 }
 
-// send sends a packet that long after the start and writes when it comes out,
+// send sends a packet at the time after, and returns when the packet is released, or
 // "-" for never.
 func send(s *badnet.Shaper, after time.Duration, size int) string {
 	var words []string
@@ -47,7 +47,7 @@ func send(s *badnet.Shaper, after time.Duration, size int) string {
 	return strings.Join(words, "+")
 }
 
-// sends sends that many packets at once.
+// sends sends several packets at once.
 func sends(s *badnet.Shaper, after time.Duration, size, packets int) string {
 	var words []string
 	for range packets {
@@ -104,7 +104,7 @@ func TestShaperDefaultLimit(t *testing.T) {
 	checkCounters(t, s, badnet.Counters{Packets: badnet.DefaultLimit + 5, Overflowed: 5})
 }
 
-// Packets leave the queue while it grows, and it still knows which are next.
+// Packets leave the queue while the queue grows, and their order stays.
 func TestShaperQueueGrowsInUse(t *testing.T) {
 	s := shaper(t, "rate=1mbit limit=28")
 	sends(s, 0, 1250, 16)
@@ -113,7 +113,7 @@ func TestShaperQueueGrowsInUse(t *testing.T) {
 	check(t, "with room for one", sends(s, 90*ms, 1250, 2), "370ms -")
 }
 
-// The sequence of a seed: it changes only when the Shaper does.
+// The sequence of losses of a seed changes only with the Shaper's code.
 func TestShaperLossSequence(t *testing.T) {
 	const (
 		loss   = "...........x...x..x..x....x....xx.....x....x...x....x......."
@@ -122,7 +122,7 @@ func TestShaperLossSequence(t *testing.T) {
 	for text, want := range map[string]string{
 		"loss=30%":         loss,
 		"loss=30%,burst=4": bursts,
-		// What is drawn for the rest has no part in it.
+		// The random numbers of the other keys don't change the losses.
 		"loss=30% delay=100ms jitter=50ms,normal duplicate=10% reorder=10%": loss,
 	} {
 		s, got := shaper(t, text), ""
@@ -150,7 +150,7 @@ func TestShaperIsRepeatable(t *testing.T) {
 		differ = differ || a != send(other, now, size)
 	}
 	if !differ {
-		t.Error("another seed, and all the same")
+		t.Error("another seed makes the same sequence")
 	}
 	if one.Counters() != same.Counters() {
 		t.Errorf("%+v and %+v with the same seed", one.Counters(), same.Counters())
@@ -167,7 +167,7 @@ func TestShaperKeepsOrder(t *testing.T) {
 		for i := range 10_000 {
 			for _, release := range s.Send(nil, at(time.Duration(i)*ms), 1000) {
 				if release.Before(last) {
-					t.Fatalf("%s: packet %d comes out %s before another", text, i, last.Sub(release))
+					t.Fatalf("%s: packet %d is released %s before another", text, i, last.Sub(release))
 				}
 				last = release
 			}
@@ -175,7 +175,7 @@ func TestShaperKeepsOrder(t *testing.T) {
 	}
 }
 
-// Those that overtake come out at once; the others wait and keep their order.
+// A packet that overtakes is released at once; the others wait and keep their order.
 func TestShaperReorders(t *testing.T) {
 	s := shaper(t, "delay=50ms jitter=20ms reorder=10%")
 	var last time.Time
@@ -188,7 +188,7 @@ func TestShaperReorders(t *testing.T) {
 			continue
 		}
 		if release.Before(last) || release.Sub(now) < 30*ms {
-			t.Fatalf("packet %d takes %s, and comes out %s before another", i, release.Sub(now), last.Sub(release))
+			t.Fatalf("packet %d takes %s, and is released %s before another", i, release.Sub(now), last.Sub(release))
 		}
 		last = release
 	}
@@ -227,7 +227,7 @@ func TestShaperPanicsWithoutAValidLink(t *testing.T) {
 func TestShaperAllocatesNothing(t *testing.T) {
 	s := shaper(t, "delay=50ms jitter=20ms,normal loss=5%,burst=2 reorder=5% duplicate=5% rate=10mbit limit=10")
 	buf, now := make([]time.Time, 0, 2), start
-	sends(s, 0, 1500, 20) // the queue has grown
+	sends(s, 0, 1500, 20) // the queue grows to its size
 	if got := testing.AllocsPerRun(1000, func() {
 		now = now.Add(ms)
 		s.Send(buf, now, 1500)
@@ -236,7 +236,7 @@ func TestShaperAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The measurements are of one seed each, and so the same in every run.
+// Each measurement has one seed, and so is the same in every run.
 const packets = 100_000
 
 func TestShaperLossMeasured(t *testing.T) {
@@ -265,19 +265,19 @@ func TestShaperLossMeasured(t *testing.T) {
 			before = gone
 		}
 		checkNear(t, text+": share", float64(lost)/packets, want.loss, 0.005)
-		// A burst's length is geometric, and its deviation sqrt(n(n-1)): four
-		// times the error of the mean.
+		// The length of a burst is geometric with the deviation sqrt(n(n-1)), and the
+		// bound is four times the error of the mean.
 		within := 4 * math.Sqrt(want.burst*(want.burst-1)/float64(bursts))
 		checkNear(t, text+": burst", float64(lost)/float64(bursts), want.burst, within)
 		checkCounters(t, s, badnet.Counters{Packets: packets, Lost: uint64(lost)})
 	}
 }
 
-// The lengths are geometric too, as the chain's are, and not all the mean.
+// The lengths of bursts are geometric, as those of the Markov chain are.
 func TestShaperBurstLengths(t *testing.T) {
 	const mean, longest = 3., 10
 	s := shaper(t, "loss=10%,burst=3")
-	var lengths [longest + 1]float64 // the last is for those and all above
+	var lengths [longest + 1]float64 // the last counts longer bursts too
 	bursts, length := 0., 0
 	for range packets {
 		if len(s.Send(nil, start, 100)) == 0 {
@@ -297,7 +297,7 @@ func TestShaperBurstLengths(t *testing.T) {
 		chi2 += (lengths[i] - want) * (lengths[i] - want) / want
 		share *= 1 - 1/mean
 	}
-	if chi2 > 27.9 { // one in a thousand, of 9 degrees
+	if chi2 > 27.9 { // p = 0.001 for 9 degrees of freedom
 		t.Errorf("chi² %.1f: %v of %v bursts", chi2, lengths, bursts)
 	}
 }
@@ -314,7 +314,7 @@ func TestShaperJitterMeasured(t *testing.T) {
 		s := shaper(t, text)
 		sum, squares, early, far := 0., 0., time.Hour, time.Duration(0)
 		for i := range packets {
-			now := at(time.Duration(i) * time.Minute) // apart, so that none waits for another
+			now := at(time.Duration(i) * time.Minute) // so far apart that no packet waits for another
 			d := s.Send(nil, now, 100)[0].Sub(now)
 			v := float64(d-200*ms) / float64(ms)
 			sum, squares = sum+v, squares+v*v
@@ -328,7 +328,7 @@ func TestShaperJitterMeasured(t *testing.T) {
 	}
 }
 
-// The pareto's tail: fewer are late than early, and some very.
+// The pareto distribution has a tail: fewer packets are late than early, and some are very late.
 func TestShaperParetoTail(t *testing.T) {
 	s := shaper(t, "delay=200ms jitter=10ms,pareto")
 	late, very := 0., 0.
@@ -352,14 +352,14 @@ func TestShaperNeverNegative(t *testing.T) {
 		for i := range packets / 5 {
 			now := at(time.Duration(i) * time.Second)
 			if release := s.Send(nil, now, 100)[0]; release.Before(now) {
-				t.Fatalf("%s: %s before it was sent", text, now.Sub(release))
+				t.Fatalf("%s: released %s before it was sent", text, now.Sub(release))
 			}
 		}
 	}
 }
 
-// A link that always has something to send sends as much as its rate, to within
-// a packet, whatever the sizes and the fractions of a nanosecond.
+// A busy link sends at its rate, exact to one packet, whatever the packets' sizes and
+// the fractions of a nanosecond.
 func TestShaperRateMeasured(t *testing.T) {
 	for text, rate := range map[string]float64{"rate=1mbit": 1e6, "rate=7mbit": 7e6, "rate=999gbit": 999e9} {
 		s := shaper(t, text+" limit=100000")

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// perfect is what a perfect driver would show of a profile.
+// perfect returns the measurement of a driver that does exactly what the profile asks for.
 func perfect(p badnet.Profile) measurement {
 	s := scheduleOf(p)
 	times := func(d time.Duration, n int) sample {
@@ -58,7 +58,7 @@ func TestJudgeCheck(t *testing.T) {
 		}
 		return p
 	}
-	for asked, others := range map[string]map[string]string{ // what is there instead, and what is outside then
+	for asked, others := range map[string]map[string]string{ // the profile that is there instead: the figures that are outside
 		"none":                {"none": "", "delay=1ms": "dial, round trip", "delay=400us": ""},
 		"delay=50ms":          {"delay=51ms": "", "delay=52ms": "dial, round trip", "delay=50ms loss=1%": "loss up, loss down", "blackhole": "dial, round trip, loss up, loss down"},
 		"up.delay=50ms":       {"up.delay=50ms": "", "down.delay=50ms": "delay up, delay down"},
@@ -71,18 +71,18 @@ func TestJudgeCheck(t *testing.T) {
 	} {
 		for there, want := range others {
 			if got := strings.Join(outside(parse(asked), perfect(parse(there))), ", "); got != want {
-				t.Errorf("asked %s, and there is %s: outside is %q, want %q", asked, there, got, want)
+				t.Errorf("asked for %s, got %s: outside are %q, want %q", asked, there, got, want)
 			}
 		}
 	}
 	for _, preset := range badnet.Presets() {
 		if got := outside(preset.Profile, perfect(preset.Profile)); got != nil {
-			t.Errorf("%s: outside is %q", preset.Name, got)
+			t.Errorf("%s: outside are %q", preset.Name, got)
 		}
 	}
 }
 
-// What a machine can't offer or take says nothing about the network.
+// A rate that the machine can't send, and packets that it can't receive, are no fault of the network.
 func TestJudgeCheckOfTheNetworkAlone(t *testing.T) {
 	l := badnet.Link{Rate: 1e12}
 	p := badnet.Profile{Up: l, Down: l}
@@ -91,7 +91,7 @@ func TestJudgeCheckOfTheNetworkAlone(t *testing.T) {
 	m.down.packets.arrived /= 2
 	m.down.packets.overflow = m.down.packets.arrived
 	if got := outside(p, m); got != nil {
-		t.Errorf("outside is %q", got)
+		t.Errorf("outside are %q", got)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestOvertakers(t *testing.T) {
 	}
 }
 
-// A proxy can be measured anywhere.
+// A proxy needs no rights, so this test runs on any machine.
 func TestCheckProxy(t *testing.T) {
 	p, err := badnet.Parse("delay=20ms up.rate=4mbit")
 	if err != nil {
@@ -127,7 +127,7 @@ func TestCheckProxy(t *testing.T) {
 	}
 }
 
-// A proxy that gives each connection the whole rate is found out.
+// The check finds a proxy that gives each connection the whole rate.
 func TestCheckFindsARateOfEachConnection(t *testing.T) {
 	p, err := badnet.Parse("down.rate=4mbit")
 	if err != nil {

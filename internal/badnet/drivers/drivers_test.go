@@ -16,17 +16,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-// refused is why the tests that need a private network are skipped.
+// refused is the reason to skip the tests that need a private network, or nil.
 var refused error
 
-// TestMain runs the tests in a private network, where there is one.
+// TestMain runs the tests in a private network, where the system allows one.
 func TestMain(m *testing.M) {
 	refused = privatetest.Enter()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
-// What a program sends meanwhile is no part of what is measured: under jitter
-// each of its packets would hold up the probes behind it.
+// The packets of a program don't change what the calibration measures, though under
+// jitter each packet could hold up the probes behind it.
 func TestCalibrateBesideABusyProgram(t *testing.T) {
 	if refused != nil {
 		t.Skip(refused)
@@ -48,12 +48,12 @@ func TestCalibrateBesideABusyProgram(t *testing.T) {
 	if err := l.Calibrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if ms := *l.measured.RoundTripP50; ms < 170 || ms > 230 { // 236 to 274 behind its packets
+	if ms := *l.measured.RoundTripP50; ms < 170 || ms > 230 { // behind the program's packets: 236 to 274
 		t.Errorf("%g ms for 200 (%s)", ms, l.Summary())
 	}
 }
 
-// busy sends packets both ways until stop.
+// busy sends packets in both directions until stop is called.
 func busy(t *testing.T) (stop func()) {
 	t.Helper()
 	to, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -82,7 +82,7 @@ func busy(t *testing.T) (stop func()) {
 	return func() { close(done); <-ended; from.Close(); to.Close() }
 }
 
-// A driver that can't tell so many ports apart gets fewer.
+// A driver that can't shape so many ports separately gets fewer.
 func TestApart(t *testing.T) {
 	ports := []uint16{1, 2, 3, 4, 5, 6, 7, 8}
 	broken := errors.New("broken")

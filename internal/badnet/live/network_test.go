@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeAttachment is a network that stays good, whatever it is told.
+// fakeAttachment is a network that stays perfect, whatever profile is applied.
 type fakeAttachment struct {
 	*probe.Echo
 	applied string
@@ -61,7 +61,7 @@ func profile(t *testing.T, text string) badnet.Profile {
 	return p
 }
 
-// A driver that did not take is an error, and nothing has changed.
+// A profile without an effect is an error, and the network keeps its profile.
 func TestDriverThatDidNotTake(t *testing.T) {
 	n, m := fake(t)
 	for text, want := range map[string]string{
@@ -88,11 +88,11 @@ func TestDriverThatFails(t *testing.T) {
 	}
 }
 
-// One backend's own stays when it is alone to change, and goes with a change of
-// all.
+// A change of one backend leaves the others as they are, and a change of all backends
+// replaces each profile.
 func TestProfilesOfBackends(t *testing.T) {
 	n, m := fake(t)
-	lossy, limited := profile(t, "loss=1%"), profile(t, "limit=7") // neither is seen by so few probes
+	lossy, limited := profile(t, "loss=1%"), profile(t, "limit=7") // so few probes notice neither
 	step := func(what string, err error, all, db string) {
 		t.Helper()
 		s := n.State()
@@ -113,7 +113,7 @@ func TestProfilesOfBackends(t *testing.T) {
 	step("reset", n.Reset(t.Context(), ""), "none", "none")
 }
 
-// Who leaves while others change the network has changed nothing.
+// A caller that leaves while it waits for another change has changed nothing.
 func TestCallersWhoLeft(t *testing.T) {
 	n, m := fake(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ var settable = []string{
 	"delay=10ms reorder=25% duplicate=0.1%", "loss=5% duplicate=10%", "delay=1m rate=100gbit",
 }
 
-// The commands are the same as what Set does, or tc says otherwise.
+// The tc commands of a profile make the same qdiscs as Set.
 func TestSetIsWhatTCDoes(t *testing.T) {
 	open(t).Close()
 	if _, err := exec.LookPath("tc"); err != nil {
@@ -39,7 +39,7 @@ func TestSetIsWhatTCDoes(t *testing.T) {
 	}
 }
 
-// In the place of another one, too.
+// Set replaces one profile by another.
 func TestSetAgain(t *testing.T) {
 	open(t).Close()
 	for _, profile := range settable {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echo serves TCP on a port until the test ends, and sends back what comes.
+// echo serves TCP until the test ends, and sends each byte back.
 func echo(t *testing.T, address string) (at string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -45,7 +45,7 @@ func echo(t *testing.T, address string) (at string) {
 	return l.Addr().String()
 }
 
-// dial returns a connection and how long one takes.
+// dial returns a connection, and how long a dial takes.
 func dial(t *testing.T, address string) (net.Conn, time.Duration) {
 	t.Helper()
 	var c net.Conn
@@ -61,7 +61,7 @@ func dial(t *testing.T, address string) (net.Conn, time.Duration) {
 	return c, took
 }
 
-// roundTrip is a byte's way there and back.
+// roundTrip is the round-trip time of one byte.
 func roundTrip(t *testing.T, c net.Conn) time.Duration {
 	t.Helper()
 	return best(func() time.Duration {
@@ -87,8 +87,8 @@ func TestDelayIsOneWay(t *testing.T) {
 	within(t, "UDP back", back.way(), 50*ms, 80*ms)
 }
 
-// A connection that is open has the new network at once, whether the qdiscs stay
-// or not.
+// An open connection gets the new network at once, whether the qdiscs are kept or
+// replaced.
 func TestApplyIsLive(t *testing.T) {
 	n := open(t)
 	c, _ := dial(t, echo(t, "127.0.0.1:0"))
@@ -110,7 +110,7 @@ func TestApplyIsLive(t *testing.T) {
 	}
 }
 
-// What is under way where only figures change comes out.
+// Where only figures change, the packets under way still arrive.
 func TestApplyKeepsWhatIsUnderWay(t *testing.T) {
 	for _, profiles := range [][2]string{{"delay=100ms", "delay=1ms"}, {"delay=100ms rate=1gbit", "delay=1ms rate=1mbit"}} {
 		t.Run(profiles[0], func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestApplyKeepsWhatIsUnderWay(t *testing.T) {
 			apply(t, n, profiles[1])
 			a, ok := f.receive(time.Second)
 			if !ok {
-				t.Fatal("it was dropped")
+				t.Fatal("the packet was dropped")
 			}
 			within(t, "it", a.took(), 100*ms, 150*ms)
 		})
@@ -169,7 +169,7 @@ func TestPortsHaveTheirOwn(t *testing.T) {
 	}
 }
 
-// The kernel keeps what it isn't told again.
+// The kernel keeps an option that a change leaves out, so Apply must send each option.
 func TestApplyForgets(t *testing.T) {
 	n := open(t)
 	for _, profile := range []string{"delay=10ms jitter=10ms,normal rate=8kbit loss=20%,burst=2 reorder=50%", "delay=10ms"} {
@@ -190,7 +190,7 @@ func TestApplyForgets(t *testing.T) {
 	within(t, "round trip", roundTrip(t, c), 20*ms, 45*ms)
 }
 
-// With any error the network is what it was.
+// After an error the network is the one before.
 func TestApplyRefuses(t *testing.T) {
 	n := open(t)
 	c, _ := dial(t, echo(t, "127.0.0.1:0"))
@@ -210,7 +210,7 @@ func TestApplyRefuses(t *testing.T) {
 			apply(t, n, before)
 			err := n.Apply(plan)
 			if err == nil && plan.All.Up.Duplicate > 0 && plan.All.Up.Rate > 0 {
-				t.Skip("this kernel's netem can, as those before 6.16 do")
+				t.Skip("this kernel's netem does both, as all before 6.16 do")
 			}
 			if !errors.Is(err, badnet.ErrCannot) || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want an ErrCannot: %s", err, want)
@@ -220,10 +220,10 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
-// strays are packets of connections that the tests before have closed.
+// strays is the most packets that connections of earlier tests may add.
 const strays = 200
 
-// Whatever was applied in between, what has been counted stays.
+// The totals go on over a change of the profile.
 func TestTotalsGoOn(t *testing.T) {
 	n := open(t)
 	f, _ := fly(t, "127.0.0.1", 0)
@@ -253,7 +253,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and ends with the goroutine
+		runtime.LockOSThread() // the thread ends with the goroutine
 		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&head, &none[0]); err != nil {
@@ -265,7 +265,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 	refuses(t, <-done, "no right to change the network of lo (CAP_NET_ADMIN): run it as root, with sudo")
 }
 
-// What somebody else has made stays.
+// A qdisc that another program has made stays.
 func TestLeavesOthersAlone(t *testing.T) {
 	open(t).Close()
 	lo, err := netlink.LinkByName("lo")
@@ -316,7 +316,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// roots is what List says of the loopback.
+// roots returns the root qdiscs that List has for the loopback.
 func roots(t *testing.T) string {
 	t.Helper()
 	all, err := netem.List()

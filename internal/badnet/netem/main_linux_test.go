@@ -22,8 +22,8 @@ import (
 
 const inNamespace = "GOTIMEOUT_TEST_IN_NAMESPACE"
 
-// TestMain starts the tests again in a network namespace of their own: the
-// machine's loopback isn't theirs to break.
+// TestMain starts the tests again in a network namespace of their own, because the
+// tests must not change the machine's loopback.
 func TestMain(m *testing.M) {
 	if os.Getenv(inNamespace) != "" {
 		lo, err := netlink.LinkByName("lo")
@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 
 var noNamespace error
 
-// lacks skips a test that needs what isn't here, or fails it where netem is
-// required.
+// lacks skips a test whose requirement this machine lacks, or fails the test where
+// GOTIMEOUT_NETEM requires netem.
 func lacks(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("GOTIMEOUT_NETEM") == "require" {
@@ -108,14 +108,14 @@ func parse(t *testing.T, profile string) badnet.Profile {
 	return p
 }
 
-// flight is one direction: packets with a number, from a socket to another.
+// flight sends numbered packets in one direction, from one socket to another.
 type flight struct {
 	t        *testing.T
 	from, to *net.UDPConn
 	begun    time.Time
 }
 
-// arrival is a packet that came out.
+// arrival is a packet that was received.
 type arrival struct {
 	number   int
 	sent, at time.Duration
@@ -153,7 +153,7 @@ func (f flight) send(number, bytes int) {
 	}
 }
 
-// receive returns the next packet, or false if none comes in time.
+// receive returns the next packet, or false if none comes within patience.
 func (f flight) receive(patience time.Duration) (arrival, bool) {
 	f.t.Helper()
 	packet := make([]byte, 2000)
@@ -169,7 +169,7 @@ func (f flight) receive(patience time.Duration) (arrival, bool) {
 	}, true
 }
 
-// all receives what comes until nothing has come for that long.
+// all receives packets until none has come for patience.
 func (f flight) all(patience time.Duration) []arrival {
 	f.t.Helper()
 	var out []arrival
@@ -182,8 +182,8 @@ func (f flight) all(patience time.Duration) []arrival {
 	}
 }
 
-// stream sends packets one after the other with a pause between them, and
-// returns those that came.
+// stream sends packets with a pause between them, and returns the packets that
+// arrived.
 func (f flight) stream(packets, bytes int, pause time.Duration) []arrival {
 	f.t.Helper()
 	arrivals := make(chan []arrival)
@@ -197,8 +197,8 @@ func (f flight) stream(packets, bytes int, pause time.Duration) []arrival {
 	return <-arrivals
 }
 
-// counts sends many packets through a network without a delay, in groups that
-// fit into the receiver's socket, and returns how often each came.
+// counts sends many packets through a network without a delay, in groups that fit
+// into the receiver's socket, and returns how often each packet arrived.
 func (f flight) counts(packets int) []int {
 	f.t.Helper()
 	counts := make([]int, packets)
@@ -207,7 +207,7 @@ func (f flight) counts(packets int) []int {
 		f.t.Fatal(err)
 	}
 	packet := make([]byte, 2000)
-	// Without a deadline: one that has passed reads nothing, though it is there.
+	// A read after its deadline returns nothing, even where a packet waits, so receive sets no deadline.
 	receive := func(socket uintptr) bool {
 		for {
 			if _, _, err := unix.Recvfrom(int(socket), packet, unix.MSG_DONTWAIT); err != nil {
@@ -229,7 +229,7 @@ func (f flight) counts(packets int) []int {
 	return counts
 }
 
-// way is how long a packet takes.
+// way returns how long a packet takes.
 func (f flight) way() time.Duration {
 	f.t.Helper()
 	return best(func() time.Duration {
@@ -242,8 +242,8 @@ func (f flight) way() time.Duration {
 	})
 }
 
-// best is the shortest of a few measurements: a busy machine makes some longer,
-// and a network with a delay none shorter.
+// best is the shortest of a few measurements. A busy machine makes some of them longer,
+// and nothing makes one shorter than the network's delay.
 func best(measure func() time.Duration) time.Duration {
 	shortest := measure()
 	for range 4 {
@@ -252,8 +252,7 @@ func best(measure func() time.Duration) time.Duration {
 	return shortest
 }
 
-// within fails a test where a duration isn't at least the first and at most the
-// second.
+// within fails the test unless the duration is from least to most.
 func within(t *testing.T, what string, got, least, most time.Duration) {
 	t.Helper()
 	if got < least || got > most {
@@ -261,7 +260,7 @@ func within(t *testing.T, what string, got, least, most time.Duration) {
 	}
 }
 
-// near fails a test where a figure is further from what it should be than off.
+// near fails the test where got is further than off from want.
 func near(t *testing.T, what string, got, want, off float64) {
 	t.Helper()
 	if got < want-off || got > want+off {

@@ -49,7 +49,7 @@ func TestDuplicate(t *testing.T) {
 	near(t, "share that came once", shareOf(counts, 1), 0.9, 0.012)
 }
 
-// netem's own meaning of the two would lose 8% here, and copy 16%.
+// By netem's own meaning of loss and duplicate the link would lose 8% and copy 16%.
 func TestDuplicateBesideLoss(t *testing.T) {
 	n := open(t)
 	apply(t, n, "duplicate=20% loss=10%")
@@ -74,7 +74,7 @@ func TestReorder(t *testing.T) {
 	overtook, last := 0, len(arrivals)
 	for _, a := range slices.Backward(arrivals) {
 		if a.number > last {
-			overtook++ // one that was sent before it comes later
+			overtook++ // a packet that was sent earlier comes later
 		}
 		last = min(last, a.number)
 	}
@@ -102,9 +102,9 @@ func TestJitterKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// One packet at a time on each of seven ports, so that none waits for another.
-// Quantiles, for a machine that hesitates moves the mean and the deviation; those
-// of the tables are exact in TestTables.
+// Each of seven ports sends one packet at a time, so that no packet waits for another.
+// The test compares quantiles, because a busy machine moves the mean and the deviation.
+// TestTables has the exact mean and deviation.
 func TestDistributions(t *testing.T) {
 	for name, want := range map[string][3]float64{ // in ms, of 10%, 50% and 90% of the packets
 		"uniform": {32, 40, 48}, "normal": {27.2, 40, 52.8}, "pareto": {32.4, 36.4, 52.2},
@@ -123,15 +123,15 @@ func TestDistributions(t *testing.T) {
 			for i, percent := range []int{10, 50, 90} {
 				got := took[len(took)*percent/100]
 				least := time.Duration((want[i] - 2.5) * float64(ms))
-				late := []time.Duration{5, 6, 50}[i] * ms // a busy machine's, mostly at the end
+				late := []time.Duration{5, 6, 50}[i] * ms // a busy machine makes packets late, the slowest the most
 				within(t, fmt.Sprintf("%d%%", percent), got, least, least+late)
 			}
 		})
 	}
 }
 
-// oneByOne sends packets to each port, the next when one has come, and returns
-// how long they all took.
+// oneByOne sends packets to each port, each after the one before has arrived, and
+// returns how long each packet took.
 func oneByOne(t *testing.T, ports []uint16, packets int) (took []time.Duration) {
 	t.Helper()
 	each := make(chan []time.Duration)
@@ -156,7 +156,7 @@ func oneByOne(t *testing.T, ports []uint16, packets int) (took []time.Duration) 
 	return took
 }
 
-// losses returns the share that never came, and how long the runs of them were.
+// losses returns the share of lost packets, and the mean length of a burst of losses.
 func losses(counts []int) (share, burst float64) {
 	lost, runs, before := 0, 0, 1
 	for _, n := range counts {
@@ -181,7 +181,7 @@ func shareOf(counts []int, want int) float64 {
 	return float64(n) / float64(len(counts))
 }
 
-// The link's own header doesn't count, which would show on short packets.
+// The rate doesn't count the link's own header; short packets would show it.
 func TestRate(t *testing.T) {
 	for _, test := range []struct {
 		profile string
@@ -191,7 +191,7 @@ func TestRate(t *testing.T) {
 		t.Run(test.profile, func(t *testing.T) {
 			n := open(t)
 			apply(t, n, test.profile)
-			// At best, for a busy machine is slower, and faster is none.
+			// The best of several: a busy machine is slower, and no machine is faster.
 			const packets = 400
 			took := best(func() time.Duration {
 				f, _ := fly(t, "127.0.0.1", 0)
@@ -206,8 +206,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// The limit is of the packets that wait for the rate; those in the delay are no
-// part of it.
+// The limit counts the packets that wait for the rate, and not those in the delay.
 func TestLimit(t *testing.T) {
 	for profile, want := range map[string]float64{
 		"rate=1mbit limit=10":             10,
@@ -255,7 +254,7 @@ func TestEachDirectionHasItsRate(t *testing.T) {
 	within(t, "the last one there", first[len(first)-1].took(), 1100*ms, 1500*ms)
 }
 
-// What the kernel puts together would be lost, and sent, as one.
+// Packets that the kernel joined into one segment would be lost together.
 func TestPacketsAreSingle(t *testing.T) {
 	open(t)
 	everything := int(binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL})) // in the network's order

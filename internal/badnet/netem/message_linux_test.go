@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What tc of iproute2 6.1 sends for the same, on a machine of little endian: the
-// fixed part, and the attributes behind it.
+// sentByTC is the message that tc of iproute2 6.1 sends for each profile, on a
+// little-endian machine: the fixed part and the attributes behind it.
 var sentByTC = map[string]string{
 	"delay=100ms": "84d7170040420f0000000000000000000000000000000000" +
 		"",
@@ -32,7 +32,7 @@ var sentByTC = map[string]string{
 
 func TestOptionsAreWhatTCSends(t *testing.T) {
 	if words(1)[0] != 1 {
-		t.Skip("the bytes are those of another kind of machine")
+		t.Skip("the messages are those of a little-endian machine")
 	}
 	for profile, text := range sentByTC {
 		want, err := hex.DecodeString(text)
@@ -53,7 +53,7 @@ func TestOptionsAreWhatTCSends(t *testing.T) {
 				t.Errorf("%s: the attribute %#x is\n%x, want\n%x", profile, kind, has[kind], value)
 			}
 		}
-		// Ours says what tc leaves out, which the kernel would keep as it was.
+		// Our message has these attributes where tc leaves them out, and the kernel would keep the old value.
 		for _, kind := range []uint16{attrLatency64, attrJitter64, nl.TCA_NETEM_RATE} {
 			delete(has, kind)
 			delete(wants, kind)
@@ -77,7 +77,7 @@ func attributes(t *testing.T, options []byte) map[uint16][]byte {
 	return out
 }
 
-// The kernel takes a whole table, and what it tells again is what it was told.
+// The kernel accepts a whole table, and reads the options back unchanged.
 func TestOptionsAreRead(t *testing.T) {
 	for _, profile := range []string{"delay=7ms jitter=3ms,normal", "loss=5%,burst=2", "rate=100gbit", "rate=8kbit", "blackhole", "delay=1ms reorder=3%"} {
 		want := asked(t, profile)

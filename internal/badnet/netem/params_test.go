@@ -31,7 +31,7 @@ func TestTC(t *testing.T) {
 	}
 }
 
-// On paper, by netem's own rules, as many are lost and come twice as asked for.
+// Computed by netem's own rules, as many packets are lost and duplicated as asked for.
 func TestLossBesideCopies(t *testing.T) {
 	for _, l := range []badnet.Link{{Loss: 0.01, Duplicate: 0.01}, {Loss: 0.1, Duplicate: 0.2}, {Loss: 0.001, Duplicate: 0.9}, {Loss: 0.3, Duplicate: 0.05}} {
 		p, err := paramsOf(l, 0)
@@ -41,7 +41,7 @@ func TestLossBesideCopies(t *testing.T) {
 		none := (1 - p.duplicate) * p.loss
 		two := p.duplicate * (1 - p.loss) * (1 - p.loss)
 		if math.Abs(none-l.Loss) > 1e-9 || math.Abs(two-(1-l.Loss)*l.Duplicate) > 1e-9 {
-			t.Errorf("%+v: %v lost, %v twice", l, none, two)
+			t.Errorf("%+v: %v lost, %v duplicated", l, none, two)
 		}
 	}
 }
@@ -70,7 +70,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// What a Link becomes, and what becomes of that, is the Link.
+// The options of a Link are read back as the same Link.
 func TestLinkIsTheInverse(t *testing.T) {
 	for _, preset := range badnet.Presets() {
 		for _, want := range []badnet.Link{preset.Profile.Up, preset.Profile.Down} {

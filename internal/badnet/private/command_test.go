@@ -23,7 +23,7 @@ func init() {
 			return p.Command(os.Args[1:])
 		})
 	}
-	// sleep is a lab that takes its time, without processes of its own.
+	// sleep is a lab that runs for a while and starts no processes.
 	roles["sleep"] = func() (int, error) {
 		return both(private.Outside{}, func(*private.Process) (int, error) {
 			fmt.Println(os.Getpid())
@@ -55,16 +55,16 @@ func TestCommand(t *testing.T) {
 				t.Errorf("%s: exit status %d, %q, want %d, %q: %s", script, status, stdout, want.status, want.stdout, stderr)
 			}
 			if took := time.Since(began); took > 30*time.Second {
-				t.Errorf("%s took %s: what it left behind didn't end with it", script, took)
+				t.Errorf("%s took %s: the processes that it left behind did not end with it", script, took)
 			}
 		}
 	})
 }
 
-// A command has no right that it would not have outside.
+// A command inside has no capability that it would not have outside.
 func TestCommandHasNoCapabilities(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Log("root's own are left to it")
+		t.Log("root keeps its capabilities")
 	}
 	uid := nobody
 	if os.Getuid() != 0 {
@@ -87,7 +87,7 @@ func TestCommandNotThere(t *testing.T) {
 	}
 }
 
-// line starts a command and returns the first line that it says.
+// line starts a command and returns the first line of its output.
 func line(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	stdout, err := cmd.StdoutPipe()
@@ -104,12 +104,12 @@ func line(t *testing.T, cmd *exec.Cmd) string {
 	return strings.TrimSpace(first)
 }
 
-// A signal to the outside reaches the command, and what that makes of it comes
-// back as the exit status.
+// A signal to the process outside reaches the command, and the command's exit status
+// comes back.
 func TestSignalsReachTheCommand(t *testing.T) {
 	needPrivate(t, os.Getuid())
 	for name, sig := range map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1} {
-		if signal.Ignored(sig) { // as SIGHUP is under nohup; a shell can't trap a signal that it was started to ignore
+		if signal.Ignored(sig) { // nohup ignores SIGHUP, and a shell can't trap a signal that was ignored at its start
 			continue
 		}
 		cmd := program(t, os.Getuid(), "command", "sh", "-c", "trap 'exit 42' "+name+"; echo ready; while :; do sleep 0.05; done")
@@ -123,8 +123,8 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	}
 }
 
-// Neither process outlives the other, nor what was started inside, however it
-// ends.
+// However one of the two processes ends, the other ends too, and so do the processes
+// that were started inside.
 func TestKill(t *testing.T) {
 	users(t, func(t *testing.T, uid int) {
 		t.Run("outside", func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestKill(t *testing.T) {
 			}
 		})
 		t.Run("outside, with processes", func(t *testing.T) {
-			// A lock that the command's child holds tells that it is still there.
+			// The command's child runs as long as it holds the lock.
 			lock, err := os.CreateTemp("", "lock")
 			if err != nil {
 				t.Fatal(err)

@@ -30,8 +30,8 @@ func init() {
 			return 3, private.Refused(errors.Join(errors.New("there is"), errors.New("no driver")))
 		})
 	}
-	// look says who it is and what network there is, and whether it reaches a
-	// server of the outside by itself.
+	// look prints its user and its network, and whether it can dial a server of the
+	// outside by itself.
 	roles["look"] = func() (int, error) {
 		return both(private.Outside{}, func(*private.Process) (int, error) {
 			links, err := net.Interfaces()
@@ -44,7 +44,7 @@ func init() {
 			return 0, err
 		})
 	}
-	// serve answers one connection on the listener that it was handed.
+	// serve answers one connection on the listener that the outside passed in.
 	roles["serve"] = func() (int, error) {
 		var listener *net.TCPListener
 		if !private.Inside() {
@@ -68,7 +68,7 @@ func init() {
 			return 0, err
 		})
 	}
-	// dial says what the outside's servers say.
+	// dial prints the greetings of the outside's servers.
 	roles["dial"] = func() (int, error) {
 		servers := []private.Server{{Network: "tcp", Addr: os.Args[1]}, {Network: "tcp", Addr: os.Args[2]}}
 		return both(private.Outside{Servers: servers}, func(p *private.Process) (int, error) {
@@ -105,7 +105,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// speaker listens outside and says text to whoever comes.
+// speaker listens outside and sends text on each connection.
 func speaker(t *testing.T, text string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -126,8 +126,8 @@ func speaker(t *testing.T, text string) string {
 	return l.Addr().String()
 }
 
-// Nothing but a loopback is in there, without ::1, and nothing of the outside;
-// the user is the same.
+// The network inside is a loopback without ::1, and nothing of the outside can be
+// reached. The user is the same.
 func TestNetworkInside(t *testing.T) {
 	addr := speaker(t, "outside")
 	users(t, func(t *testing.T, uid int) {
@@ -159,7 +159,7 @@ func TestListenerIsHandedIn(t *testing.T) {
 		}
 		defer conn.Close()
 		if text, _ := io.ReadAll(conn); string(text) != "from inside" {
-			t.Errorf("it said %q", text)
+			t.Errorf("the inside answered %q", text)
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Error(err)
@@ -167,8 +167,8 @@ func TestListenerIsHandedIn(t *testing.T) {
 	})
 }
 
-// The inside is connected to the servers that the outside named, and to no
-// others; an error is the one that there was outside.
+// The inside can dial the servers that the outside named, and no others. An error
+// inside is the error of the dial outside.
 func TestDial(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -186,13 +186,13 @@ func TestDial(t *testing.T) {
 	})
 }
 
-// roleEnv names what this test binary is to be instead of a test.
+// roleEnv names the role that this test binary plays instead of running the tests.
 const roleEnv = "GOTIMEOUT_TEST_ROLE"
 
-// roles are run by the process outside and, once more, by the one inside.
+// The process outside runs a role, and the process inside runs the same role again.
 var roles = map[string]func() (status int, err error){}
 
-// binary is a copy of this one that any user may execute.
+// binary is a copy of the test binary that any user may execute.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -239,8 +239,7 @@ func copyFile(to, from string) error {
 
 const nobody = 65534
 
-// users are those that the tests run as: this one, and where that is root,
-// nobody too.
+// users runs a test as the current user, and where that is root, also as nobody.
 func users(t *testing.T, test func(t *testing.T, uid int)) {
 	t.Helper()
 	each := []struct {
@@ -258,8 +257,8 @@ func users(t *testing.T, test func(t *testing.T, uid int)) {
 	}
 }
 
-// needPrivate skips a test where the system has no private network to give, which
-// nothing that a test could install would change. .ci/run says which it has.
+// needPrivate skips a test where the system allows no private network; a test can
+// install nothing against that. .ci/run prints whether the system allows one.
 func needPrivate(t *testing.T, uid int) {
 	t.Helper()
 	if status, _, stderr := run(t, program(t, uid, "exit", "0")); status != 0 {
@@ -267,12 +266,12 @@ func needPrivate(t *testing.T, uid int) {
 	}
 }
 
-// program is this binary in a role.
+// program returns a command that runs this binary in a role.
 func program(t *testing.T, uid int, role string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0") // a second at the end of each, else
+	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0") // without it each process sleeps for a second at its end
 	cmd.WaitDelay = 20 * time.Second
 	if uid != os.Getuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
@@ -280,19 +279,19 @@ func program(t *testing.T, uid int, role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs it and returns its exit status and what it wrote.
+// run runs cmd and returns its exit status and its output.
 func run(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	_ = cmd.Run()
 	if cmd.ProcessState == nil {
-		t.Fatal("it was not run")
+		t.Fatal("the command did not run")
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// both runs this program inside, and there that.
+// both starts this program again inside a private network, and calls inside there.
 func both(o private.Outside, inside func(p *private.Process) (int, error)) (int, error) {
 	return private.Work{Outside: o, Inside: func(_ context.Context, p *private.Process) (int, error) { return inside(p) }}.Do(context.Background())
 }

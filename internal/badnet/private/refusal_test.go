@@ -34,11 +34,11 @@ func TestExplain(t *testing.T) {
 			got := explain(&os.PathError{Op: "fork/exec", Path: "/proc/self/exe", Err: test.err}, func(name string) string { return test.sysctls[name] })
 			for _, want := range test.want {
 				if !strings.Contains(got, want) {
-					t.Errorf("%q doesn't say %q", got, want)
+					t.Errorf("%q lacks %q", got, want)
 				}
 			}
 			if strings.Contains(got, "\n") || strings.HasSuffix(got, ".") {
-				t.Errorf("%q is no error's text", got)
+				t.Errorf("%q is not written as an error's text", got)
 			}
 		})
 	}

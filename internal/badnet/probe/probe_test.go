@@ -36,9 +36,9 @@ func TestJudge(t *testing.T) {
 	}{
 		{"delay=50ms", []time.Duration{97 * ms, 100 * ms}, ""},
 		{"delay=50ms", []time.Duration{96 * ms, 100 * ms}, "no probe is back within 97ms, but one took 96ms"},
-		{"delay=50ms", []time.Duration{500 * ms}, ""}, // late is shown, and may be the machine
+		{"delay=50ms", []time.Duration{500 * ms}, ""}, // a late probe is shown, but the machine may have delayed it
 		{"delay=50ms", nil, "none of 20 probes came back"},
-		{"delay=10s", nil, ""}, // in a second none can
+		{"delay=10s", nil, ""}, // no probe can be back within the second
 		{"delay=50ms jitter=50ms", []time.Duration{0}, ""},
 		{"delay=50ms jitter=10ms", []time.Duration{70 * ms}, "no probe is back within"},
 		{"delay=50ms jitter=5ms,normal", []time.Duration{60 * ms}, ""},
@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Probes are a small part of a slow link, and done within the budget.
+// The probes use a small share of a slow link, and end within the budget.
 func TestProbesOfASlowLink(t *testing.T) {
 	for text, want := range map[string]int{"none": 20, "rate=1mbit": 20, "rate=56kbit": 2, "rate=1kbit": 1} {
 		e := Way{}.expect(profile(t, text))
@@ -66,7 +66,7 @@ func TestProbesOfASlowLink(t *testing.T) {
 	}
 }
 
-// tired fails to accept a few times, as where too many files are open.
+// tired fails to accept a few times, as a listener does when too many files are open.
 type tired struct {
 	net.Listener
 	failures int
@@ -82,12 +82,12 @@ func (l *tired) Accept() (net.Conn, error) {
 func TestAcceptGoesOn(t *testing.T) {
 	l := &tired{failures: 3}
 	if _, err := Accept(l); !errors.Is(err, net.ErrClosed) || l.failures != -1 {
-		t.Errorf("%v with %d failures to go", err, l.failures)
+		t.Errorf("%v with %d failures left", err, l.failures)
 	}
 }
 
-// network is a UDP port in front of an Echo, through which packets come as a
-// profile has it. Before it opens it holds them all.
+// network is a UDP port in front of an Echo that delays and loses packets as a profile
+// says. Until open it holds all of them.
 func network(t *testing.T, e *Echo, text string, seed uint64, open time.Time) (port uint16) {
 	t.Helper()
 	p := profile(t, text)
@@ -132,7 +132,7 @@ func network(t *testing.T, e *Echo, text string, seed uint64, open time.Time) (p
 	return uint16(front.LocalAddr().(*net.UDPAddr).Port)
 }
 
-// What is measured under jitter is the delay, and not the wait of probes for
+// Under jitter the calibration measures the delay, and not how long probes wait for
 // each other.
 func TestCalibrateUnderJitter(t *testing.T) {
 	const text = "delay=100ms jitter=30ms,normal"
@@ -146,16 +146,15 @@ func TestCalibrateUnderJitter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 255 { // 275 with 20 probes in a row
+	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 255 { // 20 probes in a row: 275
 		t.Errorf("%g ms for 200, %d of %d probes lost", *c.RoundTripP50, c.Lost, c.Sent)
 	}
 	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("the calibration took %s", took)
 	}
 }
 
-// A machine that stands still for longer than a measurement takes is no driver
-// that failed.
+// The machine stops for longer than a measurement takes: the driver has not failed.
 func TestCalibrateWhileTheMachineStandsStill(t *testing.T) {
 	const text = "delay=10ms"
 	e := echo(t)
@@ -165,7 +164,7 @@ func TestCalibrateWhileTheMachineStandsStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *c.RoundTripP50 < 20 || *c.RoundTripP50 > 500 { // the first that came back took 600 ms and more
+	if *c.RoundTripP50 < 20 || *c.RoundTripP50 > 500 { // the first probe that came back took at least 600 ms
 		t.Errorf("%g ms for 20", *c.RoundTripP50)
 	}
 }

@@ -31,7 +31,7 @@ func TestApplyToAnOpenConnection(t *testing.T) {
 	}
 }
 
-// What waits for a long time comes out when the network is good again.
+// Bytes that wait for a long delay arrive when the network is good again.
 func TestApplyReachesWhatWaits(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"delay=1m", "rate=8kbit", "delay=50ms rate=8kbit"} {
@@ -39,7 +39,7 @@ func TestApplyReachesWhatWaits(t *testing.T) {
 		client, server := l.connect()
 		data := strings.Repeat("x", 200_000)
 		l.write(client, data)
-		if text != "delay=1m" { // else nothing has come yet, and what waits is not yet behind the rate
+		if text != "delay=1m" { // with a delay of a minute nothing arrives first
 			_, err := io.ReadFull(server, make([]byte, 1))
 			l.try(err)
 			data = data[1:]
@@ -52,7 +52,7 @@ func TestApplyReachesWhatWaits(t *testing.T) {
 	}
 }
 
-// No byte is lost, or overtakes another, however often the network changes.
+// However often the network changes, no byte is lost and none overtakes another.
 func TestApplyKeepsTheBytes(t *testing.T) {
 	l := newLab(t, "none")
 	var streams sync.WaitGroup
@@ -90,7 +90,7 @@ func TestApplyKeepsTheBytes(t *testing.T) {
 
 func key(seed uint64) (k [32]byte) { k[0] = byte(seed); return k }
 
-// A connection that nobody reads from doesn't hold up the others' network.
+// A connection from which nobody reads doesn't delay a change for the others.
 func TestApplyWithAReaderThatReadsNothing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "none")
@@ -106,7 +106,7 @@ func TestApplyWithAReaderThatReadsNothing(t *testing.T) {
 		t.Errorf("Apply took %s", took)
 	}
 	if got := outcome(deaf); !strings.HasSuffix(got, "|reset") {
-		t.Errorf("%d bytes, and not reset", len(got))
+		t.Errorf("%d bytes, and no reset", len(got))
 	}
 	near(t, "another connection", l.pass(client, server), 20*ms)
 }
@@ -151,8 +151,8 @@ func check(t *testing.T, got, want string) {
 	}
 }
 
-// How a connection ends passes through the proxy behind the data, takes the
-// delay of its way, and comes out as what it was.
+// The end of a connection passes through the proxy behind the data, after the delay of
+// its direction. A half close stays a half close, a close a close, and a reset a reset.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	const up, down = 150 * ms, 300 * ms
@@ -161,7 +161,7 @@ func TestEnds(t *testing.T) {
 	resets := func(l *lab, c *net.TCPConn) { l.try(c.SetLinger(0)); l.try(c.Close()) }
 	for name, tt := range map[string]struct {
 		ends func(*lab, *net.TCPConn)
-		data string // before
+		data string // sent before the end
 		want string
 	}{
 		"half close":            {halfClose, "", "|close"},
@@ -175,7 +175,7 @@ func TestEnds(t *testing.T) {
 			for _, by := range []string{"client", "server"} {
 				l := newLab(t, "none")
 				from, to := l.connect()
-				l.pass(from, to) // else the reset may be the end of the proxy's dial
+				l.pass(from, to) // without it the reset may come while the proxy dials
 				l.apply("up.delay=150ms down.delay=300ms")
 				asked := up
 				if by == "server" {
@@ -193,7 +193,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// What a client that has said all gets back is the whole answer.
+// A client that half closes its connection still gets the whole answer.
 func TestHalfCloseLeavesTheOtherHalf(t *testing.T) {
 	l := newLab(t, "delay=50ms")
 	client, server := l.connect()
@@ -210,8 +210,8 @@ func TestHalfCloseLeavesTheOtherHalf(t *testing.T) {
 	}
 }
 
-// A server in the middle of an answer learns that its client has gone, one way
-// up later; also where the client had half closed before.
+// A server in the middle of an answer learns one delay later that its client has gone,
+// also where the client had half closed before.
 func TestClientGoesInTheMiddleOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(l *lab, client, server *net.TCPConn){
@@ -234,20 +234,20 @@ func TestClientGoesInTheMiddleOfTheAnswer(t *testing.T) {
 			if !isReset(err) {
 				t.Error(err)
 			}
-			if name == "open" { // else only a write of the proxy's could tell
+			if name == "open" { // after a half close only a write of the proxy could tell
 				near(t, "the reset", time.Since(gone), 200*ms)
 			}
 		})
 	}
 }
 
-// A client whose backend is not there is connected, and reset.
+// Where the backend can't be dialed, the client is connected and then reset.
 func TestRefused(t *testing.T) {
 	l := newLab(t, "none")
 	l.try(l.listener.Close())
 	client, err := net.Dial("tcp", l.addr)
 	if isReset(err) {
-		return // sooner than the dial was back
+		return // the reset came before Dial returned
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +259,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Close waits for nothing that is under way.
+// Close doesn't wait for bytes that are under way.
 func TestCloseEndsAll(t *testing.T) {
 	l := newLab(t, "delay=1m rate=8kbit")
 	type pair struct{ client, server *net.TCPConn }
@@ -294,8 +294,8 @@ func (l *lab) try(err error) {
 	}
 }
 
-// Each backend of the lab answers through its proxy a round trip later, and
-// learns that its client has gone half a round trip later.
+// Through its proxy each backend of the lab answers a round trip later, and learns
+// half a round trip later that its client has gone.
 func TestBackends(t *testing.T) {
 	t.Parallel()
 	const oneWay = 100 * ms
@@ -335,7 +335,7 @@ func TestBackends(t *testing.T) {
 			<-began
 			<-ended
 			if name == "db" {
-				return // MySQL looks every 5 s whether its client is still there
+				return // MySQL checks every 5 s whether its client is still connected
 			}
 
 			ctx, cancel := context.WithCancel(t.Context())
@@ -354,7 +354,7 @@ func TestBackends(t *testing.T) {
 	}
 }
 
-// op returns the op of a backend, by way of a proxy.
+// op returns the op of a backend, through a proxy.
 func op(t *testing.T, name, addr, via string) func(context.Context, slowops.Call) error {
 	t.Helper()
 	switch name {

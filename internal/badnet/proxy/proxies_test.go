@@ -24,16 +24,16 @@ import (
 
 const (
 	ms       = time.Millisecond
-	patience = 20 * time.Second // bounds what should happen soon
-	slack    = 3 * time.Second  // what a busy machine may add
+	patience = 20 * time.Second // the bound for an event that should come soon
+	slack    = 3 * time.Second  // the time that a busy machine may add
 )
 
-// The package is silent, though toxiproxy also writes to zerolog's global logger.
+// The package logs nothing, though toxiproxy also writes to zerolog's global logger.
 func TestMain(m *testing.M) {
 	said := new(bytes.Buffer)
 	log.Logger = zerolog.New(zerolog.SyncWriter(said))
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // they wait: more at once than there are processors
+	_ = flag.Set("test.parallel", "8") // the tests mostly wait, so more of them run at once than there are processors
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if said.Len() > 0 {
 			fmt.Printf("toxiproxy is not silent: %s\n", said)
@@ -62,7 +62,7 @@ type lab struct {
 
 const backend = "backend"
 
-// newLab puts the network of the text in front of a listener.
+// newLab puts a proxy with the profile in front of a listener.
 func newLab(t *testing.T, text string) *lab {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +110,7 @@ func (l *lab) connect() (client, server *net.TCPConn) {
 	return c.(*net.TCPConn), s.(*net.TCPConn)
 }
 
-// pass writes a byte into one end, and returns when it comes out of the other.
+// pass writes a byte into one end, and returns how long it takes to the other end.
 func (l *lab) pass(from, to net.Conn) time.Duration {
 	l.Helper()
 	start := time.Now()
@@ -121,7 +121,7 @@ func (l *lab) pass(from, to net.Conn) time.Duration {
 	return time.Since(start)
 }
 
-// fastest passes a byte several times: a busy machine only makes it slower.
+// fastest is the shortest of several passes, because a busy machine makes some longer.
 func (l *lab) fastest(from, to net.Conn) time.Duration {
 	l.Helper()
 	least := patience
@@ -138,7 +138,7 @@ func (l *lab) write(to io.Writer, text string) {
 	}
 }
 
-// outcome reads to the end, and says what came and how it ended.
+// outcome reads to the end, and returns the bytes and the kind of end.
 func outcome(from io.Reader) string {
 	data, err := io.ReadAll(from)
 	end := "close"
@@ -151,13 +151,13 @@ func outcome(from io.Reader) string {
 	return string(data) + "|" + end
 }
 
-const wsaeConnReset = syscall.Errno(10054) // Windows'
+const wsaeConnReset = syscall.Errno(10054) // ECONNRESET of Windows
 
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, wsaeConnReset)
 }
 
-// near fails the test unless it took what was asked for, or somewhat longer.
+// near fails the test unless took is asked, or at most slack longer.
 func near(t *testing.T, what string, took, asked time.Duration) {
 	t.Helper()
 	if took < asked || took > asked+slack {
@@ -173,7 +173,7 @@ func TestCheck(t *testing.T) {
 		"rate=1kbit":                           "",
 		"rate=408300bit":                       "",
 		"rate=1000gbit":                        "",
-		"limit=1000":                           "", // as if it weren't there
+		"limit=1000":                           "", // the default
 		"delay=1ms up.delay=2ms up.rate=8mbit": "",
 
 		"loss=5%":             "the proxy driver can't lose packets (loss=5%), since a proxy sees none: use netem or tun, or leave loss out",
@@ -201,7 +201,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Of the presets a proxy does those that lose nothing.
+// A proxy accepts the presets that lose no packets.
 func TestCheckPresets(t *testing.T) {
 	for _, p := range badnet.Presets() {
 		loses := p.Profile.Up.Loss > 0
@@ -244,7 +244,7 @@ func checkFastest(l *lab, what string, from, to net.Conn, asked time.Duration) {
 	}
 }
 
-// The kernel answers a dial before the proxy knows of it.
+// The kernel completes a dial before the proxy accepts it.
 func TestDialIsNotDelayed(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "delay=10s")
@@ -269,13 +269,13 @@ func TestJitter(t *testing.T) {
 	}
 	slices.Sort(took)
 	least, lower, upper := took[0], took[15], took[45]
-	if least < 10*ms || upper-lower < 3*ms { // of 10 ms between the quartiles
+	if least < 10*ms || upper-lower < 3*ms { // the quartiles are 10 ms apart
 		t.Errorf("at least %s, the quartiles %s and %s", least, lower, upper)
 	}
 }
 
-// Bytes have their delay and their time in the rate, one after the other, and
-// several at once wait for each other in the rate alone.
+// A byte first waits for the rate and then has its delay. Bytes that are sent at once
+// wait for each other at the rate, and not in the delay.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct{ up, down time.Duration }{
@@ -311,7 +311,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// All connections of a link share its rate, and each has its turn.
+// All connections of a link share its rate, and take turns.
 func TestRateOfAllConnections(t *testing.T) {
 	t.Parallel()
 	const connections, size, asked = 4, 12_500, 400 * ms // 50 kB at 1 Mbit/s

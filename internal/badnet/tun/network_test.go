@@ -23,7 +23,7 @@ func profile(t *testing.T, text string) badnet.Profile {
 	return p
 }
 
-// releases says when each packet comes out.
+// releases returns the time at which each packet is released.
 func releases(n *network) string {
 	var lines []string
 	for {
@@ -42,7 +42,7 @@ func sendAt(n *network, after time.Duration, mark byte, src, dst uint16, flags b
 	return n.send(start.Add(after), b, 0)
 }
 
-// Each direction and each server's port has its own, to the nanosecond.
+// Each direction and each server port has a link of its own, exact to the nanosecond.
 func TestNetworkPlan(t *testing.T) {
 	n := newNetwork(1)
 	n.set(badnet.Plan{All: profile(t, "up.delay=10ms down.delay=20ms"), Ports: map[uint16]badnet.Profile{
@@ -55,7 +55,7 @@ func TestNetworkPlan(t *testing.T) {
 		sendAt(n, 3*ms, 4, 3306, 40001, synAck),
 	} {
 		if want {
-			t.Errorf("packet %d comes out at once", i)
+			t.Errorf("packet %d is released at once", i)
 		}
 	}
 	if !sendAt(n, 4*ms, 5, 40002, 80, syn) {
@@ -69,26 +69,26 @@ func TestNetworkPlan(t *testing.T) {
 	}
 }
 
-// A packet that comes out at once waits for one that is due.
+// A packet without a delay waits for an earlier packet that is due.
 func TestNetworkKeepsOrder(t *testing.T) {
 	n := newNetwork(1)
 	n.set(badnet.Plan{All: profile(t, "delay=10ms")})
 	sendAt(n, 0, 1, 40000, 80, syn)
 	n.set(badnet.Plan{})
 	if sendAt(n, 10*ms, 2, 40000, 80, ack) {
-		t.Error("it overtakes what is due now")
+		t.Error("the packet overtakes one that is due now")
 	}
 	if got, want := releases(n), "1@10ms 2@10ms"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	sendAt(n, 20*ms, 3, 40000, 80, ack)
 	if _, held := n.queue.Next(); held {
-		t.Error("it is held behind nothing")
+		t.Error("the packet is held behind no other")
 	}
 }
 
-// The same seed loses the same packets, another one others, and a port others
-// than its neighbour.
+// The same seed loses the same packets, another seed loses others, and each port loses
+// others than its neighbour.
 func TestNetworkSeed(t *testing.T) {
 	lost := func(seed uint64, port uint16) string {
 		n := newNetwork(seed)
@@ -104,10 +104,10 @@ func TestNetworkSeed(t *testing.T) {
 		t.Errorf("%s and then %s", a, b)
 	}
 	if a, b := lost(1, 80), lost(2, 80); a == b {
-		t.Errorf("two seeds lose %s", a)
+		t.Errorf("two seeds lose the same packets: %s", a)
 	}
 	if a, b := lost(1, 80), lost(1, 81); a == b {
-		t.Errorf("two ports lose %s", a)
+		t.Errorf("two ports lose the same packets: %s", a)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// frame is an IPv4 packet of that size.
+// frame returns an IPv4 packet of size bytes.
 func frame(proto byte, src, dst uint16, flags byte, size int) []byte {
 	b := make([]byte, max(size, 40))
 	b[0], b[9] = 0x45, proto
@@ -189,7 +189,7 @@ func TestDirections(t *testing.T) {
 	}
 }
 
-// The second fragment goes the way of the first, whose ports it has not.
+// The second fragment has no ports, and takes the link of the first.
 func TestFragments(t *testing.T) {
 	var d directions
 	first, second := frame(udp, 33000, 53, 0, 1500), frame(udp, 0, 0, 0, 600)
@@ -222,8 +222,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Arbitrary packets under any plan: nothing crashes, what is no packet is
-// dropped, and what is held stays within its bounds.
+// The fuzzer sends arbitrary bytes under any plan. Nothing panics, bytes that are no
+// packet are dropped, and the packets held stay within the bounds.
 func FuzzNetwork(f *testing.F) {
 	f.Add([]byte("E\x00\x00\x28......@\x06..\x7f\x00\x00\x01\x7f\x00\x00\x01"), uint16(80))
 	f.Add(append([]byte{0, 60}, frame(tcp, 1, 80, syn, 60)...), uint16(80))

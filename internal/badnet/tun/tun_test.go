@@ -17,7 +17,7 @@ import (
 	"gotimeout/internal/badnet/private/privatetest"
 )
 
-// driver opens the one driver of this process: its routes are there to stay.
+// driver opens the one driver of this process, whose routes stay until the process ends.
 func driver(t *testing.T) badnet.Driver {
 	t.Helper()
 	if opened.err != nil {
@@ -37,7 +37,7 @@ func apply(t *testing.T, d badnet.Driver, all string, ports map[uint16]string) {
 	}
 }
 
-// echo listens and says again what it is told.
+// echo listens and sends each byte back.
 func echo(t *testing.T) *net.TCPAddr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func ping(t *testing.T, conn net.Conn) time.Duration {
 	return trips[len(trips)/2]
 }
 
-// between has room above for a busy machine, and none below.
+// between fails the test where got is shorter than from, or much longer.
 func between(t *testing.T, what string, got, from time.Duration) {
 	t.Helper()
 	if got < from || got > from+from/2+100*ms {
@@ -98,7 +98,7 @@ func between(t *testing.T, what string, got, from time.Duration) {
 	}
 }
 
-// The handshake is delayed as much as the data, and a change is for open
+// The handshake is delayed as much as the data, and a change applies to open
 // connections too.
 func TestDelay(t *testing.T) {
 	d, to := driver(t), echo(t)
@@ -112,7 +112,7 @@ func TestDelay(t *testing.T) {
 	between(t, "ping over none", ping(t, conn), 0)
 }
 
-// What is under way when the network changes comes out at once, in its order.
+// The packets under way when the network changes are released at once, in their order.
 func TestChangeReleases(t *testing.T) {
 	d, to := driver(t), echo(t)
 	apply(t, d, "none", nil)
@@ -141,7 +141,7 @@ func TestOnePortAlone(t *testing.T) {
 	between(t, "ping of the fast", ping(t, conn), 0)
 }
 
-// Nobody says no: the dial runs into its own timeout.
+// No packet refuses the dial, so the dial's own timeout ends it.
 func TestBlackhole(t *testing.T) {
 	d, to := driver(t), echo(t)
 	apply(t, d, "blackhole", nil)
@@ -159,7 +159,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// What is lost is sent again by the kernel: all of it arrives, in order.
+// The kernel sends lost packets again, so all bytes arrive, in order.
 func TestLossIsRepaired(t *testing.T) {
 	d, to := driver(t), echo(t)
 	apply(t, d, "delay=1ms loss=5% duplicate=5% reorder=5%", nil)
@@ -180,18 +180,18 @@ func TestLossIsRepaired(t *testing.T) {
 	}
 	for i := range b {
 		if b[i] != byte(i%251) {
-			t.Fatalf("byte %d is another's", i)
+			t.Fatalf("byte %d is wrong", i)
 		}
 	}
 	after, err := d.Totals()
 	packets, dropped := after.Packets-before.Packets, after.Dropped-before.Dropped
-	// Segments of an MTU, not of 64 KiB.
+	// A segment is as long as the MTU allows, not 64 KiB.
 	if err != nil || packets < 2*size/mtu || dropped < packets/50 || dropped > packets/10 {
 		t.Errorf("%d packets, %d dropped, %v", packets, dropped, err)
 	}
 }
 
-// A datagram of more than an MTU comes in fragments.
+// A datagram longer than the MTU arrives in fragments.
 func TestFragmentsArrive(t *testing.T) {
 	d := driver(t)
 	apply(t, d, "delay=10ms", nil)
@@ -217,7 +217,7 @@ func TestFragmentsArrive(t *testing.T) {
 	between(t, "the way", time.Since(began), 10*ms)
 }
 
-// A port where nobody listens says so, later.
+// A port where nobody listens refuses the connection after the delay.
 func TestRefusedIsDelayed(t *testing.T) {
 	d, l := driver(t), echo(t)
 	apply(t, d, "delay=20ms", nil)
@@ -238,7 +238,7 @@ var opened struct {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() != "" {
-		os.Exit(m.Run()) // the fuzzer has files of its own to hand to its workers
+		os.Exit(m.Run()) // the fuzzer passes files to its workers, so it stays outside
 	}
 	if opened.err = privatetest.Enter(); opened.err == nil {
 		opened.driver, opened.err = Open(1)
