@@ -15,11 +15,11 @@ import (
 	"gotimeout/handlers"
 )
 
-// share is what a client has in a minute.
+// share is the number of runs that a client of a public lab may make a minute.
 func share(lab *handlers.Lab) int { return 200 * len(lab.Strategies) }
 
-// public makes a lab public behind proxies, and returns what asks it as a peer
-// that forwards for others, "" for nobody.
+// public makes a lab public behind proxies. It returns a function that sends a request
+// from a peer, with forwarded as its X-Forwarded-For headers.
 func public(t *testing.T, lab *handlers.Lab, proxies ...string) func(path, peer string, forwarded ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	lab.Public = true
@@ -39,8 +39,8 @@ func public(t *testing.T, lab *handlers.Lab, proxies ...string) func(path, peer 
 	}
 }
 
-// A client that has used its share is refused until a minute has passed; others
-// aren't.
+// A client that has used its share is refused until a minute has passed. Other clients
+// are not refused.
 func TestShareOfRuns(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		ask := public(t, lab)
@@ -71,7 +71,7 @@ func TestShareOfRuns(t *testing.T) {
 	})
 }
 
-// What makes several runs counts as so many.
+// A request that makes several runs counts as several runs.
 func TestShareOfSeveralRuns(t *testing.T) {
 	for path, most := range map[string]int{
 		"/compare?op=cpu":                          200,
@@ -100,7 +100,7 @@ func TestShareOfSeveralRuns(t *testing.T) {
 	}
 }
 
-// Who a client is: two requests that are, or are not, of one.
+// Each case has two requests, and whether they count as one client's.
 func TestClients(t *testing.T) {
 	const proxy, elsewhere = "10.0.0.1:5", "192.0.2.1:5"
 	type from struct {
@@ -112,24 +112,24 @@ func TestClients(t *testing.T) {
 		a, b from
 		one  bool
 	}{
-		"one address, two ports":             {by("192.0.2.1:5"), by("192.0.2.1:6"), true},
-		"two addresses":                      {by("192.0.2.1:5"), by("192.0.2.2:5"), false},
-		"one /64":                            {by("[2001:db8::1]:5"), by("[2001:db8::ffff:2]:5"), true},
-		"two /64":                            {by("[2001:db8::1]:5"), by("[2001:db8:0:1::1]:5"), false},
-		"IPv4 in IPv6":                       {by("192.0.2.1:5"), by("[::ffff:192.0.2.1]:5"), true},
-		"spoofed without a proxy":            {by(elsewhere, "198.51.100.1"), by(elsewhere, "198.51.100.2"), true},
-		"two clients of a proxy":             {by(proxy, "198.51.100.1"), by(proxy, "198.51.100.2"), false},
-		"a client of two proxies":            {by(proxy, "198.51.100.1"), by("10.0.0.2:5", "198.51.100.1"), true},
-		"through a chain of proxies":         {by(proxy, "198.51.100.1, 10.0.0.2"), by(proxy, "198.51.100.2, 10.0.0.2"), false},
-		"with and without a proxy":           {by(proxy, "198.51.100.1"), by("198.51.100.1:5"), true},
-		"spoofed before the proxy's":         {by(proxy, "1.1.1.1, 198.51.100.1"), by(proxy, "2.2.2.2, 198.51.100.1"), true},
-		"spoofed in a header before":         {by(proxy, "1.1.1.1", "198.51.100.1"), by(proxy, "2.2.2.2", "198.51.100.1"), true},
-		"spoofed as a proxy":                 {by(proxy, "10.0.0.7, 198.51.100.1"), by(proxy, "10.0.0.8, 198.51.100.1"), true},
-		"one /64 by a proxy":                 {by(proxy, "2001:db8::1"), by(proxy, "2001:db8::2"), true},
-		"unreadable":                         {by(proxy, "unknown"), by(proxy, "1.1.1.1, nonsense"), true},
-		"unreadable is none of the clients'": {by(proxy, "nonsense"), by(proxy, "198.51.100.1"), false},
-		"the proxy itself":                   {by(proxy), by(proxy, "10.0.0.2"), true},
-		"two proxies themselves":             {by(proxy), by("10.0.0.2:5"), false},
+		"one address, two ports":            {by("192.0.2.1:5"), by("192.0.2.1:6"), true},
+		"two addresses":                     {by("192.0.2.1:5"), by("192.0.2.2:5"), false},
+		"one /64":                           {by("[2001:db8::1]:5"), by("[2001:db8::ffff:2]:5"), true},
+		"two /64":                           {by("[2001:db8::1]:5"), by("[2001:db8:0:1::1]:5"), false},
+		"IPv4 in IPv6":                      {by("192.0.2.1:5"), by("[::ffff:192.0.2.1]:5"), true},
+		"spoofed without a proxy":           {by(elsewhere, "198.51.100.1"), by(elsewhere, "198.51.100.2"), true},
+		"two clients of a proxy":            {by(proxy, "198.51.100.1"), by(proxy, "198.51.100.2"), false},
+		"a client of two proxies":           {by(proxy, "198.51.100.1"), by("10.0.0.2:5", "198.51.100.1"), true},
+		"through a chain of proxies":        {by(proxy, "198.51.100.1, 10.0.0.2"), by(proxy, "198.51.100.2, 10.0.0.2"), false},
+		"with and without a proxy":          {by(proxy, "198.51.100.1"), by("198.51.100.1:5"), true},
+		"spoofed before the proxy's":        {by(proxy, "1.1.1.1, 198.51.100.1"), by(proxy, "2.2.2.2, 198.51.100.1"), true},
+		"spoofed in a header before":        {by(proxy, "1.1.1.1", "198.51.100.1"), by(proxy, "2.2.2.2", "198.51.100.1"), true},
+		"spoofed as a proxy":                {by(proxy, "10.0.0.7, 198.51.100.1"), by(proxy, "10.0.0.8, 198.51.100.1"), true},
+		"one /64 by a proxy":                {by(proxy, "2001:db8::1"), by(proxy, "2001:db8::2"), true},
+		"unreadable":                        {by(proxy, "unknown"), by(proxy, "1.1.1.1, nonsense"), true},
+		"unreadable is no client's address": {by(proxy, "nonsense"), by(proxy, "198.51.100.1"), false},
+		"the proxy itself":                  {by(proxy), by(proxy, "10.0.0.2"), true},
+		"two proxies themselves":            {by(proxy), by("10.0.0.2:5"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -139,19 +139,19 @@ func TestClients(t *testing.T) {
 					ask("/lab", test.a.peer, test.a.forwarded...)
 				}
 				if w := ask("/lab", test.a.peer, test.a.forwarded...); w.Code != http.StatusTooManyRequests {
-					t.Fatalf("past the share: %d", w.Code)
+					t.Fatalf("the first client past its share: %d", w.Code)
 				}
 				w := ask("/lab", test.b.peer, test.b.forwarded...)
 				if got := w.Code == http.StatusTooManyRequests; got != test.one {
-					t.Errorf("the other is refused: %v, want %v", got, test.one)
+					t.Errorf("the second client is refused: %v, want %v", got, test.one)
 				}
 			})
 		})
 	}
 }
 
-// A proxy that nobody named would make one client of all its own: it is told
-// once.
+// All clients behind a proxy that no flag names would count as one client, so the lab
+// warns of that proxy once.
 func TestUnnamedProxy(t *testing.T) {
 	lab := newLab(roomy)
 	var log bytes.Buffer
@@ -160,7 +160,7 @@ func TestUnnamedProxy(t *testing.T) {
 	ask("/lab", "10.0.0.1:5", "192.0.2.1")
 	ask("/lab", "192.0.2.2:5")
 	if log.Len() > 0 {
-		t.Errorf("a proxy that was named: %s", &log)
+		t.Errorf("a warning of a proxy that a flag names: %s", &log)
 	}
 	for range 2 {
 		ask("/lab", "192.0.2.3:5", "192.0.2.1")
@@ -170,7 +170,7 @@ func TestUnnamedProxy(t *testing.T) {
 	}
 }
 
-// A public lab shows nothing of its process that isn't its own.
+// A public lab doesn't serve the profiler of its process.
 func TestPublicHasNoProfiler(t *testing.T) {
 	ask := public(t, newLab(roomy))
 	for _, path := range []string{"/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars"} {
@@ -180,7 +180,7 @@ func TestPublicHasNoProfiler(t *testing.T) {
 	}
 }
 
-// Without --public there is no limit, and nothing in the headers of one.
+// Without --public no limit holds, and no header names one.
 func TestNoShareOfOwn(t *testing.T) {
 	lab := newLab(roomy)
 	routes := lab.Routes()
@@ -193,9 +193,10 @@ func TestNoShareOfOwn(t *testing.T) {
 	}
 }
 
-// A page of another site can make a browser send requests, and a name of its own may
-// resolve to this machine. Neither starts a run nor reads from the lab; curl, which
-// sends no marks, and a link that opens a page do as before.
+// A page of another site can make a browser send requests to the lab, directly or by a
+// name that resolves to this machine. Such a request neither starts a run nor reads from
+// the lab. Requests of curl, which have no Sec-Fetch headers, and links to the lab's pages
+// are answered.
 func TestOtherSites(t *testing.T) {
 	type headers map[string]string
 	image := headers{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
@@ -245,7 +246,7 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// Without names every Host is answered, as on a public lab.
+// Without a list of names the lab answers every Host, as a public lab does.
 func TestEveryHost(t *testing.T) {
 	r := request(t.Context(), http.MethodGet, "/receipts")
 	r.Host = "anything.example"

@@ -13,10 +13,10 @@ import (
 	"gotimeout/strategies"
 )
 
-// The allocations of one run, from the request to its answer and its complete
-// receipt: of an op that does nothing, under each strategy. Lower a number where the
-// run has become cheaper. Whoever raises one shows the ratio to the bare handler,
-// from make bench, before and after.
+// allocations is the number of allocations of one run under each strategy, from the
+// request to the answer and the complete receipt. The op does nothing. Lower a number
+// where the run has become cheaper. A change that raises a number must show the ratio to
+// the bare handler, from make bench, before and after.
 var allocations = map[string]float64{
 	"baseline":          26,
 	"goroutine-abandon": 24,
@@ -26,10 +26,10 @@ var allocations = map[string]float64{
 	"io-timeout":        26,
 }
 
-// The figure is exact: with another number on the same code the test fails.
+// The count is exact: one allocation more or less fails the test.
 func TestAllocations(t *testing.T) {
 	if added := allocationsOf(t, "context-cancel", func() { kept = new([64]byte) }); added != allocations["context-cancel"]+1 {
-		t.Errorf("%v allocations a run with one that was added, and the test counts %v without", added, allocations["context-cancel"])
+		t.Errorf("%v allocations a run with one added, %v without; want a difference of 1", added, allocations["context-cancel"])
 	}
 	got := map[string]float64{}
 	for _, s := range strategies.All() {
@@ -48,7 +48,7 @@ var kept *[64]byte
 func allocationsOf(t *testing.T, strategy string, do func()) float64 {
 	t.Helper()
 	if underRaceDetector() {
-		t.Skip("the race detector makes sync.Pool forget")
+		t.Skip("under the race detector sync.Pool drops values at random")
 	}
 	lab := newLab(roomy)
 	lab.Ops = []handlers.Op{{Name: "noop", Parts: parts(func(context.Context, slowops.Call) error {
@@ -57,7 +57,7 @@ func allocationsOf(t *testing.T, strategy string, do func()) float64 {
 	})}}
 	routes, w := lab.Routes(), nowhere{http.Header{}}
 	r := request(t.Context(), http.MethodGet, "/"+strategy+"?op=noop&delay=0&timeout=1s")
-	r.Header.Del("User-Agent")                       // of curl, which is answered with an indentation
+	r.Header.Del("User-Agent")                       // curl's answers are indented
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
 	return testing.AllocsPerRun(500, func() { routes.ServeHTTP(w, r) })
 }
@@ -67,7 +67,7 @@ func underRaceDetector() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// nowhere is a response that nobody reads.
+// nowhere is a ResponseWriter that drops the response.
 type nowhere struct{ header http.Header }
 
 func (w nowhere) Header() http.Header         { return w.header }

@@ -25,9 +25,9 @@ import (
 	"gotimeout/strategies"
 )
 
-// The tests in this file are over real sockets.
+// The tests in this file use real sockets.
 
-// HEAD has the headers of GET, and not a byte of its body.
+// HEAD has the headers of GET, and no body.
 func TestHead(t *testing.T) {
 	server := httptest.NewServer(newLab(roomy).Routes())
 	defer server.Close()
@@ -54,8 +54,8 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// overTheWire sends a request by hand, because http.Client hides a body that
-// should not be there, and returns what comes after the headers.
+// overTheWire writes a request to a socket, because http.Client hides a body that
+// must not be there. It returns all bytes after the headers.
 func overTheWire(t *testing.T, server *httptest.Server, method, path string) (*http.Response, []byte) {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -70,7 +70,7 @@ func overTheWire(t *testing.T, server *httptest.Server, method, path string) (*h
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
-	body, err := io.ReadAll(from) // what ReadResponse has left on the wire
+	body, err := io.ReadAll(from) // the bytes that ReadResponse has not read
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestNotFound(t *testing.T) {
 		"the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
-		"/%3Cscript%3E":                "/<script>", // in JSON, which nothing sniffs
+		"/%3Cscript%3E":                "/<script>", // in JSON a browser runs no script
 		"/" + strings.Repeat("x", 100): "/" + strings.Repeat("x", 59),
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
@@ -164,8 +164,8 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// A browser gets a page where a program gets JSON: of what is refused, and of
-// receipts.
+// For a refused request and for receipts a browser gets a page, and a program gets
+// JSON.
 func TestPagesForBrowsers(t *testing.T) {
 	for path, tc := range map[string]struct {
 		status int
@@ -203,8 +203,8 @@ func TestPagesForBrowsers(t *testing.T) {
 	}
 }
 
-// checkPageHeaders checks that nothing of a page is loaded from elsewhere, that no
-// other site frames it and that none hears of its address.
+// checkPageHeaders checks that the headers let a page load nothing from another origin,
+// that no other site can frame the page, and that no other site gets its address as Referer.
 func checkPageHeaders(t *testing.T, h http.Header) {
 	t.Helper()
 	policy := h.Get("Content-Security-Policy")
@@ -242,8 +242,8 @@ func checkAllow(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
-// The lab protects itself with 503 and says when to come back. One that was
-// refused leaves no trace, and when the work has ended there is room again.
+// A lab at its limit answers 503 with a Retry-After. A refused run leaves no receipt,
+// and after the held work has ended the lab accepts runs again.
 func TestLimits(t *testing.T) {
 	for name, tc := range map[string]struct {
 		limits   receipt.Limits
@@ -287,7 +287,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A run that doesn't compute is let in where those that do are not.
+// At the limit of computing runs the lab still accepts a run that doesn't compute.
 func TestBusyIsForThoseThatCompute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lab := newLab(receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 0})
@@ -303,7 +303,7 @@ func TestBusyIsForThoseThatCompute(t *testing.T) {
 	})
 }
 
-// A person gets lines, a program one.
+// A person's answer is indented, and a program's is one line.
 func TestAnswersForPeopleAreIndented(t *testing.T) {
 	for agent, lines := range map[string]bool{"curl/8.5.0": true, "Mozilla/5.0 (X11)": true, "Go-http-client/1.1": false, "": false} {
 		r := request(t.Context(), http.MethodGet, "/baseline?delay=soon")
@@ -314,8 +314,8 @@ func TestAnswersForPeopleAreIndented(t *testing.T) {
 	}
 }
 
-// An answer is written by hand, and is what encoding/json makes of the type that
-// its readers read.
+// The lab writes an answer without encoding/json. The bytes must be those that
+// encoding/json would write for wire.Answer.
 func TestAnswerIsItsType(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		trip := 12.5
@@ -342,7 +342,7 @@ func TestAnswerIsItsType(t *testing.T) {
 			}
 			var network badnet.Path
 			if raw, _ := json.Marshal(a.Network); json.Unmarshal(raw, &network) == nil {
-				a.Network = &network // in the order of its fields
+				a.Network = &network // with its keys in the order of the type's fields
 			}
 			var want strings.Builder
 			enc := json.NewEncoder(&want)

@@ -8,8 +8,8 @@ import (
 	"gotimeout/internal/samples"
 )
 
-// The code of a strategy is plain text; where there is none, a sentence says of which
-// ops there is.
+// The code of a strategy is plain text. Where a strategy has no code for an op, the
+// error names the ops that it has code for.
 func TestCode(t *testing.T) {
 	lab := newLab(roomy)
 	for path, want := range map[string]struct {

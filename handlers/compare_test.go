@@ -17,8 +17,8 @@ import (
 	"gotimeout/slowops"
 )
 
-// The tables are exact in a bubble. Where the work goes on after the answers,
-// the table comes when it has ended.
+// The tables are exact in a bubble. The table is answered after all work has ended,
+// also where work goes on after the answers.
 func TestCompare(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query string
@@ -60,7 +60,7 @@ func checkTable(t *testing.T, r *http.Response, body string) {
 	}
 }
 
-// A strategy for some ops refuses the others, and is left out where all strategies run.
+// A strategy with Only refuses other ops, and /compare and /race leave it out for them.
 func TestOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies[1].Only = []string{"cache", "cpu"}
@@ -82,7 +82,7 @@ func TestOnly(t *testing.T) {
 	})
 }
 
-// An op's error may have lines and any length.
+// The error of an op may have several lines and any length.
 func TestCompareLongError(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[4].Prepare = func(context.Context, slowops.Call) error {
@@ -127,7 +127,7 @@ func TestCompareJSON(t *testing.T) {
 	}
 }
 
-// A comparison of which nothing was run is refused like a run.
+// A comparison in which no run was accepted is refused like a run.
 func TestCompareRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lab := newLab(receipt.Limits{InFlight: 9, Abandoned: 1, Busy: 9})
@@ -141,8 +141,8 @@ func TestCompareRefused(t *testing.T) {
 	})
 }
 
-// Where there is room for some, those run, and the others' rows say why they
-// did not.
+// At the limit some runs are accepted. The rows of the others have the reason of the
+// refusal.
 func TestCompareRefusedInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lab := newLab(receipt.Limits{InFlight: 2, Abandoned: 9, Busy: 9})
@@ -163,7 +163,7 @@ func TestCompareRefusedInPart(t *testing.T) {
 	})
 }
 
-// A caller that leaves is not waited for: what goes on is in the receipts.
+// The handler doesn't wait after its caller has left; the receipts have the runs that go on.
 func TestCompareCallerGone(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -32,7 +32,7 @@ type now struct {
 	History  []now
 }
 
-// listen lets a caller listen for a while, in the background.
+// listen opens a stream for d, in the background.
 func listen(t *testing.T, routes http.Handler, reads int, d time.Duration) *caller {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -45,7 +45,7 @@ func listen(t *testing.T, routes http.Handler, reads int, d time.Duration) *call
 	return c
 }
 
-// watched is a lab whose looks at the backends are counted.
+// watched counts how often the lab asks its backends.
 func watched(lab *handlers.Lab) *atomic.Int32 {
 	var looks atomic.Int32
 	lab.Working = func() []handlers.Backend {
@@ -55,8 +55,8 @@ func watched(lab *handlers.Lab) *atomic.Int32 {
 	return &looks
 }
 
-// The first moment comes at once, and then one a second, to all the same, for
-// one look.
+// The first snapshot comes at once, and then one each second. One question to the
+// backends serves all listeners.
 func TestEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		looks := watched(lab)
@@ -65,7 +65,7 @@ func TestEvents(t *testing.T) {
 		other := listen(t, routes, everything, 2500*time.Millisecond)
 		time.Sleep(10 * time.Second)
 		if n := looks.Load(); n != 4 {
-			t.Errorf("%d looks, want 4 and none when nobody listens", n)
+			t.Errorf("the backends were asked %d times, want 4: never without a listener", n)
 		}
 		first, second := one.got(), other.got()
 		if len(first) != 4 || len(second) != 3 || first[0].data != second[0].data || first[1] != second[1] || first[2] != second[2] {
@@ -79,7 +79,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// A moment is of what goes on, and of what goes on for nobody.
+// A snapshot has the work that goes on, and the work that goes on for nobody.
 func TestMoment(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Kernel = fakeKernel{}
@@ -93,7 +93,7 @@ func TestMoment(t *testing.T) {
 		text := number.ReplaceAllString(c.got()[0].data, `"goroutines":0`)
 		golden.Check(t, "events.json", []byte(strings.ReplaceAll(text, `,"`, ",\n\"")+"\n"))
 		if looks.Load() != 1 {
-			t.Errorf("%d looks", looks.Load())
+			t.Errorf("the backends were asked %d times", looks.Load())
 		}
 
 		lab.Kernel = fakeKernel{errors.New("no sock_diag here")}
@@ -102,15 +102,15 @@ func TestMoment(t *testing.T) {
 		if b := data[now](t, c.got()[0]).Backends[0]; b.Connections != nil || b.TimeWait != nil || *b.ForNobody != 1 {
 			t.Errorf("%+v", b)
 		}
-		time.Sleep(2 * hour) // the jobs are still in the list, which no receipt of theirs is open for
+		time.Sleep(2 * hour) // the backends still report the jobs, and the receipts are complete
 		c = listen(t, routes, everything, time.Millisecond)
 		if got := len(data[now](t, c.got()[0]).History); got != 0 {
-			t.Errorf("a history of %d, from hours ago", got)
+			t.Errorf("the history has %d snapshots of hours ago", got)
 		}
 	})
 }
 
-// Of a job whose caller still waits nobody says that it is for nobody.
+// A job whose caller still waits is not reported as work for nobody.
 func TestForSomebody(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		watched(lab)
@@ -124,7 +124,7 @@ func TestForSomebody(t *testing.T) {
 	})
 }
 
-// Who comes later is told of the last minute, without the receipts of then.
+// A later listener gets the snapshots of the last minute, without their receipts.
 func TestHistory(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		get(t, lab, "/baseline?delay=0")
@@ -134,14 +134,14 @@ func TestHistory(t *testing.T) {
 			want   int
 		}{
 			{10500 * time.Millisecond, 0},
-			{90200 * time.Millisecond, 10}, // half a second later: its first moment is the last one's
+			{90200 * time.Millisecond, 10}, // half a second later: its first snapshot is the last of the history
 			{time.Millisecond, 60},
 		} {
 			c := listen(t, routes, everything, of.listen)
 			time.Sleep(of.listen)
 			first := data[now](t, c.got()[0])
 			if len(first.History) != of.want || len(first.Receipts) != 1 {
-				t.Errorf("%d moments and %d receipts, want %d and 1", len(first.History), len(first.Receipts), of.want)
+				t.Errorf("%d snapshots and %d receipts, want %d and 1", len(first.History), len(first.Receipts), of.want)
 			}
 			last := int64(0)
 			for _, m := range append(first.History, first) {
@@ -154,7 +154,7 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// A listener who doesn't read is dropped, and the others don't notice.
+// A listener that doesn't read is disconnected, and the others are not delayed.
 func TestSlowListener(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		routes := lab.Routes()
@@ -165,8 +165,8 @@ func TestSlowListener(t *testing.T) {
 			gone <- time.Since(slow.asked)
 		}()
 		other := listen(t, routes, everything, 59500*time.Millisecond)
-		if d := <-gone; d != 12*time.Second { // the third write, at 2 s, and the time it has
-			t.Errorf("dropped after %v, want 12s", d)
+		if d := <-gone; d != 12*time.Second { // the third write, at 2 s, and its timeout
+			t.Errorf("disconnected after %v, want 12s", d)
 		}
 		time.Sleep(time.Minute)
 		events := other.got()
@@ -185,20 +185,20 @@ func TestSlowListener(t *testing.T) {
 	})
 }
 
-// One who reads on too late is told the messages that waited for it, and then
-// its stream ends: it comes again and has the history.
+// A listener that reads on too late gets the messages that waited for it, and then its
+// stream ends. When it connects again it gets the history.
 func TestListenerReadsOn(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		c := newCaller(2)
-		c.pause = 8 * time.Second // from the third event on, at 2 s
+		c.pause = 8 * time.Second // before the third event, at 2 s
 		lab.Routes().ServeHTTP(c, request(t.Context(), http.MethodGet, "/events"))
-		if d, n := time.Since(c.asked), len(c.got()); d != 10*time.Second || n != 7 { // 0 s, 1 s, 2 s, and the four that waited
+		if d, n := time.Since(c.asked), len(c.got()); d != 10*time.Second || n != 7 { // those of 0 s, 1 s and 2 s, and the four that waited
 			t.Errorf("ended after %v with %d events, want 10s with 7", d, n)
 		}
 	})
 }
 
-// No more than a thousand listen; when one leaves there is room again.
+// At most a thousand callers may listen; after one has left, another is accepted.
 func TestTooManyListeners(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		looks := watched(lab)
@@ -222,15 +222,15 @@ func TestTooManyListeners(t *testing.T) {
 		}
 		time.Sleep(2500 * time.Millisecond)
 		if n := looks.Load(); n != 3 {
-			t.Errorf("%d looks for a thousand in two seconds, want 3", n)
+			t.Errorf("a thousand listeners for two seconds: the backends were asked %d times, want 3", n)
 		}
 		checkStatus(t, refused(), http.StatusOK)
 		time.Sleep(5 * time.Second)
 	})
 }
 
-// Over a socket a stream outlives the timeouts that the server has for answers,
-// and the first message says when to come back.
+// Over a socket a stream outlives the server's write timeout, and the first message
+// sets the client's time to reconnect.
 func TestEventsOverTheWire(t *testing.T) {
 	server := httptest.NewUnstartedServer(newLab(roomy).Routes())
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
@@ -254,13 +254,13 @@ func TestEventsOverTheWire(t *testing.T) {
 	}
 	for line := range strings.Lines(text) {
 		if d, ok := strings.CutPrefix(line, "data: "); ok && !json.Valid([]byte(d)) {
-			t.Errorf("no JSON: %s", d)
+			t.Errorf("not JSON: %s", d)
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// event is one of a stream, or a comment, which has no name.
+// event is an event of a stream, or a comment: a comment has no name.
 type event struct {
 	at   time.Duration // after the caller asked
 	name string
@@ -271,8 +271,8 @@ type event struct {
 type caller struct {
 	asked  time.Time
 	header http.Header
-	reads  int           // so many messages, and then none
-	pause  time.Duration // until it reads on, 0 for never
+	reads  int           // the number of messages that the caller reads before it pauses
+	pause  time.Duration // how long the caller pauses; 0 is for ever
 
 	mu       sync.Mutex
 	status   int
@@ -296,9 +296,9 @@ func (c *caller) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Write takes a message, which comes whole.
+// Write takes one whole message.
 func (c *caller) Write(message []byte) (int, error) {
-	if c.reads--; c.reads < 0 { // as a socket whose buffer is full
+	if c.reads--; c.reads < 0 { // blocks, as a socket with a full buffer does
 		if c.pause == 0 || c.pause > time.Until(c.deadline) {
 			time.Sleep(time.Until(c.deadline))
 			return 0, os.ErrDeadlineExceeded
@@ -344,8 +344,8 @@ func data[T any](t *testing.T, e event) (v T) {
 	return v
 }
 
-// A stream is one for whoever lies between, and HEAD has its headers alone: it
-// runs nothing, and listens to nothing.
+// The headers tell proxies that the response is a stream. HEAD has the headers alone,
+// and neither starts a run nor listens.
 func TestStreamHeaders(t *testing.T) {
 	for _, path := range []string{"/race?delay=0", "/events"} {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
@@ -363,15 +363,15 @@ func TestStreamHeaders(t *testing.T) {
 					t.Errorf("%s %s: %d with %d events", method, path, c.status, len(events))
 				}
 				if runs := len(lab.Ledger.Last(1)); method == http.MethodHead && runs > 0 {
-					t.Errorf("HEAD %s runs something", path)
+					t.Errorf("HEAD %s starts a run", path)
 				}
 			}
 		})
 	}
 }
 
-// A lab that stops ends its streams at once, and those of a race whose runs
-// can't be ended too.
+// A lab that stops ends its streams at once, also the stream of a race whose runs
+// can't be cancelled.
 func TestStopping(t *testing.T) {
 	for _, path := range []string{"/race?delay=5h&ctx=deaf", "/race?delay=5h&times=100", "/events"} {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
@@ -387,7 +387,7 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-// settleSoon waits for the runs that go on when their stream has ended.
+// settleSoon waits for the runs that go on after their stream has ended.
 func settleSoon(t *testing.T, lab *handlers.Lab) {
 	t.Helper()
 	time.Sleep(lab.Bounds().Run)

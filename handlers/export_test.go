@@ -13,8 +13,8 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// WithoutReceipts returns the endpoints of the strategies as Routes does, but
-// for the receipts: what is between the two is what a receipt costs.
+// WithoutReceipts returns the endpoints of the strategies as Routes does, without
+// receipts. The difference to Routes is the cost of a receipt.
 func (l *Lab) WithoutReceipts() http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, plainHeaders)
@@ -24,8 +24,8 @@ func (l *Lab) WithoutReceipts() http.Handler {
 	return r
 }
 
-// runWithoutReceipt is run and execute without a ledger. The call tells nobody
-// of its connections and phases.
+// runWithoutReceipt is run and execute without a ledger. No observer gets the call's
+// connections and phases.
 func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := l.parse(r.URL.RawQuery)

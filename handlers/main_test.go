@@ -32,8 +32,8 @@ var (
 	none  receipt.Counts
 )
 
-// newLab returns a lab of fake ops. Its strategies keep timers, so one that is
-// used in a bubble must be made in it.
+// newLab returns a lab of fake ops. The strategies keep timers, so a lab for a bubble
+// must be made in the bubble.
 func newLab(limits receipt.Limits) *handlers.Lab {
 	lab := &handlers.Lab{
 		Strategies: strategies.All(),
@@ -47,8 +47,8 @@ func newLab(limits receipt.Limits) *handlers.Lab {
 	return lab
 }
 
-// bubble runs a test on a lab where time is exact, and sees that nothing of
-// its runs is left in the counts.
+// bubble runs a test on a lab in a synctest bubble, and checks that the counts are zero
+// after all runs have ended.
 func bubble(t *testing.T, test func(t *testing.T, lab *handlers.Lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,8 +58,8 @@ func bubble(t *testing.T, test func(t *testing.T, lab *handlers.Lab)) {
 	})
 }
 
-// settle waits until nothing of the last runs goes on, as time in a bubble
-// stands still without it.
+// settle waits until the last runs have ended, because time in a bubble moves only
+// while the test waits.
 func settle(t *testing.T, lab *handlers.Lab) {
 	t.Helper()
 	for _, rc := range lab.Ledger.Last(lab.Ledger.Size()) {
@@ -134,8 +134,7 @@ const cacheNoDelay = "a real memcached has no slow command; make the network to 
 
 var errOp = errors.New("the backend said no")
 
-// fakeOps are ops that take time and nothing else, and report to the ledger as
-// backends do.
+// fakeOps are ops that only wait, and report to the ledger as backends do.
 func fakeOps(l *receipt.Ledger) []handlers.Op {
 	slow := func(ctx context.Context, c slowops.Call) error { return slowOp(ctx, l, c) }
 	computes := func(c slowops.Call) bool { return c.Work == "cpu" && c.Delay > 0 }
@@ -158,8 +157,8 @@ func fakeOps(l *receipt.Ledger) []handlers.Op {
 
 func parts(parts ...handlers.Part) []handlers.Part { return parts }
 
-// slowOp is a call of a client that has a timeout of its own, on a backend that
-// stops when the client leaves, unless it is deaf.
+// slowOp is a call of a client with a timeout of its own. Its backend stops when the
+// client leaves, unless the backend is deaf.
 func slowOp(ctx context.Context, l *receipt.Ledger, c slowops.Call) error {
 	c.Dialed()
 	defer c.Closed("fin_by_us", netip.AddrPort{}, netip.AddrPort{})

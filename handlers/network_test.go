@@ -14,7 +14,7 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// fakeNetwork keeps what it is told.
+// fakeNetwork records its changes.
 type fakeNetwork struct {
 	state badnet.State
 	err   error
@@ -88,7 +88,7 @@ func TestNetworkIsShown(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if got.Change == nil || !strings.Contains(*got.Change, "GOTIMEOUT_TOKEN") {
-		t.Errorf("httptest's client comes from elsewhere, and may change it: %v", got.Change)
+		t.Errorf("the address of httptest's client is not loopback, and it may change the network: %v", got.Change)
 	}
 }
 
@@ -181,7 +181,7 @@ func TestNetworkAccess(t *testing.T) {
 	}
 }
 
-// The network of a public lab is changed with the token alone.
+// Only a request with the token may change the network of a public lab.
 func TestPublicNetworkAccess(t *testing.T) {
 	for name, test := range map[string]struct {
 		header []string
@@ -207,8 +207,8 @@ func TestPublicNetworkAccess(t *testing.T) {
 	}
 }
 
-// The network stands in every answer and every receipt; one backend's own in
-// those of its op.
+// Every answer and every receipt has the network's profile; an op whose backend has a
+// profile of its own has that profile.
 func TestNetworkInReceipts(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		_, net := onNetwork(t)
@@ -237,7 +237,7 @@ func TestNetworkInReceipts(t *testing.T) {
 func TestNetworkOnThePage(t *testing.T) {
 	lab, _ := onNetwork(t)
 	if text := get(t, lab, "/").Body.String(); !strings.Contains(text, "network=\"delay=50ms\" driver=tun, round trip 100 ms, measured 100.2") {
-		t.Errorf("the text doesn't tell the network:\n%s", text)
+		t.Errorf("the text lacks the network:\n%s", text)
 	}
 	root, _ := browse(t, lab, "/")
 	var got []string
@@ -247,6 +247,6 @@ func TestNetworkOnThePage(t *testing.T) {
 		}
 	}
 	if want := []string{"delay=50ms", "tun: it works", "100.0 ms", "100.2 ms, 0 of 0 lost"}; !slices.Equal(got, want) {
-		t.Errorf("the page says of the network %q, not %q", got, want)
+		t.Errorf("the page has the network %q, want %q", got, want)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// asked is what a run was asked to do, as its receipt and its op see it.
+// asked has the parameters of a run, as its receipt and its op get them.
 type asked struct {
 	op, delay, timeout, ctx, work, backend string
 }
@@ -24,7 +24,7 @@ func TestParameters(t *testing.T) {
 	for query, want := range map[string]asked{
 		"":                           {"http", "5s", "1s", "aware", "", "aware"},
 		"op=http":                    {"http", "5s", "1s", "aware", "", "aware"},
-		"op=cache":                   {"cache", "0s", "1s", "aware", "", ""}, // no delay can be had
+		"op=cache":                   {"cache", "0s", "1s", "aware", "", ""}, // its default delay is 0, as it can't wait
 		"op=cache&delay=0":           {"cache", "0s", "1s", "aware", "", ""},
 		"op=db":                      {"db", "5s", "1s", "aware", "sleep", ""},
 		"op=db&work=cpu":             {"db", "5s", "1s", "aware", "cpu", ""},
@@ -33,7 +33,7 @@ func TestParameters(t *testing.T) {
 		"delay=250ms&timeout=1.5s":   {"http", "250ms", "1.5s", "aware", "", "aware"},
 		"delay=5&timeout=0.25":       {"http", "5s", "250ms", "aware", "", "aware"},
 		"delay=.5&timeout=.001":      {"http", "500ms", "1ms", "aware", "", "aware"},
-		"delay=1.001&timeout=.0011":  {"http", "1.001s", "1.1ms", "aware", "", "aware"}, // as written, though no float64 is it
+		"delay=1.001&timeout=.0011":  {"http", "1.001s", "1.1ms", "aware", "", "aware"}, // exact, though no float64 is
 		"delay=0&timeout=1ns":        {"http", "0s", "1ns", "aware", "", "aware"},
 		"delay=-0&timeout=%2B1":      {"http", "0s", "1s", "aware", "", "aware"},
 		"delay=10h&timeout=6h":       {"http", "10h0m0s", "6h0m0s", "aware", "", "aware"}, // the caps
@@ -58,7 +58,7 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// watch returns where the next call of any op will be.
+// watch returns a Call that each next call of any op is copied to.
 func watch(lab *handlers.Lab) *slowops.Call {
 	call := new(slowops.Call)
 	for i := range lab.Ops {
@@ -71,7 +71,7 @@ func watch(lab *handlers.Lab) *slowops.Call {
 	return call
 }
 
-// Only a strategy inside the client has the client time out by itself.
+// Only a strategy inside the client sets the client's IOTimeout.
 func TestIOTimeout(t *testing.T) {
 	for _, s := range newLab(roomy).Strategies {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
@@ -88,7 +88,7 @@ func TestIOTimeout(t *testing.T) {
 	}
 }
 
-// A lab whose caps are under the defaults has its caps for defaults.
+// Where a lab's caps are under the defaults, the caps are the defaults.
 func TestDefaultsUnderTheCaps(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.MaxDelay, lab.MaxTimeout = 2*time.Second, 500*time.Millisecond
@@ -100,7 +100,7 @@ func TestDefaultsUnderTheCaps(t *testing.T) {
 	})
 }
 
-// Each bad input is told with what is allowed, and nothing is run.
+// A bad parameter gets an error that names the allowed values, and starts no run.
 func TestBadParameters(t *testing.T) {
 	const (
 		long      = "0123456789012345678901234567890123456789"
@@ -200,7 +200,7 @@ func TestPhaseParameters(t *testing.T) {
 		call.Phase("http", "connect")(nil)
 		call.Outlived("none")
 		if v := view(t, lab, w); len(v.Phases) != 1 || v.OutlivedDials != 1 {
-			t.Errorf("the receipt was not told: %+v", v)
+			t.Errorf("the receipt lacks the parameters: %+v", v)
 		}
 		settle(t, lab)
 	})
@@ -245,8 +245,8 @@ func (e codedError) Error() string { return "it said so" }
 func (e codedError) Code() string  { return e.code }
 func (e codedError) Timeout() bool { return e.timeout }
 
-// What the op calls its error is the code under io-timeout, and none elsewhere,
-// but for a wrong answer.
+// Under io-timeout the code of the run is the code of the op's error. Under other
+// strategies only wrong_answer is.
 func TestCodes(t *testing.T) {
 	for _, tc := range []struct {
 		path    string
@@ -273,7 +273,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever the query, the answer is one of the known ones.
+// FuzzParse checks that any query gets a well-formed answer.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "op=http&delay=5s&timeout=1s&ctx=aware", "op=db&work=cpu", "op=all&backend=deaf&delay=0.25", "op=fails", "op=panics",
@@ -292,7 +292,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// checkKnown checks that an answer is of the known shape and that its parts agree.
+// checkKnown checks that an answer has the known keys and that their values agree.
 func checkKnown(t *testing.T, r *http.Response) {
 	t.Helper()
 	a := wire.Answer{}
@@ -321,8 +321,8 @@ func checkKnown(t *testing.T, r *http.Response) {
 	}
 }
 
-// Every path refuses a parameter that it doesn't take, and a page's form a choice that
-// there isn't: nothing else is silently done instead.
+// Every path refuses a parameter that it doesn't take, and a page refuses an unknown
+// choice in its form: no default replaces them silently.
 func TestUnknownParameters(t *testing.T) {
 	const none = `there is no parameter "x": leave it out, as this path takes none`
 	of := map[string]string{
@@ -339,14 +339,14 @@ func TestUnknownParameters(t *testing.T) {
 		"/?op=http&work=cpu&race=1":             "work can't be chosen for op=http: leave it out",
 		"/?op=http&backend=dead":                "backend=dead is not known for op=http: use aware or deaf",
 		"/?op=db&race=yes":                      "race=yes is not known: use 1",
-		"/?op=db&delay=99h&timeout=x&network=y": "", // stay in the form, for the race to refuse
+		"/?op=db&delay=99h&timeout=x&network=y": "", // these stay in the form, and the race refuses them
 		"/network":                              "", "/lab?": "", "/events?&": "",
 	}
 	for target, want := range of {
 		for _, accept := range []string{"application/json", "text/html"} {
 			lab := newLab(roomy)
 			lab.Metrics = http.NotFoundHandler()
-			r := request(t.Context(), http.MethodHead, target) // of /events no more than the status, which has no end
+			r := request(t.Context(), http.MethodHead, target) // HEAD, because the body of /events has no end
 			if want != "" && accept != "text/html" && !strings.HasPrefix(target, "/events") {
 				r = request(t.Context(), http.MethodGet, target)
 			}

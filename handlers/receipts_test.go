@@ -30,11 +30,11 @@ type receipts struct {
 	Receipts []receipt.View `json:"receipts"`
 }
 
-// The last receipts, the newest first: 20, or as many as asked for.
+// /receipts has the newest receipts first: 20, or as many as limit says.
 func TestReceipts(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		if got := get(t, lab, "/receipts").Body.String(); got != "{\n  \"receipts\": []\n}\n" {
-			t.Errorf("of an empty ledger: %s", got)
+			t.Errorf("an empty ledger: %s", got)
 		}
 		for range 25 {
 			get(t, lab, "/baseline?delay=0")
@@ -50,8 +50,8 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
-// With after=, those that came after that one, the oldest first, as long as the
-// next one is held; a reader who asks again with the last ID misses none.
+// With after= come the receipts after that ID, the oldest first, as long as the ledger
+// still has the next one. A reader that asks again with its last ID misses no receipt.
 func TestReceiptsAfter(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		for range 60 { // the ledger holds 50
@@ -79,7 +79,7 @@ func TestReceiptsAfter(t *testing.T) {
 			for _, v := range read[receipts](t, get(t, lab, "/receipts?limit=7&after="+last)).Receipts {
 				i++
 				if last = v.ID; last != fmt.Sprint("lab-", i) {
-					t.Fatalf("%s in the place of %d", last, i)
+					t.Fatalf("got %s as number %d", last, i)
 				}
 			}
 		}
@@ -92,7 +92,7 @@ func TestReceiptsAfter(t *testing.T) {
 	})
 }
 
-// A run is in the list before its answer is there, without a status.
+// A run without an answer is in the list, without a status.
 func TestReceiptInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		go serve(lab, request(t.Context(), http.MethodGet, "/baseline?delay=5h"))
@@ -150,7 +150,7 @@ func TestNoReceipt(t *testing.T) {
 	}
 }
 
-// A wait ends when the receipt is complete, or when its time is over.
+// A wait ends when the receipt is complete, or when the time of the wait is over.
 func TestReceiptWait(t *testing.T) {
 	for wait, want := range map[string]struct {
 		after    time.Duration
@@ -175,14 +175,14 @@ func TestReceiptWait(t *testing.T) {
 			settle(t, lab)
 			start = time.Now()
 			if v := read[receipt.View](t, get(t, lab, "/receipts/lab-1"+wait)); !v.Complete || time.Since(start) != 0 {
-				t.Errorf("%q: a complete one took %v", wait, time.Since(start))
+				t.Errorf("%q: a wait for a complete receipt took %v", wait, time.Since(start))
 			}
 		})
 	}
 }
 
-// httpLab serves a lab whose one op is the real http, with its receipts or
-// without, and returns its URL.
+// httpLab serves a lab with the real op http alone, with receipts or without, and
+// returns its URL.
 func httpLab(tb testing.TB, receipts bool) string {
 	tb.Helper()
 	lab := newLab(receipt.Limits{InFlight: 2048, Abandoned: 8192, Busy: 8})
@@ -217,7 +217,7 @@ func httpLab(tb testing.TB, receipts bool) string {
 	return server.URL
 }
 
-// The benchmark compares what answers alike.
+// The two handlers that BenchmarkReceipts compares give the same answers.
 func TestWithoutReceiptsAnswersAlike(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	var answers [2]map[string]any
@@ -243,9 +243,9 @@ func TestWithoutReceiptsAnswersAlike(t *testing.T) {
 	}
 }
 
-// BenchmarkReceipts loads two labs with wrk, with receipts and without, a second
-// each in turns: a pair an iteration. Both are in this process and share its heap,
-// so that a lab that keeps nothing doesn't pay by collecting garbage more often.
+// BenchmarkReceipts loads two labs with wrk, one with receipts and one without, in turn
+// for a second each: an iteration is a pair. Both labs share the heap of this process,
+// because a lab that keeps nothing would have a smaller heap and collect garbage more often.
 func BenchmarkReceipts(b *testing.B) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		b.Skip("wrk makes the load: install it (Debian: apt-get install wrk)")
@@ -253,7 +253,7 @@ func BenchmarkReceipts(b *testing.B) {
 	const path = "/context-cancel?op=http&delay=0&timeout=1s"
 	urls := map[string]string{"with": httpLab(b, true) + path, "without": httpLab(b, false) + path}
 	order := []string{"with", "without"}
-	for _, url := range urls { // once, for the connections and the ledger
+	for _, url := range urls { // the first second opens the connections and fills the ledger
 		second(b, url)
 	}
 	spent := map[string][]cost{}
@@ -283,7 +283,7 @@ func BenchmarkReceipts(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// cost is what a second of load was, and took of this process.
+// cost is the load of a second and its cost in this process.
 type cost struct{ requests, processor, allocated float64 } // processor in µs
 
 var wrkRequests = regexp.MustCompile(`(\d+) requests in `)
@@ -298,7 +298,7 @@ func second(b *testing.B, url string) (c cost) {
 	if err != nil || found == nil || bytes.Contains(out, []byte("Non-2xx")) || bytes.Contains(out, []byte("Socket errors")) {
 		b.Fatalf("wrk: %v: %s", err, out)
 	}
-	c.requests, _ = strconv.ParseFloat(string(found[1]), 64) // wrk printed a number
+	c.requests, _ = strconv.ParseFloat(string(found[1]), 64) // the pattern matches a number
 	c.processor = float64((after.ProcessorTime - before.ProcessorTime).Microseconds())
 	c.allocated = float64(after.Allocated - before.Allocated)
 	return c
@@ -322,8 +322,8 @@ func receiptPage(t *testing.T, lab *handlers.Lab, path string) *httptest.Respons
 	return w
 }
 
-// The golden is of a run of which there is everything: it is over a network,
-// was cut by a phase, and left a dial behind.
+// The run of the golden file has all that a receipt can have: a network, a phase that
+// timed out, and a dial that it left behind.
 func TestReceiptPage(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Network = &fakeNetwork{state: badnet.State{Path: badnet.Path{Driver: "netem", Profile: "3g"}}}
@@ -355,7 +355,8 @@ func TestReceiptPage(t *testing.T) {
 	})
 }
 
-// As long as something goes on the browser asks again, and no bar is a guess.
+// While work goes on the page reloads, and a bar with an unknown end is drawn as
+// unknown.
 func TestReceiptPageInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		const again = `<meta http-equiv="refresh"`
@@ -378,7 +379,7 @@ func TestReceiptPageInFlight(t *testing.T) {
 	})
 }
 
-// A program has JSON as ever, and a person can ask for either.
+// A program gets JSON by default, and format= gives either form to anyone.
 func TestReceiptFormat(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		get(t, lab, "/context-cancel?op=cache")
@@ -395,7 +396,7 @@ func TestReceiptFormat(t *testing.T) {
 			checkStatus(t, w, http.StatusOK)
 			if tc.html {
 				if !strings.Contains(w.Body.String(), ">unknown<") {
-					t.Errorf("%q %s: not the page", tc.accept, tc.query)
+					t.Errorf("%q %s: the answer is not the page", tc.accept, tc.query)
 				}
 			} else if v := read[receipt.View](t, w); v.ID != "lab-1" {
 				t.Errorf("%+v", v)
@@ -404,7 +405,7 @@ func TestReceiptFormat(t *testing.T) {
 	})
 }
 
-// What a backend says is not put into the page as it is.
+// The page escapes the text of a backend's error.
 func TestReceiptPageEscapes(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[4].Parts = parts(func(context.Context, slowops.Call) error {

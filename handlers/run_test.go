@@ -24,18 +24,18 @@ import (
 
 const hour = time.Hour
 
-// cell is what a strategy answers around 5 h of work under a timeout of 1 h.
+// cell is the answer and the receipt of a strategy for 5 h of work under a timeout of 1 h.
 type cell struct {
 	status         int
 	time           string
 	answered       time.Duration
 	over           any // milliseconds, nil is null
 	says           string
-	ended, backend float64 // milliseconds, of the receipt
+	ended, backend float64 // milliseconds, in the receipt
 	left           int
 }
 
-// The matrix has a row for every strategy, so that a missing or an unused one fails.
+// The matrix has a row for every strategy: a missing or an unused row fails the test.
 var matrix = map[string]struct{ aware, deaf cell }{
 	"baseline": {
 		cell{200, "18000000ms", 5 * hour, nil, "", 18e6, 18e6, 0},
@@ -103,12 +103,11 @@ func checkCell(t *testing.T, lab *handlers.Lab, name, family, ctx string, want c
 		t.Errorf("complete %t, ended %v, backend %v, %d left; want %+v", v.Complete, *v.Ended, *v.BackendEnded, v.Goroutines, want)
 	}
 	if v.Connections != (receipt.Connections{Dialed: 1, Closed: 1, FINByUs: 1}) {
-		t.Errorf("connections %+v, want those the op told of", v.Connections)
+		t.Errorf("connections %+v, want those that the op reported", v.Connections)
 	}
 }
 
-// The answer is for a person in a terminal: the original's keys first, each on
-// its line.
+// An answer for a terminal has each key on a line of its own, those of pytimeout first.
 func TestAnswerAsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[0].Doc = "" // not in the answer
@@ -124,7 +123,7 @@ func TestAnswerAsWritten(t *testing.T) {
 	})
 }
 
-// A deaf backend goes on after the op was cut: that is the waste.
+// A deaf backend goes on after the op was cut, and that time is the waste.
 func TestDeafBackend(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		w := get(t, lab, "/context-cancel?op=all&backend=deaf&delay=5h&timeout=1h")
@@ -139,8 +138,8 @@ func TestDeafBackend(t *testing.T) {
 	})
 }
 
-// A request that was on its way when the caller gave up reaches the backend
-// after the answer: the receipt waits for it and for its end.
+// A request that was on its way when the caller gave up reaches the backend after the
+// answer. The receipt waits until the backend has begun and ended.
 func TestLateBackend(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[0].Parts = parts(func(ctx context.Context, c slowops.Call) error {
@@ -159,7 +158,7 @@ func TestLateBackend(t *testing.T) {
 	})
 }
 
-// eachStrategy runs a test of what a run is like whatever the strategy.
+// eachStrategy runs a test once under each strategy.
 func eachStrategy(t *testing.T, test func(t *testing.T, lab *handlers.Lab, path string)) {
 	t.Helper()
 	for _, s := range newLab(roomy).Strategies {
@@ -184,8 +183,8 @@ func TestOpFails(t *testing.T) {
 	})
 }
 
-// An answer to another's question has its code under every strategy, unless it
-// came when the run had timed out.
+// The answer to another request gets the code wrong_answer under every strategy, unless
+// the run had timed out before.
 func TestWrongAnswer(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		lab.Ops[4].Parts = parts(func(ctx context.Context, c slowops.Call) error {
@@ -212,8 +211,7 @@ func TestWrongAnswer(t *testing.T) {
 	})
 }
 
-// An op that panics takes no one with it: on whatever goroutine, it is a failed
-// run, and the next one is served.
+// An op that panics, on any goroutine, is a failed run, and the lab serves the next run.
 func TestOpPanics(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		var log bytes.Buffer
@@ -229,8 +227,7 @@ func TestOpPanics(t *testing.T) {
 	})
 }
 
-// A caller that leaves is no timeout. The answer is for nobody, the receipt
-// says it.
+// A caller that leaves is no timeout. Nobody gets the answer, and the receipt says so.
 func TestCallerGone(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -242,7 +239,7 @@ func TestCallerGone(t *testing.T) {
 		checkError(t, v, receipt.Failed, receipt.Error{Code: "caller_gone", Message: "the caller left before the answer"})
 		ended := 6e4
 		if path == "/goroutine-abandon" {
-			ended = 18e6 // nobody told the op
+			ended = 18e6 // this strategy doesn't cancel the op
 		}
 		if *v.Answered != 6e4 || v.Overshoot != nil || *v.Ended != ended {
 			t.Errorf("answered %v, overshoot %v, ended %v; want 60000, null, %v", *v.Answered, v.Overshoot, *v.Ended, ended)
@@ -250,12 +247,12 @@ func TestCallerGone(t *testing.T) {
 	})
 }
 
-// The op is prepared before the clock starts, with the call as it will be. The receipt shows the time that the preparation took.
+// The op is prepared with the run's call before the clock starts. The receipt shows how long the preparation took.
 func TestPrepareIsNotMeasured(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		var got slowops.Call
 		lab.Ops[0].Prepare = func(ctx context.Context, c slowops.Call) error {
-			checkCounts(t, lab, receipt.Counts{InFlight: 1}) // the limits hold for what is prepared, too
+			checkCounts(t, lab, receipt.Counts{InFlight: 1}) // a run counts as in flight while its op is prepared
 			time.Sleep(hour)
 			got = c
 			return ctx.Err()
@@ -280,7 +277,7 @@ func TestPrepareIsNotMeasured(t *testing.T) {
 	})
 }
 
-// A caller that leaves while the op is prepared ends that too.
+// A caller that leaves during the preparation cancels the preparation.
 func TestCallerGoneBeforeTheStart(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		lab.Ops[0].Prepare = func(ctx context.Context, _ slowops.Call) error {
@@ -296,7 +293,7 @@ func TestCallerGoneBeforeTheStart(t *testing.T) {
 	})
 }
 
-// Of an op that could not be prepared no part is called.
+// Where the preparation failed, no part of the op is called.
 func TestPrepareFails(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, lab *handlers.Lab, path string) {
 		all := &lab.Ops[3]
@@ -318,8 +315,8 @@ func TestPrepareFails(t *testing.T) {
 	})
 }
 
-// A run that takes longer than the lab allows is ended by it, which says so and
-// doesn't blame the caller.
+// The lab ends a run that takes longer than its caps, with an error that names the lab
+// and not the caller.
 func TestOverCaps(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		hangs := func(ctx context.Context, _ slowops.Call) error {
@@ -339,53 +336,53 @@ func TestOverCaps(t *testing.T) {
 	})
 }
 
-// fakeTrace keeps what it is told, and puts each span's name into the context.
+// fakeTrace records its calls, and puts each span's name into the context.
 type fakeTrace struct {
 	mu    sync.Mutex
-	words []string
+	calls []string
 }
 
-type within struct{}
+type spanKey struct{}
 
-func (f *fakeTrace) say(words ...any) {
+func (f *fakeTrace) record(text ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.words = append(f.words, fmt.Sprint(words...))
+	f.calls = append(f.calls, fmt.Sprint(text...))
 }
 
-func in(ctx context.Context, span string) context.Context {
-	around, _ := ctx.Value(within{}).(string)
-	return context.WithValue(ctx, within{}, around+"/"+span)
+func inSpan(ctx context.Context, span string) context.Context {
+	around, _ := ctx.Value(spanKey{}).(string)
+	return context.WithValue(ctx, spanKey{}, around+"/"+span)
 }
 
 func (f *fakeTrace) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.say("request ", r.Pattern)
-		next.ServeHTTP(w, r.WithContext(in(r.Context(), "request")))
+		f.record("request ", r.Pattern)
+		next.ServeHTTP(w, r.WithContext(inSpan(r.Context(), "request")))
 	})
 }
 
 func (f *fakeTrace) Run(ctx context.Context, rc *receipt.Receipt) context.Context {
-	f.say("run of ", rc.Run().Name, " in ", ctx.Value(within{}))
-	return in(ctx, "run")
+	f.record("run of ", rc.Run().Name, " in ", ctx.Value(spanKey{}))
+	return inSpan(ctx, "run")
 }
 
 func (f *fakeTrace) Op(ctx context.Context, remote bool) (context.Context, string, func(error)) {
-	f.say("op in ", ctx.Value(within{}), " remote ", remote)
-	return in(ctx, "op"), "the-parent", func(err error) { f.say("op ended: ", err) }
+	f.record("op in ", ctx.Value(spanKey{}), " remote ", remote)
+	return inSpan(ctx, "op"), "the-parent", func(err error) { f.record("op ended: ", err) }
 }
 
 func (f *fakeTrace) Answered(ctx context.Context, status receipt.Status, err *receipt.Error) {
-	f.say("answered ", status, " in ", ctx.Value(within{}), " failed ", err != nil)
+	f.record("answered ", status, " in ", ctx.Value(spanKey{}), " failed ", err != nil)
 }
 
-// A run is in the span of its request, and its op in that of the run: the op
-// gets the traceparent, and whatever becomes of it ends its span.
+// The span of a run is in the span of its request, and the span of the op in that of
+// the run. The op gets the traceparent, and its span ends however the op ends.
 func TestTrace(t *testing.T) {
 	lab, f := newLab(roomy), new(fakeTrace)
 	lab.Trace = f
 	lab.Ops[0].Parts = parts(func(ctx context.Context, c slowops.Call) error {
-		f.say("called with ", c.Traceparent, " in ", ctx.Value(within{}))
+		f.record("called with ", c.Traceparent, " in ", ctx.Value(spanKey{}))
 		return nil
 	})
 	const ran = "run of baseline in /request, op in /request/run remote "
@@ -395,21 +392,21 @@ func TestTrace(t *testing.T) {
 		"op=fails":  "false, op ended: the backend said no, answered failed in /request/run failed true",
 		"op=panics": "false, op ended: the op panicked, answered failed in /request/run failed true",
 	} {
-		f.words = nil
+		f.calls = nil
 		get(t, lab, "/baseline?delay=0&"+query)
-		if got := strings.Join(f.words, ", "); got != "request /baseline, "+ran+want {
+		if got := strings.Join(f.calls, ", "); got != "request /baseline, "+ran+want {
 			t.Errorf("%s:\n%s, want\n%s", query, got, want)
 		}
 	}
-	f.words = nil
+	f.calls = nil
 	get(t, lab, "/receipts")
 	get(t, lab, "/baseline?delay=nonsense")
-	if want := []string{"request /baseline"}; !slices.Equal(f.words, want) {
-		t.Errorf("without a run: %q, want %q", f.words, want)
+	if want := []string{"request /baseline"}; !slices.Equal(f.calls, want) {
+		t.Errorf("without a run: %q, want %q", f.calls, want)
 	}
 }
 
-// Without a trace a call is made of what it always was, and costs what it did.
+// Without a trace a call has no traceparent and makes no further allocations.
 func TestNoTrace(t *testing.T) {
 	lab, allocs := newLab(roomy), map[bool]float64{}
 	var sent string
@@ -428,15 +425,14 @@ func TestNoTrace(t *testing.T) {
 	routes = lab.Routes()
 	allocs[true] = measure()
 	if sent != "" {
-		t.Errorf("sent %q", sent)
+		t.Errorf("the traceparent is %q", sent)
 	}
 	if allocs[false] >= allocs[true] {
-		t.Errorf("%v allocations without a trace, %v with one that makes none itself", allocs[false], allocs[true])
+		t.Errorf("%v allocations without a trace, %v with one that makes no allocations itself", allocs[false], allocs[true])
 	}
 }
 
-// quiet is a trace that does nothing, so that what is left is the cost of
-// being asked.
+// quiet is a trace that does nothing, so that only the cost of calling it is measured.
 type quiet struct{}
 
 func (quiet) Handler(next http.Handler) http.Handler                      { return next }
@@ -446,7 +442,7 @@ func (quiet) Op(ctx context.Context, _ bool) (_ context.Context, _ string, _ fun
 	return ctx, "", func(error) {}
 }
 
-// Each bound is longer than those within it, whatever the caps are.
+// Whatever the caps are, each bound is longer than the bounds inside it.
 func TestBoundsNest(t *testing.T) {
 	for _, caps := range [][2]time.Duration{{time.Millisecond, time.Millisecond}, {10 * time.Second, 30 * time.Second}, {time.Hour, time.Second}, {time.Second, time.Hour}, {time.Hour, time.Hour}} {
 		lab := handlers.Lab{MaxDelay: caps[0], MaxTimeout: caps[1]}
@@ -468,8 +464,8 @@ func TestBoundsNest(t *testing.T) {
 	}
 }
 
-// A deaf call of a server that says nothing ends at its limit, and its caller is
-// told so in time.
+// A deaf call to a silent server ends at its limit, and its caller is answered before
+// the lab's own bound.
 func TestDeafCallEndsInTime(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
@@ -492,12 +488,12 @@ func TestDeafCallEndsInTime(t *testing.T) {
 	})
 }
 
-// deadWriter is the connection of a caller who can't be answered any more.
+// deadWriter is a ResponseWriter whose connection is broken.
 type deadWriter struct{ *httptest.ResponseRecorder }
 
 func (deadWriter) FlushError() error { return os.ErrDeadlineExceeded }
 
-// A run whose answer was not written says so, and claims no time of an answer.
+// The receipt of a run whose answer could not be written says so, and has no answered time.
 func TestAnswerLost(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Routes().ServeHTTP(deadWriter{httptest.NewRecorder()}, request(t.Context(), http.MethodGet, "/baseline?delay=1s"))

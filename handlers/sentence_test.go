@@ -13,7 +13,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// What a lane says of each kind of run.
+// Each kind of run has its sentence, on the page and in its lane of a race.
 func TestSentence(t *testing.T) {
 	const (
 		cost     = "; 1 connection closed"
@@ -63,7 +63,7 @@ func TestLeftCallerGone(t *testing.T) {
 	})
 }
 
-// moreOps are ops of which less is known, or more.
+// moreOps adds ops whose receipts lack a figure, or have more than usual.
 func moreOps(lab *handlers.Lab) []handlers.Op {
 	waits := func(ctx context.Context, c slowops.Call) error {
 		select {
@@ -92,7 +92,7 @@ func moreOps(lab *handlers.Lab) []handlers.Op {
 	}
 }
 
-// sentence runs a path and returns what its complete receipt's page says.
+// sentence runs a path and returns the sentence on the page of its complete receipt.
 func sentence(ctx context.Context, t *testing.T, lab *handlers.Lab, path string) string {
 	t.Helper()
 	serve(lab, request(ctx, http.MethodGet, path))
@@ -108,8 +108,8 @@ func sentence(ctx context.Context, t *testing.T, lab *handlers.Lab, path string)
 	return text
 }
 
-// What a backend needs to notice that its client has left is no waste, within
-// the machine's noise.
+// The sentence leaves out a waste so short that it may be noise: a backend needs some
+// time to notice that its client has left.
 func TestLeftWithinNoise(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		for _, late := range []time.Duration{9 * time.Millisecond, 10 * time.Millisecond} {
@@ -123,9 +123,9 @@ func TestLeftWithinNoise(t *testing.T) {
 				return ctx.Err()
 			})
 			lab.Ledger = receipt.NewLedger("lab", 9, roomy)
-			told := strings.Contains(sentence(t.Context(), t, lab, "/context-cancel"), "worked on for 10 ms")
-			if told != (late == 10*time.Millisecond) {
-				t.Errorf("%v: told %t", late, told)
+			found := strings.Contains(sentence(t.Context(), t, lab, "/context-cancel"), "worked on for 10 ms")
+			if found != (late == 10*time.Millisecond) {
+				t.Errorf("%v: the sentence has the waste: %t", late, found)
 			}
 		}
 	})

@@ -17,10 +17,10 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// used is what only the moment knows.
+// used matches the figures that differ from run to run.
 var used = regexp.MustCompile(`("(?:goroutines|cpu_ms|allocated_bytes)":) [\d.]+`)
 
-// The golden facts are of two strategies, so that a new one doesn't change them.
+// The golden file has two strategies, so that a new strategy doesn't change it.
 func TestFacts(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:2]
@@ -35,7 +35,7 @@ func TestFacts(t *testing.T) {
 	})
 }
 
-type moment struct {
+type labState struct {
 	Now struct {
 		Goroutines  int
 		CPU         float64 `json:"cpu_ms"`
@@ -45,25 +45,25 @@ type moment struct {
 	Network bool
 }
 
-// What the process has used grows, and nothing needs to have run.
+// The figures of the process grow, also in a lab without a run.
 func TestFactsOfTheMoment(t *testing.T) {
 	lab, _ := onNetwork(t)
-	first := read[moment](t, get(t, lab, "/lab"))
+	first := read[labState](t, get(t, lab, "/lab"))
 	if first.Now.LastReceipt != "" || !first.Network || first.Now.Goroutines < 1 {
-		t.Errorf("of a lab on a network that nobody has used: %+v", first)
+		t.Errorf("a lab without a run: %+v", first)
 	}
 	for start := machine.Used(); machine.Used().ProcessorTime < start.ProcessorTime+time.Millisecond; {
 	}
-	second := read[moment](t, get(t, lab, "/lab"))
+	second := read[labState](t, get(t, lab, "/lab"))
 	if spent := second.Now.CPU - first.Now.CPU; spent < 1 || spent > 1e5 {
-		t.Errorf("%v ms of processor time in a loop of 1 ms", spent)
+		t.Errorf("%v ms of processor time for a loop of 1 ms", spent)
 	}
 	if second.Now.Allocated <= first.Now.Allocated {
 		t.Errorf("allocated %d, then %d bytes", first.Now.Allocated, second.Now.Allocated)
 	}
 }
 
-// It is polled while something is measured, and must not be what is measured.
+// Programs poll /lab while they measure, so /lab must cost little.
 func BenchmarkFacts(b *testing.B) {
 	lab := newLab(receipt.Limits{})
 	lab.Machine = machine.This()
@@ -76,7 +76,7 @@ func BenchmarkFacts(b *testing.B) {
 	}
 }
 
-// discard is a caller who reads nothing.
+// discard is a ResponseWriter that drops the response.
 type discard struct{}
 
 func (discard) Header() http.Header         { return http.Header{} }
@@ -91,7 +91,7 @@ func TestHealthz(t *testing.T) {
 	}
 }
 
-// twoBackends are one that is embedded and at work, and a real one.
+// twoBackends returns an embedded backend at work and a real one.
 func twoBackends(broken error) func(context.Context) []handlers.Backend {
 	return func(context.Context) []handlers.Backend {
 		db := handlers.Backend{Health: handlers.Health{Name: "db", Addr: "db.lan:3306", Ready: broken == nil}}
@@ -138,7 +138,7 @@ func TestBackends(t *testing.T) {
 	})
 }
 
-// The backends are asked with the caller's context.
+// The lab asks its backends with the caller's context.
 func TestBackendsContext(t *testing.T) {
 	for _, path := range []string{"/readyz", "/backends"} {
 		lab := newLab(roomy)
@@ -156,7 +156,7 @@ func TestBackendsContext(t *testing.T) {
 	}
 }
 
-// fakeKernel knows no connection any more, and has one socket a backend.
+// fakeKernel no longer knows any connection, and has one socket for each backend.
 type fakeKernel struct{ err error }
 
 func (k fakeKernel) Known(netip.AddrPort, netip.AddrPort) (bool, error) { return false, k.err }
@@ -187,7 +187,7 @@ func TestSockets(t *testing.T) {
 	checkStatus(t, get(t, lab, "/sockets?state=x"), http.StatusBadRequest)
 }
 
-// Where the system doesn't tell, it is null and not nothing.
+// Where the system can't list sockets, the answer is null and not an empty list.
 func TestSocketsNull(t *testing.T) {
 	lab := newLab(roomy)
 	for _, kernel := range []handlers.Kernel{nil, fakeKernel{errors.New("no sock_diag here")}} {
@@ -199,7 +199,8 @@ func TestSocketsNull(t *testing.T) {
 	}
 }
 
-// What looked like a FIN, and the kernel no longer knows, was a reset.
+// A connection that seemed to end with a FIN, and that the kernel no longer knows, ended
+// with a reset.
 func TestReceiptsResolveEnds(t *testing.T) {
 	for _, test := range []struct {
 		kernel handlers.Kernel
