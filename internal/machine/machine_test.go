@@ -31,7 +31,7 @@ func TestThis(t *testing.T) {
 
 var sink []byte
 
-// What is used is counted: memory that was asked for, and processor time, however long a busy machine takes to give any.
+// Used counts allocated memory and processor time. The test loops until a busy machine has given it processor time.
 func TestUsed(t *testing.T) {
 	const blocks, size = 64, 64 << 10
 	before := machine.Used()
@@ -39,14 +39,14 @@ func TestUsed(t *testing.T) {
 		sink = make([]byte, size)
 	}
 	if grown := machine.Used().Allocated - before.Allocated; grown < blocks*size {
-		t.Errorf("%d bytes were counted of %d", grown, blocks*size)
+		t.Errorf("%d of %d bytes were counted", grown, blocks*size)
 	}
 	spent := time.Duration(0)
 	for end := time.Now().Add(30 * time.Second); spent < time.Millisecond && time.Now().Before(end); {
 		spent = machine.Used().ProcessorTime - before.ProcessorTime
 	}
 	if spent < time.Millisecond {
-		t.Errorf("%v of processor time in a loop of 30 s", spent)
+		t.Errorf("%v of processor time for a loop of 30 s", spent)
 	}
 	if n := machine.Used().Goroutines; n < 1 {
 		t.Errorf("%d goroutines", n)

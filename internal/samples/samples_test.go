@@ -28,23 +28,23 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "20") // they wait: more than there are processors
+	_ = flag.Set("test.parallel", "20") // the tests mostly wait, so more of them run at once than there are processors
 	goleak.VerifyTestMain(m)
 }
 
-// times are those of a call: a time before between is at the timeout, one after it at
-// the end of the work.
+// times are the timeout and the length of a call's work. An answer before between came
+// at the timeout, and an answer after between came at the end of the work.
 type times struct{ timeout, between, work time.Duration }
 
 var (
-	waits    = times{400 * time.Millisecond, 1700 * time.Millisecond, 2 * time.Second} // beside others
+	waits    = times{400 * time.Millisecond, 1700 * time.Millisecond, 2 * time.Second} // for calls that run at once
 	computes = times{100 * time.Millisecond, 600 * time.Millisecond, 700 * time.Millisecond}
 )
 
-// call makes a call of an op by the code of a strategy.
+// call makes a call by one sample.
 type call func(ctx context.Context) error
 
-// calls are the samples with what each is called with, and the backends that they reach.
+// calls returns a call for each sample, and the backends of the calls.
 func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*backends.Server) {
 	options := backends.Options{MaxDelay: time.Minute}
 	servers := map[string]*backends.Server{
@@ -63,7 +63,7 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		t.Fatal(err)
 	}
 	db := sql.OpenDB(connector)
-	if err := db.Ping(); err != nil { // a connection for the pool
+	if err := db.Ping(); err != nil { // puts a connection into the pool
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close(); http.DefaultClient.CloseIdleConnections() })
@@ -116,8 +116,8 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 	}, servers
 }
 
-// roundsOf is how many rounds of the samples' loop take at least so long. The fastest
-// measurement counts: a busy machine makes the others too low.
+// roundsOf returns how many rounds of the samples' loop take at least d. The fastest
+// measurement counts, because a busy machine makes the number of the others too low.
 func roundsOf(d time.Duration) int {
 	const sample = 20_000
 	fastest := d
@@ -129,8 +129,8 @@ func roundsOf(d time.Duration) int {
 	return int(1.1 * sample * float64(d) / float64(fastest))
 }
 
-// Each sample does what its strategy's row of the matrix says: when it answers, with an
-// error or without, whether it leaves a goroutine, and when its backend stops.
+// Each sample does what the matrix has for its strategy: the time of the answer, an
+// error or none, a goroutine left behind or none, and the time when the backend stops.
 func TestSamples(t *testing.T) {
 	rounds := roundsOf(computes.work)
 	missing, _ := calls(t, rounds, waits)
@@ -159,7 +159,7 @@ func TestSamples(t *testing.T) {
 				t.Errorf("answered after %s, want at the timeout: %t", answered, want)
 			}
 			if want := row[7]; want != map[bool]string{false: "0", true: "1"}[left > 0] {
-				t.Errorf("%d goroutines are left, want %s", left, want)
+				t.Errorf("%d goroutines were left behind, want %s", left, want)
 			}
 			if server := servers[row[1]]; server != nil {
 				backendtest.Eventually(t, "the backend stops", func() bool { return len(server.Working()) == 0 })
@@ -175,8 +175,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// rows are the lines of the matrix that are about ops which honour their context, by
-// strategy and op.
+// rows returns the rows of the matrix for aware ops.
 func rows(t *testing.T) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../cmd/gotimeout/testdata/matrix.txt")
@@ -192,7 +191,7 @@ func rows(t *testing.T) (rows [][]string) {
 	return rows
 }
 
-// functionOf is the name of a sample.
+// functionOf returns the name of a sample.
 func functionOf(strategy, op string) string {
 	_, after, _ := strings.Cut(samples.Of(strategy, op), "\nfunc ")
 	name, _, _ := strings.Cut(after, "(")
@@ -205,15 +204,15 @@ func goroutines(function string) int {
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "created by gotimeout/internal/samples."+function+" ")
 }
 
-// There is code for each strategy with each op, in as few lines as a reader copies. It
-// imports nothing of ours.
+// Each strategy has code for each op, short enough to copy. The code imports no
+// package of this module.
 func TestOf(t *testing.T) {
 	for _, s := range strategies.All() {
 		for _, op := range []string{"http", "cache", "db", "cpu"} {
 			code := samples.Of(s.Name, op)
 			if s.Client != nil && op == "cpu" {
 				if code != "" {
-					t.Errorf("a client's timeout for a computation: %s", code)
+					t.Errorf("io-timeout, which bounds a client, has code for a computation: %s", code)
 				}
 				continue
 			}
