@@ -26,7 +26,7 @@ type Cache struct {
 	// memcached itself. Set Via before the first call.
 	Via string
 
-	// Key is the own call: it is got instead of these keys, and errors don't quote it.
+	// Key is the key of the own call: each call gets Key instead, and errors don't quote it.
 	// Set Key before the first call.
 	Key string
 
@@ -38,8 +38,8 @@ type Cache struct {
 }
 
 // NewCache returns an op on the memcached at addr: host:port, or the path of a Unix
-// socket. maxIdle bounds the
-// idle connections that the op keeps; 0 is no bound. Call Close after use.
+// socket. maxIdle bounds the idle connections that the op keeps; 0 is no bound. Call
+// Close after use.
 func NewCache(addr string, maxIdle int) *Cache { return &Cache{addr: addr, maxIdle: maxIdle} }
 
 // Close closes the idle connections.
@@ -158,7 +158,7 @@ func (s server) String() string                       { return string(s) }
 func (s server) PickServer(string) (net.Addr, error)  { return s, nil }
 func (s server) Each(each func(net.Addr) error) error { return each(s) }
 
-// Network is that of the path of a Unix socket, which has a slash, or of host:port.
+// Network returns "unix" for a path, which has a slash, and "tcp" for host:port.
 func (s server) Network() string {
 	if strings.Contains(string(s), "/") {
 		return "unix"
@@ -170,9 +170,9 @@ func (s server) Network() string {
 type cacheClient struct {
 	*memcache.Client
 	via    string
-	ctx    context.Context // of the call; bounds the dial
+	ctx    context.Context // the context of the call; it bounds the dial
 	call   *Call
-	expiry *time.Timer // while it is idle
+	expiry *time.Timer // closes the idle connection
 
 	mu    sync.Mutex
 	isCut bool

@@ -85,12 +85,12 @@ func TestCacheAnswers(t *testing.T) {
 				}
 				return tt.answer
 			})
-			told, next := new(hooks), new(hooks)
-			err := cache.Do(t.Context(), told.on(slowops.Call{Run: "tag"}))
+			seen, next := new(hooks), new(hooks)
+			err := cache.Do(t.Context(), seen.on(slowops.Call{Run: "tag"}))
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("%v; want %q", err, tt.err)
 			}
-			told.want(t, 1, 0, tt.closed)
+			seen.want(t, 1, 0, tt.closed)
 			if err := cache.Do(t.Context(), next.on(slowops.Call{Run: "next"})); err != nil {
 				t.Error(err)
 			}
@@ -111,12 +111,12 @@ func TestCacheWrongAnswer(t *testing.T) {
 	})
 	before := "before"
 	for _, c := range []slowops.Call{{Run: "aware"}, {Run: "deaf", Deaf: true}, {Run: "bounded", IOTimeout: patience, ReadTimeout: patience}} {
-		told := new(hooks)
-		err := cache.Do(t.Context(), told.on(c))
+		seen := new(hooks)
+		err := cache.Do(t.Context(), seen.on(c))
 		if code(err) != "wrong_answer" || !strings.Contains(err.Error(), "got \"delay/0s/"+before) {
 			t.Errorf("%s: %s: %v", c.Run, code(err), err)
 		}
-		told.want(t, 1, 0, 1) // the connection must not be reused
+		seen.want(t, 1, 0, 1) // the connection must not be reused
 		before = c.Run
 	}
 }

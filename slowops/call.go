@@ -49,7 +49,7 @@ type Call struct {
 	Observer
 }
 
-// Observer is told what a call does. Each func may be nil and must not block.
+// Observer has the funcs that a call reports to. Each func may be nil and must not block.
 //
 // Every func but Outlived and Orphaned may be called from any goroutine, and also after the call
 // has returned: net/http goes on to dial for a request that has ended, and a pool
@@ -71,8 +71,8 @@ type Observer struct {
 	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))
 
-	// Orphaned is called when the program of a command has ended by itself, and others
-	// of its process group run on. They are then killed.
+	// Orphaned is called when the program of a command has ended by itself while other
+	// processes of its group run on. They are then killed.
 	Orphaned func()
 
 	// Outlived is called for each dial that goes on when the call returns.
@@ -193,7 +193,7 @@ func named(err error) error {
 	return err
 }
 
-// isTimeout reports whether err is a timeout by one of the usual ways to say so.
+// isTimeout reports whether err is a timeout: by a Timeout method, or as deadline exceeded.
 func isTimeout(err error) bool {
 	var says interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &says) && says.Timeout()

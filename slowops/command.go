@@ -11,10 +11,10 @@ import (
 // empty and its output is dropped. An exit status other than 0 is an error, which
 // doesn't quote the arguments.
 //
-// The program has a process group of its own where the system has these, which
-// Windows has not. When ctx ends an aware call, the whole group is killed. A deaf
-// call's program is not killed. What is left of the group when the program has ended
-// is reported to Observer.Orphaned, and killed.
+// The program has a process group of its own, except on Windows, which has none. When
+// ctx ends an aware call, the whole group is killed. The program of a deaf call is not
+// killed. If other processes of the group run on after the program has ended, the call
+// reports them to Observer.Orphaned and kills them.
 type Command struct {
 	Name string
 	Args []string
@@ -27,7 +27,7 @@ func (m Command) Do(ctx context.Context, c Call) error {
 	program := exec.CommandContext(ctx, m.Name, m.Args...)
 	program.SysProcAttr = ownGroup()
 	program.Cancel = func() error { return killGroup(program.Process) }
-	program.WaitDelay = time.Second // for a system that can't kill
+	program.WaitDelay = time.Second // for a system without process groups
 	err := program.Run()
 	if program.Process != nil && ctx.Err() == nil && groupRuns(program.Process.Pid) {
 		_ = killGroup(program.Process)

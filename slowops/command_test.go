@@ -42,7 +42,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// An aware command is killed with all of its process group, a deaf one runs to its end.
+// An aware command is killed with its whole process group, and a deaf command runs to its end.
 func TestCommandCancelled(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
@@ -62,7 +62,7 @@ func TestCommandCancelled(t *testing.T) {
 	}
 }
 
-// What a program leaves in its process group is reported, and killed.
+// The processes that a program leaves in its process group are reported and killed.
 func TestCommandOrphans(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]int{
@@ -81,7 +81,8 @@ func TestCommandOrphans(t *testing.T) {
 	}
 }
 
-// isRunning reports whether the process runs whose number a file holds. Its new parent may not wait for it.
+// isRunning reports whether the process whose number is in a file runs. A process that has
+// ended may not have been waited for.
 func isRunning(t *testing.T, path string) bool {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -93,7 +94,7 @@ func isRunning(t *testing.T, path string) bool {
 	return syscall.Kill(pid, 0) == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// A program is an op like each other one: aware, it is killed with its children.
+// An aware command is killed with its children when its context ends.
 func ExampleCommand() {
 	op := slowops.Command{Name: "sleep", Args: []string{"60"}}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)

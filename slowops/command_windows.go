@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Windows has no process groups that can be killed: the program alone is.
+// Windows has no process groups that can be killed, so only the program is killed.
 func ownGroup() *syscall.SysProcAttr { return nil }
 
 func killGroup(leader *os.Process) error { return leader.Kill() }

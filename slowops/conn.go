@@ -38,8 +38,8 @@ type place struct{ addr, via string }
 func (p place) Network() string { return "tcp" }
 func (p place) String() string  { return p.addr + " via " + p.via }
 
-// name puts the server's address into an error of package net that has the dialed
-// address alone.
+// name adds the server's address to an error of package net that has only the dialed
+// address.
 func (p place) name(err error) error {
 	if e, ok := err.(*net.OpError); ok && p.via != "" {
 		e.Addr = p
@@ -163,7 +163,7 @@ func (cn *conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// How a connection ends, as Observer.Closed is told.
+// How a connection ends: the values for Observer.Closed.
 const (
 	EndFIN  = "fin_by_us"   // this end sends the first FIN; it answers later data by a RST
 	EndPeer = "fin_by_peer" // the server had sent its FIN before

@@ -11,9 +11,9 @@ const (
 	errReset   = unix.ECONNRESET
 )
 
-// ending asks the kernel how a close will end the connection. A look at the next byte
-// is enough for a connection that is cut while its server works, which is most of
-// them: TCP_INFO is asked for only where the server has sent its FIN, or was reset.
+// ending asks the kernel how a close will end the connection. Most connections are cut
+// while the server works, and for these it is enough to peek at the next byte. It asks for
+// TCP_INFO only where the server has sent its FIN, or the connection was reset.
 func ending(tcp *net.TCPConn) string {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
@@ -35,7 +35,7 @@ func ending(tcp *net.TCPConn) string {
 	return how
 }
 
-// endingOf tells apart why there is nothing more to read.
+// endingOf returns the reason why there is nothing more to read.
 func endingOf(fd int) string {
 	const closed, closeWait = 7, 8
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)

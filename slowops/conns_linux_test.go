@@ -140,7 +140,7 @@ func TestTimeoutsOfGo(t *testing.T) {
 		"silent":    serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }),
 		"drip":      serve(t, dripV),
 	} {
-		ops := at(t, addr)
+		ops := opsAt(t, addr)
 		ask("gomemcache Timeout", target, ops["cache"], slowops.Call{IOTimeout: clientBound})
 		ask("go-sql-driver timeout", target, ops["db"], slowops.Call{ConnectTimeout: clientBound})
 		ask("go-sql-driver readTimeout", target, ops["db"], slowops.Call{ReadTimeout: clientBound})
@@ -207,14 +207,14 @@ func fullListener(t *testing.T) (addr string) {
 
 func TestDialIsBounded(t *testing.T) {
 	t.Parallel()
-	for name, do := range at(t, fullListener(t)) {
+	for name, do := range opsAt(t, fullListener(t)) {
 		t.Run(name, func(t *testing.T) {
-			told := new(hooks)
-			took, err := timed(t.Context(), do, told.on(slowops.Call{Deaf: true, IOTimeout: short}))
+			seen := new(hooks)
+			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: short}))
 			if !isTimeout(err) || took < short || took > patience {
 				t.Errorf("IOTimeout: %v after %s", err, took)
 			}
-			told.want(t, 1, 0, 0)
+			seen.want(t, 1, 0, 0)
 
 			for range 10 { // the socket's deadline and the context's race
 				const soon = short / 5
@@ -256,7 +256,7 @@ func TestIOTimeoutEndsTheDialToo(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	for name, do := range at(t, fullListener(t)) {
+	for name, do := range opsAt(t, fullListener(t)) {
 		t.Run(name, func(t *testing.T) {
 			// ConnectTimeout alone, with a shorter ReadTimeout, and with a longer IOTimeout.
 			for _, c := range []slowops.Call{
@@ -264,15 +264,15 @@ func TestConnectTimeout(t *testing.T) {
 				{ConnectTimeout: short, ReadTimeout: short / 10, IOTimeout: patience},
 				{ConnectTimeout: short, Deaf: true, IOTimeout: patience},
 			} {
-				told := new(phases)
-				took, err := timed(t.Context(), do, told.on(c))
+				seen := new(phases)
+				took, err := timed(t.Context(), do, seen.on(c))
 				if code(err) != "connect_timeout" || took < short || took > patience {
 					t.Errorf("%+v: %s after %s", c, code(err), took)
 				}
-				if got := told.String(); got != name+" dial!" && got != "http connect!" {
+				if got := seen.String(); got != name+" dial!" && got != "http connect!" {
 					t.Errorf("phases %s", got)
 				}
-				if len(told.outlived) > 0 {
+				if len(seen.outlived) > 0 {
 					t.Errorf("a dial with a timeout outlived its call")
 				}
 			}
@@ -283,16 +283,16 @@ func TestConnectTimeout(t *testing.T) {
 // The op reports a dial that outlives its request, with a remedy, and the remedy works.
 func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	http := slowops.NewHTTP("http://"+fullListener(t), 0)
-	told := new(phases)
+	seen := new(phases)
 	ctx, cancel := context.WithTimeout(t.Context(), short)
 	defer cancel()
-	if err := http.Do(ctx, told.on(slowops.Call{})); !errors.Is(err, context.DeadlineExceeded) {
+	if err := http.Do(ctx, seen.on(slowops.Call{})); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	told.want(t, "http connect…")
-	if len(told.outlived) != 1 || !strings.Contains(told.outlived[0], "CloseIdleConnections") {
-		t.Errorf("reported %q", told.outlived)
+	seen.want(t, "http connect…")
+	if len(seen.outlived) != 1 || !strings.Contains(seen.outlived[0], "CloseIdleConnections") {
+		t.Errorf("reported %q", seen.outlived)
 	}
 	http.Close() // closes idle connections
-	eventually(t, "the dial ended", func() bool { return told.String() == "http connect!" })
+	eventually(t, "the dial ended", func() bool { return seen.String() == "http connect!" })
 }

@@ -19,11 +19,11 @@ import (
 func TestConnectionHooks(t *testing.T) {
 	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
 		for i, want := range [][3]int32{{1, 0, 0}, {0, 1, 0}, {0, 1, 0}} {
-			told := new(hooks)
-			if err := s.do(t.Context(), told.on(s.call(fmt.Sprint("call-", i), 0))); err != nil {
+			seen := new(hooks)
+			if err := s.do(t.Context(), seen.on(s.call(fmt.Sprint("call-", i), 0))); err != nil {
 				t.Fatal(err)
 			}
-			told.want(t, want[0], want[1], want[2])
+			seen.want(t, want[0], want[1], want[2])
 		}
 	})
 }
@@ -115,7 +115,7 @@ func TestSecondBurstDialsNothing(t *testing.T) {
 
 // burst makes n calls at once. None goes on before each of them has a connection or
 // dials one.
-func burst(t *testing.T, s subject, told *hooks, n int) {
+func burst(t *testing.T, s subject, seen *hooks, n int) {
 	t.Helper()
 	var arrived atomic.Int32
 	all := make(chan struct{})
@@ -134,9 +134,9 @@ func burst(t *testing.T, s subject, told *hooks, n int) {
 		calls.Go(func() {
 			arrive := sync.OnceFunc(gate)
 			c := s.call(fmt.Sprint("burst-", i), short)
-			c.Dialed = func() { told.dialed.Add(1); arrive() }
-			c.Reused = func() { told.reused.Add(1); arrive() }
-			c.Closed = func(string, netip.AddrPort, netip.AddrPort) { told.closed.Add(1) }
+			c.Dialed = func() { seen.dialed.Add(1); arrive() }
+			c.Reused = func() { seen.reused.Add(1); arrive() }
+			c.Closed = func(string, netip.AddrPort, netip.AddrPort) { seen.closed.Add(1) }
 			if err := s.do(t.Context(), c); err != nil {
 				t.Error(err)
 			}
@@ -153,12 +153,12 @@ func TestIdleConnectionsExpire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, run := range []string{"first", "afterwards"} {
-				told := new(hooks)
-				if err := s.do(t.Context(), told.on(s.call(run, 0))); err != nil {
+				seen := new(hooks)
+				if err := s.do(t.Context(), seen.on(s.call(run, 0))); err != nil {
 					t.Error(err)
 				}
 				eventually(t, "no connection", func() bool { return s.relay.openNow() == 0 })
-				told.want(t, 1, 0, 0) // no call held the connection when the pool closed it
+				seen.want(t, 1, 0, 0) // no call held the connection when the pool closed it
 			}
 		})
 	}
@@ -177,8 +177,8 @@ func TestHooksMayCall(t *testing.T) {
 				c.Dialed, c.Reused = again, again
 				return c
 			}
-			returns(t, s, hooked(s.call("dials", 0)))
-			returns(t, s, hooked(s.call("reuses", 0)))
+			mustReturn(t, s, hooked(s.call("dials", 0)))
+			mustReturn(t, s, hooked(s.call("reuses", 0)))
 
 			var closed atomic.Bool
 			last := s.call("closes", long)
@@ -194,8 +194,8 @@ func TestHooksMayCall(t *testing.T) {
 	}
 }
 
-// returns fails the test unless the call succeeds.
-func returns(t *testing.T, s subject, c slowops.Call) {
+// mustReturn fails the test unless the call succeeds.
+func mustReturn(t *testing.T, s subject, c slowops.Call) {
 	t.Helper()
 	result := make(chan error, 1)
 	go func() { result <- s.do(t.Context(), c) }()
@@ -223,27 +223,27 @@ func openDBs() int {
 func labMySQL(t *testing.T) *slowops.MySQL {
 	t.Helper()
 	eventually(t, "no pool of another test", func() bool { return openDBs() == 0 })
-	return newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
+	return newMySQL(t, labDSN(backend(t, dbbackend.Start, new(runs))), 0)
 }
 
-// in returns a call with an IOTimeout of its own, long enough never to be exceeded.
-func in(i int) slowops.Call {
+// withTimeout returns a call with an IOTimeout of its own, long enough never to be exceeded.
+func withTimeout(i int) slowops.Call {
 	return slowops.Call{Run: fmt.Sprint("pool-", i), IOTimeout: time.Hour + time.Duration(i)}
 }
 
 func TestPoolsOfTimeoutsAreFew(t *testing.T) {
 	db := labMySQL(t)
 	for i := range 40 {
-		if err := db.Do(t.Context(), in(i)); err != nil {
+		if err := db.Do(t.Context(), withTimeout(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	eventually(t, "few pools", func() bool { return openDBs() <= maxPools })
-	told := new(hooks)
-	if err := db.Do(t.Context(), told.on(in(39))); err != nil {
+	seen := new(hooks)
+	if err := db.Do(t.Context(), seen.on(withTimeout(39))); err != nil {
 		t.Fatal(err)
 	}
-	told.want(t, 0, 1, 0)
+	seen.want(t, 0, 1, 0)
 }
 
 // While many timeouts are in use at once each has a pool; afterwards only maxPools
@@ -253,7 +253,7 @@ func TestPoolsShrinkAfterABurst(t *testing.T) {
 	var calls sync.WaitGroup
 	for i := range 40 {
 		calls.Go(func() {
-			c := in(i)
+			c := withTimeout(i)
 			c.Delay = 2 * short
 			if err := db.Do(t.Context(), c); err != nil {
 				t.Error(err)
@@ -273,7 +273,7 @@ func TestPoolWithoutTimeoutStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		if err := op.Do(t.Context(), in(i)); err != nil {
+		if err := op.Do(t.Context(), withTimeout(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -286,15 +286,15 @@ func TestPoolWithoutTimeoutStays(t *testing.T) {
 // pool is not evicted.
 func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
 	began := new(runs)
-	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 1)
-	holder, waiter := in(0), in(0)
+	db := newMySQL(t, labDSN(backend(t, dbbackend.Start, began)), 1)
+	holder, waiter := withTimeout(0), withTimeout(0)
 	holder.Delay, waiter.Run = 3*short, "waiter"
 	results := make(chan error, 2)
 	go func() { results <- db.Do(t.Context(), holder) }()
 	eventually(t, "began", func() bool { return began.has(holder.Run) })
 	go func() { results <- db.Do(t.Context(), waiter) }()
 	for i := range 40 {
-		if err := db.Do(t.Context(), in(1+i)); err != nil {
+		if err := db.Do(t.Context(), withTimeout(1+i)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -312,7 +312,7 @@ func TestPoolsAreNotEvictedInUse(t *testing.T) {
 	for worker := range 16 {
 		workers.Go(func() {
 			for i := range 40 {
-				if err := db.Do(t.Context(), in((worker*7+i*3)%20)); err != nil {
+				if err := db.Do(t.Context(), withTimeout((worker*7+i*3)%20)); err != nil {
 					t.Errorf("worker %d, call %d: %v", worker, i, err)
 					return
 				}

@@ -12,7 +12,7 @@
 //	defer cancel()
 //	err := op.Do(ctx, slowops.Call{Delay: 5 * time.Second, Run: "a-tag"})
 //
-// An [Observer] in the call is told about the connections and phases of the call.
+// An [Observer] in the call gets the connections and phases of the call.
 // An error that has a name, such as a connection that was refused, is a [*Failure].
 //
 // The package turns off every timeout and pool limit that a library has by default,

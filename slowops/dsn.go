@@ -43,7 +43,7 @@ func ParseDSN(text string) (cfg *mysql.Config, dropped []string, err error) {
 	at := strings.LastIndexByte(text, '/') + 1
 	address, params, _ := strings.Cut(text[at:], "?")
 	params, err = readTLS(params)
-	if err != nil && !strings.Contains(text[at:], "@") { // else a part of a password may be in the error
+	if err != nil && !strings.Contains(text[at:], "@") { // with an @, the error may have a part of a password
 		return nil, nil, fmt.Errorf("unreadable DSN: %w", err)
 	}
 	if err == nil {
@@ -58,10 +58,10 @@ func ParseDSN(text string) (cfg *mysql.Config, dropped []string, err error) {
 	return cfg, nil, nil
 }
 
-// scheme is the beginning of a URL, and of JDBC's.
+// scheme matches the beginning of a URL, also of JDBC's.
 var scheme = regexp.MustCompile(`^(?i:jdbc:)?[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// unreadable is the error of a DSN.
+// unreadable returns the error for a DSN that can't be read.
 func unreadable(text string) error {
 	const hint = "write user:pass@tcp(host:3306)/db"
 	// The driver's error may quote a part of the password that the driver took for
@@ -90,8 +90,8 @@ func hosts(cfg *mysql.Config) int {
 	return 1 + strings.Count(cfg.Addr, ",")
 }
 
-// addressed is a URL with the address of a DSN: what is before the address, its
-// network, itself, and what is behind it.
+// addressed matches a URL with the address of a DSN: the text before the address, the
+// network, the address, and the text behind it.
 var addressed = regexp.MustCompile(`^((?i:mysql)://(?:[^/?#]*@)?)(tcp|unix)\(([^()]*)\)([/?].*|)$`)
 
 func parseURL(text string) (cfg *mysql.Config, dropped []string, err error) {
@@ -106,7 +106,7 @@ func parseURL(text string) (cfg *mysql.Config, dropped []string, err error) {
 		return nil, nil, errHosts
 	}
 	u, err := url.Parse(text)
-	// Behind a password with a / or ? or # that is not escaped there is an @ in the rest.
+	// An @ in the rest means that the password has a / or ? or # that is not escaped.
 	if err != nil || strings.Contains(rest[end:], "@") {
 		return nil, nil, errors.New("unreadable URL; " + hint + ", special characters of the password as %XX")
 	}
@@ -117,7 +117,7 @@ func parseURL(text string) (cfg *mysql.Config, dropped []string, err error) {
 		addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
 	}
 	params, err := readTLS(u.RawQuery)
-	if err == nil { // with the host, which tls=true checks the certificate with
+	if err == nil { // with the address, because tls=true checks the certificate for its host
 		cfg, err = mysql.ParseDSN(network + "(" + addr + ")/?" + strings.ReplaceAll(params, "/", "%2F"))
 	}
 	if err != nil {
@@ -138,8 +138,8 @@ func parseURL(text string) (cfg *mysql.Config, dropped []string, err error) {
 // tlsLevels are the values of go-sql-driver's tls, the strictest last.
 var tlsLevels = []string{"false", "preferred", "skip-verify", "true"}
 
-// tlsDemands are the values of other clients' options, in lower case, and the tls of
-// go-sql-driver that does as much.
+// tlsDemands maps the values of other clients' options, in lower case, to the tls= of
+// go-sql-driver that demands as much.
 var tlsDemands = map[string]string{
 	"disabled": "false", "disable": "false", "false": "false", "0": "false",
 	"preferred": "preferred", "prefer": "preferred", "allow": "preferred",
@@ -150,8 +150,8 @@ var tlsDemands = map[string]string{
 }
 
 // readTLS replaces all options about TLS in the parameters of a DSN or a URL by one
-// tls=, the strictest. A tls= that names a configuration, which the program has
-// registered, is stricter than each other.
+// tls=, the strictest. A tls= that names a configuration of the program is stricter than
+// all others.
 func readTLS(params string) (string, error) {
 	var kept []string
 	level, registered := -1, false
@@ -186,8 +186,8 @@ func readTLS(params string) (string, error) {
 
 var aboutTLS = regexp.MustCompile(`ssl|tls|cert`)
 
-// demandOf is the index in tlsLevels of what an option demands, -1 for a value that is
-// not known, and whether the option demands TLS at all.
+// demandOf returns the index in tlsLevels of an option's demand, -1 for an unknown value,
+// and whether the option is about TLS.
 func demandOf(option, value string) (level int, isTLS bool) {
 	text, err := url.QueryUnescape(value)
 	if err != nil {

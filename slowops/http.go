@@ -23,11 +23,11 @@ const runHeader = "Gotimeout-Run"
 // HTTP is the op http: it gets {base}/delay/{seconds} and reads the body to its end.
 // With a Request, the op makes that request instead.
 type HTTP struct {
-	// Request is the own call: each call sends a copy, with a body of GetBody. Expect
-	// reports whether a status is none of a failure; nil is each below 500. Redirects
-	// follows redirects to other servers, beside those to the Request's own. Of a call
-	// with a Request only the run's tag and the timeouts count, and its errors quote
-	// nothing of the Request. Set all three before the first call.
+	// Request is the own call: each call sends a copy, with a body from GetBody. Expect
+	// reports whether a status is a success; nil accepts each status below 500. With
+	// Redirects, calls follow redirects to other servers too. A call with a Request
+	// uses only its run's tag and its timeouts, and its errors quote nothing of the
+	// Request. Set all three before the first call.
 	Request   *http.Request
 	Expect    func(status int) bool
 	Redirects bool
@@ -38,15 +38,15 @@ type HTTP struct {
 	Via string
 
 	// Targets are base URLs of servers with a fault, by the name for Call.Target.
-	// Roots has the certificates that the ones with TLS are checked with. Set both
-	// before the first call.
+	// Roots has the certificates for the targets with TLS. Set both before the
+	// first call.
 	Targets map[string]string
 	Roots   *x509.CertPool
 
 	base      string
 	maxConns  int
 	transport *http.Transport
-	targets   func() *http.Transport // made when Roots is set
+	targets   func() *http.Transport // makes the transport at its first call, after Roots is set
 }
 
 // NewHTTP returns an op on the httpbin at base, such as "http://127.0.0.1:8080".
@@ -106,9 +106,9 @@ func (h *HTTP) Close() {
 	h.targets().CloseIdleConnections()
 }
 
-// Do makes the request. A status other than 200 is an error, or of an own call one
-// that isn't expected. When ctx ended an aware call, the error matches ctx.Err(); another error that has a name is a
-// *Failure.
+// Do makes the request. A status other than 200 is an error; for an own call, a status
+// that Expect refuses. When ctx ended an aware call, the error matches ctx.Err(); another
+// error that has a name is a *Failure.
 func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
@@ -166,7 +166,7 @@ func (h *HTTP) request(ctx context.Context, c *Call) (req *http.Request, err err
 	return req, err
 }
 
-// judge returns an error for an answer whose status is one of a failure.
+// judge returns an error for an answer with the status of a failure.
 func (h *HTTP) judge(req *http.Request, resp *http.Response) error {
 	switch status := resp.StatusCode; {
 	case h.Request == nil && status != http.StatusOK:
@@ -178,12 +178,12 @@ func (h *HTTP) judge(req *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// maxRedirects is how many redirects of an own call are followed, as net/http has it.
+// maxRedirects is how many redirects an own call follows, as many as net/http.
 const maxRedirects = 10
 
 // redirect makes a redirect an error, like each status other than 200, because the
-// Observer would be told about two requests. An own call follows redirects to its
-// own server, or to every one where Redirects says so: its headers go along.
+// Observer would get two requests. An own call follows redirects to its own server, or
+// with Redirects to every server, and sends its headers there.
 func (h *HTTP) redirect(to *http.Request, via []*http.Request) error {
 	own := via[0].URL
 	if t, ok := to.Context().Value(traceKey{}).(*trace); ok {
@@ -241,9 +241,9 @@ func ours(nc net.Conn) *conn {
 
 // trace follows one call through net/http, and is the context of its request. Its
 // hooks run on goroutines of the transport, some of them long after the call has
-// returned. Each hook costs an allocation, so those of a dial are set for a dial alone.
+// returned. Each hook costs an allocation, so the hooks of a dial are set only for a dial.
 type trace struct {
-	context.Context // of the call
+	context.Context // the context of the call
 
 	call  Call
 	began time.Time
@@ -292,7 +292,7 @@ func (t *trace) followedDial(ctx context.Context) context.Context {
 	})
 }
 
-// followTLS follows the handshake of a dial to come.
+// followTLS follows the TLS handshake of the next dial.
 func (t *trace) followTLS() {
 	t.hooks.TLSHandshakeStart = t.tlsStart
 	t.hooks.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { t.end("tls", err) }
@@ -315,7 +315,8 @@ func (t *trace) end(key string, err error) {
 	}
 }
 
-// take returns what ends a phase, nil if the phase doesn't go on. The caller has the lock.
+// take returns the func that ends a phase, nil if the phase doesn't go on. The caller holds the
+// lock.
 func (t *trace) take(key string) (end func(error)) {
 	i := slices.IndexFunc(t.open, func(p openPhase) bool { return p.key == key })
 	if i < 0 {
@@ -412,7 +413,7 @@ func (t *trace) count(n int) int {
 	return t.dialing
 }
 
-// remedy is what ends a dial that has no timeout of its own.
+// remedy tells how to end a dial that has no timeout of its own.
 const remedy = "net/http dials on when the request has ended: set net.Dialer.Timeout, or end such dials with Transport.CloseIdleConnections"
 
 // leave ends the phases that the call waited for. The phases of a dial end with the dial.
@@ -428,9 +429,9 @@ func (t *trace) leave(err error) {
 	}
 }
 
-// named returns an error of a call, whose context is not done, as a *Failure if it
-// has a name. net/http has no different errors for its timeouts: a timeout is the
-// one of the phase that was going on.
+// named returns an error of a call whose context is not done as a *Failure if the error
+// has a name. net/http has the same error for all its timeouts: the phase that was going
+// on tells which timeout was exceeded.
 func (t *trace) named(err error) error {
 	var made *Failure
 	t.mu.Lock()

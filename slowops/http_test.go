@@ -11,8 +11,8 @@ import (
 	"gotimeout/slowops"
 )
 
-// against returns the op http on a server with the handler.
-func against(t *testing.T, handler http.HandlerFunc) *slowops.HTTP {
+// httpOn returns the op http on a server with the handler.
+func httpOn(t *testing.T, handler http.HandlerFunc) *slowops.HTTP {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -58,19 +58,19 @@ func TestHTTPRequest(t *testing.T) {
 func TestHTTPStatusIsAnError(t *testing.T) {
 	for _, status := range []int{201, 204, 302, 400, 418, 500, 503} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			op := against(t, func(w http.ResponseWriter, r *http.Request) {
+			op := httpOn(t, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.HasPrefix(r.URL.Path, "/delay/") {
 					return // the request after the redirect
 				}
 				w.Header().Set("Location", "/elsewhere")
 				w.WriteHeader(status)
 			})
-			told := new(hooks)
-			err := op.Do(t.Context(), told.on(slowops.Call{}))
+			seen := new(hooks)
+			err := op.Do(t.Context(), seen.on(slowops.Call{}))
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
 				t.Errorf("got %v", err)
 			}
-			told.want(t, 1, 0, 0)
+			seen.want(t, 1, 0, 0)
 		})
 	}
 }
@@ -86,23 +86,23 @@ func TestHTTPOverTheCap(t *testing.T) {
 }
 
 func TestHTTPBodyCutHalfWay(t *testing.T) {
-	op := against(t, func(w http.ResponseWriter, _ *http.Request) {
+	op := httpOn(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		fmt.Fprint(w, "ten bytes.")
 		panic(http.ErrAbortHandler)
 	})
-	told := new(hooks)
-	err := op.Do(t.Context(), told.on(slowops.Call{}))
+	seen := new(hooks)
+	err := op.Do(t.Context(), seen.on(slowops.Call{}))
 	if err == nil || isTimeout(err) {
 		t.Errorf("got %v", err)
 	}
-	eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
-	told.want(t, 1, 0, 1)
+	eventually(t, "Closed", func() bool { return seen.closed.Load() == 1 })
+	seen.want(t, 1, 0, 1)
 }
 
 // IOTimeout also covers the body: https://go.dev/issue/37916.
 func TestHTTPIOTimeoutInTheBody(t *testing.T) {
-	op := against(t, func(w http.ResponseWriter, r *http.Request) {
+	op := httpOn(t, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})

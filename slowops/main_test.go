@@ -169,7 +169,7 @@ func pooled(t *testing.T, maxConns int) map[string]subject {
 	cache := slowops.NewCache(store.addr, maxConns)
 	t.Cleanup(cache.Close)
 	base := startRelay(t, backend(t, dbbackend.Start, &began[2]))
-	db := newMySQL(t, lab(base.addr), maxConns)
+	db := newMySQL(t, labDSN(base.addr), maxConns)
 	return map[string]subject{
 		"http":     {do: http.Do, relay: web, began: &began[0]},
 		"cache":    {do: cache.Do, relay: store, began: &began[1]},
@@ -182,7 +182,7 @@ func allOps(t *testing.T) map[string]subject {
 	t.Helper()
 	ops := pooled(t, 0)
 	began := new(runs)
-	db := newMySQL(t, lab(backend(t, dbbackend.Start, began)), 0)
+	db := newMySQL(t, labDSN(backend(t, dbbackend.Start, began)), 0)
 	calibrate(t, db)
 	ops["db cpu"] = subject{do: db.Do, began: began, work: slowops.WorkCPU, inexact: true}
 	ops["cpu"] = subject{do: slowops.CPU{}.Do}
@@ -232,8 +232,8 @@ func backend(t *testing.T, start func(backends.Options) (*backends.Server, error
 	return s.Addr
 }
 
-// lab returns the DSN of an embedded database.
-func lab(addr string) string { return "lab@tcp(" + addr + ")/lab" }
+// labDSN returns the DSN of an embedded database.
+func labDSN(addr string) string { return "lab@tcp(" + addr + ")/lab" }
 
 func newMySQL(t *testing.T, dsn string, maxConns int) *slowops.MySQL {
 	t.Helper()

@@ -23,10 +23,10 @@ type MySQL struct {
 	// Via before the first call.
 	Via string
 
-	// Statement is the own call: it is run instead of these queries, its rows are read
-	// to the end, and its errors quote nothing of it. Without Write, each of its
-	// transactions is read-only. Of a call only the run's tag and the timeouts count.
-	// Set both before the first call.
+	// Statement is the own call: each call runs Statement instead and reads all its
+	// rows, and errors quote nothing of it. Without Write, each of its transactions is
+	// read-only. A call uses only its run's tag and its timeouts. Set both before the
+	// first call.
 	Statement string
 	Write     bool
 
@@ -42,7 +42,7 @@ func NewMySQL(cfg *mysql.Config, maxConns int) *MySQL {
 	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, calibrating: make(chan struct{}, 1)}
 }
 
-// Close closes the idle connections, and each other one when its call returns.
+// Close closes the idle connections, and each connection in use when its call returns.
 func (m *MySQL) Close() { m.pools.close() }
 
 // DB returns the pool of the calls that have no timeout of their own.
@@ -68,7 +68,7 @@ var ErrNotSent = errors.New("mysql connect")
 // Do makes the query. Call Calibrate before the first call of WorkCPU. When ctx
 // ended an aware call, the error matches ctx.Err(). Else an error of the server
 // matches *mysql.MySQLError; a timeout of the driver matches os.ErrDeadlineExceeded,
-// and not only mysql.ErrInvalidConn as from the driver itself; an error that has a
+// where the driver's own error matches only mysql.ErrInvalidConn; an error that has a
 // name is a *Failure.
 func (m *MySQL) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
@@ -122,9 +122,9 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	return m.checkBenchmark(ctx, db, &c, rounds, time.Since(start))
 }
 
-// first is the statement that begins each connection, "" for none. A read-only
-// session makes each transaction of an own statement a read-only one, and costs no
-// round trips beside the statement's, as START TRANSACTION and ROLLBACK would.
+// first returns the first statement of each connection, "" for none. In a read-only
+// session each transaction of an own statement is read-only, without the further round
+// trips of START TRANSACTION and ROLLBACK.
 func (m *MySQL) first() string {
 	if m.Statement == "" || m.Write {
 		return ""
@@ -140,7 +140,7 @@ func readAll(ctx context.Context, db *sql.Conn, query string) error {
 	}
 	defer rows.Close()
 	for more := true; more; more = rows.NextResultSet() {
-		for rows.Next() { // the driver reads each from the connection
+		for rows.Next() { // reads the next row from the connection
 		}
 	}
 	return rows.Err()
@@ -158,7 +158,7 @@ func cutWith(ctx context.Context, db *sql.Conn, held *conn) (stop func()) {
 	}
 }
 
-// endedBy adds ctx's error to an error that it caused, where the driver has not.
+// endedBy adds ctx's error to an error that the end of ctx caused, where the driver has not.
 func endedBy(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
@@ -190,7 +190,7 @@ func withCause(err error, held *conn, io time.Duration) error {
 	return err
 }
 
-// wrong returns an error if result is not that of a query that ran to its end.
+// wrong returns an error if result is not the result of a query that ran to its end.
 func wrong(c Call, result int) error {
 	switch {
 	case c.Delay == 0 && result != 1:
@@ -224,8 +224,8 @@ func (m *MySQL) query(c Call) (query string, rounds float64, err error) {
 	return query, rounds, nil
 }
 
-// tagged is the own statement behind the comments of a call: a statement may end in
-// a comment of its own.
+// tagged returns the own statement with the comments of a call before it, because a
+// statement may end in a comment of its own.
 func (m *MySQL) tagged(c Call) string {
 	comments := "/* gotimeout run=" + c.Run + " */ "
 	if c.Traceparent != "" {

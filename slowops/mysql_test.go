@@ -96,20 +96,20 @@ func TestMySQLWrongAnswer(t *testing.T) {
 }
 
 func TestMySQLOverTheCap(t *testing.T) {
-	db := newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
-	told := new(hooks)
-	err := db.Do(t.Context(), told.on(slowops.Call{Delay: long + time.Second}))
+	db := newMySQL(t, labDSN(backend(t, dbbackend.Start, new(runs))), 0)
+	seen := new(hooks)
+	err := db.Do(t.Context(), seen.on(slowops.Call{Delay: long + time.Second}))
 	var server *mysql.MySQLError
 	if !errors.As(err, &server) || server.Number != proto.ER_WRONG_ARGUMENTS {
 		t.Errorf("got %v", err)
 	}
-	told.want(t, 1, 0, 0) // an error of the server doesn't close the connection
+	seen.want(t, 1, 0, 0) // an error of the server doesn't close the connection
 }
 
 func TestMySQLKillQuery(t *testing.T) {
 	began := new(runs)
 	for place, dsn := range map[string]func() string{
-		"embedded": func() string { return lab(backend(t, dbbackend.Start, began)) },
+		"embedded": func() string { return labDSN(backend(t, dbbackend.Start, began)) },
 		"real":     func() string { return "" },
 	} {
 		t.Run(place, func(t *testing.T) {
@@ -118,8 +118,8 @@ func TestMySQLKillQuery(t *testing.T) {
 				dsn = realServer(t, "MYSQL_DSN")
 			}
 			op := newMySQL(t, dsn, 0)
-			told, result := new(hooks), make(chan error, 1)
-			c := told.on(slowops.Call{Run: "killed-" + place, Delay: 20 * time.Second})
+			seen, result := new(hooks), make(chan error, 1)
+			c := seen.on(slowops.Call{Run: "killed-" + place, Delay: 20 * time.Second})
 			go func() { result <- op.Do(t.Context(), c) }()
 			db, err := op.DB()
 			if err != nil {
@@ -133,7 +133,7 @@ func TestMySQLKillQuery(t *testing.T) {
 			if err := <-result; !errors.Is(err, slowops.ErrCutShort) && !errors.As(err, &server) {
 				t.Errorf("got %v", err)
 			}
-			told.want(t, 1, 0, 0)
+			seen.want(t, 1, 0, 0)
 		})
 	}
 }
@@ -225,7 +225,7 @@ func (c *tap) Read(b []byte) (int, error) {
 }
 
 func TestCalibratedWork(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) { calibratedWork(t, lab(backend(t, dbbackend.Start, new(runs)))) })
+	t.Run("embedded", func(t *testing.T) { calibratedWork(t, labDSN(backend(t, dbbackend.Start, new(runs)))) })
 	t.Run("real", func(t *testing.T) { calibratedWork(t, realServer(t, "MYSQL_DSN")) })
 }
 
@@ -250,7 +250,7 @@ func calibratedWork(t *testing.T, dsn string) {
 }
 
 func TestCalibrateEndsWithItsContext(t *testing.T) {
-	db := newMySQL(t, lab(serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })), 0)
+	db := newMySQL(t, labDSN(serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })), 0)
 	ctx, cancel := context.WithTimeout(t.Context(), short)
 	defer cancel()
 	if err := db.Calibrate(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -292,13 +292,13 @@ func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 		op := newMySQL(t, cfg.FormatDSN(), 1)
 		ctx, cancel := context.WithTimeout(t.Context(), short)
 		defer cancel()
-		var told hooks
-		took, err := timed(ctx, op.Do, told.on(slowops.Call{Run: "held-back"}))
+		var seen hooks
+		took, err := timed(ctx, op.Do, seen.on(slowops.Call{Run: "held-back"}))
 		if !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
 			t.Errorf("%v after %s", err, took)
 		}
-		eventually(t, "Closed", func() bool { return told.closed.Load() == 1 })
-		told.want(t, 1, 0, 1)
+		eventually(t, "Closed", func() bool { return seen.closed.Load() == 1 })
+		seen.want(t, 1, 0, 1)
 		if err := op.Do(t.Context(), slowops.Call{Run: "whole"}); err != nil {
 			t.Errorf("the call after it: %v", err)
 		}
@@ -340,7 +340,7 @@ func withoutEnd(t *testing.T, addr string) string {
 
 // everyMySQL runs a test on the embedded database and on the real one.
 func everyMySQL(t *testing.T, test func(t *testing.T, dsn string)) {
-	t.Run("embedded", func(t *testing.T) { test(t, lab(backend(t, dbbackend.Start, new(runs)))) })
+	t.Run("embedded", func(t *testing.T) { test(t, labDSN(backend(t, dbbackend.Start, new(runs)))) })
 	t.Run("real", func(t *testing.T) { test(t, realServer(t, "MYSQL_DSN")) })
 }
 

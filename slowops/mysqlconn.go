@@ -12,7 +12,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// noLimit bounds no idle connections. 0 would mean that none is kept.
+// noLimit is a number of idle connections that is never reached. 0 would keep none.
 const noLimit = 1 << 20
 
 // maxPools bounds the number of pools, which differ by their timeouts.
@@ -25,8 +25,8 @@ func boundsOf(c *Call) bounds {
 	return bounds{cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)}
 }
 
-// pools has a pool of connections for each bounds, because the driver takes its
-// timeouts from the DSN alone.
+// pools has a pool of connections for each value of bounds, because the driver takes its
+// timeouts only from the DSN.
 type pools struct {
 	cfg      *mysql.Config
 	maxConns int
@@ -42,9 +42,8 @@ type pool struct {
 	used   time.Time
 }
 
-// take returns the pool of some bounds, and opens the pool if there is none. first
-// is the statement that begins each of its connections, or "". The caller gives the
-// pool back.
+// take returns the pool for b, and opens one if there is none. first is the first
+// statement of each of its connections, or "". The caller must give the pool back.
 func (ps *pools) take(via, first string, b bounds) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -101,10 +100,10 @@ func (ps *pools) close() {
 
 func openDB(cfg *mysql.Config, via, first string, b bounds, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
-	cfg.Logger = &mysql.NopLogger{} // the errors have the same text
+	cfg.Logger = &mysql.NopLogger{} // the errors have the text that the driver would log
 	at := place{cfg.Addr, via}
 	if via != "" {
-		cfg.Net = "tcp" // of a Unix socket the driver would send the password in the clear
+		cfg.Net = "tcp" // for a Unix socket the driver would send the password in clear text
 	}
 	cfg.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialMySQL(ctx, network, at)

@@ -14,9 +14,9 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// discreet is an error of an own call: of a request, statement, key or program that
-// the op was given. The clients quote these in their errors, and they may be secret,
-// so the text is one of this package's. Unwrap has the client's own error.
+// discreet is an error of an own call: of a request, statement, key or program. These may be
+// secret, and the clients quote them in their errors, so the text of a discreet error is
+// this package's. Unwrap returns the client's error.
 type discreet struct {
 	text string
 	err  error
@@ -38,7 +38,7 @@ type plainError string
 
 func (e plainError) Error() string { return string(e) }
 
-// cause is the text of an error without what it may quote.
+// cause returns the text of an error without the parts that it may quote from the call.
 func cause(err error) string {
 	var plain plainError
 	var failure *Failure
@@ -65,8 +65,8 @@ func cause(err error) string {
 	return typed(err)
 }
 
-// typed is the text of an error whose type says that it quotes only addresses and
-// certificates, else that the text is left out.
+// typed returns the text of an error whose type quotes only addresses and certificates. For
+// another error it returns a sentence that the text is left out.
 func typed(err error) string {
 	var io *net.OpError
 	var lookUp *net.DNSError

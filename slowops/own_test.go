@@ -21,10 +21,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// planted stands in each place of an own call that may be one.
+// planted stands in each part of an own call that may be secret.
 const planted = "PLANTED"
 
-// ownRequest is a POST of secrets.
+// ownRequest returns a POST with a secret in each part.
 func ownRequest(t *testing.T, base string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, base+"/report?key="+planted, strings.NewReader("body="+planted))
@@ -36,8 +36,7 @@ func ownRequest(t *testing.T, base string) *http.Request {
 	return req
 }
 
-// Each call sends the whole request. A status from 500 on is a failure, unless Expect
-// says otherwise.
+// Each call sends the whole request. Without Expect a status from 500 on is a failure.
 func TestOwnRequest(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 1)
@@ -54,7 +53,7 @@ func TestOwnRequest(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status string
 		expect func(int) bool
-		want   string // of the error
+		want   string // the text of the error
 	}{
 		"completed":    {"200", nil, ""},
 		"not found":    {"404", nil, ""},
@@ -87,7 +86,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// Redirects are followed to the request's own server alone, unless Redirects is set.
+// Without Redirects a call follows redirects only to the request's own server.
 func TestOwnRedirects(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -109,14 +108,14 @@ func TestOwnRedirects(t *testing.T) {
 		"own server":        {"/elsewhere", false, ""},
 		"another":           {other.URL + "/?key=" + planted, false, "http: redirected to another server, and an own request follows redirects to its own server alone"},
 		"another, followed": {other.URL, true, ""},
-		"for ever":          {"/again", false, "http: redirected more than ten times"},
+		"a loop":            {"/again", false, "http: redirected more than ten times"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			to = tt.to
 			op := slowops.NewHTTP(server.URL, 0)
 			defer op.Close()
 			op.Request, op.Redirects = ownRequest(t, server.URL), tt.follow
-			var phases atomic.Int32 // that go on
+			var phases atomic.Int32 // how many phases go on
 			c := slowops.Call{}
 			c.Phase = func(string, string) func(error) {
 				phases.Add(1)
@@ -130,7 +129,7 @@ func TestOwnRedirects(t *testing.T) {
 	}
 }
 
-// raw returns the address of a server that answers each connection with some bytes.
+// raw returns the address of a server that answers each connection with the same bytes.
 func raw(t *testing.T, answer string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -152,7 +151,7 @@ func raw(t *testing.T, answer string) string {
 	return l.Addr().String()
 }
 
-// down returns an address that nothing listens on.
+// down returns an address where nobody listens.
 func down(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,7 +162,7 @@ func down(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// No error of an own call quotes what the call sends, whatever the server does.
+// Whatever the server does, no error of an own call quotes the call.
 func TestOwnCallsAreSecret(t *testing.T) {
 	t.Parallel()
 	const echo = "HTTP/1.1 500 " + planted + "\r\nContent-Length: 0\r\n\r\n"
@@ -189,7 +188,7 @@ func TestOwnCallsAreSecret(t *testing.T) {
 		}
 	}
 	calls["db"] = func(t *testing.T) error {
-		op := newMySQL(t, lab(backend(t, dbbackend.Start, new(runs))), 0)
+		op := newMySQL(t, labDSN(backend(t, dbbackend.Start, new(runs))), 0)
 		op.Statement = "SELECT " + planted
 		return op.Do(t.Context(), slowops.Call{Run: "a"})
 	}
@@ -213,11 +212,11 @@ func TestOwnCallsAreSecret(t *testing.T) {
 	}
 }
 
-// The errors of an own call still match what a strategy looks for.
+// The errors of an own call still match the errors that a strategy looks for.
 func TestOwnErrorsMatch(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // else the server doesn't see that its client has left
+		_, _ = io.Copy(io.Discard, r.Body) // without this read the server doesn't notice that its client has left
 		<-r.Context().Done()
 	}))
 	defer server.Close()
@@ -241,8 +240,8 @@ func TestOwnErrorsMatch(t *testing.T) {
 	}
 }
 
-// An own statement has the run's tag where the process list shows it, and changes
-// nothing unless it may.
+// An own statement has the run's tag where the process list shows it. Without Write it
+// changes nothing.
 func TestOwnStatement(t *testing.T) {
 	t.Parallel()
 	op := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
@@ -266,7 +265,7 @@ func TestOwnStatement(t *testing.T) {
 	}
 }
 
-// An own key is the key that is got; a miss is an answer.
+// An own key is the key of the get, and a miss is an answer.
 func TestOwnKey(t *testing.T) {
 	t.Parallel()
 	var began runs

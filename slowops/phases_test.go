@@ -113,11 +113,11 @@ func TestPhasesOfEachOp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := pooled(t, 0)[name]
 			for _, want := range []string{want.first, want.next} {
-				told := new(phases)
-				if err := s.do(t.Context(), told.on(s.call("phases", 0))); err != nil {
+				seen := new(phases)
+				if err := s.do(t.Context(), seen.on(s.call("phases", 0))); err != nil {
 					t.Fatal(err)
 				}
-				told.want(t, want)
+				seen.want(t, want)
 			}
 		})
 	}
@@ -136,10 +136,10 @@ func TestPhasesOfTargets(t *testing.T) {
 	} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
-			told := new(phases)
+			seen := new(phases)
 			// Each target has an op, and so a Transport, of its own: no connection is reused.
-			_ = op.Do(t.Context(), told.on(slowops.Call{Target: target, TLSTimeout: 2 * short, ReadTimeout: 4 * short, IOTimeout: patience}))
-			told.want(t, want)
+			_ = op.Do(t.Context(), seen.on(slowops.Call{Target: target, TLSTimeout: 2 * short, ReadTimeout: 4 * short, IOTimeout: patience}))
+			seen.want(t, want)
 		})
 	}
 }
@@ -150,9 +150,9 @@ func TestPhasesOfANameAndDNSError(t *testing.T) {
 	defer server.Close()
 	op := slowops.NewHTTP(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), 0)
 	defer op.Close()
-	told := new(phases)
-	_ = op.Do(t.Context(), told.on(slowops.Call{}))
-	if got := told.String(); !strings.HasPrefix(got, "http dns, http connect") {
+	seen := new(phases)
+	_ = op.Do(t.Context(), seen.on(slowops.Call{}))
+	if got := seen.String(); !strings.HasPrefix(got, "http dns, http connect") {
 		t.Errorf("phases %s", got)
 	}
 	nowhere := slowops.NewHTTP("http://nowhere.invalid.", 0)
@@ -219,19 +219,19 @@ func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
 // A hook may be called long after its call has returned.
 func TestPhasesAfterTheCall(t *testing.T) {
 	op := targets(t)
-	told := make([]phases, 20)
+	seen := make([]phases, 20)
 	var all sync.WaitGroup
-	for i := range told {
+	for i := range seen {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond/4)
 			defer cancel()
 			target := []string{"ok-h2", "slow-tls", "ok", "silent"}[i%4]
-			_ = op.Do(ctx, told[i].on(slowops.Call{Target: target, Delay: short}))
+			_ = op.Do(ctx, seen[i].on(slowops.Call{Target: target, Delay: short}))
 		})
 	}
 	all.Wait()
 	op.Close()
-	for i := range told {
-		eventually(t, "each phase ended", func() bool { return !strings.Contains(told[i].String(), "…") })
+	for i := range seen {
+		eventually(t, "each phase ended", func() bool { return !strings.Contains(seen[i].String(), "…") })
 	}
 }
