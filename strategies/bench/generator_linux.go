@@ -24,7 +24,7 @@ const (
 	seconds      = "2s" // of each load
 )
 
-// generator measures what compare and the receipts cost.
+// generator measures the cost of compare and of the receipts.
 func generator(ctx context.Context, b built) error {
 	for _, measure := range []func(context.Context) error{b.sender, b.receipts, b.telemetry, b.report} {
 		if err := measure(ctx); err != nil {
@@ -34,7 +34,7 @@ func generator(ctx context.Context, b built) error {
 	return nil
 }
 
-// sender measures the sender of compare's load beside other load generators.
+// sender compares the sender of compare's load with other load generators.
 func (b built) sender(ctx context.Context) error {
 	lab, err := startServer(ctx, os.Args[0], "as", "lab-noop")
 	if err != nil {
@@ -103,7 +103,7 @@ func wrkRate(ctx context.Context, url string) (float64, error) {
 	return strconv.ParseFloat(string(found[1]), 64)
 }
 
-// schedule measures how punctual the sender is.
+// schedule measures how late the sender sends requests.
 func (b built) schedule(ctx context.Context, url string) error {
 	var p99, within []float64
 	for range 3 {
@@ -121,16 +121,17 @@ func (b built) schedule(ctx context.Context, url string) error {
 	return nil
 }
 
-// receipts measures what the lab's receipts cost.
+// receipts measures the cost of the lab's receipts.
 func (b built) receipts(ctx context.Context) error {
-	const pairs = 10 // seconds of load with receipts, and as many without, of a run
+	const pairs = 10 // in a run: a second of load with receipts, and one without
 	figures, err := b.benchmark(ctx, "handlers.test", "BenchmarkReceipts", fmt.Sprint(pairs, "x"), fmt.Sprint("-test.count=", intervalRounds))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("The lab under `wrk -t2 -c64`, context-cancel on an http op without delay, with receipts and without, a second each in turns, %d runs of %d pairs, medians of the runs' medians with their 95%% interval:\n\n", intervalRounds, pairs)
-	// No median of the rates without: the machine's speed drifts from pair to pair,
-	// so the two medians and the median of the ratios would contradict each other.
+	// The table has no median of the rates without receipts. The machine's speed drifts
+	// from pair to pair, so the two medians and the median of the ratios would contradict
+	// each other.
 	header("", "with receipts", "beside without, median of pairs", "bar", "")
 	percent := func(ratios []float64) (all []float64) {
 		for _, ratio := range ratios {
@@ -147,9 +148,9 @@ func (b built) receipts(ctx context.Context) error {
 	return nil
 }
 
-// telemetry measures what the metrics and the traces cost.
+// telemetry measures the cost of the metrics and of the traces.
 func (b built) telemetry(ctx context.Context) error {
-	const rounds = 5 // of a run: a load on each lab, in turns
+	const rounds = 5 // in a run: a load on each lab, in turns
 	runs := fmt.Sprint("-test.count=", intervalRounds)
 	costs, err := b.benchmark(ctx, "gotimeout.test", "BenchmarkInstruments", fmt.Sprint(rounds, "x"), runs)
 	if err != nil {
@@ -244,7 +245,7 @@ func writeRecords(path string) (err error) {
 	return w.Flush()
 }
 
-// recordsOf are a request and its receipt, whose figures differ as real ones do.
+// recordsOf returns a request and its receipt, with figures that vary as real figures do.
 func recordsOf(cell, n int) []any {
 	id, at := fmt.Sprintf("abcdef-%d", cell*records+n), 5*float64(n)
 	answered := 10 + float64(n*7919%1000)/1000

@@ -17,37 +17,37 @@ import (
 	"gotimeout/internal/stats"
 )
 
-// scene is a load and what is expected under it.
+// scene is a load, and the status that every answer must have.
 type scene struct {
 	title       string
 	connections int
-	seconds     int // of a measurement
+	seconds     int // the length of a measurement
 	pairs       int // of a handler and the bare one: at least intervalRounds
 	query       string
 	timeout     time.Duration // of every request; 0 where every op ends in time
 
-	// apart gives the httpbin a process of its own. An op in flight costs a
-	// file descriptor at each end, and 10,000 at both are more than a process
-	// may have on many machines.
+	// apart gives the httpbin a process of its own. An op in flight takes a file
+	// descriptor at each end, and on many machines a process may not have as many as
+	// 10,000 ops need at both ends.
 	apart bool
 
 	rows []loadRow
 
-	// The p99 of the overshoot is at most that of the bare handler, times
-	// factor, plus extra milliseconds; factor 0 is no bar.
+	// The bar of the overshoot's p99 is the p99 of the bare handler, times factor,
+	// plus extra milliseconds; factor 0 is no bar.
 	factor, extra float64
 	allocations   float64 // a request, at most; 0 is no bar
 }
 
-// loadRow is a handler and its bar: requests a second, as a share of the bare
-// handler's. Without a bar the row is there to compare.
+// loadRow is a handler and its bar: requests a second, as a share of the bare handler's.
+// A row without a bar is only for comparison.
 type loadRow struct {
 	name    string
 	atLeast float64
 }
 
-// bareAbandon is the handler that abandons its call by hand: what
-// goroutine-abandon can't be faster than.
+// bareAbandon is a handler that abandons its call without a strategy: goroutine-abandon
+// can't be faster.
 const bareAbandon = "bare-abandon"
 
 var scenes = []scene{
@@ -71,7 +71,7 @@ var scenes = []scene{
 	},
 }
 
-// pair is a measurement of a handler and one of the bare handler beside it.
+// pair is a measurement of a handler, and one of the bare handler right before or after it.
 type pair struct{ it, bare result }
 
 // load prints the scenes. Each measurement has fresh processes; a handler is
@@ -99,8 +99,8 @@ func load(ctx context.Context, b built) error {
 	return nil
 }
 
-// pair measures a handler and the bare one, which goes first in every second
-// pair. The last pair waits for what the lab has left behind.
+// pair measures a handler and the bare handler, which is first in every second pair. The
+// last pair waits until the work that the lab left behind has ended.
 func (s scene) pair(ctx context.Context, path, name string, n int) (p pair, err error) {
 	last := n == s.pairs-1
 	if n%2 == 0 {
@@ -115,7 +115,7 @@ func (s scene) pair(ctx context.Context, path, name string, n int) (p pair, err 
 	return p, err
 }
 
-// column returns a figure of each of the results.
+// column returns one figure of each result.
 func column(results []pair, of func(pair) result, figure func(result) float64) (values []float64) {
 	for _, p := range results {
 		values = append(values, figure(of(p)))
@@ -137,7 +137,7 @@ func estimates(results []pair, figure func(result) float64, of func(it, bare flo
 	return estimateOf(pairwise(column(results, itself, figure), column(results, beside, figure), of))
 }
 
-// overshoot is the medians of p50 and p99, where calls are cut.
+// overshoot returns the medians of p50 and p99, where calls are cut.
 func (s scene) overshoot(results []pair, of func(pair) result) string {
 	if s.timeout == 0 {
 		return ""
@@ -183,7 +183,7 @@ func (s scene) print(of loadRow, results []pair) {
 		fmt.Sprintf("%.1f", stats.Median(column(results, itself, processorOf))), processor.text("%.3f"), number(allocations), fmt.Sprint(odd), goroutines, verdict)
 }
 
-// measure loads one handler. Where it is the lab's and counts is true, it counts
+// measure loads one handler. If the handler is the lab's and counts is true, measure counts
 // the goroutines before and after.
 func (s scene) measure(ctx context.Context, path, name string, counts bool) (r result, err error) {
 	httpbin := ""
@@ -196,7 +196,8 @@ func (s scene) measure(ctx context.Context, path, name string, counts bool) (r r
 		httpbin = backend.url
 	}
 	isBare := name == "bare" || name == bareAbandon
-	// Room for what an abandoning strategy leaves at 10,000 requests a second.
+	// The limits allow the goroutines that goroutine-abandon leaves at 10,000 requests a
+	// second.
 	args := []string{"serve", "--addr=127.0.0.1:0", "--http-url=" + httpbin, "--max-in-flight=4096", "--max-abandoned=16384"}
 	if isBare {
 		path, args = os.Args[0], []string{"as", "bare", httpbin}
@@ -233,7 +234,7 @@ func (s scene) measure(ctx context.Context, path, name string, counts bool) (r r
 	return r, err
 }
 
-// usage is what a server's process has used since its start.
+// usage is the processor time and the allocations of a server's process since its start.
 type usage struct{ processor, allocations float64 } // seconds, objects
 
 // spent reads the usage from a server's /metrics.
@@ -260,7 +261,7 @@ func spent(url string) (u usage, err error) {
 	return u, nil
 }
 
-// lab is what GET /backends says of what goes on.
+// lab is the part of GET /backends about the work that goes on.
 type lab struct {
 	Counts     struct{ Abandoned int }
 	Goroutines int
@@ -276,13 +277,13 @@ func look(url string) (l lab, err error) {
 }
 
 func goroutines(url string) (int, error) {
-	_, _ = look(url) // opens the connections that a look needs
+	_, _ = look(url) // opens the connections that later looks use
 	l, err := look(url)
 	return l.Goroutines, err
 }
 
-// settled waits until nothing is left behind, then 2 s at most for the
-// goroutines to be as few as they will.
+// settled waits until the work left behind has ended, and then at most 2 s until the
+// number of goroutines no longer falls.
 func settled(url string) (least int, err error) {
 	for l, err := look(url); err == nil && l.Counts.Abandoned > 0; l, err = look(url) {
 		time.Sleep(10 * time.Millisecond)
@@ -307,20 +308,20 @@ func (s scene) expected() string {
 	return "200"
 }
 
-// result is what wrk saw of one handler, and what its process used.
+// result has the figures of wrk for one handler, and the usage of the handler's process.
 type result struct {
 	requests      float64
 	rate          float64 // answers per second
 	p50, p99      float64 // overshoot in ms
 	processor     float64 // µs a request
 	allocations   float64 // a request
-	unexpected    int     // socket errors, and answers of another status than the scene's
+	unexpected    int     // socket errors, and answers with another status than the scene's
 	before, after int     // goroutines
 }
 
-// script makes wrk count the answers of an unexpected status and print what
-// its own text rounds. The first requests of args[2] connections a thread are
-// spread over args[3] ms: all at once, they would be the p99 of a short load.
+// script makes wrk count the answers with an unexpected status, and print figures without
+// rounding. It spreads the first requests of args[2] connections a thread over args[3] ms:
+// sent all at once, they would make the p99 of a short load.
 const script = `
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
@@ -366,7 +367,7 @@ func (s scene) wrk(ctx context.Context, url string) (r result, err error) {
 	}
 	figures := make([]float64, 5)
 	for i := range figures {
-		figures[i], _ = strconv.ParseFloat(string(m[i+1]), 64) // wrk printed a number
+		figures[i], _ = strconv.ParseFloat(string(m[i+1]), 64) // the pattern matches a number
 	}
 	if figures[0] == 0 {
 		return r, fmt.Errorf("wrk had no answer within %d s: is the machine busy?", s.seconds)

@@ -2,10 +2,10 @@
 // that each figure has to meet. It is a module of its own, so that the peers are
 // no dependency of the lab. scripts/bench builds and runs it.
 //
-// Every figure is a comparison within one run, on a machine that is otherwise
-// idle: what is compared is measured in turns, so that a drift of the machine is
-// in both. A ratio is the median of the rounds' ratios, with its 95% interval: a
-// bar is missed only where the whole interval is on the wrong side.
+// Every figure is a comparison within one run, on a machine that is otherwise idle. The
+// compared programs take turns, so that a drift of the machine affects all of them. A ratio
+// is the median of the rounds' ratios, with its 95% interval: a bar is missed only where
+// the whole interval is on the wrong side.
 package main
 
 import (
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("the arguments are %q: give one of %s, and the directory of what scripts/bench builds", args, strings.Join(names, ", "))
 }
 
-// part is one of the processes that a measurement starts of this program.
+// part runs this program as one of the processes that a measurement starts.
 func part(ctx context.Context, name string, args []string) error {
 	switch {
 	case name == "bare" && len(args) == 1:

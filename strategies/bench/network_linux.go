@@ -20,12 +20,12 @@ import (
 	"gotimeout/internal/stats"
 )
 
-// network measures the drivers of bad networks beside each other and beside
-// toxiproxy, and gotimeout on them.
+// network compares the drivers of bad networks with each other and with toxiproxy, and
+// measures gotimeout on them.
 //
-// Both networks are measured in one process at once or in turns: in it the
-// loopback's 127.0.0.1 is the driver's, and another address of the same
-// loopback is left as it is. An outlier that both have is the machine's.
+// One process measures two networks, at once or in turns: the driver has 127.0.0.1 of the
+// loopback, and another address of the same loopback stays as it is. An outlier in both
+// comes from the machine.
 func network(ctx context.Context, b built) error {
 	if private.Inside() {
 		return inside()
@@ -60,8 +60,8 @@ func inside() error {
 	return nil
 }
 
-// stolen is for how long a processor of this virtual machine had to wait for
-// one of its host.
+// stolen returns how long the processors of this virtual machine have waited for those of
+// the host.
 func stolen() time.Duration {
 	const tick, steal = 10 * time.Millisecond, 8
 	text, _ := os.ReadFile("/proc/stat")
@@ -73,8 +73,8 @@ func stolen() time.Duration {
 	return time.Duration(ticks) * tick
 }
 
-// withNetem measures the kernel's driver, where there is one. It makes all
-// addresses of the loopback bad, so that toxiproxy isn't beside it.
+// withNetem measures netem, where the kernel has it. netem makes all addresses of the
+// loopback bad, so toxiproxy can't be measured beside it.
 func withNetem() error {
 	d, err := netem.Open("lo")
 	if err != nil {
@@ -98,7 +98,7 @@ func withNetem() error {
 	return d.Close()
 }
 
-// alone measures the round trips of a driver with nothing beside it.
+// alone measures the round trips of a driver without another network beside it.
 func alone(name string, delay time.Duration) error {
 	l, err := echo("127.0.0.1")
 	if err != nil {
@@ -112,7 +112,7 @@ func alone(name string, delay time.Duration) error {
 	return err
 }
 
-// driverRounds are enough that the median leaves out a pause of the machine.
+// driverRounds are so many that a pause of the machine doesn't change the median.
 const driverRounds = 5
 
 // withTUN measures the tun driver, and toxiproxy in turns with it.
@@ -156,8 +156,8 @@ func apply(d badnet.Driver, text string) error {
 	return d.Apply(badnet.Plan{All: p})
 }
 
-// facing serves three addresses: one on the bad network, one on none, and toxiproxy's
-// before that one.
+// facing serves three addresses: one on the bad network, one without a network, and
+// toxiproxy's in front of the latter.
 func facing(server func(host string) (net.Listener, error), delay time.Duration) (addrs [3]string, closeAll func(), err error) {
 	bad, err := server("127.0.0.1")
 	if err != nil {
@@ -208,7 +208,7 @@ func delays(d badnet.Driver, name string, delay time.Duration) error {
 	return nil
 }
 
-// dialing compares how long a connection takes that is 100 ms away.
+// dialing compares how long a dial takes over a delay of 100 ms.
 func dialing(d badnet.Driver, name string) error {
 	const delay = 100 * time.Millisecond
 	if err := apply(d, "delay=100ms"); err != nil {
@@ -233,7 +233,7 @@ func dialing(d badnet.Driver, name string) error {
 	return nil
 }
 
-// idle compares networks that are not bad at all, a round of each in turn.
+// idle compares networks without any fault, in turns.
 func idle(name string) error {
 	bad, err := echo("127.0.0.1")
 	if err != nil {
@@ -265,7 +265,7 @@ func idle(name string) error {
 
 func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/1e3) }
 
-// streams compares what one connection gets through.
+// streams compares the throughput of one connection.
 func streams(name string) error {
 	addrs, closeAll, err := facing(source, 0)
 	if err != nil {
@@ -291,7 +291,7 @@ func streams(name string) error {
 
 const packets = 100_000
 
-// losses counts what a driver loses, and how long its bursts are.
+// losses measures the share of packets that a driver loses, and the length of its bursts.
 func losses(d badnet.Driver, name string) error {
 	const share = 0.05
 	for _, test := range []struct {
@@ -339,7 +339,7 @@ func programs(ctx context.Context, gotimeout string) error {
 	return serving(ctx, gotimeout)
 }
 
-// pingInside runs this program's pings on a network of gotimeout's.
+// pingInside runs this program's pings on a network that gotimeout makes.
 func pingInside(ctx context.Context, gotimeout string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -380,7 +380,7 @@ func networkHeader() {
 	fmt.Print("| what | driver | asked | measured | bar | |\n|---|---|--:|--:|--:|---|\n")
 }
 
-// networkRow prints a row. Without a bar the row is there to compare.
+// networkRow prints a row. A row without a bar is only for comparison.
 func networkRow(what, driver, asked, measured, bar string, met bool) {
 	judged := ""
 	if bar != "" {

@@ -29,7 +29,7 @@ type bound struct {
 	call func(ctx context.Context) error
 }
 
-// bar is the ratio that a strategy has to meet beside another bound.
+// bar is the highest ratio of a strategy's time to that of another bound.
 type bar struct {
 	name, beside string
 	atMost       float64
@@ -47,7 +47,7 @@ var bars = []bar{
 
 func bounds() []bound {
 	var all []bound
-	ops := []strategies.Op{op} // once: a slice for each call would be the cost of this benchmark
+	ops := []strategies.Op{op} // made once: a slice for each call would add to the measured time
 	for _, s := range strategies.All() {
 		all = append(all, bound{s.Name, func(ctx context.Context) error { return s.Do(ctx, noopTimeout, ops...) }})
 	}
@@ -98,7 +98,7 @@ func peers() []bound {
 	}
 }
 
-// nowhere is a response that nobody reads.
+// nowhere is a ResponseWriter that drops the response.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }
@@ -111,8 +111,8 @@ const (
 	noopTime   = "200ms"
 )
 
-// noop prints what each bound costs around an op that does nothing. A strategy
-// and the bound that it is held against are measured one right after the other.
+// noop prints the cost of each bound around an op that does nothing. A strategy and the
+// bound that it is compared with are measured right after each other.
 func noop(context.Context, built) error {
 	testing.Init()
 	if err := flag.Set("test.benchtime", noopTime); err != nil {

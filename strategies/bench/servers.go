@@ -21,9 +21,9 @@ import (
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
 )
 
-// serveBare serves the handlers that a person would write: chi, net/http, and
-// context.WithTimeout or an abandoned goroutine, on the httpbin at base. Without a
-// base the httpbin is in this process, as the lab's is in its own.
+// serveBare serves handlers as a developer writes them: chi, net/http, and
+// context.WithTimeout or an abandoned goroutine, with the httpbin at base. Without a base
+// the httpbin runs in this process, as the lab's embedded httpbin runs in the lab's.
 func serveBare(ctx context.Context, base string) error {
 	if base == "" {
 		backend, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	return err
 }
 
-// serveUsage shows what this process has used, by the names of Prometheus.
+// serveUsage serves the usage of this process, in the metrics of Prometheus.
 func serveUsage(w http.ResponseWriter, _ *http.Request) {
 	used := machine.Used()
 	var memory runtime.MemStats
@@ -134,7 +134,7 @@ func startServer(ctx context.Context, path string, args ...string) (*server, err
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		last = lines.Text()
 		if _, url, ok := strings.Cut(last, "url=http://"); ok && strings.Contains(last, "serving") {
-			go func() { // so that its log never blocks it
+			go func() { // reads the log, so that the server never blocks on it
 				defer out.Close()
 				_, _ = io.Copy(io.Discard, out)
 			}()

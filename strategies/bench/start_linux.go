@@ -16,8 +16,8 @@ import (
 
 const labStarts = 15
 
-// start prints how long the lab takes to start, what it holds when idle, and what
-// each dependency weighs in the program.
+// start prints how long the lab takes to start, its memory when idle, and the size of
+// each dependency in the program.
 func start(ctx context.Context, b built) error {
 	var took, resident []float64
 	for range labStarts {
@@ -36,8 +36,8 @@ func start(ctx context.Context, b built) error {
 	return b.weights()
 }
 
-// startOnce starts a lab, and returns the milliseconds until it serves and the
-// megabytes that it holds a second later.
+// startOnce starts a lab, and returns the milliseconds until the lab serves, and its
+// memory in megabytes a second later.
 func startOnce(ctx context.Context, path string) (ms, mb float64, err error) {
 	began := time.Now()
 	s, err := startServer(ctx, path, "serve", "--addr=127.0.0.1:0")
@@ -56,11 +56,11 @@ func startOnce(ctx context.Context, path string) (ms, mb float64, err error) {
 	return ms, kb * 1024 / 1e6, err
 }
 
-const lightest = 150_000 // bytes; what is lighter is one row
+const lightest = 150_000 // bytes; all smaller modules share one row
 
-// weights prints the bytes of each module in the program: of its code, its constants
-// and its variables that are not zero. The tables of the linker, which are about as
-// large as all code, are of no module.
+// weights prints the bytes of each module in the program: its code, its constants and its
+// variables that are not zero. The tables of the linker are about as large as all code, and
+// belong to no module.
 func (b built) weights() error {
 	program, err := elf.Open(b.path("gotimeout"))
 	if err != nil {

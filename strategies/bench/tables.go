@@ -35,7 +35,7 @@ func pairwise(a, b []float64, of func(a, b float64) float64) []float64 {
 
 func ratio(a, b float64) float64 { return a / b }
 
-// intervalRounds is how many values a 95% interval of their median takes.
+// intervalRounds is the least number of values for a 95% interval of their median.
 const intervalRounds = 6
 
 // estimate is the median of values and its 95% interval, as benchstat has them.
@@ -47,8 +47,8 @@ func estimateOf(values []float64) estimate {
 	return estimate{s.Center, s.Lo, s.Hi}
 }
 
-// text writes the estimate in a format of one number. An interval that the
-// values are too few for is "?".
+// text writes the estimate, each number in format. The interval of too few values is
+// "?".
 func (e estimate) text(format string) string {
 	if math.IsInf(e.lo, 0) || math.IsInf(e.hi, 0) {
 		return fmt.Sprintf(format, e.mid) + " (?)"
@@ -56,7 +56,7 @@ func (e estimate) text(format string) string {
 	return fmt.Sprintf(format+" ("+format+" to "+format+")", e.mid, e.lo, e.hi)
 }
 
-// judgement holds a figure against its bar. Worse ones are greater.
+// judgement is the result of comparing a figure with its bar. A worse one is greater.
 type judgement int
 
 const (
@@ -81,7 +81,7 @@ func (e estimate) atLeast(bar float64) judgement {
 	return estimate{-e.mid, -e.hi, -e.lo}.atMost(-bar)
 }
 
-// verdict holds a figure without an interval against its bar.
+// verdict compares a figure without an interval with its bar.
 func verdict(ok bool) string {
 	if ok {
 		return met.String()

@@ -18,7 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// plain is an address of the private loopback that no driver touches.
+// plain is an address of the private loopback that no driver changes.
 const plain = "10.99.0.1"
 
 func addPlain() error {
@@ -29,8 +29,8 @@ func addPlain() error {
 	return netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(plain), Mask: net.CIDRMask(32, 32)}})
 }
 
-// toxic starts toxiproxy, as its users do, in front of a server, with the delay
-// one way. The caller stops it.
+// toxic starts toxiproxy in front of a server, with the delay in each direction, as its
+// users do. The caller stops it.
 func toxic(upstream string, delay time.Duration) (*toxiproxy.Proxy, error) {
 	log.Logger = zerolog.Nop()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
@@ -75,7 +75,7 @@ func listen(host string, handle func(net.Conn)) (net.Listener, error) {
 	return l, nil
 }
 
-// echo answers pings.
+// echo sends each ping back.
 func echo(host string) (net.Listener, error) {
 	return listen(host, func(conn net.Conn) {
 		_, _ = io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, pingSize))
@@ -92,10 +92,9 @@ func ping(conn net.Conn, b []byte) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// pings runs so many connections, each of which pings once in a period for so
-// many times, and returns the round trips, sorted, and the dials. The flows
-// begin evenly over the period: woken all at once, they would measure how two
-// processors take turns.
+// pings opens connections, pings each once in every period, and returns the sorted round
+// trips and the times of the dials. The connections start evenly over the period: if all
+// started at once, the round trips would measure the scheduling of two processors.
 func pings(addr string, flows, times int, period time.Duration) (trips, dials []time.Duration, err error) {
 	var (
 		mu  sync.Mutex
@@ -119,8 +118,7 @@ func pings(addr string, flows, times int, period time.Duration) (trips, dials []
 	return trips, dials, err
 }
 
-// flow is one of the connections. Its first ping warms the connection up and does
-// not count.
+// flow is one connection. Its first ping warms the connection up and doesn't count.
 func flow(addr string, times int, begin time.Time, period time.Duration) (trips []time.Duration, dial time.Duration, err error) {
 	time.Sleep(time.Until(begin))
 	dialed := time.Now()
@@ -159,7 +157,7 @@ func printPings() error {
 	return err
 }
 
-// off is by how much round trips differ from what was asked.
+// off returns how much the round trips differ from the wanted round trip.
 func off(trips []time.Duration, asked time.Duration) (p50, p99 time.Duration) {
 	var all []time.Duration
 	for _, t := range trips {
@@ -186,7 +184,7 @@ func pingPong(addr string, n int) (trips []time.Duration, err error) {
 	return trips, nil
 }
 
-// source sends to whoever connects.
+// source sends bytes on each connection.
 func source(host string) (net.Listener, error) {
 	return listen(host, func(conn net.Conn) {
 		for b := make([]byte, 1<<16); ; {
@@ -217,8 +215,8 @@ func drain(addr string, d time.Duration) (float64, error) {
 	return float64(n) / time.Since(began).Seconds(), nil
 }
 
-// count sends packets one way, slowly enough that the receiver has them all,
-// and counts those that are missing, and in how many rows.
+// count sends packets in one direction, so slowly that the receiver gets all of them. It
+// counts the lost packets, and the runs of lost packets.
 func count() (lost, bursts int, err error) {
 	to, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -241,7 +239,7 @@ func count() (lost, bursts int, err error) {
 				<-tick.C
 			}
 			binary.BigEndian.PutUint64(b, uint64(i))
-			_, _ = from.Write(b) // one more that is lost
+			_, _ = from.Write(b) // the driver loses this packet too
 		}
 		_ = to.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	}()
