@@ -16,7 +16,7 @@ import (
 type key struct {
 	name   string
 	parse  func(l *Link, value string) error
-	format func(l Link) string // "" for the default value
+	format func(l Link) string // writes the value; "" is the default
 }
 
 var keys = []key{
@@ -100,7 +100,7 @@ func (p *Profile) set(name, value string) error {
 	return nil
 }
 
-// normal returns the one way to write a Link that Parse returns.
+// normal returns the Link as Parse returns it, since the same link may be written in several ways.
 func (l Link) normal() Link {
 	if l.Jitter == 0 {
 		l.Distribution = Uniform

@@ -201,7 +201,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: parsed as %s, %v, want %s", preset.Name, got, err, preset.Profile)
 		}
 		if back, err := badnet.Parse(preset.Profile.String()); err != nil || back != preset.Profile {
-			t.Errorf("%s: back from its text as %s, %v", preset.Name, back, err)
+			t.Errorf("%s: written and read again as %s, %v", preset.Name, back, err)
 		}
 		if !strings.HasSuffix(preset.Doc, ".") || !strings.Contains(preset.Source+" ", "https://") && preset.Source != "by definition" {
 			t.Errorf("%s: the doc is %q, the source %q", preset.Name, preset.Doc, preset.Source)
@@ -223,14 +223,14 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if err := p.Validate(); err != nil {
-			t.Errorf("%q: parsed, but %v", text, err)
+			t.Errorf("%q: Parse accepts the profile, and Validate refuses it: %v", text, err)
 		}
 		back, err := badnet.Parse(p.String())
 		if err != nil || back != p {
-			t.Errorf("%q: %+v is %q, and that %+v, %v", text, p, p, back, err)
+			t.Errorf("%q: %+v is written as %q and read again as %+v, %v", text, p, p, back, err)
 		}
 		if back.String() != p.String() {
-			t.Errorf("%q: %q, then %q", text, p, back)
+			t.Errorf("%q: written as %q, and read and written again as %q", text, p, back)
 		}
 	})
 }

@@ -9,14 +9,14 @@ import (
 	"gotimeout/internal/badnet/proxy"
 )
 
-// probes is the name of the proxy in front of the echo.
+// probesName is the name of the proxy in front of the echo.
 const probesName = "probes"
 
-// proxies attaches each backend by a proxy in front of it.
+// proxies attaches each backend through a proxy in front of it.
 type proxies struct {
 	fronts *proxy.Proxies
 	echo   *probe.Echo
-	addr   string // of the proxy in front of the echo
+	addr   string // the address of the proxy in front of the echo
 }
 
 func newProxies() (*proxies, error) {

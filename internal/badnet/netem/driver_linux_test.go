@@ -140,7 +140,7 @@ func TestPortsHaveTheirOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			if l, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
-				t.Skipf("no such loopback here: %v", err)
+				t.Skipf("the loopback of this machine lacks the address: %v", err)
 			} else {
 				l.Close()
 			}

@@ -262,7 +262,7 @@ func users(t *testing.T, test func(t *testing.T, uid int)) {
 func needPrivate(t *testing.T, uid int) {
 	t.Helper()
 	if status, _, stderr := run(t, program(t, uid, "exit", "0")); status != 0 {
-		t.Skipf("no private network here: %s", stderr)
+		t.Skipf("this system allows no private network: %s", stderr)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestApplyKeepsTheBytes(t *testing.T) {
 			want := make([]byte, size)
 			_, _ = rand.NewChaCha8(key(seed)).Read(want)
 			if err != nil || string(got) != string(want) {
-				t.Errorf("stream %d: %d of %d bytes, or others; %v", seed, len(got), size, err)
+				t.Errorf("stream %d: %d of %d bytes, or wrong ones; %v", seed, len(got), size, err)
 			}
 		})
 	}

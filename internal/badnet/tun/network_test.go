@@ -165,17 +165,17 @@ func TestDirections(t *testing.T) {
 		port     uint16
 		up       bool
 	}{
-		{"a client's first", tcp, 40000, 50000, syn, 50000, true},
-		{"its answer", tcp, 50000, 40000, synAck, 50000, false},
-		{"and on", tcp, 40000, 50000, ack, 50000, true},
-		{"another's, to a lower port", tcp, 50001, 80, syn, 80, true},
-		{"its answer", tcp, 80, 50001, synAck, 80, false},
-		{"the server's port is a client's now", tcp, 50000, 40001, syn, 40001, true},
-		{"its answer", tcp, 40001, 50000, synAck, 40001, false},
-		{"of a connection that nobody saw begin", tcp, 45000, 443, ack, 443, true},
-		{"back", tcp, 443, 45000, ack, 443, false},
-		{"a question", udp, 33000, 34000, 0, 34000, true},
-		{"its answer", udp, 34000, 33000, 0, 34000, false},
+		{"a client's SYN", tcp, 40000, 50000, syn, 50000, true},
+		{"the server's SYN-ACK", tcp, 50000, 40000, synAck, 50000, false},
+		{"the client's ACK", tcp, 40000, 50000, ack, 50000, true},
+		{"a SYN to a lower port", tcp, 50001, 80, syn, 80, true},
+		{"the SYN-ACK from a lower port", tcp, 80, 50001, synAck, 80, false},
+		{"a SYN from a port that was a server's", tcp, 50000, 40001, syn, 40001, true},
+		{"the SYN-ACK to that port", tcp, 40001, 50000, synAck, 40001, false},
+		{"a packet of a connection without a seen SYN", tcp, 45000, 443, ack, 443, true},
+		{"the answer on that connection", tcp, 443, 45000, ack, 443, false},
+		{"a UDP request", udp, 33000, 34000, 0, 34000, true},
+		{"the UDP answer", udp, 34000, 33000, 0, 34000, false},
 		{"ping", icmp, 8 << 8, 0, 0, 0, true},
 		{"pong", icmp, 0, 0, 0, 0, false},
 	} {

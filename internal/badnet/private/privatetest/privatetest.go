@@ -7,8 +7,9 @@ import (
 	"gotimeout/internal/badnet/private"
 )
 
-// Enter is for a TestMain. It starts the tests again in a private network, and exits
-// with their status. In that network it returns nil, and where there is none the reason.
+// Enter is for a TestMain. It starts the tests again in a private network, and exits with
+// their status. It returns nil inside that network. Where the system allows no private
+// network it returns the reason.
 func Enter() error {
 	if !private.Inside() {
 		status, err := private.Run(private.Outside{})
