@@ -47,13 +47,13 @@ func TestStartsAndCloses(t *testing.T) {
 			}
 			if c, err := net.DialTimeout("tcp", s.Addr, time.Second); err == nil {
 				c.Close()
-				t.Error("accepts after Close")
+				t.Error("the server accepts a connection after Close")
 			}
 		})
 	}
 }
 
-// The bound is an order of magnitude over what it takes, and a fifth of what go-mysql's own key set-up takes.
+// The bound is ten times the usual time, and a fifth of the time for the keys that go-mysql makes by default.
 func TestStartsFast(t *testing.T) {
 	fastest := time.Hour
 	for range 5 {

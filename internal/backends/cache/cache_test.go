@@ -90,7 +90,7 @@ func TestSlowKeys(t *testing.T) {
 	r.Balanced(t, "slow", "fast")
 }
 
-// A server that misses its client's EOF keeps the socket in CLOSE-WAIT.
+// A server that misses the EOF of its client keeps the socket in CLOSE-WAIT.
 func TestCacheClosesOnItsClientsEOF(t *testing.T) {
 	for name, send := range map[string]string{
 		"idle":             "",
@@ -120,7 +120,7 @@ func TestCacheClosesOnItsClientsEOF(t *testing.T) {
 	}
 }
 
-// More than the connection's buffer sent ahead: the delay is waited out and nothing of it is lost.
+// The client sends more than the connection's buffer during a delay. The server waits for the delay and loses no byte.
 func TestSlowKeyWithMuchSentAhead(t *testing.T) {
 	s := backendtest.Start(t, cachebackend.Start, backends.Options{MaxDelay: backendtest.Long})
 	c := backendtest.Talk(t, s.Addr, "get delay/100ms\r\n"+strings.Repeat("get nothing-here\r\n", 1000)+"quit\r\n")
@@ -158,7 +158,7 @@ func TestCacheBoundsMemory(t *testing.T) {
 	}
 	io.WriteString(client, "get key0\r\n")
 	if line, _ := answers.ReadString('\n'); line != "END\r\n" {
-		t.Errorf("the oldest is still there: %.20q", line)
+		t.Errorf("the oldest item is still there: %.20q", line)
 	}
 	client.Close()
 	if held := <-held; held > limit || held < limit/2 {
@@ -166,7 +166,7 @@ func TestCacheBoundsMemory(t *testing.T) {
 	}
 }
 
-// scripted is a connection whose client has sent all that it will and left.
+// scripted is a connection whose client has sent its whole input and left.
 type scripted struct {
 	io.Reader
 	bytes.Buffer
@@ -181,7 +181,7 @@ func (c *scripted) SetDeadline(time.Time) error      { return nil }
 func (c *scripted) SetReadDeadline(time.Time) error  { return nil }
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
 
-// Whatever a client sends: no panic, no more memory than the limit, and answers that are whole lines.
+// Whatever a client sends, the server doesn't panic, stays within its memory limit, and answers in whole lines.
 func FuzzCacheConnection(f *testing.F) {
 	for _, x := range exchanges() {
 		if len(x.send) < 10_000 {

@@ -12,8 +12,8 @@ import (
 	cachebackend "gotimeout/internal/backends/cache"
 )
 
-// exchange is what a client sends on a fresh connection to a flushed cache, and all that it reads until the
-// connection ends: "quit" is sent last.
+// exchange has the bytes that a client sends to an empty cache on a new connection, followed by "quit", and
+// the bytes that it reads until the connection ends.
 type exchange struct{ send, want string }
 
 func exchanges() map[string]exchange {
@@ -102,7 +102,7 @@ func exchanges() map[string]exchange {
 	}
 }
 
-// mask hides what differs by right: the numbers that a server gives out, and its version.
+// mask hides the parts that may differ between servers: the CAS numbers and the version.
 func mask(answer string) string {
 	answer = regexp.MustCompile(`(VALUE \w+ \d+ \d+) \d+`).ReplaceAllString(answer, "$1 CAS")
 	return regexp.MustCompile(`VERSION [^\r]+`).ReplaceAllString(answer, "VERSION")
@@ -130,10 +130,10 @@ func TestCacheConforms(t *testing.T) {
 	conform(t, backendtest.Start(t, cachebackend.Start, backends.Options{MaxDelay: time.Second}).Addr)
 }
 
-// The table's answers are a real memcached's.
+// A real memcached gives the answers of the table.
 func TestMemcachedConforms(t *testing.T) { conform(t, backendtest.RealServer(t, "MEMCACHED_ADDR")) }
 
-// What only the embedded cache has, or has otherwise.
+// These answers are the embedded cache's alone.
 func TestCacheOwnAnswers(t *testing.T) {
 	s := backendtest.Start(t, cachebackend.Start, backends.Options{MaxDelay: time.Second})
 	mib := strings.Repeat("x", 1<<20)

@@ -7,7 +7,7 @@ import (
 	"gotimeout/internal/backends"
 )
 
-// Serve serves one connection from a cache of that many bytes and returns how many it holds then.
+// Serve serves one connection from a cache of at most limit bytes, and returns how many bytes the cache holds afterwards.
 func Serve(c net.Conn, limit int, longest time.Duration) (held int) {
 	s, err := backends.Listen("cache", backends.Options{})
 	if err != nil {

@@ -22,12 +22,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open returns a pool of the embedded database's user, or of another one.
+// open returns a connection pool to the embedded database, with the login user.
 func open(t *testing.T, addr, user string) *sql.DB {
 	t.Helper()
 	config := mysql.NewConfig()
 	config.User, config.Net, config.Addr, config.DBName = user, "tcp", addr, "any"
-	config.Logger = log.New(io.Discard, "", 0) // it reports each connection that a test has closed
+	config.Logger = log.New(io.Discard, "", 0) // the driver logs each connection that a test has closed
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func open(t *testing.T, addr, user string) *sql.DB {
 	return db
 }
 
-// ask returns a statement's single value, or its error as MySQL's client prints it.
+// ask returns the single value of a statement, or the error as MySQL's client prints it.
 func ask(ctx context.Context, db interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }, query string) string {
@@ -109,12 +109,12 @@ func TestOnlyLabMayEnter(t *testing.T) {
 		t.Error(err)
 	}
 	if err := open(t, s.Addr, "root").Ping(); err == nil {
-		t.Error("root may enter")
+		t.Error("root can log in")
 	}
 }
 
-// A client that connects and says nothing holds nothing for longer than the handshake may take, and one that sends an
-// empty packet, on which go-mysql panics, takes only its own connection down.
+// A client that connects and sends nothing is disconnected after the handshake's timeout. An empty packet, on which go-mysql
+// panics, closes only the connection of its sender.
 func TestDBSurvivesBadClients(t *testing.T) {
 	s, err := dbbackend.StartWith(backends.Options{}, time.Second, 100*time.Millisecond)
 	if err != nil {
@@ -137,7 +137,7 @@ func TestDBSurvivesBadClients(t *testing.T) {
 	}
 }
 
-// login logs in by hand, for bytes that no driver would send.
+// login logs in without a driver, so that a test can send bytes that no driver sends.
 func login(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	c := backendtest.Talk(t, addr, "")
@@ -157,7 +157,7 @@ func login(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-// Of the commands other than a query, those that do no work answer, and the rest are refused.
+// The database answers the commands that do no work. It refuses all others but queries.
 func TestDBCommands(t *testing.T) {
 	s := backendtest.Start(t, dbbackend.Start, backends.Options{})
 	c := login(t, s.Addr)

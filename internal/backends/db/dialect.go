@@ -20,7 +20,7 @@ import (
 
 // form is a statement that the database understands.
 type form struct {
-	help    string // as the client may write it
+	help    string // the statement as a client may write it
 	pattern *regexp.Regexp
 	do      func(s *session, ctx context.Context, args []string) (*mysql.Result, error)
 }
@@ -108,7 +108,7 @@ func (s *session) killOther(ctx context.Context, args []string) (*mysql.Result, 
 // selectSleep sleeps and answers 0, as MySQL's SLEEP does. SLEEP checks at fixed intervals whether its client is still there, and
 // stops when the client has left: so SLEEP does not show how long a real query runs on after a timeout; BENCHMARK does.
 //
-// A limit on the execution time ends a query that is nothing but a SLEEP with the answer 1, and no error, as MySQL's manual says.
+// A limit on the execution time ends a query with only a SLEEP without an error, by the answer 1, as MySQL's manual says.
 // A KILL QUERY does the same on MySQL; here it is error 1317, as on MariaDB and as for any other query.
 func (s *session) selectSleep(ctx context.Context, args []string) (*mysql.Result, error) {
 	seconds, err := strconv.ParseFloat(args[0], 64)
@@ -137,12 +137,12 @@ func (s *session) selectSleep(ctx context.Context, args []string) (*mysql.Result
 	return row(column, 0)
 }
 
-// clientGone takes a millisecond: with a deadline that has passed the connection would not be read at all.
+// clientGone takes a millisecond, because a read after its deadline would not read at all.
 func (s *session) clientGone(ctx context.Context) bool {
 	return errors.Is(s.client.Stay(ctx, time.Now().Add(time.Millisecond)), backends.ErrClientGone)
 }
 
-// busiest bounds a BENCHMARK, in multiples of MaxDelay: on busy processors a BENCHMARK takes longer than its rounds were meant to.
+// busiest bounds a BENCHMARK, in multiples of MaxDelay: on busy processors its rounds take longer than calibrated.
 const busiest = 4
 
 // selectBenchmark computes and answers 0. The expression is ignored: each round is the MD5 of the round before, so that no round
@@ -162,7 +162,7 @@ func (s *session) selectBenchmark(ctx context.Context, args []string) (*mysql.Re
 			if ctx.Err() != nil {
 				return nil, interruption(ctx)
 			}
-			runtime.Gosched() // a real server would not take the lab's processors for a whole time slice
+			runtime.Gosched() // gives the lab its turn: a real server would not occupy the lab's processors
 		}
 		sum = md5.Sum(sum[:])
 	}
@@ -188,7 +188,7 @@ func (s *session) showProcesslist(_ context.Context, args []string) (*mysql.Resu
 		if info == "" {
 			command = "Sleep"
 		}
-		// As bytes, because go-mysql makes NULL of an empty string.
+		// The state is a []byte, because go-mysql makes NULL of an empty string.
 		state := []byte(p.state)
 		seconds := int64(time.Since(p.since).Seconds())
 		rows = append(rows, []any{p.id, dbUser, p.host, orNull(p.schema), command, seconds, state, orNull(info)})
@@ -207,7 +207,7 @@ func (s *session) selectTagged(context.Context, []string) (*mysql.Result, error)
 	return table([]string{"ID", "STATE", "INFO"}, rows)
 }
 
-// process is what the process list shows of a session.
+// process is the row of a session in the process list.
 type process struct {
 	id                        uint32
 	host, schema, info, state string

@@ -2,7 +2,7 @@ package dbbackend
 
 import "time"
 
-// StartWith is Start with the times that tests shorten.
+// StartWith is Start with times that a test can shorten.
 var StartWith = start
 
 func ParseStatement(sql string) (text, run string, limit time.Duration) {

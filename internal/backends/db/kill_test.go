@@ -19,7 +19,7 @@ const (
 	interrupted      = "1317 (70100) Query execution was interrupted"
 )
 
-// connect returns a connection of its own and its id.
+// connect returns a new connection and its id.
 func connect(t *testing.T, db *sql.DB) (*sql.Conn, string) {
 	t.Helper()
 	c, err := db.Conn(t.Context())
@@ -30,7 +30,7 @@ func connect(t *testing.T, db *sql.DB) (*sql.Conn, string) {
 	return c, ask(t.Context(), c, "SELECT CONNECTION_ID()")
 }
 
-// asking asks in the background.
+// asking runs ask in the background.
 func asking(ctx context.Context, c *sql.Conn, query string) <-chan string {
 	answer := make(chan string, 1)
 	go func() { answer <- ask(ctx, c, query) }()
@@ -58,12 +58,12 @@ func TestKillQuery(t *testing.T) {
 				t.Errorf("killed: %s", got)
 			}
 			r.Balanced(t, run)
-			exec(t, db, "KILL QUERY "+id) // of an idle connection: nothing happens
+			exec(t, db, "KILL QUERY "+id) // the connection is idle: nothing happens
 			if got := ask(t.Context(), c, "SELECT 1"); got != "1" {
 				t.Errorf("afterwards: %s", got)
 			}
 			if got := ask(t.Context(), c, "KILL QUERY "+id); got != interrupted {
-				t.Errorf("itself: %s", got)
+				t.Errorf("a KILL of its own connection: %s", got)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestKillConnection(t *testing.T) {
 	r.Balanced(t, "benchmark")
 }
 
-// leaveQuery lets the driver's context end once the query has begun: it closes the socket and sends no KILL.
+// leaveQuery cancels the context of a query that has begun. The driver then closes the socket and sends no KILL.
 func leaveQuery(t *testing.T, r *backendtest.Runs, db *sql.DB, run, query string) {
 	t.Helper()
 	c, _ := connect(t, db)
@@ -106,7 +106,7 @@ func leaveQuery(t *testing.T, r *backendtest.Runs, db *sql.DB, run, query string
 	}
 }
 
-// What makes SLEEP the wrong probe: it ends by itself at a look, and a computation does not.
+// SLEEP notices that its client has left and ends. A computation doesn't notice, so a test with SLEEP alone would miss the waste.
 func TestWhoNoticesThatTheClientHasLeft(t *testing.T) {
 	r := backendtest.NewRuns()
 	s, err := dbbackend.StartWith(r.Options(), 50*time.Millisecond, backendtest.Patience)
@@ -132,12 +132,12 @@ func TestSleepDoesNotNoticeBetweenLooks(t *testing.T) {
 	r := backendtest.NewRuns()
 	s := backendtest.Start(t, dbbackend.Start, r.Options())
 	leaveQuery(t, r, open(t, s.Addr, "lab"), "sleep", endlessSleep)
-	// A request of another client is answered long after the FIN has arrived, and SLEEP goes on.
+	// The query of another client is answered long after the FIN has arrived, while SLEEP still goes on.
 	if got := ask(t.Context(), open(t, s.Addr, "lab"), "SELECT SLEEP(0.2)"); got != "0" {
 		t.Error(got)
 	}
 	if r.HasEnded("sleep")() {
-		t.Error("noticed before the first look")
+		t.Error("SLEEP ended before its first check of the client")
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// lookSQL lists the queries of all runs, without itself, and the sessions whose query the server did not show: MariaDB gives
-// the state Busy and no text for a session that it can't lock at that moment. MySQL and MariaDB know the statement, and so does
-// the database of [Start].
+// lookSQL lists the queries of all runs, without itself, and the sessions whose query the server did not show: MariaDB shows
+// the state Busy and no query for a session that it can't lock. MySQL and MariaDB know the statement, and so does the database of
+// [Start].
 const lookSQL = "SELECT ID, STATE, INFO FROM information_schema.processlist WHERE (INFO LIKE '%gotimeout run=%' OR STATE = 'Busy') AND ID <> CONNECTION_ID()"
 
-// lookTimeout bounds one look, so that a server that does not answer is an error.
+// lookTimeout bounds one read of the list, so that a server that does not answer is an error.
 const lookTimeout = 5 * time.Second
 
 // ProcessList watches a real server's process list for the queries of runs. It needs the privilege PROCESS to see
@@ -39,31 +39,31 @@ type Query struct {
 	run  string
 
 	seen    bool
-	session int64     // that the query was last seen in
+	session int64     // the session in which the query was last seen
 	missed  time.Time // when the list first did not show the query, since it last did; zero where it shows the query
 
 	// Set by Left.
 	ended func(at time.Time, known bool)
-	until time.Time // when a query that was not seen can no longer be on its way
-	lossy bool      // the way loses packets
+	until time.Time // the time from which a query that was not seen can no longer be on its way
+	lossy bool      // the network may lose packets
 }
 
-// Way is what lies between a query and the database.
+// Way describes the network between a query and the database.
 type Way struct {
-	InTransit time.Duration // a query that was sent so long ago has come, unless packets are lost
+	InTransit time.Duration // how long a query may be on its way, unless packets are lost
 	Lossy     bool          // packets may be lost
 }
 
-// NewProcessList returns a list that is read at that interval while a query is watched. The resolution of what it finds is the
-// interval and the round trip of a read. db should be a pool of its own: a read that waits for a connection behind the queries
-// that it looks for is late.
+// NewProcessList returns a list that is read at the interval every while a query is watched. The ends that it finds are exact to
+// the interval and the round trip of a read. db should be a pool of its own: a read that waits for a connection behind the
+// watched queries is late.
 func NewProcessList(db *sql.DB, every time.Duration) *ProcessList {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &ProcessList{db: db, every: every, ctx: ctx, cancel: cancel}
 }
 
 // Query begins to watch for a query with the comment "gotimeout run=ID". Call it before the query is sent, and then one of the
-// methods of Query. A query that is over before the interval has passed costs no read.
+// methods of Query. For a query that ends within the interval the list is not read.
 func (p *ProcessList) Query(run string) *Query {
 	q := &Query{list: p, run: run}
 	p.mu.Lock()
@@ -79,7 +79,7 @@ func (p *ProcessList) Query(run string) *Query {
 	return q
 }
 
-// NotSent ends the watch for a query that the database was never sent.
+// NotSent ends the watch for a query that was never sent.
 func (q *Query) NotSent() { q.Answered() }
 
 // Answered ends the watch for a query whose answer has come, and returns when the query ended: when the list first did not
@@ -174,10 +174,10 @@ func (p *ProcessList) due() []*Query {
 	return slices.Clone(p.queries)
 }
 
-// sessions are what one read of the list shows.
+// sessions is the result of one read of the list.
 type sessions struct {
-	of   map[string]int64 // the session of the query of each run
-	busy map[int64]bool   // sessions whose query was not shown
+	of   map[string]int64 // the session of each run's query
+	busy map[int64]bool   // the sessions whose query was not shown
 }
 
 func (p *ProcessList) look() (s sessions, err error) {
@@ -204,7 +204,7 @@ func (p *ProcessList) look() (s sessions, err error) {
 	return s, rows.Err()
 }
 
-// unclear reports whether the query may be that of a session which was not shown.
+// unclear reports whether the query may run in a session whose query was not shown.
 func (s sessions) unclear(q *Query) bool {
 	if q.seen {
 		return s.busy[q.session]
@@ -212,8 +212,8 @@ func (s sessions) unclear(q *Query) bool {
 	return len(s.busy) > 0
 }
 
-// settle stops watching those of the due queries that have ended, or after an error all that were left, and returns them. took
-// is how long the read took.
+// settle stops watching the due queries that have ended, or after an error all queries that were left, and returns them. took is
+// how long the read took.
 func (p *ProcessList) settle(due []*Query, s sessions, err error, took time.Duration) (ended []*Query) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -222,7 +222,7 @@ func (p *ProcessList) settle(due []*Query, s sessions, err error, took time.Dura
 		id, shown := s.of[q.run]
 		over := false
 		switch {
-		case !slices.Contains(p.queries, q): // answered meanwhile
+		case !slices.Contains(p.queries, q): // the query was answered meanwhile
 			continue
 		case err != nil:
 			over, q.missed = true, now

@@ -15,9 +15,9 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 )
 
-// watching watches a run and returns what ended is called with.
+// watching watches the query of a run, and returns a channel of the calls of ended.
 func watching(p *dbbackend.ProcessList, run string) <-chan bool {
-	ended := make(chan bool, 2) // room for a call too many
+	ended := make(chan bool, 2) // has room for one call too many
 	p.Query(run).Left(dbbackend.Way{}, func(_ time.Time, known bool) { ended <- known })
 	return ended
 }
@@ -30,7 +30,7 @@ func within(t *testing.T, ended <-chan bool, want bool) {
 			t.Errorf("ended(%t), want ended(%t)", known, want)
 		}
 	case <-time.After(backendtest.Patience):
-		t.Fatalf("no ended within %s", backendtest.Patience)
+		t.Fatalf("ended was not called within %s", backendtest.Patience)
 	}
 }
 
@@ -82,13 +82,13 @@ func checkProcessList(t *testing.T, db *sql.DB) {
 	run1, run12, run123, again := watching(p, "1"), watching(p, "12"), watching(p, "123"), watching(p, "123")
 	within(t, run1, true)
 	if len(run12)+len(run123) > 0 {
-		t.Error("ended while it runs")
+		t.Error("ended was called while the query runs")
 	}
 	kill12()
 	within(t, run12, true)
-	within(t, watching(p, "nobody"), true) // another look
+	within(t, watching(p, "nobody"), true) // the list is read again
 	if len(run123)+len(again) > 0 {
-		t.Error("123 ended with 12")
+		t.Error("ended was called for 123 when 12 ended")
 	}
 	kill123()
 	within(t, run123, true)
@@ -122,7 +122,7 @@ func TestProcessListThatCannotBeRead(t *testing.T) {
 	p := dbbackend.NewProcessList(open(t, s.Addr, "root"), time.Millisecond)
 	defer p.Close()
 	within(t, watching(p, "1"), false)
-	within(t, watching(p, "2"), false) // it looks again for the next one
+	within(t, watching(p, "2"), false) // it reads the list again for the next query
 }
 
 func TestProcessListClose(t *testing.T) {
@@ -143,11 +143,11 @@ func TestProcessListClose(t *testing.T) {
 	p.Close()
 }
 
-// fakeServer is a server whose process list is what it is set to, for tests of time and of how often it is asked.
+// fakeServer is a server whose process list the test sets. It counts how often the list is read.
 type fakeServer struct {
 	mu    sync.Mutex
 	list  []session
-	looks int
+	reads int
 }
 
 // session is a row of the process list.
@@ -156,7 +156,7 @@ type session struct {
 	state, info string
 }
 
-// set makes the process list show the queries of these runs, one a session from 1 on.
+// set makes the process list show the queries of the runs, in sessions that are numbered from 1.
 func (f *fakeServer) set(runs ...string) {
 	var list []session
 	for i, run := range runs {
@@ -175,7 +175,7 @@ func (f *fakeServer) Connect(context.Context) (driver.Conn, error) { return fake
 func (f *fakeServer) Driver() driver.Driver                        { return nil }
 
 type fakeConn struct {
-	driver.Conn // for the methods that nobody calls
+	driver.Conn // has the methods that nobody calls
 	f           *fakeServer
 }
 
@@ -184,7 +184,7 @@ func (c fakeConn) Close() error { return nil }
 func (c fakeConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
-	c.f.looks++
+	c.f.reads++
 	return &fakeRows{rest: c.f.list}, nil
 }
 
@@ -204,7 +204,7 @@ func (r *fakeRows) Next(row []driver.Value) error {
 	return nil
 }
 
-// hourly returns a process list that is read once an hour, of a server that shows these runs, and the time of the test's begin.
+// hourly returns a server that shows the runs, its process list, which is read once an hour, and the time at which the test began.
 func hourly(t *testing.T, runs ...string) (*fakeServer, *dbbackend.ProcessList, time.Time) {
 	f := &fakeServer{}
 	f.set(runs...)
@@ -215,10 +215,10 @@ func hourly(t *testing.T, runs ...string) (*fakeServer, *dbbackend.ProcessList, 
 	return f, p, time.Now()
 }
 
-// end is when a run ended, and when that was told, from the begin of a test.
+// end has the time at which a query ended, and the time at which the list reported the end. Both count from the begin of the test.
 type end struct{ at, told time.Duration }
 
-// endOf returns when a run ended, once that is told.
+// endOf returns a channel of the end of a run's query.
 func endOf(p *dbbackend.ProcessList, run string, inTransit time.Duration, began time.Time) <-chan end {
 	ends := make(chan end, 1)
 	p.Query(run).Left(dbbackend.Way{InTransit: inTransit}, func(at time.Time, known bool) {
@@ -229,13 +229,13 @@ func endOf(p *dbbackend.ProcessList, run string, inTransit time.Duration, began 
 	return ends
 }
 
-// Many runs share a look, looks are as far apart as was asked for, and nobody looks while nothing is watched. A run ended at
-// the first of two looks that do not show it.
+// The list is read once for all queries, at the interval that was asked for, and not while no query is watched. A query ended at
+// the first of two reads that don't show it.
 func TestProcessListLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "a", "b")
 		a, b := endOf(p, "a", 0, began), endOf(p, "b", 0, began)
-		time.Sleep(150 * time.Minute) // looks at 60 and 120 minutes
+		time.Sleep(150 * time.Minute) // reads at 60 and 120 minutes
 		f.set("b")
 		if got := <-a; got != (end{3 * time.Hour, 4 * time.Hour}) {
 			t.Errorf("a: %+v", got)
@@ -245,16 +245,16 @@ func TestProcessListLooks(t *testing.T) {
 			t.Errorf("b: %+v", got)
 		}
 		time.Sleep(100 * time.Hour)
-		if f.looks != 6 {
-			t.Errorf("%d looks", f.looks)
+		if f.reads != 6 {
+			t.Errorf("the list was read %d times", f.reads)
 		}
-		if got := <-endOf(p, "c", 0, began); got != (end{107 * time.Hour, 108 * time.Hour}) || f.looks != 8 {
-			t.Errorf("c: %+v after %d looks", got, f.looks)
+		if got := <-endOf(p, "c", 0, began); got != (end{107 * time.Hour, 108 * time.Hour}) || f.reads != 8 {
+			t.Errorf("c: %+v after %d reads", got, f.reads)
 		}
 	})
 }
 
-// A look that misses a query is no end of it.
+// A query that only one read misses has not ended.
 func TestProcessListMissesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "a")
@@ -271,8 +271,8 @@ func TestProcessListMissesOnce(t *testing.T) {
 	})
 }
 
-// A session that the server could not lock is listed without its query. That is no evidence of an end, however often: for the
-// session of a query that was seen, and for each session where the query was not.
+// The list shows a session that the server could not lock as Busy, without its query. A query that was seen in that session has
+// not ended, however often the session is Busy. A query that was not seen may run in any Busy session.
 func TestProcessListBusySession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "a", "b")
@@ -293,8 +293,8 @@ func TestProcessListBusySession(t *testing.T) {
 	})
 }
 
-// A query whose answer has come ended when the list first did not show it, which is before its answer came, or else with its
-// answer. It is not watched any longer. A short one costs no look.
+// A query that was answered ended when the list first did not show it, or else with its answer. The list no longer watches it.
+// For a short query the list is never read.
 func TestProcessListAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "seen", "runs")
@@ -313,18 +313,18 @@ func TestProcessListAnswered(t *testing.T) {
 		check("runs", runs, 270*time.Minute)
 		check("unseen", unseen, 270*time.Minute)
 		time.Sleep(100 * time.Hour)
-		if n := len(p.Runs()); n > 0 || f.looks != 4 {
-			t.Errorf("%d queries are watched after %d looks", n, f.looks)
+		if n := len(p.Runs()); n > 0 || f.reads != 4 {
+			t.Errorf("%d queries are watched after %d reads", n, f.reads)
 		}
 		p.Query("short").NotSent()
 		time.Sleep(100 * time.Hour)
-		if f.looks != 4 {
-			t.Errorf("%d looks after a query of no length", f.looks)
+		if f.reads != 4 {
+			t.Errorf("%d reads after a query that was not sent", f.reads)
 		}
 	})
 }
 
-// A query that had ended before its caller left, and was seen, ended then.
+// A query that was seen and ended before its caller left has the earlier time.
 func TestProcessListEndedBeforeItsCallerLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "a")
@@ -334,13 +334,13 @@ func TestProcessListEndedBeforeItsCallerLeft(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		q.Left(dbbackend.Way{InTransit: 100 * time.Hour}, func(at time.Time, known bool) { told <- at.Sub(began) })
 		if at := <-told; at != 2*time.Hour || time.Since(began) != 5*time.Hour {
-			t.Errorf("ended at %s, which was told after %s", at, time.Since(began))
+			t.Errorf("ended at %s, reported after %s", at, time.Since(began))
 		}
 	})
 }
 
-// A query that is on its way when the first looks come has not ended. One that
-// never comes had ended before the first.
+// A query that is still on its way at the first reads has not ended. A query that never
+// arrives had ended before the first read.
 func TestProcessListQueryOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t)
@@ -358,8 +358,8 @@ func TestProcessListQueryOnItsWay(t *testing.T) {
 	})
 }
 
-// Where packets are lost a query that was never seen may come at any time: its end
-// is unknown. A query that was seen has ended as elsewhere.
+// On a network that loses packets a query that was never seen may arrive at any time, so
+// its end is unknown. The end of a query that was seen is known.
 func TestProcessListWhereQueriesAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, _ := hourly(t, "seen")
@@ -370,7 +370,7 @@ func TestProcessListWhereQueriesAreLost(t *testing.T) {
 		time.Sleep(90 * time.Minute)
 		f.set()
 		if !<-known["seen"] || <-known["never"] {
-			t.Error("want the end of the query that was seen, and none of the one that was not")
+			t.Error("want the end of the query that was seen, and no end of the query that was not")
 		}
 	})
 }

@@ -1,7 +1,7 @@
-// Package httpbackend stands in for a slow HTTP service: [Start] starts an httpbin, [StartTargets] HTTP servers with one fault
-// each, from an address where nobody listens to a body of which only half comes, for the timeouts of a call's phases.
+// Package httpbackend stands in for a slow HTTP service. [Start] starts an httpbin. [StartTargets] starts HTTP servers with one
+// fault each, from an address where nobody listens to a body that ends halfway, for the timeouts of a call's phases.
 //
-// A run's tag is the header "Gotimeout-Run: ID". /delay stops when its client leaves, /deaf/delay never notices.
+// A run's tag is the header "Gotimeout-Run: ID". /delay stops when its client leaves, and /deaf/delay never notices that.
 package httpbackend
 
 import (
@@ -21,8 +21,8 @@ import (
 // runHeader carries a run's tag over HTTP.
 const runHeader = "Gotimeout-Run"
 
-// Start starts an httpbin with a handler beside it that httpbin lacks: GET /deaf/delay/{duration} answers after the
-// duration and ignores that its client has left, where httpbin's /delay/{duration} stops.
+// Start starts an httpbin with one more handler: GET /deaf/delay/{duration} answers after the duration and ignores that its
+// client has left, while httpbin's /delay/{duration} stops then.
 func Start(o backends.Options) (*backends.Server, error) {
 	s, err := backends.Listen("http", o)
 	if err != nil {
@@ -36,7 +36,7 @@ func Start(o backends.Options) (*backends.Server, error) {
 		}
 		plain.ServeHTTP(w, r)
 	})
-	// No ReadHeaderTimeout: it would set two deadlines for each request, of a client that is the lab itself.
+	// There is no ReadHeaderTimeout: it would set two deadlines for each request, and the only client is the lab itself.
 	server := &http.Server{Handler: reported(s, handler), ErrorLog: log.New(io.Discard, "", 0)}
 	// Neither server.Close nor Shutdown is called: the first does not wait, the second does not interrupt. The Close of s does
 	// both, because s owns the connections.
@@ -62,7 +62,7 @@ func deafDelay(s *backends.Server, longest time.Duration) func(_ http.ResponseWr
 			})
 			return
 		}
-		if err := backends.Pause(s.Context(), delay); err != nil { // not r.Context(): deaf on purpose
+		if err := backends.Pause(s.Context(), delay); err != nil { // not r.Context(), because the handler is deaf on purpose
 			return
 		}
 		writeJSON(w, http.StatusOK, map[string]any{"delay": delay.String(), "deaf": true})

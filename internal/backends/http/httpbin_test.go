@@ -14,7 +14,7 @@ import (
 	httpbackend "gotimeout/internal/backends/http"
 )
 
-// get asks without a keep-alive connection that would outlive the test.
+// get sends a request without keep-alive, so that no connection outlives the test.
 func get(ctx context.Context, url, run string) (status int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestHTTPAnswers(t *testing.T) {
 	}
 }
 
-// leaveAfterBegan asks for a path and leaves once the backend has begun.
+// leaveAfterBegan requests a path, and cancels the request after the backend has begun.
 func leaveAfterBegan(t *testing.T, s *backends.Server, r *backendtest.Runs, path, run string) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
@@ -92,7 +92,7 @@ func TestDeafDelayOutlivesItsClient(t *testing.T) {
 	leaveAfterBegan(t, s, r, "/delay/100", "aware")
 	backendtest.Eventually(t, "the aware one ended", r.HasEnded("aware"))
 	if r.HasEnded("deaf")() {
-		t.Error("the deaf one noticed")
+		t.Error("the deaf backend noticed that its client has left")
 	}
 	if jobs := s.Working(); len(jobs) != 1 || jobs[0].Run != "deaf" || jobs[0].Work != "GET /deaf/delay/100" {
 		t.Errorf("Working() = %+v", jobs)
@@ -125,6 +125,6 @@ func TestWorkingIsOldestFirst(t *testing.T) {
 		order += job.Run
 	}
 	if order != "abcdefgh" {
-		t.Errorf("order %q", order)
+		t.Errorf("the order is %q", order)
 	}
 }

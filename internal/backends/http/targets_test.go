@@ -41,8 +41,8 @@ func startTargets(t testing.TB, o backends.Options) *httpbackend.Targets {
 	return targets
 }
 
-// seenOf is what a client gets of a target: the bytes until nothing came for a
-// while, or until what ended it.
+// seenOf returns the bytes that a client gets from a target, until none has come for
+// quiet or the connection ends.
 func seenOf(t *testing.T, url, path string, quiet time.Duration) (text string, end error) {
 	t.Helper()
 	_, addr, _ := strings.Cut(url, "://")
@@ -94,11 +94,11 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// Every dial of the blackhole hangs, not the next one alone.
+// Every dial of the blackhole hangs, not only the first.
 func TestBlackhole(t *testing.T) {
 	url := startTargets(t, backends.Options{}).URLs["blackhole"]
 	if url == "" {
-		t.Skip("this system has none")
+		t.Skip("this system has no blackhole")
 	}
 	for range 3 {
 		if got, err := seenOf(t, url, "/", 100*time.Millisecond); got != "" || !backendtest.IsTimeout(err) {
@@ -107,7 +107,7 @@ func TestBlackhole(t *testing.T) {
 	}
 }
 
-// Over HTTP/2, and trusted.
+// The TLS targets answer over HTTP/2, with a certificate that Roots trusts.
 func TestTargetsH2(t *testing.T) {
 	t.Parallel()
 	targets := startTargets(t, backends.Options{MaxDelay: backendtest.Long})
@@ -116,9 +116,9 @@ func TestTargetsH2(t *testing.T) {
 	for name, want := range map[string]string{"ok-h2": "ok\n", "silent-h2": "", "drip-h2": "...", "stall-h2": "half of the body"} {
 		t.Run(name, func(t *testing.T) {
 			if !slices.ContainsFunc(targets.List, func(of httpbackend.Target) bool { return of.Name == name && of.TLS }) {
-				t.Error("the list does not say that it speaks TLS")
+				t.Error("the list has the target without TLS")
 			}
-			within := 500 * time.Millisecond // of those that never end
+			within := 500 * time.Millisecond // for the targets that never end
 			if name == "ok-h2" || name == "drip-h2" {
 				within = 20 * time.Second
 			}
@@ -144,8 +144,7 @@ func TestTargetsH2(t *testing.T) {
 	}
 }
 
-// A target reports the work that it does for nobody, and stops when its client
-// has left or it is closed.
+// A target reports its work, and stops when its client leaves or when the target is closed.
 func TestTargetsReport(t *testing.T) {
 	r := backendtest.NewRuns()
 	targets := startTargets(t, r.Options())
@@ -179,7 +178,7 @@ func TestTargetOverTheCap(t *testing.T) {
 	}
 }
 
-// slow-tls does shake hands, late.
+// slow-tls completes its handshake late.
 func TestSlowTLSIsSlow(t *testing.T) {
 	targets := startTargets(t, backends.Options{MaxDelay: 100 * time.Millisecond})
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: targets.Roots}, DisableKeepAlives: true}}
@@ -194,7 +193,7 @@ func TestSlowTLSIsSlow(t *testing.T) {
 	}
 }
 
-// The list has every target, in order, and the docs give the pace of a drip as it is.
+// The list has every target, in order, and the docs have the real pace of a drip.
 func TestTargetsAreDescribed(t *testing.T) {
 	targets := startTargets(t, backends.Options{})
 	var names []string
@@ -219,6 +218,6 @@ func TestTargetsAreDescribed(t *testing.T) {
 		}
 	}
 	if said == 0 {
-		t.Error("no page says how often a drip's byte comes")
+		t.Error("no page of the docs has the pace of a drip")
 	}
 }
