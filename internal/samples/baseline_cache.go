@@ -6,8 +6,8 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// BaselineCache has no bound, which has to be asked for: a gomemcache client without a
-// Timeout has one of 500 ms.
+// BaselineCache has no bound. It sets a long Timeout, because gomemcache's default is
+// 500 ms.
 func BaselineCache(addr, key string) (*memcache.Item, error) {
 	client := memcache.New(addr)
 	defer client.Close()

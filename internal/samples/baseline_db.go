@@ -3,7 +3,7 @@ package samples
 import "database/sql"
 
 // BaselineDB has no bound: without a context, and without a readTimeout in the DSN, the caller waits
-// for as long as the database does.
+// as long as the database takes.
 func BaselineDB(db *sql.DB, query string) (result int, err error) {
 	err = db.QueryRow(query).Scan(&result)
 	return result, err

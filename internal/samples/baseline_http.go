@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// BaselineHTTP has no bound: http.DefaultClient has no timeout, so the caller waits for as long as the
-// server does.
+// BaselineHTTP has no bound: http.DefaultClient has no timeout, so the caller waits as long as the
+// server takes.
 func BaselineHTTP(url string) ([]byte, error) {
 	resp, err := http.Get(url)
 	if err != nil {

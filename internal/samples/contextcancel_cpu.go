@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ContextCancelCPU stops at the timeout, because the loop asks. A loop that does not
-// ask is not stopped, and its caller waits for its end.
+// ContextCancelCPU stops at the timeout, because the loop checks ctx. A loop that does
+// not check ctx is not stopped, and its caller waits for its end.
 func ContextCancelCPU(ctx context.Context, rounds int, timeout time.Duration) (sum [md5.Size]byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 // server can see that its client has left. The next call has to dial.
 func ContextCancelHTTP(ctx context.Context, url string, timeout time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel() // not before the body is read: cancel ends that, too
+	defer cancel() // after the body is read, because cancel ends the read too
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

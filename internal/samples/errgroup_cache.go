@@ -15,12 +15,12 @@ func ErrgroupCache(ctx context.Context, addr string, timeout time.Duration, keys
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	results := make([]*memcache.Item, len(keys))
-	g, ctx := errgroup.WithContext(ctx) // this ctx is done after Wait: it is for the group alone
+	g, ctx := errgroup.WithContext(ctx) // for the group alone: this ctx is done after Wait
 	for i, key := range keys {
 		g.Go(func() (err error) {
 			client := memcache.New(addr)
 			defer client.Close()
-			client.Timeout = 24 * time.Hour // or its 500 ms come first
+			client.Timeout = 24 * time.Hour // gomemcache's default is 500 ms
 			client.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 				if err == nil {

@@ -14,11 +14,11 @@ func ErrgroupCPU(ctx context.Context, timeout time.Duration, rounds ...int) ([][
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	results := make([][md5.Size]byte, len(rounds))
-	g, ctx := errgroup.WithContext(ctx) // this ctx is done after Wait: it is for the group alone
+	g, ctx := errgroup.WithContext(ctx) // for the group alone: this ctx is done after Wait
 	for i, n := range rounds {
 		g.Go(func() error {
 			for j := range n {
-				if j%1024 == 0 && ctx.Err() != nil { // a loop that does not ask makes all late
+				if j%1024 == 0 && ctx.Err() != nil { // a loop that does not check ctx makes the answer late
 					return ctx.Err()
 				}
 				results[i] = md5.Sum(results[i][:])

@@ -14,7 +14,7 @@ func ErrgroupDB(ctx context.Context, db *sql.DB, timeout time.Duration, queries 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	results := make([]int, len(queries))
-	g, ctx := errgroup.WithContext(ctx) // this ctx is done after Wait: it is for the group alone
+	g, ctx := errgroup.WithContext(ctx) // for the group alone: this ctx is done after Wait
 	for i, query := range queries {
 		g.Go(func() error {
 			return db.QueryRowContext(ctx, query).Scan(&results[i])

@@ -15,7 +15,7 @@ func ErrgroupHTTP(ctx context.Context, timeout time.Duration, urls ...string) ([
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	results := make([][]byte, len(urls))
-	g, ctx := errgroup.WithContext(ctx) // this ctx is done after Wait: it is for the group alone
+	g, ctx := errgroup.WithContext(ctx) // for the group alone: this ctx is done after Wait
 	for i, url := range urls {
 		g.Go(func() error {
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -14,11 +14,11 @@ func GoroutineAbandonCache(addr, key string, timeout time.Duration) (*memcache.I
 		item *memcache.Item
 		err  error
 	}
-	done := make(chan result, 1) // without the 1 an abandoned goroutine never ends
+	done := make(chan result, 1) // without the buffer an abandoned goroutine never ends
 	go func() {
 		client := memcache.New(addr)
 		defer client.Close()
-		client.Timeout = 24 * time.Hour // or its 500 ms come first
+		client.Timeout = 24 * time.Hour // gomemcache's default is 500 ms
 		item, err := client.Get(key)
 		done <- result{item, err}
 	}()

@@ -13,7 +13,7 @@ func GoroutineAbandonCPU(rounds int, timeout time.Duration) ([md5.Size]byte, err
 		sum [md5.Size]byte
 		err error
 	}
-	done := make(chan result, 1) // without the 1 an abandoned goroutine never ends
+	done := make(chan result, 1) // without the buffer an abandoned goroutine never ends
 	go func() {
 		var r result
 		for range rounds {

@@ -7,13 +7,13 @@ import (
 )
 
 // GoroutineAbandonDB answers on time. The query runs on and keeps its connection: with
-// a pool of four, four abandoned queries make everybody else wait.
+// a pool of four, four abandoned queries make all other callers wait.
 func GoroutineAbandonDB(db *sql.DB, query string, timeout time.Duration) (int, error) {
 	type result struct {
 		result int
 		err    error
 	}
-	done := make(chan result, 1) // without the 1 an abandoned goroutine never ends
+	done := make(chan result, 1) // without the buffer an abandoned goroutine never ends
 	go func() {
 		var r result
 		r.err = db.QueryRow(query).Scan(&r.result)

@@ -14,7 +14,7 @@ func GoroutineAbandonHTTP(url string, timeout time.Duration) ([]byte, error) {
 		body []byte
 		err  error
 	}
-	done := make(chan result, 1) // without the 1 an abandoned goroutine never ends
+	done := make(chan result, 1) // without the buffer an abandoned goroutine never ends
 	go func() {
 		var r result
 		resp, err := http.Get(url)

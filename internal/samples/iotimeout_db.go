@@ -7,7 +7,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// IOTimeoutDB uses the driver's own timeouts, in a DSN timeout= and readTimeout=. The
+// IOTimeoutDB uses the driver's own timeouts: timeout= and readTimeout= in a DSN. The
 // error is mysql.ErrInvalidConn, and the query runs on in MySQL. Keep the pool for the
 // life of the program: every query in it has this timeout.
 func IOTimeoutDB(cfg *mysql.Config, query string, timeout time.Duration) (result int, err error) {

@@ -7,7 +7,7 @@ import (
 )
 
 // IOTimeoutHTTP uses the client's own timeout, which covers the dial, the headers and
-// the body. Keep one client for the life of the program: each has its own pool.
+// the body. Keep one client for the life of the program, because each has its own pool.
 func IOTimeoutHTTP(url string, timeout time.Duration) ([]byte, error) {
 	client := &http.Client{Timeout: timeout}
 	resp, err := client.Get(url)

@@ -1,6 +1,6 @@
-// Package samples has the shortest Go that does what each strategy does, with the op at
-// hand: the standard library and the client, and nothing of this module. What is in a
-// file is what gotimeout code prints, the page shows and docs/code.md has.
+// Package samples has the shortest Go code for each strategy with each op. The code uses the
+// standard library and the client, and no package of this module. gotimeout code prints the
+// files, the page shows them, and docs/code.md has them.
 //
 // Its functions are to be copied, not called. Most make a client for each call, so that
 // they stand by themselves; a program keeps its client.
@@ -15,8 +15,8 @@ import (
 //go:embed *_http.go *_cache.go *_db.go *_cpu.go
 var files embed.FS
 
-// Of returns the code of a strategy with an op, from the imports on, and "" where there
-// is none: a computation has no client with a timeout.
+// Of returns the code of a strategy with an op, from the imports on. It is "" if there is
+// none: a computation has no client with a timeout.
 func Of(strategy, op string) string {
 	text, err := files.ReadFile(prefix(strategy) + op + ".go")
 	if err != nil {
@@ -26,9 +26,9 @@ func Of(strategy, op string) string {
 	return code
 }
 
-// Ops returns the ops that there is code of a strategy for.
+// Ops returns the ops for which a strategy has code.
 func Ops(strategy string) (ops []string) {
-	names, _ := fs.Glob(files, prefix(strategy)+"*.go") // no bad pattern
+	names, _ := fs.Glob(files, prefix(strategy)+"*.go") // the pattern is valid
 	for _, name := range names {
 		ops = append(ops, strings.TrimSuffix(strings.TrimPrefix(name, prefix(strategy)), ".go"))
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// TimerPanicCache is what a timeout by exception, as gevent's for Python, comes to in Go.
+// TimerPanicCache is a timeout by exception in Go, as gevent has it for Python.
 // It answers no sooner than context-cancel does, leaves the same behind, and throws a
 // late result away.
 func TimerPanicCache(ctx context.Context, addr, key string, timeout time.Duration) (item *memcache.Item, err error) {
@@ -25,7 +25,7 @@ func TimerPanicCache(ctx context.Context, addr, key string, timeout time.Duratio
 	}()
 	client := memcache.New(addr)
 	defer client.Close()
-	client.Timeout = 24 * time.Hour // or its 500 ms come first
+	client.Timeout = 24 * time.Hour // gomemcache's default is 500 ms
 	client.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err == nil {
@@ -34,7 +34,7 @@ func TimerPanicCache(ctx context.Context, addr, key string, timeout time.Duratio
 		return conn, err
 	}
 	item, err = client.Get(key)
-	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library: its locks and connections would stay as they are
+	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library, whose locks would stay held
 		panic(context.DeadlineExceeded)
 	}
 	return item, err

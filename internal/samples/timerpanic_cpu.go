@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TimerPanicCPU is what a timeout by exception, as gevent's for Python, comes to in Go.
+// TimerPanicCPU is a timeout by exception in Go, as gevent has it for Python.
 // It answers no sooner than context-cancel does, leaves the same behind, and throws a
 // late result away.
 func TimerPanicCPU(ctx context.Context, rounds int, timeout time.Duration) (sum [md5.Size]byte, err error) {
@@ -24,7 +24,7 @@ func TimerPanicCPU(ctx context.Context, rounds int, timeout time.Duration) (sum 
 	for i := 0; i < rounds && (i%1024 != 0 || ctx.Err() == nil); i++ {
 		sum = md5.Sum(sum[:])
 	}
-	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library: its locks and connections would stay as they are
+	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library, whose locks would stay held
 		panic(context.DeadlineExceeded)
 	}
 	return sum, err

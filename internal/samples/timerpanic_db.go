@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TimerPanicDB is what a timeout by exception, as gevent's for Python, comes to in Go.
+// TimerPanicDB is a timeout by exception in Go, as gevent has it for Python.
 // It answers no sooner than context-cancel does, leaves the same behind, and throws a
 // late result away.
 func TimerPanicDB(ctx context.Context, db *sql.DB, query string, timeout time.Duration) (result int, err error) {
@@ -22,7 +22,7 @@ func TimerPanicDB(ctx context.Context, db *sql.DB, query string, timeout time.Du
 		}
 	}()
 	err = db.QueryRowContext(ctx, query).Scan(&result)
-	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library: its locks and connections would stay as they are
+	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library, whose locks would stay held
 		panic(context.DeadlineExceeded)
 	}
 	return result, err

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TimerPanicHTTP is what a timeout by exception, as gevent's for Python, comes to in Go.
+// TimerPanicHTTP is a timeout by exception in Go, as gevent has it for Python.
 // It answers no sooner than context-cancel does, leaves the same behind, and throws a
 // late result away.
 func TimerPanicHTTP(ctx context.Context, url string, timeout time.Duration) (body []byte, err error) {
@@ -31,7 +31,7 @@ func TimerPanicHTTP(ctx context.Context, url string, timeout time.Duration) (bod
 		body, err = io.ReadAll(resp.Body)
 		resp.Body.Close()
 	}
-	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library: its locks and connections would stay as they are
+	if context.Cause(ctx) == context.DeadlineExceeded { // not inside the library, whose locks would stay held
 		panic(context.DeadlineExceeded)
 	}
 	return body, err
