@@ -26,9 +26,9 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, a receipt.Answer) {
 	bodies.Put(body)
 }
 
-var bodies sync.Pool // of *[]byte, each of an answer that was written
+var bodies sync.Pool // of *[]byte, the buffers of written answers
 
-// appendAnswer appends the JSON of a wire.Answer. Every request pays for it, and
+// appendAnswer appends the JSON of a wire.Answer. It runs for every request, and
 // encoding/json would take four times as long.
 func appendAnswer(b []byte, a receipt.Answer) []byte {
 	ms := receipt.Milliseconds(a.Answered)
@@ -93,7 +93,7 @@ func encoded(v any) []byte {
 	return body.Bytes()
 }
 
-// refuse answers that nothing was run, with a code and a sentence. A browser gets
+// refuse answers a request that started no run, with a code and a sentence. A browser gets
 // a page.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
 	why := &receipt.Error{Code: code, Message: sentence}
@@ -104,7 +104,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence s
 	writeJSON(w, r, status, wire.Answer{Status: receipt.Refused, Error: why})
 }
 
-// refusedPage is what the template of a refusal reads.
+// refusedPage is the data for the template of a refusal.
 type refusedPage struct {
 	Status int
 	Error  *receipt.Error
@@ -129,8 +129,8 @@ var (
 	jsonType = []string{"application/json; charset=utf-8"}
 )
 
-// write writes JSON, indented for curl and for browsers, which people read. For
-// programs the indentation would be a twentieth of the cost of a request.
+// write writes JSON. It is indented for people, who use curl or a browser. For programs
+// the indentation would be a twentieth of the cost of a request.
 func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	if agent := r.UserAgent(); strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Mozilla/") {
 		var indented bytes.Buffer

@@ -13,7 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// code answers with the Go of a strategy with an op, to copy.
+// code answers with the Go code of a strategy with an op.
 func (l *Lab) code(w http.ResponseWriter, r *http.Request) {
 	strategy, op := chi.URLParam(r, "strategy"), cmp.Or(r.URL.Query().Get("op"), l.Ops[0].Name)
 	if !slices.Contains(l.paths(), "/"+strategy) {

@@ -15,7 +15,7 @@ import (
 	"gotimeout/strategies"
 )
 
-// index serves the page to a browser, and to others what fits a terminal.
+// index serves the page to a browser, and to others a text for a terminal.
 func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
 	form, p, err := l.asked(r.URL.RawQuery)
 	if err != nil {
@@ -30,16 +30,16 @@ func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
 	writeIndex(w, l, base(r))
 }
 
-// indexView is what the template of the page reads.
+// indexView is the data for the template of the page.
 type indexView struct {
 	*Lab
 	Asked    map[string]string // the form's fields
-	Choice   []fieldView       // those that not every op has
+	Choice   []fieldView       // the fields that only some ops have
 	Start    raceStart         // the race of the form
-	Link     string            // to it
+	Link     string            // the link to that race
 	Snapshot snapshot
 	State    *badnet.State
-	MayNot   string // why this visitor may not change the network, "" where it may
+	MayNot   string // why this visitor may not change the network; "" if it may
 }
 
 func (l *Lab) newIndexView(r *http.Request, asked map[string]string, p params) indexView {
@@ -63,12 +63,12 @@ const (
 	firstTimeout = 500 * time.Millisecond
 )
 
-// formParameters are those of the form, and race=1, which starts its race.
+// formParameters are the parameters of the form, and race=1, which starts its race.
 var formParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network", "race"}
 
-// asked returns the form as a query fills it, and the run of the form. A duration that
-// the lab would refuse stays in the form for the visitor to see, who is told of it by
-// the race. A choice that there isn't has no place in the form, and is an error.
+// asked returns the form as a query fills it, and the run of the form. A duration that the
+// lab would refuse stays in the form, and the race answers the visitor with the reason. An
+// unknown choice has no place in the form, and is an error.
 func (l *Lab) asked(raw string) (form map[string]string, p params, err error) {
 	q, err := query(raw, formParameters...)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// The golden text is of two strategies, so that the others' docs don't change it.
+// The golden text has two strategies, so that the docs of the others don't change it.
 func TestIndexText(t *testing.T) {
 	lab := newLab(roomy)
 	lab.Strategies = []strategies.Strategy{
@@ -41,14 +41,14 @@ func TestIndexText(t *testing.T) {
 		golden.Check(t, "index.txt", w.Body.Bytes())
 		for line := range strings.Lines(w.Body.String()) {
 			if len(line) > 81 {
-				t.Errorf("longer than 80 columns: %s", line)
+				t.Errorf("wider than 80 columns: %s", line)
 			}
 		}
 	}
 }
 
-// Every link of the page is served, each strategy has one for each op, and the
-// first that leads away is the baseline, to feel how slow it is.
+// The lab serves every link of the page, and each strategy has a link for each op. The
+// first link to a run is the baseline, which shows how slow the call is.
 func TestIndexLinks(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Ops[0].Targets = []handlers.Target{{Name: "slow"}, {Name: "slow-tls", TLS: true}, {Name: "fine", Sound: true}}
@@ -58,7 +58,7 @@ func TestIndexLinks(t *testing.T) {
 			if to := attribute(a, "href"); to[0] != '#' {
 				got = append(got, to)
 			} else if !slices.ContainsFunc(all(root, "section"), func(s *html.Node) bool { return "#"+attribute(s, "id") == to }) {
-				t.Errorf("%s leads nowhere", to)
+				t.Errorf("the link %s has no target", to)
 			}
 		}
 		want := []string{
@@ -121,7 +121,7 @@ func TestIndexIsSmall(t *testing.T) {
 	}
 }
 
-// Nothing but its own style and script is in the page, as its policy has them.
+// The page has only its own style and script, and the policy allows no others.
 func TestIndexPolicy(t *testing.T) {
 	root, header := browse(t, newLab(roomy), "/")
 	policy := header.Get("Content-Security-Policy")
@@ -136,7 +136,7 @@ func TestIndexPolicy(t *testing.T) {
 		}
 	}
 	if strings.Contains(policy, "unsafe") || !strings.HasPrefix(policy, "default-src 'none'") {
-		t.Errorf("the policy is lax: %s", policy)
+		t.Errorf("the policy allows too much: %s", policy)
 	}
 	for n := range root.Descendants() {
 		for _, a := range n.Attr {
@@ -147,7 +147,7 @@ func TestIndexPolicy(t *testing.T) {
 	}
 }
 
-// What the caller sends is not put into the page as it is.
+// The page escapes the values that the caller sends.
 func TestIndexEscapes(t *testing.T) {
 	hostile := `x'"><script>alert(1)</script>`
 	for _, parameter := range []string{"delay", "timeout", "network"} {
@@ -169,7 +169,7 @@ func TestIndexEscapes(t *testing.T) {
 	}
 }
 
-// The form is as the address asks, also for durations that the lab would refuse.
+// The form has the values of the address, also durations that the lab would refuse.
 func TestIndexAsked(t *testing.T) {
 	for name, test := range map[string]struct{ address, op, delay, timeout, ctx, curl string }{
 		"nothing":   {"/", "db", "2s", "500ms", "aware", "op=db&delay=2s&timeout=500ms&ctx=aware&work=sleep"},
@@ -203,13 +203,13 @@ func TestIndexAsked(t *testing.T) {
 	}
 }
 
-// Who may not change the network is told why, and has nothing to change it with.
+// A visitor that may not change the network sees the reason, and no controls for it.
 func TestIndexNetwork(t *testing.T) {
 	_, network := onNetwork(t)
 	for name, test := range map[string]struct {
 		network handlers.Network
 		from    string
-		want    string // "" where it may
+		want    string // the reason; "" if the visitor may change the network
 	}{
 		"here":    {network, "127.0.0.1:1", ""},
 		"remote":  {network, "192.0.2.1:1", "the network is changed from this machine"},
@@ -225,7 +225,7 @@ func TestIndexNetwork(t *testing.T) {
 			var text strings.Builder
 			_ = html.Render(&text, root)
 			if may := len(all(root, "form")) == 2; may != (test.want == "") || !strings.Contains(text.String(), test.want) {
-				t.Errorf("it may: %v; no %q in the page", may, test.want)
+				t.Errorf("the visitor may: %v; want %q in the page", may, test.want)
 			}
 		})
 	}
@@ -265,10 +265,10 @@ func page(t *testing.T, lab *handlers.Lab, r *http.Request) (*html.Node, http.He
 	if got := w.Header().Get("Content-Type"); got != "text/html; charset=utf-8" {
 		t.Fatalf("Content-Type %q", got)
 	}
-	links(t, w.Body.Bytes()) // its tags are in pairs
+	links(t, w.Body.Bytes()) // checks that the tags are in pairs
 	text := w.Body.String()
 	if strings.Contains(text, "ZgotmplZ") {
-		t.Error("a value was unsafe where it stands")
+		t.Error("html/template found a value unsafe")
 	}
 	root, err := html.Parse(bytes.NewReader(w.Body.Bytes()))
 	if err != nil {
@@ -289,7 +289,7 @@ func links(t *testing.T, page []byte) (hrefs []string) {
 		switch {
 		case kind == html.ErrorToken:
 			if len(open) > 0 {
-				t.Errorf("%v not closed", open)
+				t.Errorf("%v are not closed", open)
 			}
 			return hrefs
 		case kind == html.StartTagToken && !slices.Contains(void, tag.Data):
@@ -308,7 +308,7 @@ func links(t *testing.T, page []byte) (hrefs []string) {
 	}
 }
 
-// all are the elements of a name.
+// all returns the elements of a name.
 func all(root *html.Node, name string) (nodes []*html.Node) {
 	for n := range root.Descendants() {
 		if n.Type == html.ElementNode && n.Data == name {
@@ -318,8 +318,8 @@ func all(root *html.Node, name string) (nodes []*html.Node) {
 	return nodes
 }
 
-// words is the text of an element, as it is read.
-func words(n *html.Node) string {
+// textOf returns the text of an element, without line breaks.
+func textOf(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {
 		if d.Type == html.TextNode {

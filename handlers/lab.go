@@ -24,10 +24,10 @@ type Lab struct {
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
 	Backends   func(ctx context.Context) []Backend // asks each backend whether it is ready
-	Working    func() []Backend                    // what each backend works on, as far as the lab knows without asking it
+	Working    func() []Backend                    // the jobs of each backend, as far as the lab knows them without a request
 	Network    Network                             // nil: there is no bad network
 	Kernel     Kernel                              // nil: the system does not show its sockets
-	Token      string                              // lets a caller from elsewhere change the network; "" is none
+	Token      string                              // lets a caller from another machine change the network; "" is none
 	Public     bool                                // limits the runs of each client; only the token changes the network
 	Machine    machine.Machine                     // the machine that the lab runs on
 	Started    time.Time
@@ -57,8 +57,8 @@ type Op struct {
 	Targets  []Target // what target= may be; nil where there is no choice
 	TLS      bool     // the backend itself speaks TLS
 
-	Own      *OwnCall // what the op calls, where that is an own call; else nil
-	MakesOwn bool     // an op of several calls makes an own one
+	Own      *OwnCall // the own call that the op makes, or nil
+	MakesOwn bool     // one of the op's several calls is an own call
 
 	// Lacks gives the reason for each phase timeout that the op's client does not
 	// have, by its parameter.
@@ -100,16 +100,16 @@ type Target struct {
 	Sound bool // it has no fault, to compare the others with
 }
 
-// Bounds are how long things in a lab may take, from the innermost to the
-// outermost. Each is longer than the one before it, so that the inner one comes
-// first and its caller is told what it was: with the bounds the wrong way round,
-// a run that took too long had no answer at all.
+// Bounds are the bounds of the parts of a lab, from the innermost to the outermost. Each
+// bound is longer than the one before it, so that the inner bound ends first and the
+// answer can name it. With the bounds the wrong way round, a run that took too long had
+// no answer at all.
 type Bounds struct {
-	Call     time.Duration // of one call of a client, also of a deaf one
-	Run      time.Duration // of a run: the preparation of its op, and its calls
-	Answer   time.Duration // of /compare and /race: their runs, and what these left behind
-	Write    time.Duration // of the server, for a request and its answer
-	Patience time.Duration // that a client needs who wants every answer
+	Call     time.Duration // one call of a client, also a deaf call
+	Run      time.Duration // a run: the preparation of its op, and its calls
+	Answer   time.Duration // /compare and /race: their runs, and the work that these left behind
+	Write    time.Duration // the server's timeout for a request and its answer
+	Patience time.Duration // how long a client must wait to get every answer
 }
 
 // Prepare is how long the preparation of an op may take: room for ten round trips
@@ -119,7 +119,7 @@ const Prepare = 10 * time.Second
 // Bounds returns the bounds that follow from the caps. Work that computes may take
 // several times its delay on processors that others use as well.
 func (l *Lab) Bounds() Bounds {
-	const room = 5 * time.Second // to notice, and to write
+	const room = 5 * time.Second // the time to notice the bound and to write the answer
 	b := Bounds{Call: 4*l.MaxDelay + l.MaxTimeout}
 	b.Run = Prepare + b.Call + room
 	b.Answer = b.Run + room
@@ -164,7 +164,7 @@ func (l *Lab) Routes() http.Handler {
 	return r
 }
 
-// plainHeaders keeps answers out of caches: each is a measurement.
+// plainHeaders keeps answers out of caches, because each answer is a measurement.
 func plainHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Cache-Control"], w.Header()["X-Content-Type-Options"] = noStore, noSniff

@@ -80,7 +80,7 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 		path := l.Network.State().Of(q["backend"])
 		l.Log.Info("network", "method", r.Method, "backend", q["backend"], "profile", path.Profile, "round_trip_ms", *path.RoundTrip)
 		l.network(w, r)
-	case ctx.Err() != nil: // the caller has left, and the network is unchanged
+	case ctx.Err() != nil: // the caller has left; the network is unchanged
 	case errors.Is(err, badnet.ErrBackend):
 		badParameter(w, r, err)
 	case errors.Is(err, badnet.ErrCannot):
@@ -115,7 +115,8 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	if len(op.Parts) == 1 || len(s.Backends) == 0 {
 		return s.Of(op.Name)
 	}
-	// Several backends: their profiles, and no figures, which would hold for none.
+	// An op of several backends has their profiles and no figures, because each backend has
+	// its own.
 	profile := s.Profile
 	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
 		profile += "; " + name + ": " + s.Backends[name].Profile

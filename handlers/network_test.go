@@ -243,7 +243,7 @@ func TestNetworkOnThePage(t *testing.T) {
 	var got []string
 	for _, row := range all(root, "tr") {
 		if cells := all(row, "td"); len(cells) == 1 {
-			got = append(got, words(cells[0]))
+			got = append(got, textOf(cells[0]))
 		}
 	}
 	if want := []string{"delay=50ms", "tun: it works", "100.0 ms", "100.2 ms, 0 of 0 lost"}; !slices.Equal(got, want) {

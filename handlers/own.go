@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// OwnCall is a call of whoever started the lab, which an op makes instead of its own.
-// Nothing of the call is shown but its name and how long it takes.
+// OwnCall is a call of the lab's user that an op makes instead of its usual one. The lab
+// shows only its name and how long it takes.
 type OwnCall struct {
-	Name  string                        // as "GET 127.0.0.1:9000/report"
-	Alone atomic.Pointer[time.Duration] // what the call takes while nothing else goes on; nil is not known
+	Name  string                        // such as "GET 127.0.0.1:9000/report"
+	Alone atomic.Pointer[time.Duration] // how long the call takes alone; nil is not known
 }
 
-// alone is what the call takes alone, in milliseconds, nil where that isn't known.
+// alone returns how long the call takes alone, in milliseconds, or nil if that isn't known.
 func (o *OwnCall) alone() *float64 {
 	d := o.Alone.Load()
 	if d == nil {
@@ -24,7 +24,8 @@ func (o *OwnCall) alone() *float64 {
 	return &ms
 }
 
-// About is the op's sentence for the page. Of an own call it says how long that takes.
+// About returns the op's sentence for the page. For an own call it has how long the call
+// takes.
 func (op Op) About() string {
 	if op.Own == nil {
 		return op.Doc
@@ -35,8 +36,8 @@ func (op Op) About() string {
 	return op.Doc + " How long it takes alone is not known, as it has not completed yet."
 }
 
-// OwnASecond is how many runs of own calls a public lab makes in a second, for all of
-// its visitors together: the server of such a call is no part of the lab.
+// OwnASecond is how many runs of own calls a public lab makes a second, for all its
+// visitors together. The limit protects the server of the call, which is outside the lab.
 const OwnASecond = 20
 
 var errOwn = errors.New("too many runs of own calls")
@@ -45,7 +46,7 @@ var errOwn = errors.New("too many runs of own calls")
 type ownRate struct {
 	mu   sync.Mutex
 	last [OwnASecond]time.Time // when the last runs were admitted
-	next int                   // the oldest of last
+	next int                   // the index of the oldest in last
 }
 
 func (r *ownRate) admits(now time.Time) bool {

@@ -16,8 +16,8 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// What the pages are made of. Each comes as one answer: nothing of it is loaded
-// from anywhere, and its policy lets nothing else run.
+// The parts of the pages. Each page is one answer: it loads nothing, and its
+// Content-Security-Policy lets nothing else run.
 var (
 	indexStyle = palette.Page + pageFile("page.css")
 	plainStyle = palette.Page + pageFile("plain.css")
@@ -57,8 +57,8 @@ func hashOf(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// pageFigure formats a time in milliseconds. An unknown one may still come while
-// its run goes on.
+// pageFigure formats a time in milliseconds. An unknown time is "…" while its run goes on,
+// since it may still become known.
 func pageFigure(ms *float64, complete bool) string {
 	if ms == nil && !complete {
 		return "…"
@@ -66,8 +66,8 @@ func pageFigure(ms *float64, complete bool) string {
 	return figure(ms, "?")
 }
 
-// wantsPage reports whether the caller reads HTML: a browser does, curl and
-// programs do not. The answer depends on Accept, and says so.
+// wantsPage reports whether the caller reads HTML, as a browser does and curl and
+// programs don't. The answer then depends on Accept, so it gets a Vary header.
 func wantsPage(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Vary", "Accept")
 	accept := r.Header.Get("Accept")

@@ -25,8 +25,8 @@ const (
 	defaultTimeout = time.Second
 )
 
-// DefaultDelay is the delay of a run that asks for none, of an op that can be slow.
-// It is 0 on a bad network, which is slow by itself.
+// DefaultDelay is the delay of a run without delay=, for an op that can be slow. It is 0 on
+// a bad network, which is slow by itself.
 func (l *Lab) DefaultDelay() time.Duration {
 	if l.state().Driver != badnet.Without {
 		return 0
@@ -34,7 +34,7 @@ func (l *Lab) DefaultDelay() time.Duration {
 	return min(defaultDelay, l.MaxDelay)
 }
 
-// DefaultTimeout is the timeout of a run that asks for none.
+// DefaultTimeout is the timeout of a run without timeout=.
 func (l *Lab) DefaultTimeout() time.Duration { return min(defaultTimeout, l.MaxTimeout) }
 
 // params are the parameters of a run.
@@ -94,7 +94,7 @@ func (l *Lab) choices(q map[string]string) (p params, err error) {
 	return p, err
 }
 
-// takes refuses a request that has a parameter beside those of these names.
+// takes refuses a request with a parameter that is not in names.
 func takes(handle http.HandlerFunc, names ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := query(r.URL.RawQuery, names...); err != nil {
@@ -105,8 +105,8 @@ func takes(handle http.HandlerFunc, names ...string) http.HandlerFunc {
 	}
 }
 
-// query reads a query, in which each of the allowed parameters may be given once. Every
-// request pays for it: url.ParseQuery takes twice as long.
+// query reads a query, in which each of the allowed parameters may be given once. It runs
+// for every request, and url.ParseQuery takes twice as long.
 func query(raw string, allowed ...string) (map[string]string, error) {
 	q := make(map[string]string, 8)
 	for part, rest := "", raw; rest != ""; {
@@ -162,8 +162,8 @@ func (l *Lab) op(q map[string]string) (*Op, error) {
 	return nil, errors.New(prose.Unknown("op", name, names))
 }
 
-// choice reads a parameter that has one of the allowed values, which are of an op
-// unless that is nil; the first is the default.
+// choice reads a parameter that has one of the allowed values; the first is the default. If
+// op is not nil, the values are those of the op.
 func choice(q map[string]string, name string, op *Op, allowed []string) (string, error) {
 	value, given := q[name]
 	of := func() string {
@@ -213,7 +213,7 @@ func duration(q map[string]string, name string, otherwise, longest time.Duration
 	return d, nil
 }
 
-// bound reads a timeout of more than 0. The words and below say what it may be.
+// bound reads a timeout of more than 0. The error names the limit by words and below.
 func bound(q map[string]string, name string, otherwise, longest time.Duration, words string, below time.Duration) (time.Duration, error) {
 	d, err := readDuration(q, name, otherwise, longest)
 	if err == nil && d <= 0 {
@@ -248,7 +248,7 @@ func parseDuration(text string, longest time.Duration) (time.Duration, error) {
 	if err != nil {
 		return time.ParseDuration(text)
 	}
-	if !(seconds <= longest.Seconds()) { // as a Duration it might overflow
+	if !(seconds <= longest.Seconds()) { // a Duration might overflow
 		seconds = longest.Seconds() + 1
 	}
 	return time.Duration(math.Round(max(seconds, -1) * float64(time.Second))), nil
@@ -328,11 +328,11 @@ func target(q map[string]string, p *params) (string, error) {
 	if err == nil && q["backend"] != "" {
 		err = fmt.Errorf("backend=%s can't be chosen with a target, which takes the backend's place: leave one of them out", q["backend"])
 	}
-	p.backend = "" // the target takes its place
+	p.backend = "" // the target takes the backend's place
 	return value, err
 }
 
-// allowed refuses a run for which the strategy makes no sense.
+// allowed refuses a run with an op that the strategy doesn't suit.
 func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	if !s.Suits(p.op.Name) {
 		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, prose.Or(s.Only))
@@ -343,8 +343,8 @@ func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	return nil
 }
 
-// refusePhases refuses phase timeouts, and names the strategies that take them: those
-// that bound the client.
+// refusePhases refuses phase timeouts. The error names the strategies that take them,
+// which bound the client.
 func (l *Lab) refusePhases(ps phases) error {
 	if len(ps) == 0 {
 		return nil
@@ -358,8 +358,8 @@ func (l *Lab) refusePhases(ps phases) error {
 	return fmt.Errorf("%s is one of the client's own timeouts, which only %s sets: ask there, or leave it out", ps.names()[0], prose.Or(under))
 }
 
-// or returns the timeouts with those of others that the run was not given, as far
-// as they can come before its timeout.
+// or returns the timeouts of the run, and of others those that the run doesn't set itself
+// and that are shorter than its timeout.
 func (ps phases) or(others phases, timeout time.Duration) phases {
 	if len(others) == 0 {
 		return ps

@@ -43,7 +43,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	messages := make(chan []byte)
 	go l.lanes(ctx, p, times, messages)
 	if s.relay(ctx, messages) == nil {
-		_ = s.send(event("done", struct{}{})) // fails only when the caller has left
+		_ = s.send(event("done", struct{}{})) // fails only after the caller has left
 	}
 }
 
@@ -130,7 +130,7 @@ type raceStart struct {
 	Strategies []raceStrategy `json:"strategies"`
 	Op         string         `json:"op"`
 	Delay      float64        `json:"delay_ms"`
-	Alone      *float64       `json:"alone_ms,omitempty"` // what an own call takes alone
+	Alone      *float64       `json:"alone_ms,omitempty"` // how long an own call takes alone
 	Timeout    float64        `json:"timeout_ms"`
 	Ctx        string         `json:"ctx"`
 	Network    *badnet.Path   `json:"network"`
@@ -159,7 +159,7 @@ type raceRun struct {
 	Connections  receipt.Connections `json:"connections"`
 	Complete     bool                `json:"complete"`
 	Error        *receipt.Error      `json:"error"`
-	Left         string              `json:"left"` // the sentence of a complete run, else ""
+	Left         string              `json:"left"` // the sentence of a complete run; "" while work goes on
 }
 
 func raceRunOf(v receipt.View, n int, op Op) raceRun {
@@ -192,7 +192,7 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 	return start
 }
 
-// query is the query of the same run, with all defaults written out.
+// query returns the query of the same run, with all defaults.
 func (p *params) query() string {
 	q := []string{"op=" + p.op.Name, "delay=" + p.delay.String(), "timeout=" + p.timeout.String(), "ctx=" + p.ctx}
 	for _, choice := range [][2]string{{"work", p.work}, {"backend", p.backend}, {"target", p.target}} {
@@ -203,7 +203,7 @@ func (p *params) query() string {
 	return strings.Join(q, "&")
 }
 
-// base is the URL at which the caller found the lab.
+// base returns the URL under which the caller reached the lab.
 func base(r *http.Request) string {
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		return "https://" + r.Host
@@ -211,5 +211,5 @@ func base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// quoted is text as one word of a shell: the caller chose it, by its Host.
+// quoted quotes text as one word of a shell, because the caller chose it by its Host.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

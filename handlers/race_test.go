@@ -29,7 +29,7 @@ type raceRun struct {
 	Left     string
 }
 
-// runs returns what was told of each run, in its order.
+// runs returns the events of each run, in their order.
 func runs(t *testing.T, c *caller) map[string][]event {
 	t.Helper()
 	of := map[string][]event{}
@@ -43,7 +43,7 @@ func runs(t *testing.T, c *caller) map[string][]event {
 	return of
 }
 
-// The goldens are of the start, and of what was known of each run in the end.
+// The golden files have the start of a race, and the last event of each run.
 func TestRace(t *testing.T) {
 	for name, query := range map[string]string{
 		"aware":  "delay=5h&timeout=1h",
@@ -79,8 +79,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// idless is data with the same ID in the place of each: strategies that begin
-// at once take theirs in any order.
+// idless replaces each ID in data by the same text, because strategies that begin at once
+// get their IDs in any order.
 func idless(lab *handlers.Lab, data string) string {
 	for _, rc := range lab.Ledger.Last(lab.Ledger.Size()) {
 		data = strings.Replace(data, `"`+rc.ID()+`"`, `"lab-n"`, 1)
@@ -88,14 +88,14 @@ func idless(lab *handlers.Lab, data string) string {
 	return data
 }
 
-// What becomes known of a run is told when it does.
+// An event comes as soon as a figure of a run is known.
 func TestRaceTellsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		c := ask(t.Context(), lab.Routes(), "/race?delay=5h&timeout=1h&backend=deaf")
 		told := runs(t, c)
 		abandoned := told["goroutine-abandon 1"]
 		if len(abandoned) < 2 || abandoned[0].at != hour || abandoned[len(abandoned)-1].at != 5*hour {
-			t.Fatalf("of goroutine-abandon: %+v", abandoned)
+			t.Fatalf("goroutine-abandon: %+v", abandoned)
 		}
 		if first := data[raceRun](t, abandoned[0]); first.Answered == nil || first.Ended != nil || first.Complete || first.Left != "" {
 			t.Errorf("at the answer: %+v", first)
@@ -110,8 +110,7 @@ func TestRaceTellsAtOnce(t *testing.T) {
 	})
 }
 
-// A change that shows nothing new, as the end of the first of two backends, is
-// not told.
+// A change without a new figure, as the end of the first of two backends, makes no event.
 func TestRaceTellsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:1]
@@ -130,7 +129,7 @@ func TestRaceTellsOnce(t *testing.T) {
 	})
 }
 
-// A stream on which nothing comes shows that it is alive.
+// A stream without events sends a beat, which shows that the connection is alive.
 func TestRaceBeats(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		var beats []time.Duration
@@ -145,7 +144,8 @@ func TestRaceBeats(t *testing.T) {
 	})
 }
 
-// Many runs of a strategy go in batches of 20, each when the one before is answered.
+// Many runs of a strategy are made in batches of 20. A batch begins when the one before is
+// answered.
 func TestRaceTimes(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:1]
@@ -159,12 +159,12 @@ func TestRaceTimes(t *testing.T) {
 		}
 		c := ask(t.Context(), lab.Routes(), "/race?delay=1h&timeout=10m&times=45")
 		if d := time.Since(c.asked); d != 3*hour || over.Load() {
-			t.Errorf("took %v, over 20 at once: %t; want 3h, and not", d, over.Load())
+			t.Errorf("took %v, more than 20 at once: %t; want 3h and false", d, over.Load())
 		}
 		told := runs(t, c)
 		for n := 1; n <= 45; n++ {
 			if told[fmt.Sprint("baseline ", n)] == nil {
-				t.Errorf("nothing of run %d", n)
+				t.Errorf("run %d has no event", n)
 			}
 		}
 		if len(told) != 45 {
@@ -173,7 +173,7 @@ func TestRaceTimes(t *testing.T) {
 	})
 }
 
-// A race keeps to the lab's limits: what was refused is an outcome.
+// A race keeps to the lab's limits: a refused run is an outcome.
 func TestRaceRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lab := newLab(receipt.Limits{InFlight: 7, Abandoned: 99, Busy: 99})
@@ -198,7 +198,7 @@ func TestRaceRefused(t *testing.T) {
 	})
 }
 
-// A race is bounded: then the stream ends, whatever goes on.
+// At the bound of a race its stream ends, also while runs go on.
 func TestRaceIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		lab.Strategies = lab.Strategies[:1]
@@ -219,8 +219,8 @@ func TestRaceIsBounded(t *testing.T) {
 	})
 }
 
-// A caller who leaves ends the stream; no more runs begin, and those there are
-// go on as they do.
+// When the caller leaves, the stream ends and no more runs begin. The runs in flight go on
+// as they do without a caller.
 func TestRaceCallerGone(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -230,21 +230,21 @@ func TestRaceCallerGone(t *testing.T) {
 			t.Errorf("took %v, want 1m", d)
 		}
 		time.Sleep(lab.Bounds().Run)
-		if n, want := len(lab.Ledger.Last(1000)), 50; n != want { // all that it holds
+		if n, want := len(lab.Ledger.Last(1000)), 50; n != want { // as many as the ledger holds
 			t.Errorf("%d receipts, want %d", n, want)
 		}
 		if id, want := lab.Ledger.LastID(), fmt.Sprint("lab-", 20*len(lab.Strategies)); id != want {
-			t.Errorf("the last run is %s, want %s: a batch a strategy", id, want)
+			t.Errorf("the last run is %s, want %s: one batch for each strategy", id, want)
 		}
 	})
 }
 
-// One who stops to read is let go, and its runs go on.
+// A caller that stops reading is disconnected, and its runs go on.
 func TestRaceCallerDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		c := newCaller(1)
 		lab.Routes().ServeHTTP(c, request(t.Context(), http.MethodGet, "/race?delay=5h&timeout=1h"))
-		if d, want := time.Since(c.asked), 25*time.Second; d != want { // the first beat, and the time it has
+		if d, want := time.Since(c.asked), 25*time.Second; d != want { // the first beat, and its timeout
 			t.Errorf("took %v, want %v", d, want)
 		}
 	})
@@ -275,11 +275,11 @@ func TestBadRaceParameters(t *testing.T) {
 		}
 		checkRefused(t, w, "bad_parameter", want)
 	}
-	w := get(t, newLab(roomy), "/compare?times=2") // it is a race's alone
+	w := get(t, newLab(roomy), "/compare?times=2") // only a race takes times=
 	checkStatus(t, w, http.StatusBadRequest)
 }
 
-// The commands are for a shell, whatever the caller calls the lab.
+// The commands are quoted for a shell, whatever Host the caller sends.
 func TestRaceCommands(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		r := request(t.Context(), http.MethodGet, "/race?op=db&work=cpu&delay=0&timeout=2&ctx=deaf")

@@ -63,11 +63,11 @@ func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, wire.Receipts{Receipts: views})
 }
 
-// receiptsPage is what the template of /receipts reads.
+// receiptsPage is the data for the template of /receipts.
 type receiptsPage struct {
 	Receipts []receipt.View
-	After    string // the receipt before the first, "" where they are the newest
-	JSON     string // the address of the same as JSON
+	After    string // the receipt before the first; "" for the newest receipts
+	JSON     string // the address of the same receipts as JSON
 }
 
 // jsonQuery is the query of the same receipts as JSON.
@@ -134,11 +134,11 @@ func (l *Lab) resolved(rc *receipt.Receipt) receipt.View {
 	return rc.View()
 }
 
-// receiptPage is what the template of a receipt reads.
+// receiptPage is the data for the template of a receipt.
 type receiptPage struct {
 	receipt.View
-	Left     string       // the sentence of a complete receipt, else ""
-	Colour   int          // of the strategy
+	Left     string       // the sentence of a complete receipt; "" while work goes on
+	Colour   int          // the strategy's colour
 	Deadline string       // where the timeout is drawn
 	Bars     []receiptBar // the three times
 	Calls    []receiptBar // the phases
@@ -189,7 +189,7 @@ func (l *Lab) pageOf(v receipt.View) receiptPage {
 	return pg
 }
 
-// scaleOf returns the time that the full width stands for, in milliseconds.
+// scaleOf returns the time of the full width, in milliseconds.
 func scaleOf(v receipt.View, timeout float64) float64 {
 	longest := timeout
 	for _, at := range []*float64{v.Answered, v.Ended, v.BackendEnded} {
@@ -217,8 +217,8 @@ func (l *Lab) opNamed(name string) Op {
 	return Op{}
 }
 
-// factRows returns the table of the page: the parameters of the run and what it left
-// behind.
+// factRows returns the table of the page: the parameters of the run, and the goroutines and
+// connections that it left behind.
 func factRows(v receipt.View) (all [][2]string) {
 	add := func(name, value string) {
 		if value != "" {

@@ -38,8 +38,8 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	}
 }
 
-// execute runs an op under a strategy and returns the answered receipt. An error is
-// one of the ledger's: nothing was run.
+// execute runs an op under a strategy and returns the answered receipt. An error is the
+// ledger's refusal: no run was started.
 func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*receipt.Receipt, error) {
 	call := slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
@@ -139,8 +139,8 @@ var httpStatus = map[receipt.Status]int{
 	receipt.Refused:   http.StatusServiceUnavailable,
 }
 
-// coded is an error with a code: of a call whose client had timeouts of its own, or
-// of a call that got a wrong answer.
+// coded is an error with a code: the error of a call whose client had timeouts of its own,
+// or of a call that got a wrong answer.
 type coded interface {
 	error
 	Code() string
@@ -182,8 +182,8 @@ const (
 	wrongAnswer  = "wrong_answer"  // the answer to another call, from a poisoned connection of a pool
 )
 
-// timedOut is the sentence of a timeout, with the error of the op. A phase timeout has
-// a sentence of its own.
+// timedOut returns the sentence of a timeout, with the error of the op. A phase timeout
+// has a sentence of its own.
 func timedOut(timeout time.Duration, err error, kind coded) string {
 	of := strings.TrimPrefix(err.Error(), strategies.ErrTimeout.Error())
 	if kind != nil && kind.Code() != totalTimeout {

@@ -25,7 +25,7 @@ func sentence(v receipt.View, op Op) string {
 	return answerClause(v) + "; " + strings.Join(leftClauses(v, op), "; ")
 }
 
-// answerClause says how the run was answered.
+// answerClause describes how the run was answered.
 func answerClause(v receipt.View) string {
 	if *v.Status == receipt.Unanswered {
 		return "its answer could not be written"
@@ -58,7 +58,7 @@ func millisecondsIn(text string) float64 {
 	return milliseconds(d)
 }
 
-// leftClauses say what the run left behind.
+// leftClauses describe the goroutines, connections and work that the run left behind.
 func leftClauses(v receipt.View, op Op) (what []string) {
 	if v.Goroutines > 0 && v.Straggle != nil {
 		what = append(what, goroutinesClause(v)+" stayed for "+spoken(*v.Straggle)+" more")
@@ -102,7 +102,7 @@ func goroutinesClause(v receipt.View) string {
 	return fmt.Sprintf("its %d goroutines and their connections", v.Goroutines)
 }
 
-// backendClause says what the backend did.
+// backendClause names the backend and its work, as in "the database computed".
 func backendClause(v receipt.View, op Op) string {
 	noun := cmp.Or(op.Noun, "a backend")
 	if v.Target != "" {

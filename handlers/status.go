@@ -11,8 +11,8 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// describe answers /lab: what the lab is and what it has used. It may be asked often,
-// since it looks at nothing outside the process.
+// describe answers /lab: the lab's settings, and the resources that its process has used. It
+// is cheap, because it reads nothing outside the process.
 func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	limits := l.Ledger.Limits()
 	f := wire.Lab{
@@ -49,7 +49,7 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, r, http.StatusOK, f)
 }
 
-// milliseconds is d in the JSON, to the microsecond.
+// milliseconds returns d in milliseconds for the JSON, exact to the microsecond.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Health is the health of a backend.

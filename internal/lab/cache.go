@@ -21,7 +21,7 @@ type cacheOp struct {
 	CacheAddr string `name:"cache-addr" env:"MEMCACHED_ADDR" placeholder:"ADDR" help:"A real memcached in the place of the embedded one: host:port, memcached://host:port, or the path of its Unix socket."`
 	CacheKey  string `name:"cache-key" env:"GOTIMEOUT_CACHE_KEY" placeholder:"KEY" secret:"" help:"Your own call as the op cache: a get of this key of the memcached of --cache-addr."`
 
-	addr string // host:port or a path; "" for the embedded one
+	addr string // host:port or a path; "" is the embedded memcached
 }
 
 func (o *cacheOp) Read(getenv func(string) string) (notes []string, err error) {
@@ -58,13 +58,13 @@ func (o *cacheOp) server() *private.Server {
 	return &private.Server{Network: "tcp", Addr: o.addr}
 }
 
-// readCacheAddr reads host:port, a URL, or the path of a Unix socket. The error
-// repeats no addr with a user.
+// readCacheAddr reads host:port, a URL, or the path of a Unix socket. The error doesn't
+// quote an address with a user.
 func readCacheAddr(text string) (addr string, err error) {
 	const forms = "write host:port, memcached://host:port or unix:/path"
 	addr = strings.TrimPrefix(text, "unix:")
 	if strings.HasPrefix(addr, "/") {
-		return path.Clean(addr), nil // of unix:///path too
+		return path.Clean(addr), nil // also the path in unix:///path
 	}
 	scheme, rest, isURL := strings.Cut(text, "://")
 	switch {
@@ -108,7 +108,7 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 	}
 	switch {
 	case o.CacheKey != "":
-		ready := slowops.NewCache(b.addr, 0) // of a key that nobody has
+		ready := slowops.NewCache(b.addr, 0) // gets a key that is not stored
 		ready.Via = b.via
 		l.atClose(ready.Close)
 		b.health = ready.Do

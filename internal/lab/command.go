@@ -13,7 +13,7 @@ import (
 	"gotimeout/slowops"
 )
 
-// commandOp runs an own program. A lab without one has no such op.
+// commandOp runs an own program. A lab without a program has no op command.
 type commandOp struct {
 	Command string `name:"command" env:"GOTIMEOUT_COMMAND" placeholder:"'PROGRAM ARG...'" secret:"" help:"Your own call as the op command: this program with its arguments, in which '', \"\" and \\ quote. Aware, it is killed with its process group; its output is dropped."`
 	Shell   bool   `name:"shell" env:"GOTIMEOUT_SHELL" help:"Have a shell read --command, with its pipes and variables."`
@@ -37,8 +37,8 @@ func (o *commandOp) Read(func(string) string) (notes []string, err error) {
 	return nil, nil
 }
 
-// words are those of a command line, nil where a quote has no end. In ” every
-// character is itself; outside and in "" a \ makes the next one so.
+// words returns the words of a command line, or nil if a quote has no end. Between single
+// quotes every character stands for itself. Elsewhere a \ makes the next character do so.
 func words(line string) (all []string) {
 	var word []rune
 	var quote rune

@@ -25,13 +25,13 @@ type dbOp struct {
 	DBQuery string `name:"db-query" env:"GOTIMEOUT_DB_QUERY" placeholder:"STATEMENT" secret:"" help:"Your own call as the op db: this statement on the database of --db-dsn, its rows read to the end, in a read-only transaction."`
 	DBWrite bool   `name:"db-write" env:"GOTIMEOUT_DB_WRITE" help:"Let --db-query change the database: without the flag its transaction is read-only."`
 
-	cfg      *mysql.Config // nil for the embedded one
+	cfg      *mysql.Config // nil is the embedded database
 	timeouts map[string]time.Duration
 }
 
-// Read reads which database is a real one: the flag's or MYSQL_DSN's, or the one
-// that a PaaS's add-on has set. An add-on's database may be of another kind, for
-// another program; that one is left alone, and a note says so.
+// Read reads the DSN of the real database: of the flag or MYSQL_DSN, or of the variable that
+// a PaaS's add-on has set. An add-on's database may be of another kind, for another
+// program. The lab then ignores it, and a note says so.
 func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 	if o.DBDSN != "" {
 		if notes, err = o.readDSN("the database's URL", o.DBDSN); err != nil {
@@ -41,7 +41,7 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 	for _, name := range []string{"JAWSDB_URL", "DATABASE_URL"} {
 		switch text := getenv(name); {
 		case text == "" || o.cfg != nil:
-		case !strings.HasPrefix(text, "mysql://"): // which may hold a password wherever it likes
+		case !strings.HasPrefix(text, "mysql://"): // not quoted: another form may have a password anywhere
 			notes = append(notes, name+" is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one")
 		default:
 			o.DBDSN = text
@@ -77,8 +77,8 @@ func (o *dbOp) readDSN(name, text string) (notes []string, err error) {
 	return notes, err
 }
 
-// takeTimeouts takes the timeouts out of the DSN, where they would cut the calls of
-// every strategy.
+// takeTimeouts takes the timeouts out of the DSN, because there they would cut the calls
+// of every strategy.
 func (o *dbOp) takeTimeouts() (notes []string) {
 	if o.cfg == nil {
 		return nil
@@ -90,7 +90,7 @@ func (o *dbOp) takeTimeouts() (notes []string) {
 	}{
 		{"timeout", "connect_timeout", &o.cfg.Timeout},
 		{"readTimeout", "read_timeout", &o.cfg.ReadTimeout},
-		{"writeTimeout", "read_timeout", &o.cfg.WriteTimeout}, // the lab gives both the same
+		{"writeTimeout", "read_timeout", &o.cfg.WriteTimeout}, // the lab has one timeout for both
 	} {
 		if *t.value == 0 {
 			continue
@@ -137,7 +137,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
 		Timeouts: o.timeouts,
 		Noun:     "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
-		First:  true,                    // on the page a query works on, for all who have left
+		First:  true,                    // the page begins with an op whose work goes on after the caller has left
 		Settle: 2500 * time.Millisecond, // database/sql looks once a second for connections that are idle for longer
 		Dials:  true, Works: []string{slowops.WorkSleep, slowops.WorkCPU}, Reports: 1, Seen: true,
 		Lacks: map[string]string{
@@ -149,7 +149,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 		Parts:   []handlers.Part{b.do},
 	}
 	if o.DBQuery != "" {
-		ready := slowops.NewMySQL(cfg, 0) // which makes SELECT 1
+		ready := slowops.NewMySQL(cfg, 0) // queries SELECT 1
 		ready.Via = b.via
 		l.atClose(ready.Close)
 		b.health = ready.Do
@@ -166,19 +166,19 @@ func calibrate(ctx context.Context, client *slowops.MySQL, c slowops.Call) error
 	ctx, cancel := context.WithTimeout(ctx, handlers.Prepare)
 	defer cancel()
 	if err := client.Calibrate(ctx); err != nil {
-		// Not wrapped: a timeout of this is none of the run's.
+		// The error is not wrapped, because a timeout of the calibration is no timeout
+		// of the run.
 		return fmt.Errorf("the speed of the database could not be measured, which work=cpu needs (%v): is it up, see /readyz", err)
 	}
 	return nil
 }
 
-// lookEvery is the resolution with which the end of a query in a real database
-// is seen.
+// lookEvery is the interval at which the process list is read, and so the resolution of
+// the end of a query in a real database.
 const lookEvery = 10 * time.Millisecond
 
-// watchQueries reports the end of each query of a real database, by its process
-// list. The list is read past the network: an end that is seen late there would be
-// counted as waste.
+// watchQueries reports the end of each query of a real database, from its process list.
+// The reads don't pass the bad network: a late read would count as waste.
 func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 	via := ""
 	if l.network != nil {
@@ -186,7 +186,7 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 			return err
 		}
 	}
-	looks := slowops.NewMySQL(cfg, 1) // of its own, so that no run waits for it, and it for none
+	looks := slowops.NewMySQL(cfg, 1) // a pool of its own, so that a read and a run don't wait for each other
 	looks.Via = via
 	l.atClose(looks.Close)
 	db, err := looks.DB()
@@ -199,16 +199,16 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 	return nil
 }
 
-// queries are those of runs on a real database.
+// queries watches the queries of runs on a real database.
 type queries struct {
 	lab  *Lab
-	name string // of the backend
+	name string // the backend's name
 	do   handlers.Part
 	list *dbbackend.ProcessList
 }
 
-// call calls, and reports the backend's end: when the query has left the process list, or with its answer. A query that was
-// never sent has no backend.
+// call makes a call, and reports the end of its query: when the query has left the process
+// list, or with the answer. A query that was never sent has no end to report.
 func (q *queries) call(ctx context.Context, c slowops.Call) error {
 	query := q.list.Query(c.Run)
 	err := q.do(ctx, c)
@@ -233,7 +233,7 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 	return err
 }
 
-// way is what lies between the lab and the database, as measured and as asked for.
+// way describes the network between the lab and the database, as measured and as asked for.
 func (q *queries) way() dbbackend.Way {
 	way := dbbackend.Way{InTransit: 300 * time.Millisecond} // TCP sends a lost packet again after 200 ms and a round trip
 	if q.lab.network == nil {

@@ -33,7 +33,7 @@ type httpOp struct {
 	HTTPExpect    string   `name:"http-expect" env:"GOTIMEOUT_HTTP_EXPECT" placeholder:"STATUS,..." help:"The statuses of --http-request that are no failure, such as 200,3xx (default: all below 500)."`
 	HTTPRedirects bool     `name:"http-redirects" env:"GOTIMEOUT_HTTP_REDIRECTS" help:"Let --http-request follow redirects to other servers, which get its headers too. Without the flag it follows redirects to its own server."`
 
-	base   *url.URL      // of the real server, nil for the embedded one
+	base   *url.URL      // the URL of the real server; nil is the embedded server
 	own    *http.Request // nil without --http-request
 	expect func(status int) bool
 }
@@ -61,7 +61,7 @@ func (o *httpOp) Read(func(string) string) (notes []string, err error) {
 	return nil, nil
 }
 
-// readRequest reads the own request. Its errors repeat nothing that may be a secret.
+// readRequest reads the own request. Its errors quote nothing that may be secret.
 func (o *httpOp) readRequest() error {
 	u, err := url.Parse(o.HTTPRequest)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -122,8 +122,8 @@ func (o *httpOp) ownName() string {
 	return o.own.Method + " " + o.own.URL.Host + o.own.URL.EscapedPath()
 }
 
-// readURL reads a base URL. The error repeats no text that may be a secret: what
-// url.URL.Redacted takes for a password is none where the scheme is missing.
+// readURL reads a base URL. The error quotes no text that may be secret:
+// url.URL.Redacted doesn't find the password of a URL without a scheme.
 func readURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -143,7 +143,7 @@ func (o *httpOp) server() *private.Server {
 	}
 	port := o.base.Port()
 	if port == "" {
-		port = o.base.Scheme // by name
+		port = o.base.Scheme // the name of the port
 	}
 	return &private.Server{Network: "tcp", Addr: net.JoinHostPort(o.base.Hostname(), port)}
 }

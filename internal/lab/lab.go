@@ -26,20 +26,20 @@ import (
 	"gotimeout/strategies"
 )
 
-// Settings are what a lab is opened with.
+// Settings are the settings of a lab.
 type Settings struct {
-	Ops     []Op   // that were read; nil is every op, with its stand-in
-	OwnName string // of the one own call, "" for the name that its op gives it
+	Ops     []Op   // the ops whose settings were read; nil is every op, with its stand-in
+	OwnName string // the name of the one own call; "" is the name that its op gives it
 
-	Network *live.Network  // that lies between the ops and their backends; nil for none. Open takes it over
-	Profile badnet.Profile // of that network, when the lab begins to serve
+	Network *live.Network  // the network between the ops and their backends; nil is none. The lab closes it
+	Profile badnet.Profile // the profile of the network when the lab begins to serve
 
-	Collector *telemetry.Collector // of traces; nil for none
-	Dial      telemetry.Dial       // to the collector; nil for net.Dial
+	Collector *telemetry.Collector // the collector of traces; nil is none
+	Dial      telemetry.Dial       // dials the collector; nil is net.Dial
 
 	MaxDelay, MaxTimeout      time.Duration
 	MaxInFlight, MaxAbandoned int
-	Receipts                  int // that are kept
+	Receipts                  int // how many receipts the lab keeps
 	LogSlow                   time.Duration
 
 	Public         bool
@@ -72,9 +72,9 @@ type Lab struct {
 	closes   []func()
 }
 
-// Open opens a lab: it starts the stand-ins and makes the clients. It connects to
-// no real server, so that one that is down doesn't stop it. ctx ends the lab's
-// streams of events. Close the lab after use.
+// Open opens a lab: it starts the stand-ins and makes the clients. It doesn't connect to
+// real servers, so that a lab opens also while a server is down. The end of ctx ends the
+// lab's streams of events. Close the lab after use.
 func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error) {
 	l = &Lab{settings: s, network: s.Network, Lab: &handlers.Lab{
 		Strategies: strategies.All(),
@@ -84,7 +84,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		Public: s.Public, TrustedProxies: s.TrustedProxies, Hosts: s.Hosts, Token: s.Token,
 		Machine: machine.This(), Started: time.Now(), Stopping: ctx, Log: log,
 	}}
-	opened := l // err returns may set l to nil
+	opened := l // a return with an error sets l to nil
 	defer func() {
 		if err != nil {
 			opened.Close()
@@ -121,10 +121,10 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 	return l, nil
 }
 
-// mostBusy bounds work that computes: room for two comparisons at once, at least.
+// mostBusy bounds the runs that compute. It has room for at least two comparisons at once.
 func mostBusy() int { return max(4*runtime.GOMAXPROCS(0), 2*len(strategies.All())) }
 
-// Close closes what was opened, the last first, and with it ends all work.
+// Close ends all work, and closes all that Open opened, in reverse order.
 func (l *Lab) Close() {
 	for _, closeIt := range slices.Backward(l.closes) {
 		closeIt()
@@ -132,11 +132,11 @@ func (l *Lab) Close() {
 	l.closes = nil
 }
 
-// atClose has Close call end before what was opened until now is closed.
+// atClose adds a function that Close calls before those added earlier.
 func (l *Lab) atClose(end func()) { l.closes = append(l.closes, end) }
 
-// openTelemetry opens the traces, where they were asked for. It comes first: the
-// spans of what still goes on end when the rest is closed.
+// openTelemetry opens the traces, if the settings ask for them. They are opened first and
+// closed last, because the spans of work that goes on end when the rest is closed.
 func (l *Lab) openTelemetry(ctx context.Context) error {
 	to := l.settings.Collector
 	if to == nil {
@@ -171,17 +171,17 @@ func (l *Lab) measure() {
 // backend is the server that an op calls: a real one, or the op's stand-in.
 type backend struct {
 	name, addr string
-	via        string                // where to dial the server, "" for addr: the network carries from there
+	via        string                // the address to dial, from which the network leads to the server; "" is addr
 	dialed     string                // via, or the host:port of the server
-	embedded   *backends.Server      // nil for a real one
-	about      []any                 // more for the log
-	do         handlers.Part         // calls it
-	health     handlers.Part         // asks whether it is ready; nil for do, without a delay
-	working    func() []handlers.Job // nil where nobody sees what it works on without asking it
+	embedded   *backends.Server      // nil for a real server
+	about      []any                 // further attributes for the log
+	do         handlers.Part         // makes a call
+	health     handlers.Part         // checks whether the backend is ready; nil is do, without a delay
+	working    func() []handlers.Job // the jobs, without a request to the backend; nil where they are unknown
 }
 
-// backend brings the server of an op onto the network: the real one, or where that
-// is nil one that standIn starts. Its reports go to the receipts.
+// backend attaches the server of an op to the network: the real server, or if that is nil
+// a stand-in, whose reports go to the receipts.
 func (l *Lab) backend(name string, real *private.Server, standIn func(backends.Options) (*backends.Server, error)) (*backend, error) {
 	b, network := &backend{name: name}, "tcp"
 	if real != nil {
@@ -214,20 +214,20 @@ func (l *Lab) options() backends.Options {
 	}
 }
 
-// report tells the receipt of a run, if it is still kept.
+// report calls what with the receipt of a run, if the lab still keeps the receipt.
 func (l *Lab) report(run string, what func(*receipt.Receipt)) {
 	if rc := l.Ledger.Get(run); rc != nil {
 		what(rc)
 	}
 }
 
-// healthTimeout bounds a look at a backend, and healthRun is its tag.
+// healthTimeout bounds a health check of a backend, and healthRun is the tag of that call.
 const (
 	healthTimeout = 2 * time.Second
 	healthRun     = "health"
 )
 
-// health asks each backend whether it is ready.
+// health checks whether each backend is ready.
 func (l *Lab) health(ctx context.Context) []handlers.Backend {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -258,7 +258,7 @@ func (b *backend) look(ctx context.Context) handlers.Backend {
 	return h
 }
 
-// working returns what each backend is working on, without asking it.
+// working returns the jobs of each backend, without a request to the backend.
 func (l *Lab) working() []handlers.Backend {
 	all := make([]handlers.Backend, len(l.backends))
 	for i, b := range l.backends {
@@ -270,7 +270,7 @@ func (l *Lab) working() []handlers.Backend {
 	return all
 }
 
-// jobs are a stand-in's, but for those of a look at its health.
+// jobs returns the jobs of a stand-in, without those of health checks.
 func jobs(of []backends.Job) []handlers.Job {
 	all := []handlers.Job{}
 	for _, j := range of {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where file descriptors run out while a lab is opened, Open returns an error, and
-// what was opened is closed.
+// Where file descriptors run out while a lab is opened, Open returns an error and closes
+// all that it had opened.
 func TestOpenWithoutDescriptors(t *testing.T) {
 	var before unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {

@@ -21,13 +21,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// settings are those of a small lab.
+// settings is the configuration of a small lab.
 var settings = lab.Settings{
 	MaxDelay: time.Second, MaxTimeout: time.Second, MaxInFlight: 10, MaxAbandoned: 10, Receipts: 10,
 }
 
-// A lab of stand-ins is ready, says how to reach its database, and leaves nothing
-// behind when it is closed.
+// A lab of stand-ins is ready, logs how to connect to its database, and leaves nothing
+// behind after Close.
 func TestOpen(t *testing.T) {
 	var log strings.Builder
 	l, err := lab.Open(t.Context(), settings, slog.New(slog.NewTextHandler(&log, nil)))
@@ -48,7 +48,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// The op that calls every backend is made of those that have one.
+// The op all calls the parts of every op that has a backend.
 func TestAll(t *testing.T) {
 	l, err := lab.Open(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -62,8 +62,8 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// A DSN's own timeouts cut no strategy that claims none. io-timeout uses them where
-// a run names no other.
+// The timeouts of a DSN don't cut calls of strategies outside the client. io-timeout uses
+// them where the run has no timeout of the same phase.
 func TestTimeoutsOfADSN(t *testing.T) {
 	standIn, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 	if err != nil {

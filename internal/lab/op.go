@@ -18,17 +18,16 @@ import (
 // Op is an op of the lab: a pointer to a struct whose exported fields are the
 // op's settings. The command line makes flags of them.
 type Op interface {
-	// Read checks the settings, and reads those that have no flag from the
+	// Read checks the settings, and reads those without a flag from the
 	// environment. Notes are sentences for the log. The error names the setting
-	// and repeats no password.
+	// and quotes no password.
 	Read(getenv func(string) string) (notes []string, err error)
 
-	// server is the real server in the place of the op's stand-in, nil where
-	// there is none.
+	// server returns the real server that replaces the op's stand-in, or nil.
 	server() *private.Server
 
-	// open opens the op's backend and client in the lab. What it opens, it
-	// closes by Lab.atClose. An op without a name is not in this lab.
+	// open opens the op's backend and client in the lab, and has Lab.atClose close
+	// them. An op without a name is not in this lab.
 	open(*Lab) (handlers.Op, error)
 }
 
@@ -48,7 +47,7 @@ func Ops() []Op {
 // allName is the op that calls all backends at once.
 const allName = "all"
 
-// all makes one op of those that call a backend. An op that can't be slow is fast
+// all makes one op from the ops that call a backend. Calls that can't be slow have no delay
 // in it.
 func all(ops []handlers.Op) handlers.Op {
 	op := handlers.Op{Name: allName, Dials: true, Seen: true}
@@ -121,7 +120,7 @@ func bit(b bool) int {
 	return 0
 }
 
-// lacksAll is the Lacks of an op that has no timeouts of phases.
+// lacksAll returns the Lacks of an op without timeouts of phases.
 func lacksAll(why string) map[string]string {
 	lacks := map[string]string{}
 	for _, name := range []string{"connect_timeout", "tls_timeout", "header_timeout", "read_timeout"} {
@@ -130,8 +129,8 @@ func lacksAll(why string) map[string]string {
 	return lacks
 }
 
-// CheckAddr returns an error if addr is no host:port. The error repeats no addr with
-// a user, who may have a password.
+// CheckAddr returns an error if addr is not host:port. The error doesn't quote an addr with
+// a user, because a password may follow the user.
 func CheckAddr(addr string) error {
 	if strings.Contains(addr, "@") {
 		return errors.New("has an @, and an address has no user: write host:port")

@@ -14,9 +14,9 @@ import (
 	"gotimeout/slowops"
 )
 
-// ownCaller is an op that may be given a call of its own.
+// ownCaller is an op that may have an own call.
 type ownCaller interface {
-	// ownName names the call without what may be secret, "" where there is none.
+	// ownName returns the name of the call without its secret parts, or "" without a call.
 	ownName() string
 }
 
@@ -50,7 +50,7 @@ func (s Settings) Check(network bool) error {
 	return nil
 }
 
-// makeOwn makes op one whose call is its owner's.
+// makeOwn gives op an own call.
 func (l *Lab) makeOwn(op *handlers.Op, name string) {
 	op.Own = &handlers.OwnCall{Name: cmp.Or(l.settings.OwnName, name)}
 	op.Doc = "Your own call: " + op.Own.Name + "."
@@ -59,8 +59,8 @@ func (l *Lab) makeOwn(op *handlers.Op, name string) {
 	op.First = true
 }
 
-// connects is the health of a server that an own call is on: the call itself may cost
-// its server much, or change something there.
+// connects checks the health of the server of an own call by a dial. The call itself may be
+// expensive for its server, or change something there.
 func connects(network, addr string) handlers.Part {
 	return func(ctx context.Context, _ slowops.Call) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -71,7 +71,7 @@ func connects(network, addr string) handlers.Part {
 	}
 }
 
-// The calls that say what an own call takes while nothing else goes on.
+// The calls that measure how long an own call takes alone.
 const (
 	aloneCalls = 5 // beside one before them, which opens the connection
 	aloneAgain = 10 * time.Second
@@ -134,7 +134,7 @@ func alone(ctx context.Context, op handlers.Op) error {
 	return nil
 }
 
-// warnOfStrangers logs what the visitors of a public lab may have it do.
+// warnOfStrangers logs that the visitors of a public lab may make it call the own call.
 func (l *Lab) warnOfStrangers() {
 	for _, op := range l.Ops {
 		if l.Public && op.Own != nil {

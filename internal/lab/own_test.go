@@ -20,10 +20,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// planted stands for what may be secret.
+// planted stands in each part that may be secret.
 const planted = "PLANTED"
 
-// opsOf returns the ops with the settings of a command line.
+// opsOf returns the ops with the settings of command-line flags.
 func opsOf(t *testing.T, args ...string) []lab.Op {
 	t.Helper()
 	var flags struct{ kong.Plugins }
@@ -41,7 +41,7 @@ func opsOf(t *testing.T, args ...string) []lab.Op {
 	return ops
 }
 
-// read reads the settings of ops, as far as the first error.
+// read reads the settings of ops up to the first error.
 func read(ops []lab.Op) error {
 	for _, op := range ops {
 		if _, err := op.Read(func(string) string { return "" }); err != nil {
@@ -51,12 +51,12 @@ func read(ops []lab.Op) error {
 	return nil
 }
 
-// A setting of an own call that can't be read, or that lacks another one, is refused
-// with what to do, and without a secret.
+// A setting of an own call that can't be read, or that needs another setting, is refused. The
+// error says what to do, and quotes no secret.
 func TestOwnSettings(t *testing.T) {
 	const url, dsn, addr = "--http-request=http://a/?key=" + planted, "--db-dsn=u:" + planted + "@tcp(a:1)/d", "--cache-addr=a:1"
 	for _, tt := range []struct {
-		args string // by spaces
+		args string // separated by spaces
 		want string
 	}{
 		{"--http-request=ftp://a/" + planted, "--http-request (GOTIMEOUT_HTTP_REQUEST) can't be read: write http://host:port/path?query"},
@@ -104,7 +104,7 @@ func TestOwnSettings(t *testing.T) {
 	}
 }
 
-// open opens a lab with the settings of a command line.
+// open opens a lab with the settings of command-line flags.
 func open(t *testing.T, with lab.Settings, log *strings.Builder, args ...string) *lab.Lab {
 	t.Helper()
 	with.Ops = opsOf(t, args...)
@@ -119,15 +119,15 @@ func open(t *testing.T, with lab.Settings, log *strings.Builder, args ...string)
 	return l
 }
 
-// ask returns the status and the body of an answer of a lab.
+// ask returns the status and the body of a lab's answer.
 func ask(l *lab.Lab, path string) (int, string) {
 	w := httptest.NewRecorder()
 	l.Routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
 }
 
-// The body of an own request is read from a file, and its headers are those given, of
-// which the environment has one a line.
+// An own request has the body of a file, and the given headers. An environment variable has
+// one header in each line.
 func TestOwnRequestOfSettings(t *testing.T) {
 	body := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(body, []byte("of a file"), 0o600); err != nil {
@@ -164,8 +164,8 @@ func TestOwnRequestOfSettings(t *testing.T) {
 	}
 }
 
-// An own call takes the place of its op's: parameters of that are refused with the
-// reason, /lab and the page have the call's name, and strangers are warned of.
+// An own call replaces the call of its op. The parameters of that call are refused with the
+// reason, /lab and the page have the name of the own call, and a public lab logs a warning.
 func TestOwnCall(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
@@ -197,7 +197,7 @@ func TestOwnCall(t *testing.T) {
 	}
 }
 
-// A public lab makes own calls so often a second at most, and other calls as before.
+// A public lab limits own calls to OwnASecond a second, and doesn't limit other calls so.
 func TestOwnCallsASecond(t *testing.T) {
 	var log strings.Builder
 	with := settings
@@ -217,8 +217,8 @@ func TestOwnCallsASecond(t *testing.T) {
 	}
 }
 
-// A lab that begins to serve measures its own call. Where that fails, the lab serves all
-// the same, and says why.
+// A lab that begins to serve measures its own call. If that fails, the lab still serves, and
+// logs the reason.
 func TestOwnCallAlone(t *testing.T) {
 	for args, want := range map[string]string{
 		"--command=sleep 0.05":                 `msg="own call" op=command call="the program sleep" alone=`,

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// grace is how long requests in flight may take to finish after a signal: the
-// longest delay of the defaults, and some more.
+// grace is how long requests in flight may take to finish after a signal: somewhat longer
+// than the default cap of the delay.
 const grace = 12 * time.Second
 
-// Serve makes the network as bad as was asked, and serves until ctx is done. Then
-// it lets the requests in flight finish. It closes the listener.
+// Serve gives the network its profile, and serves until ctx is done. Then it waits for the
+// requests in flight. It closes the listener.
 func (l *Lab) Serve(ctx context.Context, listener net.Listener) error {
 	defer listener.Close()
 	if l.network != nil {
@@ -61,7 +61,7 @@ func (l *Lab) Serve(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// beginNetwork gives the network its profile, and logs how bad it is.
+// beginNetwork gives the network its profile, and logs the calibration.
 func (l *Lab) beginNetwork(ctx context.Context) error {
 	n, profile := l.network, l.settings.Profile
 	if err := n.Set(ctx, "", profile); err != nil {
@@ -76,7 +76,7 @@ func (l *Lab) beginNetwork(ctx context.Context) error {
 	return nil
 }
 
-// address is the address to open: localhost for a listener on all interfaces.
+// address returns the address for a browser: localhost for a listener on all interfaces.
 func address(a net.Addr) string {
 	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return fmt.Sprintf("localhost:%d", tcp.Port)

@@ -10,13 +10,13 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// kernel tells the handlers what the kernel keeps of the lab's connections.
+// kernel reads the states of the lab's connections from the kernel.
 type kernel struct {
 	list   []*backend
 	before sockets.Counters
 }
 
-// newKernel returns nil where the system doesn't show its sockets.
+// newKernel returns nil where the system can't list its sockets.
 func newKernel(backends []*backend) *kernel {
 	before, err := sockets.Count()
 	if err != nil {
@@ -29,7 +29,7 @@ func (k *kernel) Known(local, remote netip.AddrPort) (bool, error) {
 	return sockets.Known(local, remote)
 }
 
-// Sockets counts, in one look at all of them.
+// Sockets counts the sockets of the named backends, in one listing.
 func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 	now, err := sockets.Count()
 	if err != nil {
@@ -40,7 +40,7 @@ func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 	return s, err
 }
 
-// backends counts the sockets of those that are meant.
+// backends counts the sockets of the backends for which meant is true.
 func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, error) {
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
 	for _, p := range k.list {
@@ -59,8 +59,8 @@ func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, err
 	})
 }
 
-// connections counts this end of those to each backend, by their state. The two
-// states that are asked for most are there at 0 too.
+// connections counts the client's ends of the connections to each backend, by state. The two
+// most important states are in the result also when they are 0.
 func (k *kernel) connections() (map[string]map[string]int, error) {
 	backends, err := k.backends(func(*backend) bool { return true })
 	if err != nil {
@@ -76,8 +76,8 @@ func (k *kernel) connections() (map[string]map[string]int, error) {
 	return states, nil
 }
 
-// port is that of a backend, which tells its connections from others: its host
-// may be a name, and any of its addresses.
+// port returns the port of a backend. It identifies the backend's connections, because the
+// host may be a name with several addresses.
 func port(addr string) uint16 {
 	_, text, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -89,8 +89,8 @@ func port(addr string) uint16 {
 	return 0
 }
 
-// settingsOfTCP are those that decide what stays in TIME-WAIT, and how much of
-// it there can be.
+// settingsOfTCP returns the kernel's settings of TIME-WAIT: which sockets stay in it, and how
+// many can.
 func settingsOfTCP() map[string]string {
 	all := map[string]string{}
 	for _, name := range []string{"tcp_tw_reuse", "tcp_fin_timeout", "tcp_max_tw_buckets", "ip_local_port_range"} {
