@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Connections counts what a run did with connections, and how they ended.
+// Connections counts the connections that a run dialed, reused, kept and closed, and how
+// they ended.
 type Connections struct {
 	Dialed    int `json:"dialed"`
 	Reused    int `json:"reused"`
@@ -91,7 +92,7 @@ type phase struct {
 
 // Phase is a part of a call, such as its connect.
 type Phase struct {
-	Op     string   `json:"op,omitempty"` // only of a run of several ops
+	Op     string   `json:"op,omitempty"` // only in a run of several ops
 	Name   string   `json:"name"`
 	At     *float64 `json:"at_ms"`
 	Took   *float64 `json:"took_ms"` // nil while the phase goes on
@@ -99,7 +100,7 @@ type Phase struct {
 }
 
 // PhaseBegan records that a phase of a call of op begins, and returns the function
-// that records its end. Where that is called again, the last call counts. A phase may
+// that records its end. If the function is called again, the last call counts. A phase may
 // end, and even begin, after the receipt is complete.
 func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	now := time.Now()
@@ -119,8 +120,8 @@ func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	}
 }
 
-// DialOutlived records that a dial of the run went on after its call had returned,
-// and what would end such a dial.
+// DialOutlived records that a dial of the run went on after its call had returned. remedy
+// tells how to end such a dial.
 func (r *Receipt) DialOutlived(remedy string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// timeline is the phases of a view in a line: name, when it began, how long it
-// took or that it goes on, and that it failed.
+// timeline writes the phases of a view in one line: each has its name, when it began, how
+// long it took or that it goes on, and whether it failed.
 func timeline(v receipt.View) string {
 	var words []string
 	for _, p := range v.Phases {
@@ -33,7 +33,7 @@ func TestPhases(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Timeout: hour, Ops: 1})
 		time.Sleep(hour)
-		r.Start() // what came before is no part of the run
+		r.Start() // a phase before the start is no part of the run
 		connected := r.PhaseBegan("http", "connect")
 		time.Sleep(time.Millisecond)
 		connected(nil)
@@ -41,7 +41,7 @@ func TestPhases(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		read(nil)
 		time.Sleep(time.Millisecond)
-		read(errors.New("reset")) // it went on: the last time counts
+		read(errors.New("reset")) // the phase went on: its last end counts
 		late := r.PhaseBegan("http", "tls")
 		if got := timeline(r.View()); got != "connect@0+1 read@1+2! tls@3+…" {
 			t.Errorf("got %s", got)
@@ -52,15 +52,15 @@ func TestPhases(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		late(nil) // the receipt is complete
 		if got := timeline(r.View()); got != "connect@0+1 read@1+2! tls@3+1" {
-			t.Errorf("later: %s", got)
+			t.Errorf("after the receipt was complete: %s", got)
 		}
 		if got := timeline(before); got != "connect@0+1 read@1+2! tls@3+…" {
-			t.Errorf("the view before changed: %s", got)
+			t.Errorf("the earlier view changed: %s", got)
 		}
 	})
 }
 
-// Of a run of several ops it is said whose a phase is.
+// In a run of several ops each phase names its op.
 func TestPhasesOfSeveral(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Ops: 2})
@@ -93,7 +93,7 @@ func TestPhasesInJSON(t *testing.T) {
 	})
 }
 
-// Hooks of net/http's come from anywhere and at any time.
+// net/http calls its hooks on any goroutine and at any time.
 func TestPhasesFromAnywhere(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Ops: 1})

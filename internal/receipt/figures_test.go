@@ -15,7 +15,7 @@ const (
 	work = 5 * time.Hour
 )
 
-// seen is a run of one op with a timeout of an hour, whose one backend reports.
+// seen is a run of one op with a timeout of an hour and one backend, which reports.
 var seen = receipt.Run{Timeout: hour, Ops: 1, Backends: 1, Seen: true}
 
 func with(run receipt.Run, change func(*receipt.Run)) receipt.Run {
@@ -23,8 +23,8 @@ func with(run receipt.Run, change func(*receipt.Run)) receipt.Run {
 	return run
 }
 
-// The wanted figures are answered, overshoot, ended, straggle, backend ended
-// and waste, in milliseconds.
+// A case wants the figures answered, overshoot, ended, straggle, backend ended and
+// waste, in milliseconds.
 func TestFigures(t *testing.T) {
 	three := with(seen, func(r *receipt.Run) { r.Ops, r.Backends = 3, 3 })
 	unseen := with(seen, func(r *receipt.Run) { r.Backends, r.Seen = 0, false })
@@ -79,7 +79,7 @@ func TestFigures(t *testing.T) {
 		"a backend that cannot be seen": {unseen,
 			[]step{{hour, opEnds}, {hour, answer(receipt.TimedOut)}},
 			"3600000 0 3600000 0 - -"},
-		"one that can beside one that cannot": {with(unseen, func(r *receipt.Run) { r.Backends = 1 }),
+		"one backend can be seen and one cannot": {with(unseen, func(r *receipt.Run) { r.Backends = 1 }),
 			[]step{{0, began}, {hour, ended}, {hour, opEnds}, {hour, answer(receipt.TimedOut)}},
 			"3600000 0 3600000 0 - -"},
 		"a backend lost from sight": {seen,
@@ -112,20 +112,20 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// What is left behind is counted at the answer, and what comes later does not
-// change it.
+// The goroutines left behind are counted at the answer, and no later event changes their
+// number.
 func TestGoroutinesLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		run := receipt.Run{Ops: 3}
 		r := play(t, l, run, step{hour, opEnds})
 		if got := r.View().Goroutines; got != 0 {
-			t.Errorf("%d left before the answer, want 0: not known yet", got)
+			t.Errorf("%d left before the answer, want 0: their number is not known yet", got)
 		}
 		r.Answered(receipt.TimedOut, nil)
 		opEnds(r)
 		opEnds(r)
 		if got := r.View().Goroutines; got != 2 {
-			t.Errorf("%d left, want the 2 that went on at the answer", got)
+			t.Errorf("%d left, want the 2 goroutines that went on at the answer", got)
 		}
 		completed := play(t, l, receipt.Run{Ops: 1}, step{hour, completes})
 		if got := completed.View().Goroutines; got != 0 {
@@ -134,7 +134,7 @@ func TestGoroutinesLeft(t *testing.T) {
 	})
 }
 
-// The words of the JSON are the design's.
+// The keys of the JSON are the words of the design.
 func TestViewJSON(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := play(t, l, receipt.Run{
@@ -170,7 +170,7 @@ func checkJSON(t *testing.T, v any, want string) {
 	}
 }
 
-// A view is of its moment: what happens later does not show in it.
+// A later event doesn't change a view.
 func TestViewIsACopy(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := play(t, l, seen, step{hour, answer(receipt.TimedOut)})
@@ -187,8 +187,8 @@ func TestViewIsACopy(t *testing.T) {
 // settling is how long a receipt waits for a backend that has not begun.
 const settling = 25 * time.Millisecond
 
-// A receipt is complete when the answer is there and the last op and the last
-// backend have ended, or when those that did not begin have had their time.
+// A receipt is complete when the run is answered and the last op and the last backend
+// have ended. The receipt waits at most settling for a backend to begin.
 func TestCompleteAt(t *testing.T) {
 	three := receipt.Run{Ops: 3, Backends: 3, Seen: true}
 	for name, tc := range map[string]struct {
@@ -235,7 +235,7 @@ func TestCompleteAt(t *testing.T) {
 				if got := time.Since(start); got != tc.want {
 					t.Errorf("complete at %v, want %v", got, tc.want)
 				}
-				time.Sleep(hour) // in which nothing may complete it again
+				time.Sleep(hour) // during which nothing may complete the receipt again
 				checkComplete(t, <-played, true)
 				checkCounts(t, l, none)
 			})
@@ -243,8 +243,8 @@ func TestCompleteAt(t *testing.T) {
 	}
 }
 
-// A request that was on its way arrives at a backend after the receipt was
-// complete: it is open again, and the figures are those of the late one.
+// A request arrives at a backend after the receipt was complete. The receipt is open
+// again, and its figures are those of the late backend.
 func TestLateBackendReopens(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		run := with(seen, func(r *receipt.Run) { r.Busy = true })
@@ -271,7 +271,7 @@ func TestLateBackendReopens(t *testing.T) {
 	})
 }
 
-// Each time a receipt is opened again it is counted again, and no more.
+// A receipt that is opened again is counted again, once each time.
 func TestReopensOftenAndTwiceAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := play(t, l, receipt.Run{Ops: 1, Seen: true}, step{hour, completes})
@@ -291,7 +291,7 @@ func TestReopensOftenAndTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// An op that panics has ended too.
+// An op that panics has ended.
 func TestWrapCountsAPanic(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Ops: 1})
@@ -299,7 +299,7 @@ func TestWrapCountsAPanic(t *testing.T) {
 		func() {
 			defer func() {
 				if v := recover(); v != "boom" {
-					t.Errorf("panic %v, want the op's own to go on", v)
+					t.Errorf("panic %v, want the op's panic to go on", v)
 				}
 			}()
 			_ = r.Wrap(panics)(t.Context())

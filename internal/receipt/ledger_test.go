@@ -20,7 +20,7 @@ func ids(rs []*receipt.Receipt) string {
 	return strings.Join(words, " ")
 }
 
-// fill makes a ledger of three that has had n complete runs.
+// fill returns a ledger that holds three receipts and has had n complete runs.
 func fill(t *testing.T, n int) *receipt.Ledger {
 	t.Helper()
 	l := receipt.NewLedger("lab", 3, roomy)
@@ -34,8 +34,8 @@ func TestGet(t *testing.T) {
 	l := fill(t, 5)
 	for id, there := range map[string]bool{
 		"lab-3": true, "lab-4": true, "lab-5": true,
-		"lab-1": false, "lab-2": false, // gone
-		"lab-0": false, "lab-6": false, "lab-8": false, // never were
+		"lab-1": false, "lab-2": false, // no longer held
+		"lab-0": false, "lab-6": false, "lab-8": false, // never given out
 		"": false, "-": false, "lab": false, "lab-": false, "5": false, "-5": false,
 		"other-5": false, "LAB-5": false, "lab5": false, "xlab-5": false,
 		"lab-05": false, "lab-+5": false, "lab--5": false, "lab-5 ": false, "lab-5-5": false, "lab-5x": false, "lab-0x5": false,
@@ -81,7 +81,7 @@ func TestAfter(t *testing.T) {
 		want string
 		err  error
 	}{
-		{"lab-4", 3, "lab-5 lab-6 lab-7", nil}, // it is gone itself
+		{"lab-4", 3, "lab-5 lab-6 lab-7", nil}, // lab-4 itself is no longer held
 		{"lab-4", 1 << 40, "lab-5 lab-6 lab-7", nil},
 		{"lab-4", 1, "lab-5", nil},
 		{"lab-4", 0, "", nil},
@@ -106,8 +106,8 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// A backend reports by ID, however late: a receipt that is open is found after
-// its place was taken, or its run would be counted for ever.
+// A backend reports by ID, however late. So the ledger finds an open receipt also after
+// a newer one took its place. Otherwise the run would stay in the counts for ever.
 func TestOpenOutlivesTheRing(t *testing.T) {
 	l := receipt.NewLedger("lab", 3, roomy)
 	first := open(t, l, receipt.Run{Ops: 1, Backends: 1, Seen: true})
@@ -127,10 +127,10 @@ func TestOpenOutlivesTheRing(t *testing.T) {
 	checkComplete(t, first, true)
 	checkCounts(t, l, none)
 	if l.Get("lab-1") != nil {
-		t.Error("the complete one is still there")
+		t.Error("the complete receipt is still there")
 	}
 
-	first.BackendBegan() // by somebody who had it in hand
+	first.BackendBegan() // by a caller that kept the receipt
 	if l.Get("lab-1") != first {
 		t.Fatal("the reopened receipt is gone")
 	}
@@ -138,7 +138,8 @@ func TestOpenOutlivesTheRing(t *testing.T) {
 	checkCounts(t, l, none)
 }
 
-// Runs, reports and readers at once. The race detector and the counts judge.
+// Runs, reports of backends and readers run at once. The race detector and the counts
+// find a fault.
 func TestConcurrent(t *testing.T) {
 	const runs, parallel = 200, 8
 	l := receipt.NewLedger("lab", 20, roomy)
@@ -180,7 +181,7 @@ func ExampleLedger() {
 		return
 	}
 	op := r.Wrap(func(context.Context) error { return nil })
-	r.Answered(receipt.TimedOut, nil) // the caller has given up …
+	r.Answered(receipt.TimedOut, nil) // the caller gives up …
 	fmt.Println(r.View().Goroutines, "left behind, complete:", l.Get(r.ID()).View().Complete)
 	_ = op(context.Background()) // … and later the op returns
 	fmt.Println("straggle is known:", r.View().Straggle != nil, "complete:", r.View().Complete)
@@ -189,7 +190,7 @@ func ExampleLedger() {
 	// straggle is known: true complete: true
 }
 
-// Each limit refuses with its own error at its own count, and only while what
+// Each limit has its own count and its own error. It refuses runs only while the work that
 // it counts goes on.
 func TestLimits(t *testing.T) {
 	one := receipt.Run{Ops: 1}
@@ -198,10 +199,10 @@ func TestLimits(t *testing.T) {
 	for name, tc := range map[string]struct {
 		limits receipt.Limits
 		held   receipt.Run
-		hold   func(*receipt.Receipt) // to what the limit counts
+		hold   func(*receipt.Receipt) // brings a run into the state that the limit counts
 		next   receipt.Run
 		want   error
-		counts receipt.Counts // with two held
+		counts receipt.Counts // with two runs held
 		free   func(*receipt.Receipt)
 	}{
 		"in flight": {receipt.Limits{InFlight: 2, Abandoned: 9, Busy: 9}, one, inFlight, one,
@@ -228,14 +229,14 @@ func TestLimits(t *testing.T) {
 				checkCounts(t, l, tc.counts)
 				next, err := l.Open(tc.next)
 				if !errors.Is(err, tc.want) || (next == nil) != (tc.want != nil) {
-					t.Fatalf("the third: %v, %v; want error %v", next, err, tc.want)
+					t.Fatalf("the third run: %v, %v; want error %v", next, err, tc.want)
 				}
 				if next != nil {
 					completes(next)
 				}
 				checkCounts(t, l, tc.counts)
 				tc.free(first)
-				completes(open(t, l, tc.next)) // now there is room
+				completes(open(t, l, tc.next)) // the limit accepts a run again
 				tc.free(second)
 				checkCounts(t, l, none)
 			})
@@ -243,7 +244,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A refused run takes no number and no place.
+// A refused run gets no ID and no place in the ledger.
 func TestRefusedLeavesNothing(t *testing.T) {
 	l := receipt.NewLedger("lab", 10, receipt.Limits{InFlight: 1, Abandoned: 1, Busy: 1})
 	held := open(t, l, receipt.Run{Ops: 1})
@@ -251,16 +252,16 @@ func TestRefusedLeavesNothing(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	if got := ids(l.Last(10)); got != "lab-1" {
-		t.Errorf("last %s, want the held one alone", got)
+		t.Errorf("the last are %s, want the held run alone", got)
 	}
 	completes(held)
 	if got := open(t, l, receipt.Run{Ops: 1}).ID(); got != "lab-2" {
-		t.Errorf("the next is %s, want lab-2", got)
+		t.Errorf("the next run is %s, want lab-2", got)
 	}
 }
 
-// One that is opened again counts even beyond the limit, and new runs wait
-// for it.
+// A receipt that is opened again counts even beyond the limit, and new runs are refused
+// until it is complete.
 func TestReopenedBeyondTheLimit(t *testing.T) {
 	l := receipt.NewLedger("lab", 10, receipt.Limits{InFlight: 9, Abandoned: 1, Busy: 1})
 	first := open(t, l, receipt.Run{Ops: 1, Busy: true})

@@ -21,13 +21,13 @@ var (
 	none  receipt.Counts
 )
 
-// step is something that happens to a run, that long after its start.
+// step is an event of a run, and its time after the start.
 type step struct {
 	at time.Duration
 	do func(*receipt.Receipt)
 }
 
-// What can happen to a run.
+// The events of a run.
 var (
 	began  = (*receipt.Receipt).BackendBegan
 	ended  = (*receipt.Receipt).BackendEnded
@@ -41,7 +41,7 @@ func answer(s receipt.Status) func(*receipt.Receipt) {
 	return func(r *receipt.Receipt) { r.Answered(s, nil) }
 }
 
-// play opens a receipt and lets the steps happen to it, each at its time.
+// play opens a receipt and calls each step at its time.
 func play(t testing.TB, l *receipt.Ledger, run receipt.Run, steps ...step) *receipt.Receipt {
 	t.Helper()
 	r := open(t, l, run)
@@ -62,13 +62,13 @@ func open(t testing.TB, l *receipt.Ledger, run receipt.Run) *receipt.Receipt {
 	return r
 }
 
-// completes lets a run of one op be answered and end.
+// completes lets the op of a run end, and answers the run.
 func completes(r *receipt.Receipt) {
 	opEnds(r)
 	r.Answered(receipt.Completed, nil)
 }
 
-// bubble runs a test where time is exact.
+// bubble runs a test in a synctest bubble.
 func bubble(t *testing.T, test func(t *testing.T, l *receipt.Ledger)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, receipt.NewLedger("lab", 10, roomy)) })
@@ -88,7 +88,7 @@ func checkCounts(t *testing.T, l *receipt.Ledger, want receipt.Counts) {
 	}
 }
 
-// figures writes the six figures in their order, "-" for null.
+// figures writes the six figures of a view, "-" for null.
 func figures(v receipt.View) string {
 	var words []string
 	for _, ms := range []*float64{v.Answered, v.Overshoot, v.Ended, v.Straggle, v.BackendEnded, v.Waste} {
@@ -101,10 +101,10 @@ func figures(v receipt.View) string {
 	return strings.Join(words, " ")
 }
 
-// bar is how many bytes the record of a request may cost.
+// bar is the most bytes that the record of a request may take.
 const bar = 2 << 10
 
-// record is what a request does with its receipt.
+// record makes the calls that a request makes on its receipt.
 func record(l *receipt.Ledger) {
 	r, err := l.Open(receipt.Run{Name: "context-cancel", Ops: 1, Backends: 1, Seen: true})
 	if err != nil {

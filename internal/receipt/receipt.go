@@ -66,9 +66,9 @@ type Receipt struct {
 	mu       sync.Mutex
 	closed   []closing // the connections that the run closed, in order
 	phases   []phase
-	room     [4]phase // for them: a call on a pooled connection has no more
+	room     [4]phase // the first phases: a call on a pooled connection has no more
 	outlived int      // dials that went on after their call had returned
-	remedy   string   // what would end such dials
+	remedy   string   // how to end such dials
 	orphaned bool     // programs of a command ran on when it had ended
 	status   Status   // "" until the answer
 	err      *Error
@@ -79,10 +79,10 @@ type Receipt struct {
 	left     int           // ops that had not returned at the answer
 	began    int           // how many backends reported that they began
 	working  int           // backends that have not stopped
-	unseen   bool          // a backend got out of sight: its end is unknown
+	unseen   bool          // a backend can no longer be observed: its end is unknown
 	settled  bool          // the wait for backends that have not begun is over
 	complete bool
-	changed  chan struct{} // closed at the next change; nil until somebody watches
+	changed  chan struct{} // closed at the next change; nil without a watcher
 
 	onComplete              func(Figures)
 	toldStraggle, toldWaste bool // watchers have had these figures
@@ -100,7 +100,7 @@ func (r *Receipt) Start() {
 	r.start = now
 }
 
-// ID names the receipt.
+// ID returns the ID of the receipt.
 func (r *Receipt) ID() string { return r.id }
 
 // Wrap returns op so that the receipt stays open until op has returned. Each of
@@ -181,12 +181,12 @@ func (r *Receipt) ConnDialed() { r.dialed.Add(1) }
 func (r *Receipt) ConnReused() { r.reused.Add(1) }
 func (r *Receipt) ConnKept()   { r.kept.Add(1) }
 
-// settleTime is how long a receipt waits for a backend to begin after the op has
-// given up: as long as a request needs that is on its way over loopback.
+// settleTime is how long a receipt waits for a backend to begin after the op has given up.
+// A request over loopback doesn't take longer.
 const settleTime = 25 * time.Millisecond
 
-// settle completes the receipt when it has nothing to wait for. It is called after
-// each change, with the lock.
+// settle completes the receipt when it has nothing to wait for. It is called after each
+// change, while the lock is held.
 func (r *Receipt) settle() {
 	r.notify()
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {

@@ -42,8 +42,8 @@ type View struct {
 	Goroutines   int         `json:"goroutines_left"` // ops that had not returned at the answer
 	Connections  Connections `json:"connections"`
 	Phases       []Phase     `json:"phases,omitempty"`
-	// OutlivedDials is how many dials went on after their call had returned; Remedy is
-	// what would end such dials.
+	// OutlivedDials is how many dials went on after their call had returned; Remedy tells
+	// how to end such dials.
 	OutlivedDials int    `json:"outlived_dials,omitempty"`
 	Remedy        string `json:"remedy,omitempty"`
 	// Orphans: programs that a command had started ran on when it had ended, and were killed.
@@ -83,8 +83,8 @@ func (r *Receipt) View() View {
 	return v
 }
 
-// Answer is the part of a receipt that the answer to the run needs. Every request pays
-// for it, where few receipts are looked at later.
+// Answer is the part of a receipt that the answer to the run needs. Every request needs an
+// Answer, and only few need a View.
 type Answer struct {
 	*Run
 	ID        string
@@ -101,7 +101,7 @@ func (r *Receipt) Answer() Answer {
 	return Answer{&r.run, r.id, r.status, r.err, r.answered, r.overshoot()}
 }
 
-// ms is the figure in the JSON, nil where it is unknown.
+// ms returns the figure for the JSON, nil if it is unknown.
 func (f Figure) ms() *float64 {
 	if !f.Known {
 		return nil
@@ -114,7 +114,7 @@ func ms(d time.Duration) *float64 {
 	return &f
 }
 
-// Milliseconds is d in milliseconds, to the microsecond, as the JSON has it.
+// Milliseconds returns d in milliseconds, exact to the microsecond, as the JSON has it.
 func Milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }

@@ -13,15 +13,15 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// told is a watcher that keeps what it is told.
-type told struct{ words []string }
+// recorder is a watcher that records its calls.
+type recorder struct{ calls []string }
 
-func (w *told) Refused(r *receipt.Run) { w.words = append(w.words, r.Name+" refused") }
-func (w *told) Answered(r *receipt.Run, f receipt.Figures) {
-	w.words = append(w.words, fmt.Sprint(r.Name, " ", f.Status, " ", f.Answered, " ", spell(f.Overshoot)))
+func (w *recorder) Refused(r *receipt.Run) { w.calls = append(w.calls, r.Name+" refused") }
+func (w *recorder) Answered(r *receipt.Run, f receipt.Figures) {
+	w.calls = append(w.calls, fmt.Sprint(r.Name, " ", f.Status, " ", f.Answered, " ", spell(f.Overshoot)))
 }
-func (w *told) Completed(r *receipt.Run, f receipt.Figures) {
-	w.words = append(w.words, fmt.Sprint(r.Name, " straggle ", spell(f.Straggle), " waste ", spell(f.Waste)))
+func (w *recorder) Completed(r *receipt.Run, f receipt.Figures) {
+	w.calls = append(w.calls, fmt.Sprint(r.Name, " straggle ", spell(f.Straggle), " waste ", spell(f.Waste)))
 }
 
 func spell(f receipt.Figure) string {
@@ -31,17 +31,17 @@ func spell(f receipt.Figure) string {
 	return f.Time.String()
 }
 
-func (w *told) check(t *testing.T, want ...string) {
+func (w *recorder) check(t *testing.T, want ...string) {
 	t.Helper()
-	if !slices.Equal(w.words, want) {
-		t.Errorf("told\n%q, want\n%q", w.words, want)
+	if !slices.Equal(w.calls, want) {
+		t.Errorf("called with\n%q, want\n%q", w.calls, want)
 	}
 }
 
-// A watcher hears of the answer at once, and of the rest when it is known.
+// A watcher gets the answer at once, and the other figures when they are known.
 func TestWatcher(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
-		var w told
+		var w recorder
 		l.Watcher = &w
 		run := with(seen, func(r *receipt.Run) { r.Name, r.Timeout = "abandon", hour })
 		r := play(t, l, run, step{0, began}, step{hour + time.Minute, answer(receipt.TimedOut)})
@@ -58,21 +58,21 @@ func TestWatcher(t *testing.T) {
 	})
 }
 
-// What a backend does that nobody sees is not told.
+// The watcher gets no waste of a backend that can't be seen.
 func TestWatcherOfWhatNobodySees(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
-		var w told
+		var w recorder
 		l.Watcher = &w
 		play(t, l, receipt.Run{Name: "blind", Ops: 1}, step{hour, completes})
 		w.check(t, "blind completed 1h0m0s -", "blind straggle 0s waste -")
 	})
 }
 
-// A receipt that a late backend opens again tells each figure once: the waste
-// when it is first known, and never a second one.
+// A late backend opens the receipt again. The watcher still gets each figure once: the
+// waste when it is first known.
 func TestWatcherOfReopened(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
-		var w told
+		var w recorder
 		l.Watcher = &w
 		var own []string
 		r := open(t, l, with(seen, func(r *receipt.Run) { r.Name = "late" }))
@@ -89,24 +89,24 @@ func TestWatcherOfReopened(t *testing.T) {
 		}
 		w.check(t, "late failed 1h0m0s 0s", "late straggle 0s waste -", "late straggle - waste 1h0m0s", "late straggle - waste -")
 		if want := []string{"0s -", "- 1h0m0s", "- -"}; !slices.Equal(own, want) {
-			t.Errorf("the receipt's own was told %q, want %q", own, want)
+			t.Errorf("OnComplete was called with %q, want %q", own, want)
 		}
 	})
 }
 
 func TestWatcherOfRefused(t *testing.T) {
-	var w told
+	var w recorder
 	l := receipt.NewLedger("lab", 10, receipt.Limits{InFlight: 1, Abandoned: 1, Busy: 1})
 	l.Watcher = &w
 	open(t, l, receipt.Run{Name: "first"})
 	if _, err := l.Open(receipt.Run{Name: "second"}); err == nil {
-		t.Error("a second one in flight is not refused")
+		t.Error("a second run in flight is not refused")
 	}
 	w.check(t, "second refused")
 }
 
-// Whoever watches is told of each change, and asks again: nothing is missed,
-// and the complete one is the last.
+// A watcher of a receipt that takes a view after each change misses no change, and its
+// last view is complete.
 func TestChanged(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Timeout: hour, Ops: 1, Backends: 1, Seen: true})
@@ -150,7 +150,7 @@ func TestChanged(t *testing.T) {
 	})
 }
 
-// A backend that did not begin completes the receipt a moment later: a change too.
+// A receipt that waited for a backend to begin becomes complete later, and that is a change.
 func TestChangedWhenSettled(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		start := time.Now()
@@ -163,23 +163,23 @@ func TestChangedWhenSettled(t *testing.T) {
 	})
 }
 
-// Many watch one receipt.
+// Several callers watch one receipt.
 func TestChangedForMany(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Ops: 1})
-		var told atomic.Int32
+		var notified atomic.Int32
 		for range 3 {
 			changed := r.Changed()
-			go func() { <-changed; told.Add(1) }()
+			go func() { <-changed; notified.Add(1) }()
 		}
 		synctest.Wait()
-		if told.Load() > 0 {
-			t.Error("told of nothing")
+		if notified.Load() > 0 {
+			t.Error("a watcher was notified without a change")
 		}
 		r.Answered(receipt.Completed, nil)
 		synctest.Wait()
-		if told.Load() != 3 {
-			t.Errorf("%d were told, want 3", told.Load())
+		if notified.Load() != 3 {
+			t.Errorf("%d watchers were notified, want 3", notified.Load())
 		}
 	})
 }
@@ -188,15 +188,15 @@ func TestHasAnswer(t *testing.T) {
 	r := open(t, receipt.NewLedger("lab", 1, roomy), receipt.Run{Ops: 1})
 	opEnds(r)
 	if r.HasAnswer() {
-		t.Error("it has one before Answered")
+		t.Error("the receipt has an answer before Answered")
 	}
 	r.Answered(receipt.Failed, nil)
 	if !r.HasAnswer() {
-		t.Error("it has none")
+		t.Error("the receipt has no answer after Answered")
 	}
 }
 
-// A run that nobody watches pays nothing for it.
+// A run without a watcher makes no allocation for one.
 func TestRecordAllocations(t *testing.T) {
 	l := receipt.NewLedger("lab", 100, roomy)
 	const most = 3 // the receipt, its ID and the watched op
@@ -218,11 +218,11 @@ func TestWrapPassesContextAndError(t *testing.T) {
 		return failed
 	})(context.WithValue(t.Context(), key{}, "v"))
 	if err != failed {
-		t.Errorf("error %v, want the op's own", err)
+		t.Errorf("error %v, want the op's", err)
 	}
 }
 
-// Many wait for one receipt, and all of them return with it.
+// Several callers wait for one receipt, and all of them return when it is complete.
 func TestWait(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := open(t, l, receipt.Run{Ops: 1})
@@ -239,7 +239,7 @@ func TestWait(t *testing.T) {
 		synctest.Wait()
 		select {
 		case d := <-waited:
-			t.Fatalf("a wait returned after %v, with the answer", d)
+			t.Fatalf("a wait returned after %v, at the answer", d)
 		default:
 		}
 		time.Sleep(hour)
@@ -252,7 +252,7 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// A wait on a complete receipt returns at once, even with a dead context.
+// A wait for a complete receipt returns at once, even with a cancelled context.
 func TestWaitOnAComplete(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		r := play(t, l, receipt.Run{Ops: 1}, step{hour, completes})
@@ -279,14 +279,14 @@ func TestWaitIsCancelled(t *testing.T) {
 		if d := time.Since(start); d != hour {
 			t.Errorf("waited %v, want until the context is done at 1h", d)
 		}
-		completes(r) // and one that gave up doesn't hinder the next
+		completes(r) // a wait that gave up doesn't delay the next
 		r.Wait(t.Context())
 		checkComplete(t, r, true)
 	})
 }
 
-// A wait that began before a receipt was opened again returns at its first
-// completion; one that begins after it waits for the second.
+// A wait that began before the receipt was opened again returns when the receipt is
+// first complete. A wait that begins later returns when it is complete again.
 func TestWaitOnAReopened(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {
 		start := time.Now()
@@ -298,7 +298,7 @@ func TestWaitOnAReopened(t *testing.T) {
 		}()
 		time.Sleep(hour)
 		completes(r)
-		time.Sleep(hour) // and the backend that did not begin has had its time
+		time.Sleep(hour) // longer than the receipt waits for the backend to begin
 		r.BackendBegan()
 		time.AfterFunc(hour, r.BackendEnded)
 		r.Wait(t.Context())
