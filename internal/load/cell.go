@@ -23,9 +23,9 @@ type cellRun struct {
 	answer time.Time // the last request had its answer
 	listed time.Time // the lab's sockets were listed last
 
-	mu     sync.Mutex        // over Record: samples are taken while answers come in
-	phases map[string]string // of the cell's requests, by receipt
-	first  string            // the receipt before the cell's
+	mu     sync.Mutex        // guards Record, because samples and answers are recorded at once
+	phases map[string]string // the phase of each request, by receipt
+	first  string            // the last receipt before the cell
 	end    results.End
 }
 
@@ -47,9 +47,8 @@ func (c *cellRun) run(ctx context.Context) error {
 	return err
 }
 
-// steps runs the steps of a cell in their order. An interrupt cuts the load short
-// and skips the probe; the work that goes on is waited for and recorded all the
-// same.
+// steps runs the steps of a cell in their order. An interrupt cuts the load short and skips
+// the probe. The cell still waits for the work that goes on, and records it.
 func (c *cellRun) steps(ctx context.Context) error {
 	whole := context.WithoutCancel(ctx)
 	c.start = time.Now().Add(c.Plan.warmUp()) // an estimate, until the load begins
@@ -113,7 +112,7 @@ func (c *cellRun) load(ctx context.Context) error {
 	err := l.run(sending, began, c.request)
 	stop()
 	err = cmp.Or(err, samples.Wait())
-	if c.answer.IsZero() || err != nil { // interrupted before the first
+	if c.answer.IsZero() || err != nil { // the load was interrupted before the first answer
 		return err
 	}
 	c.end.Answered = ms(c.answer.Sub(c.start))
@@ -122,7 +121,7 @@ func (c *cellRun) load(ctx context.Context) error {
 	return err
 }
 
-// patience is how long an answer may take. A lab that doesn't say so is an older one.
+// patience is how long an answer may take. An older lab doesn't report it.
 func (c *cellRun) patience() time.Duration {
 	if d, err := time.ParseDuration(c.facts.Caps.Patience); err == nil {
 		return d
@@ -131,8 +130,8 @@ func (c *cellRun) patience() time.Duration {
 }
 
 const (
-	// connectionsClose is how long the lab takes to see that the load has closed its
-	// connections. Their goroutines are not left behind by a strategy.
+	// connectionsClose is how long the lab takes to notice that the load has closed its
+	// connections. The goroutines of these connections are not left behind by a strategy.
 	connectionsClose = 20 * time.Millisecond
 	// sampleEvery is how often the lab is sampled.
 	sampleEvery = 100 * time.Millisecond
@@ -156,7 +155,7 @@ func (c *cellRun) request(r results.Request) error {
 	return c.record(&r)
 }
 
-// drain waits until nothing goes on any more, at most as long as work can go on.
+// drain waits until all work has ended, at most as long as work can go on.
 func (c *cellRun) drain(ctx context.Context) error {
 	bound := time.Now().Add(max(10*time.Second, 2*span(c.Timeout+slices.Max(c.Delays))+6*time.Second))
 	for {
@@ -173,8 +172,8 @@ func (c *cellRun) drain(ctx context.Context) error {
 	return err
 }
 
-// probe makes clean calls on the same pools, half of them at once and then the
-// other half: do they show that the service still works?
+// probe makes clean calls on the same pools, half of them at once and then the other half,
+// to find out whether the service still works.
 func (c *cellRun) probe(ctx context.Context) error {
 	patience := 10 * time.Second
 	if c.RoundTrip != nil {
@@ -274,8 +273,8 @@ func (c *cellRun) sample(ctx context.Context, phase string) (wire.Now, error) {
 	return now, c.record(&s)
 }
 
-// receipts records the receipts of the cell's requests, which say when the last of
-// the work ended.
+// receipts records the receipts of the cell's requests, which have the end of the last
+// work.
 func (c *cellRun) receipts(ctx context.Context) error {
 	if c.answer.IsZero() {
 		return nil

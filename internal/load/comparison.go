@@ -1,8 +1,7 @@
-// Package load measures what each strategy costs: it sends a lab an open-loop
-// load, cell by cell of a matrix of strategies, ops and networks, waits until the
-// last of the work has ended, probes whether the service still works, and
-// records all of it. Recommend chooses the timeouts of such a matrix from the
-// times that calls take without a timeout.
+// Package load measures the cost of each strategy. For each cell of a matrix of
+// strategies, ops and networks it sends a lab an open-loop load, waits until the last work
+// has ended, probes whether the service still works, and records all of it. Recommend
+// chooses the timeouts of such a matrix from the times that calls take without a timeout.
 //
 // It knows a lab only by its URL, so it measures the same handlers that everyone
 // uses; it has no strategy and no op of its own. Before the first request it
@@ -33,7 +32,8 @@ type Comparison struct {
 	Show   func(Progress)  // gets the progress; may be nil
 }
 
-// Progress says which cell of a comparison runs, and how long the rest may take.
+// Progress is the progress of a comparison: the cell that runs, and how long the rest may
+// take.
 type Progress struct {
 	Cell  results.Cell
 	Of    int    // cells in all
@@ -48,12 +48,12 @@ type runner struct {
 	began   time.Time
 	takes   time.Duration // the estimate for the whole comparison
 	last    time.Time     // when a cell ended
-	done    int           // cells
+	done    int           // how many cells have ended
 	of      int
 	set     string             // the profile that the comparison set last
 	found   string             // the profile that the lab had before
-	network *badnet.State      // as it stands
-	nominal map[string]float64 // of a call alone
+	network *badnet.State      // the lab's network as it is now
+	nominal map[string]float64 // the time of a call alone
 }
 
 // Run runs the plan. When ctx is done, Run ends the cell that runs, records the
@@ -65,7 +65,7 @@ func (c *Comparison) Run(ctx context.Context) error {
 		return err
 	}
 	defer r.restore(ctx)
-	cells := slices.DeleteFunc(c.Plan.cells(), func(c results.Cell) bool { return c.Floor && r.own(c.Op) != nil }) // nobody knows how long it should take
+	cells := slices.DeleteFunc(c.Plan.cells(), func(c results.Cell) bool { return c.Floor && r.own(c.Op) != nil }) // the expected time of an own call is unknown
 	r.of = len(cells) * c.Plan.Repeat
 	for repeat := range c.Plan.Repeat {
 		if err := r.cells(ctx, cells, repeat+1); err != nil {
@@ -75,7 +75,7 @@ func (c *Comparison) Run(ctx context.Context) error {
 	return r.end(ctx)
 }
 
-// begin checks the plan, and records what is run.
+// begin checks the plan and records it.
 func (c *Comparison) begin(ctx context.Context) (*runner, error) {
 	r := &runner{Comparison: c, began: time.Now(), takes: c.Plan.Takes(), nominal: map[string]float64{}}
 	if err := r.check(ctx); err != nil {
@@ -100,8 +100,8 @@ func (r *runner) cells(ctx context.Context, cells []results.Cell, repeat int) er
 	return nil
 }
 
-// restore gives a lab that others will use the network that it had before. A
-// failure has no reader any more.
+// restore gives a lab that others will use the network that it had before. A failure is
+// not reported, because the comparison is over.
 func (r *runner) restore(ctx context.Context) {
 	if r.set != "" && !r.Own {
 		_, _ = r.Lab.network(context.WithoutCancel(ctx), r.found)
@@ -159,7 +159,7 @@ func (r *runner) cell(ctx context.Context, c results.Cell) error {
 	return (&cellRun{runner: r, Cell: c}).run(ctx)
 }
 
-// stopped is err, unless it is only that the comparison is to end.
+// stopped returns err, or nil after an interrupt, which may have caused err.
 func (r *runner) stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -202,14 +202,14 @@ func (r *runner) show(c results.Cell, phase string) {
 		return
 	}
 	left := r.takes - time.Since(r.began)
-	if r.done > 0 { // the cells so far say how long one takes
+	if r.done > 0 { // estimates from the cells so far
 		one := r.last.Sub(r.began) / time.Duration(r.done)
 		left = one*time.Duration(r.of-r.done) - time.Since(r.last)
 	}
 	r.Show(Progress{Cell: c, Of: r.of, Phase: phase, Left: max(0, left)})
 }
 
-// own is the own call that an op makes, nil where it makes none.
+// own returns the own call that an op makes, or nil.
 func (r *runner) own(op string) *wire.OwnCall {
 	i := slices.IndexFunc(r.facts.Ops, func(of wire.Op) bool { return of.Name == op })
 	if i < 0 {
@@ -218,14 +218,14 @@ func (r *runner) own(op string) *wire.OwnCall {
 	return r.facts.Ops[i].Own
 }
 
-// aloneCalls is how many calls tell what a call takes while nothing else goes on.
-// One more, before them, opens the connection.
+// aloneCalls is how many calls measure the time of a call alone. Another call before them
+// opens the connection.
 const aloneCalls = 5
 
-// aloneTimes returns the time that a call of each delay takes while nothing else
-// goes on: a median, in milliseconds. A call whose delay is no less than the
-// timeout is not made: its delay stands for its time. Of an own call the lab says what
-// it takes, and no time tells which of such calls would have completed in time.
+// aloneTimes returns the time of a call of each delay while nothing else goes on: a median,
+// in milliseconds. A call whose delay is not under the timeout is not made, and its delay
+// stands for its time. The lab has measured an own call itself; as own calls vary, no time
+// tells which of them would have completed in time.
 func (r *runner) aloneTimes(ctx context.Context, c results.Cell) ([]float64, error) {
 	if c.Floor || r.own(c.Op) != nil {
 		return nil, nil
@@ -249,8 +249,8 @@ func (r *runner) aloneTimes(ctx context.Context, c results.Cell) ([]float64, err
 	return nominal, nil
 }
 
-// aloneTime makes the calls of one delay. Where a call doesn't complete, the time
-// that it was waited for stands for all.
+// aloneTime makes the calls of one delay. If a call doesn't complete, the time of the wait
+// for it stands for all of them.
 func (r *runner) aloneTime(ctx context.Context, c results.Cell, delay float64) (float64, error) {
 	if delay >= c.Timeout {
 		return delay, nil

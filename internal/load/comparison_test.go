@@ -15,13 +15,13 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// fakeLab answers what a comparison asks a lab, and completes every run at once.
+// fakeLab answers the requests of a comparison, and completes every run at once.
 type fakeLab struct {
 	mu    sync.Mutex
 	now   wire.Now
 	runs  int
-	seen  func(run int)                    // is told of each run, if it is set
-	other func(w http.ResponseWriter) bool // answers in its place, if it is set
+	seen  func(run int)                    // called for each run, unless nil
+	other func(w http.ResponseWriter) bool // answers instead where it returns true, unless nil
 }
 
 func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// compared runs a short comparison on the lab.
+// compared returns the results of a short comparison on the lab.
 func compared(t *testing.T, l *fakeLab) (*results.Results, error) {
 	t.Helper()
 	collector := results.NewCollector()
@@ -89,7 +89,7 @@ func TestCompares(t *testing.T) {
 	}
 }
 
-// Nobody else's runs stand in the figures without a word.
+// A comparison refuses a lab with runs of others, and notes runs of others that come later.
 func TestComparesAlone(t *testing.T) {
 	t.Parallel()
 	if _, err := compared(t, &fakeLab{now: wire.Now{Counts: receipt.Counts{Abandoned: 3}}}); err == nil || !strings.Contains(err.Error(), "3 of which something goes on, and a comparison must be alone on the lab") {
@@ -97,7 +97,7 @@ func TestComparesAlone(t *testing.T) {
 	}
 	l := new(fakeLab)
 	l.seen = func(run int) {
-		if run == 60 { // in the load of the floor
+		if run == 60 { // during the load of the floor
 			l.runs += 5
 		}
 	}
@@ -110,7 +110,7 @@ func TestComparesAlone(t *testing.T) {
 	}
 }
 
-// A lab that dies ends the comparison, with what there is of its cell.
+// A lab that dies ends the comparison. The cell keeps the figures until then.
 func TestCompareLabDies(t *testing.T) {
 	t.Parallel()
 	l := new(fakeLab)

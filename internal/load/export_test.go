@@ -8,8 +8,8 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// SendAll sends an open-loop load to paths of the lab, one every interval, and
-// returns what became of each.
+// SendAll sends an open-loop load to paths of the lab, one request every interval, and
+// returns the outcome of each request.
 func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requests int, paths ...string) (all []results.Request, err error) {
 	l := &sender{
 		lab: lab, paths: paths, delays: make([]float64, len(paths)), interval: interval,
@@ -27,11 +27,11 @@ func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requ
 	return all, err
 }
 
-// Check tells what of the plan a lab can't run.
+// Check exports check, which returns an error where a lab can't run the plan.
 func (p Plan) Check(f wire.Lab) error { return p.check(f) }
 
-// At is the part of a sweep at a timeout.
+// At exports at, the part of a sweep at one timeout.
 func (p Plan) At(timeout float64, rec *results.Recommendation) Plan { return p.at(timeout, rec) }
 
-// Cells are the plan's.
+// Cells exports cells, the cells of the plan.
 func (p Plan) Cells() []results.Cell { return p.cells() }

@@ -20,10 +20,10 @@ import (
 //go:embed k6.js.tmpl
 var k6Text string
 
-// K6 writes the plan as a script for k6, which makes the same load from as many
-// machines as it is given, on the lab at url unless k6 is told another one. A row
-// of which a threshold is so makes k6 exit with 99. Its errors are of what k6
-// can't do, or doesn't see.
+// K6 writes the plan as a script for k6, which makes the same load from one or several
+// machines, on the lab at url unless k6's variable URL names another. A threshold that is true
+// for a row makes k6 exit with 99. An error is about a plan that k6 can't run, or a column that
+// k6 doesn't see.
 func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	lab, err := OpenLab(url, "")
 	if err != nil {
@@ -39,7 +39,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	}
 	spare := time.Second
 	if len(p.Networks) > 0 {
-		script.Network, spare = p.Networks[0], 5*time.Second // what is lost is sent again
+		script.Network, spare = p.Networks[0], 5*time.Second // lost packets are sent again
 	}
 	longest := max(slices.Max(p.Delays), slices.Max(p.Timeouts)) + spare
 	script.Longest = ms(longest)
@@ -51,7 +51,7 @@ func (p Plan) K6(w io.Writer, url string, thresholds []Threshold) error {
 	return text.Execute(w, script)
 }
 
-// k6Script is what the script is made of.
+// k6Script is the data for the template of the script.
 type k6Script struct {
 	URL, Network, Floor   string
 	Cells                 []k6Cell
@@ -67,11 +67,11 @@ type k6Cell struct {
 	Timeout  float64   `json:"timeout_ms"`
 	Delays   []float64 `json:"delays_ms"`
 
-	Unbounded bool `json:"unbounded,omitempty"` // it has no overshoot
+	Unbounded bool `json:"unbounded,omitempty"` // the strategy has no overshoot
 }
 
-// k6Cells are the plan's. On a network there are no floors: it can't be made
-// good for them and bad for the others.
+// k6Cells returns the cells of the plan. On a network there are no floors, because the
+// network can't be good for them and bad for the other cells.
 func (p Plan) k6Cells() (cells []k6Cell) {
 	for _, c := range p.cells() {
 		if !c.Floor || len(p.Networks) == 0 {
@@ -81,9 +81,9 @@ func (p Plan) k6Cells() (cells []k6Cell) {
 	return cells
 }
 
-// checkK6 tells what of the plan k6 can't run.
+// checkK6 returns an error if k6 can't run the plan.
 func (p Plan) checkK6(script k6Script) error {
-	// Its least for a scenario, to the millisecond that the script rounds up to.
+	// k6 has a least duration for a scenario, and the script rounds up to a millisecond.
 	load := time.Duration(float64(time.Second) * float64(script.WarmUp+script.Requests) / p.Rate)
 	switch {
 	case len(p.Networks) > 1:
@@ -98,24 +98,25 @@ func (p Plan) checkK6(script k6Script) error {
 	return nil
 }
 
-// inScript writes a value as JavaScript reads it: JSON, for people.
+// inScript writes a value as JSON that people can read.
 func inScript(value any) (string, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // which would hide a < from them
+	e.SetEscapeHTML(false) // a < stays a <
 	err := e.Encode(value)
 	return strings.TrimSpace(text.String()), err
 }
 
-// Threshold is a condition on a figure that must not be so, as --fail-if has it.
+// Threshold is a condition on a figure that must not be true, as in --fail-if.
 type Threshold struct {
-	Strategy string // "" is each but the floor
-	Column   string // of package results
+	Strategy string // "" is each strategy, without the floor
+	Column   string // a column of package results
 	Op       string // one of >, >=, <, <=, ==, !=
 	Limit    float64
 }
 
-// k6Columns are the columns that k6 sees: a metric of the script, and what of it.
+// k6Columns are the columns that k6 sees: each with its metric in the script, and the value
+// of the metric.
 var k6Columns = []struct{ name, metric, value string }{
 	{"answered_p50_ms", "answered_ms", "p(50)"},
 	{"answered_p99_ms", "answered_ms", "p(99)"},
@@ -129,10 +130,10 @@ var k6Columns = []struct{ name, metric, value string }{
 	{"refused", "refused", "count"},
 }
 
-// otherwise is what holds where a comparison doesn't.
+// otherwise maps each comparison to its negation.
 var otherwise = map[string]string{">": "<=", ">=": "<", "<": ">=", "<=": ">", "==": "!=", "!=": "=="}
 
-// k6 is the threshold in k6's language, which says what must be so.
+// k6 returns the threshold in k6's language, where a threshold is a condition that must be true.
 func (t Threshold) k6() (metric, expression string, err error) {
 	var seen []string
 	for _, column := range k6Columns {
@@ -144,8 +145,8 @@ func (t Threshold) k6() (metric, expression string, err error) {
 	return "", "", fmt.Errorf("k6 doesn't see %s: write a condition on %s, or leave it to gotimeout compare", t.Column, strings.Join(seen, ", "))
 }
 
-// names tells whether the threshold is about a cell. An unbounded
-// strategy, unless the threshold names it, has no overshoot.
+// names reports whether the threshold is about a cell. An unbounded strategy has no
+// overshoot unless the threshold names the strategy.
 func (t Threshold) names(c k6Cell, metric string) bool {
 	if t.Strategy == "" {
 		return c.Strategy != results.FloorName && !(c.Unbounded && metric == "overshoot_ms")
@@ -156,15 +157,15 @@ func (t Threshold) names(c k6Cell, metric string) bool {
 // k6Limits are thresholds for k6.
 type k6Limits []k6Limit
 
-// k6Limit is what must be so of a metric.
+// k6Limit is a condition on a metric that must be true.
 type k6Limit struct {
 	Metric      string
 	Expressions []string
 }
 
-// limits returns those of each cell, as each row of a comparison is judged by
-// itself. For k6 what never was is 0; so that nothing passes because nobody
-// looked, an overshoot has to be one of something.
+// limits returns the limits of each cell, because each row of a comparison is judged by
+// itself. For k6 a metric without a value is 0. So that such a metric doesn't pass, a
+// limit of an overshoot also demands that there was one.
 func limits(thresholds []Threshold, cells []k6Cell) (all k6Limits, err error) {
 	for _, t := range thresholds {
 		metric, expression, err := t.k6()

@@ -12,7 +12,7 @@ import (
 	"gotimeout/internal/load"
 )
 
-// scriptOf is the script of a plan.
+// scriptOf returns the script of a plan.
 func scriptOf(t *testing.T, p load.Plan, thresholds ...load.Threshold) string {
 	t.Helper()
 	var script bytes.Buffer
@@ -22,7 +22,7 @@ func scriptOf(t *testing.T, p load.Plan, thresholds ...load.Threshold) string {
 	return script.String()
 }
 
-// The script is what people read and change: whole, as it is.
+// People read and change the script, so the golden files have it whole.
 func TestK6Script(t *testing.T) {
 	several := plan(func(p *load.Plan) {
 		p.Strategies, p.Ops, p.Ctxs = []string{"baseline", "context-cancel"}, []string{"http", "db"}, []string{"aware", "deaf"}
@@ -41,7 +41,8 @@ func TestK6Script(t *testing.T) {
 	}
 }
 
-// k6 is told what must be so, which is what a condition is not.
+// A condition fails the comparison where it is true, and a threshold of k6 fails where it
+// is false, so each comparison is inverted.
 func TestK6Thresholds(t *testing.T) {
 	const of = `{strategy:context-cancel,op:http,ctx:aware}": ["`
 	for want, threshold := range map[string]load.Threshold{
@@ -64,19 +65,19 @@ func TestK6Thresholds(t *testing.T) {
 	}
 }
 
-// limitsOf are a script's limits.
+// limitsOf returns the limits in a script.
 func limitsOf(t *testing.T, script string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(script, "const limits = {")
 	limits, _, closed := strings.Cut(rest, "};")
 	if !found || !closed {
-		t.Fatalf("no limits in %s", script)
+		t.Fatalf("there are no limits in %s", script)
 	}
 	return limits
 }
 
-// Each row is judged by itself: the floor only where it is named, and the
-// baseline's overshoot too. What never was doesn't pass.
+// Each row has thresholds of its own. The floor has one only where a condition names it,
+// and so has the overshoot of the baseline. A figure without a value doesn't pass.
 func TestK6ThresholdsOfRows(t *testing.T) {
 	p := plan(func(p *load.Plan) {
 		p.Strategies, p.Ops = []string{"baseline", "context-cancel"}, []string{"http", "db"}
@@ -114,7 +115,8 @@ func TestK6ThresholdsOfRows(t *testing.T) {
 	}
 }
 
-// What k6 can't do or doesn't see is refused in a sentence, and nothing is written.
+// A plan that k6 can't run, and a column that k6 doesn't see, are refused with an error, and no
+// script is written.
 func TestK6Refuses(t *testing.T) {
 	const seen = "answered_p50_ms, answered_p99_ms, answered_max_ms, overshoot_p50_ms, overshoot_p99_ms, overshoot_max_ms, completed, timed_out, failed, refused"
 	asItIs := func(*load.Plan) {}

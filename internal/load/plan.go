@@ -14,17 +14,17 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// Plan is a comparison as it was asked for.
+// Plan is the plan of a comparison.
 type Plan struct {
 	Strategies []string
 	Ops        []string
 	Ctxs       []string
-	Networks   []string        // profiles; none is the lab's network as it is
-	Timeouts   []time.Duration // of each cell; several are cells of their own
-	Delays     []time.Duration // which the requests take in turn
+	Networks   []string        // the profiles; an empty list is the lab's network as it is
+	Timeouts   []time.Duration // each timeout has cells of its own
+	Delays     []time.Duration // the delays that the requests take in turn
 	Rate       float64         // requests a second
-	WarmUp     time.Duration   // before the load, with the same requests; half a second if it is 0
-	Duration   time.Duration   // of the load of a cell
+	WarmUp     time.Duration   // the time before the load, with the same requests; 0 is half a second
+	Duration   time.Duration   // the length of a cell's load
 	Repeat     int
 }
 
@@ -33,13 +33,13 @@ func (p Plan) Interval() time.Duration { return time.Duration(float64(time.Secon
 
 func (p Plan) warmUp() time.Duration { return cmp.Or(p.WarmUp, 500*time.Millisecond) }
 
-// Beside its load, a cell has clean calls and a wait.
+// A cell has clean calls and a wait beside its load.
 const (
 	probes  = 40
 	settled = 1100 * time.Millisecond // until idle connections are closed
 )
 
-// cells are the cells of a repeat in their order: the floors first.
+// cells returns the cells of a repeat in their order: the floors first.
 func (p Plan) cells() []results.Cell { return append(p.floors(), p.matrix()...) }
 
 func (p Plan) floors() (all []results.Cell) {
@@ -98,15 +98,15 @@ func (p Plan) take(cells int) time.Duration {
 	return time.Duration(p.Repeat) * (time.Duration(cells)*one + time.Duration(len(p.Networks))*time.Second)
 }
 
-// requests are those of a cell, its warm-up included.
+// requests is the number of requests of a cell, with its warm-up.
 func (p Plan) requests() int {
 	return int((p.Duration+p.warmUp()).Seconds()*p.Rate) + probes
 }
 
-// Receipts is how many receipts a lab must keep for the plan: those of a cell.
+// Receipts is how many receipts a lab must keep for the plan: as many as a cell makes.
 func (p Plan) Receipts() int { return p.requests() + 10 }
 
-// check says why the lab can't run the plan.
+// check returns an error if the lab can't run the plan.
 func (p Plan) check(f wire.Lab) error {
 	if f.Public {
 		return errors.New("the lab is public and gives each client only a share of its runs: start it with --no-public, or leave --url out")
@@ -151,7 +151,7 @@ func (p Plan) check(f wire.Lab) error {
 	return p.checkCaps(f.Caps)
 }
 
-// PlanError says why a plan can't be run: what was asked for is wrong.
+// PlanError is the error of a plan that the lab can't run: the caller's flags are wrong.
 type PlanError struct{ error }
 
 func (e *PlanError) Unwrap() error { return e.error }
@@ -181,7 +181,7 @@ func span(ms float64) time.Duration { return time.Duration(ms * float64(time.Mil
 // counts as broken.
 const firstAnswer = 20 * time.Second
 
-// check says why the comparison can't be run.
+// check returns an error if the comparison can't be run.
 func (r *runner) check(ctx context.Context) (err error) {
 	if r.facts, err = r.Lab.Facts(ctx); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (r *runner) check(ctx context.Context) (err error) {
 		return fmt.Errorf("the lab has %d runs in flight and %d of which something goes on, and a comparison must be alone on the lab: wait until they have ended",
 			now.InFlight, now.Abandoned)
 	}
-	for _, op := range r.Plan.Ops { // a backend that is down would only give a table of failures
+	for _, op := range r.Plan.Ops { // with a backend that is down, the table would have only failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
 		within, cancel := context.WithTimeout(ctx, firstAnswer)
 		err := r.Lab.run(within, pathOf(results.SampleName(), c, 0))
@@ -210,9 +210,9 @@ func (r *runner) check(ctx context.Context) (err error) {
 	return err
 }
 
-// settle waits until the idle connections are closed: until the lab has no more
-// goroutines than before, beside the two that answer compare's own requests. It
-// waits no longer than the clients of the ops keep an idle connection.
+// settle waits until the idle connections are closed: until the lab has as many goroutines
+// as before, and two for compare's own requests. It waits no longer than the clients of
+// the ops keep an idle connection.
 func (r *runner) settle(ctx context.Context, ops ...string) error {
 	longest := time.Duration(0)
 	for _, op := range r.facts.Ops {

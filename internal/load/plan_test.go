@@ -26,7 +26,7 @@ func plan(change func(*load.Plan)) load.Plan {
 	return p
 }
 
-// What a lab can't run is refused in a sentence that says what to do.
+// A plan that the lab can't run is refused, and the error says what to do.
 func TestPlanRefused(t *testing.T) {
 	for want, change := range map[string]func(*load.Plan){
 		`there is no strategy "context-cancle", did you mean context-cancel?`: func(p *load.Plan) { p.Strategies = []string{"context-cancle"} },
@@ -49,7 +49,7 @@ func TestPlanRefused(t *testing.T) {
 	few := facts
 	few.Caps.MaxInFlight = 19
 	if err := plan(func(*load.Plan) {}).Check(few); err == nil || !strings.Contains(err.Error(), "start it with --max-in-flight 20 or more") {
-		t.Errorf("a lab that can't bear the probe: %v", err)
+		t.Errorf("a lab with too few runs in flight for the probe: %v", err)
 	}
 	public := facts
 	public.Public = true
@@ -66,7 +66,7 @@ func TestPlanRefused(t *testing.T) {
 	}
 }
 
-// Each combination is a cell, those of a network together, the floors first.
+// Each combination is a cell. The cells of a network come together, with the floors first.
 func TestPlanCells(t *testing.T) {
 	p := plan(func(p *load.Plan) {
 		p.Strategies, p.Ops, p.Ctxs = []string{"a", "b"}, []string{"http", "db"}, []string{"aware", "deaf"}
@@ -80,11 +80,11 @@ func TestPlanCells(t *testing.T) {
 			t.Errorf("cell %d: floor %v", i, c.Floor)
 		}
 		if c.Floor && (c.Delays[0] != 1000 || len(c.Delays) != 1) {
-			t.Errorf("a floor of calls of %v ms", c.Delays)
+			t.Errorf("the calls of a floor take %v ms", c.Delays)
 		}
 		seen[results.Key{Strategy: c.Strategy, Op: c.Op, Ctx: c.Ctx, Network: c.Network, Timeout: c.Timeout}] = true
 		if network == "3g" && c.Network != "3g" {
-			t.Errorf("cell %d is on %q again", i, c.Network)
+			t.Errorf("cell %d returns to the network %q", i, c.Network)
 		}
 		network = c.Network
 	}
@@ -93,8 +93,8 @@ func TestPlanCells(t *testing.T) {
 	}
 }
 
-// A sweep has as many requests as the sample at the recommended timeout, and
-// elsewhere as many as tell what is to be expected there.
+// At the recommended timeout a sweep has as many requests as the sample. At another
+// timeout it has as many as are needed to tell the share that is expected there.
 func TestPlanSweep(t *testing.T) {
 	p := plan(func(p *load.Plan) { p.Duration = time.Minute }) // 6,000 requests
 	for _, test := range []struct {

@@ -8,11 +8,11 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Recommend samples how long calls take under the plan's load without a timeout.
-// From there it puts the strategies under the same load, at timeouts around the
-// one that cuts the target, a share of the calls from 0 to 1. The plan has one
-// op, ctx and network, and Recommend chooses its Timeouts. So far is what becomes
-// of the records. An interrupt and the errors are as Run's, and results.ErrNoSample.
+// Recommend samples how long calls take under the plan's load without a timeout. Then it
+// puts the strategies under the same load, at timeouts around the one that cuts target, a
+// share of the calls from 0 to 1. The plan has one op, ctx and network, and Recommend
+// chooses its Timeouts. soFar are the results of the records so far. An interrupt and the
+// errors are those of Run, and results.ErrNoSample.
 func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *results.Results) error {
 	facts, err := c.Lab.Facts(ctx)
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *resul
 		return err
 	}
 	own := *c
-	own.Plan.Timeouts = []time.Duration{longest} // of the baseline, which doesn't heed it
+	own.Plan.Timeouts = []time.Duration{longest} // for the baseline, which ignores it
 	r, err := own.begin(ctx)
 	if err != nil {
 		return err
@@ -98,12 +98,12 @@ func (r *runner) search(ctx context.Context, soFar *results.Results, rec *result
 	return nil
 }
 
-// fewer is how many requests tell the larger shares.
+// fewer is how many requests are enough to tell the larger shares.
 const fewer = 400
 
-// at is the part of the sweep at a timeout: with as many requests as the sample
-// at the recommended one, and elsewhere with as many as tell the share that is
-// to be expected there.
+// at returns the part of the sweep at a timeout. At the recommended timeout it has as many
+// requests as the sample, and at another timeout as many as are needed to tell the share
+// that is expected there.
 func (p Plan) at(timeout float64, rec *results.Recommendation) Plan {
 	p.Timeouts = []time.Duration{span(timeout)}
 	requests := fewer
@@ -116,8 +116,8 @@ func (p Plan) at(timeout float64, rec *results.Recommendation) Plan {
 	return p
 }
 
-// TakesSweep estimates how long the sample and a sweep take that are to tell the
-// target: of seven timeouts at most, three of which are over the recommended.
+// TakesSweep estimates how long the sample and the sweep for a target take: with at most
+// seven timeouts, three of them over the recommended one.
 func (p Plan) TakesSweep(target float64) time.Duration {
 	rec := &results.Recommendation{Target: target, Timeout: 1}
 	under, at, over := p.at(0, rec), p, p.at(2, rec)

@@ -19,15 +19,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Requests are sent when they are due although those before have no answer, and
-// their times count from then.
+// A request is sent when it is due, although earlier requests have no answer yet, and its
+// time counts from when it was due.
 func TestLoadIsOpen(t *testing.T) {
 	const requests = 20
 	var arrived sync.WaitGroup
 	arrived.Add(requests)
 	lab := labOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		arrived.Done()
-		arrived.Wait() // nobody is answered before the last has come
+		arrived.Wait() // no request is answered before the last has arrived
 		_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
 	})
 	all, err := load.SendAll(t.Context(), lab, 5*time.Millisecond, 0, requests, "/a", "/b")
@@ -40,9 +40,9 @@ func TestLoadIsOpen(t *testing.T) {
 		if r.Status != "completed" || r.Receipt != "x-1" || r.Code != "" {
 			t.Errorf("%+v", r)
 		}
-		// The last is due 95 ms after the first.
+		// The last request is due 95 ms after the first.
 		if least := 5*(requests-1) - r.At; r.Answered < least {
-			t.Errorf("due at %v ms, answered after %v: it waited at least %v", r.At, r.Answered, least)
+			t.Errorf("due at %v ms, answered after %v, want at least %v", r.At, r.Answered, least)
 		}
 	}
 	for n := range requests {
@@ -52,7 +52,7 @@ func TestLoadIsOpen(t *testing.T) {
 	}
 }
 
-// The requests take the paths in turn, and those of the warm-up are not kept.
+// The requests take the paths in turn, and the requests of the warm-up are not kept.
 func TestLoadTakesTurns(t *testing.T) {
 	var served atomic.Int32
 	lab := labOf(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -68,7 +68,7 @@ func TestLoadTakesTurns(t *testing.T) {
 		if r.At < 0 || r.Status != "timed_out" || r.Code != "timed_out" {
 			t.Errorf("%+v", r)
 		}
-		if r.Delay == 2 { // that of the third path
+		if r.Delay == 2 { // the delay of the third path
 			slow++
 		}
 	}
@@ -77,7 +77,7 @@ func TestLoadTakesTurns(t *testing.T) {
 	}
 }
 
-// No request is without an outcome.
+// Every request has an outcome.
 func TestLoadOutcomes(t *testing.T) {
 	for path, want := range map[string]results.Request{
 		"/refused": {Status: "refused", Code: "too_many_in_flight"},
@@ -107,7 +107,7 @@ func TestLoadOutcomes(t *testing.T) {
 	}
 }
 
-// A load that is interrupted still has the answers of what it had sent.
+// An interrupted load returns the answers to all requests that it has sent.
 func TestLoadInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var served atomic.Int32
@@ -135,7 +135,7 @@ func BenchmarkSend(b *testing.B) {
 }
 
 // BenchmarkSchedule sends 2,000 requests a second, to a server that does nothing,
-// and measures how much later than due they are sent.
+// and measures how late they are sent.
 func BenchmarkSchedule(b *testing.B) {
 	const warmUp = 500
 	lab := noop(b)
@@ -169,10 +169,10 @@ func labOf(t *testing.T, serve http.HandlerFunc) *load.Lab {
 	return lab
 }
 
-// atURL is a server of its own for the benchmarks, as scripts/bench has one.
+// atURL is the URL of a server in another process, as scripts/bench starts one.
 var atURL = flag.String("url", "", "URL of the server that the benchmarks send to; one in this process if empty")
 
-// noop is a server that does nothing, in the words of a lab.
+// noop is a server that does nothing and answers as a lab does.
 func noop(tb testing.TB) *load.Lab {
 	tb.Helper()
 	url := *atURL

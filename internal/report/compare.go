@@ -15,48 +15,48 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// alpha is how often the test calls figures different that are not.
+// alpha is how often the test finds a difference where there is none.
 const alpha = 0.05
 
-// least is how many percent figures must differ by: a smaller difference may be
-// real, but matters to nobody.
+// least is the least difference in percent. A smaller one may be real, but doesn't
+// matter.
 const least = 1
 
-// enough is how many repeats the test needs: with fewer, chance alone makes even
-// the largest difference more often than alpha.
+// enough is how many repeats the test needs. With fewer, even the largest difference comes
+// by chance more often than alpha.
 const enough = 4
 
 // The verdicts on a figure of two results.
 const (
 	better  = "better"
 	worse   = "worse"
-	differs = "differs" // where neither less nor more is better
-	same    = "~"       // no difference that chance alone would not make
+	differs = "differs" // for a column in which neither less nor more is better
+	same    = "~"       // the difference may be chance
 )
 
-// comparison is two results held against each other.
+// comparison compares two results.
 type comparison struct {
 	old, new         *results.Results
 	differences      []difference
 	rows             []comparedRow
 	oldOnly, newOnly []*results.Row
-	tested, found    int // figures, and those of them that differ
-	unjudged         int // figures that differ, of too few repeats
+	tested, found    int // how many figures were tested, and how many of them differ
+	unjudged         int // how many figures differ and have too few repeats for the test
 }
 
 // comparedRow is a row that both results have.
 type comparedRow struct {
-	*results.Row // the new one
+	*results.Row // the new row
 	changes      []change
 }
 
-// change is a column of such a row. nil is not known.
+// change is one column of a comparedRow. nil is not known.
 type change struct {
 	column   results.Column
 	old, new *float64
 	percent  *float64
-	p        *float64 // nil also where all repeats are equal
-	verdict  string   // "" of too few repeats, and of the load generator's own
+	p        *float64 // nil also if all repeats are equal
+	verdict  string   // "" with too few repeats, and for the load generator's columns
 }
 
 func compare(before, after *results.Results) *comparison {
@@ -76,7 +76,7 @@ func compare(before, after *results.Results) *comparison {
 	return c
 }
 
-// twin is the same row of other results, or nil.
+// twin returns the same row in other results, or nil.
 func twin(of *results.Row, in *results.Results) *results.Row {
 	for _, row := range in.Rows {
 		if row.Key == of.Key && row.Floor == of.Floor {
@@ -107,7 +107,7 @@ func (c *comparison) row(before, after *results.Row) comparedRow {
 	return out
 }
 
-// repeats are the figures of those that know.
+// repeats returns a figure of each repeat in which it is known.
 func repeats(row *results.Row, place int) (known []float64) {
 	for _, f := range row.Repeats {
 		if f[place] != nil {
@@ -117,8 +117,8 @@ func repeats(row *results.Row, place int) (known []float64) {
 	return known
 }
 
-// judge is the Mann–Whitney U test, which takes nothing for granted of how the
-// figures are spread.
+// judge uses the Mann–Whitney U test, which assumes nothing about the distribution of the
+// figures.
 func (ch *change) judge(before, after []float64) {
 	if min(len(before), len(after)) < enough {
 		return
@@ -126,7 +126,7 @@ func (ch *change) judge(before, after []float64) {
 	ch.verdict = same
 	p, more, err := test(before, after)
 	if err != nil {
-		return // all are equal
+		return // all figures are equal
 	}
 	ch.p = &p
 	switch {
@@ -140,15 +140,15 @@ func (ch *change) judge(before, after []float64) {
 	}
 }
 
-// test returns how likely figures as far apart as these are if nothing changed,
-// and whether those after are more.
+// test returns how likely figures so far apart are if nothing changed, and whether those
+// after are more.
 func test(before, after []float64) (p float64, more bool, err error) {
 	u, err := stats.MannWhitneyUTest(before, after, stats.LocationDiffers)
 	if err != nil {
 		return 0, false, err
 	}
-	// Of all pairs, U are those of which the first one is more. With ties, the
-	// library's p is right only where they are the fewer.
+	// U counts the pairs whose first figure is more. With ties, the library's p is right
+	// only if they are fewer than half of all pairs.
 	more = u.U < float64(len(before)*len(after))/2
 	if !more {
 		if u, err = stats.MannWhitneyUTest(after, before, stats.LocationDiffers); err != nil {
@@ -158,7 +158,7 @@ func test(before, after []float64) (p float64, more bool, err error) {
 	return min(1, u.P), more, nil
 }
 
-// percent is by how much after is more than before; nil where that can't be said.
+// percent returns by how many percent after is more than before, or nil if that is unknown.
 func percent(before, after *float64) *float64 {
 	if before == nil || after == nil || *before == 0 {
 		return nil
@@ -167,8 +167,9 @@ func percent(before, after *float64) *float64 {
 	return &v
 }
 
-// changed tells what a test found, and without a test whatever is not equal. How
-// late the load generator sent is nothing that changed in the lab.
+// changed reports whether the test found a difference, or without a test whether the
+// figures differ. The columns of the load generator don't count, because they are not about
+// the lab.
 func (ch change) changed() bool {
 	switch {
 	case ch.column.Name == results.Columns()[results.SentLateP99].Name:
@@ -181,7 +182,7 @@ func (ch change) changed() bool {
 	return *ch.old != *ch.new
 }
 
-// changed are the changes of a row that a table shows.
+// changed returns the changes of a row that a table shows.
 func (r comparedRow) changed() (shown []change) {
 	for _, ch := range r.changes {
 		if ch.changed() {
@@ -194,8 +195,8 @@ func (r comparedRow) changed() (shown []change) {
 // difference is a setting that is not the same in two comparisons.
 type difference struct{ name, old, new string }
 
-// differences are in what two comparisons were not made alike, which is to be
-// known before their figures are held against each other.
+// differences returns the settings in which two comparisons differ. A reader must know them
+// before comparing the figures.
 func differences(before, after *results.Results) (out []difference) {
 	apart := loadApart(before) || loadApart(after)
 	old, new := circumstances(before, apart), circumstances(after, apart)
@@ -209,7 +210,7 @@ func differences(before, after *results.Results) (out []difference) {
 	return out
 }
 
-// circumstances are the settings of a comparison, and where it was made.
+// circumstances returns the settings of a comparison, and its machines.
 func circumstances(r *results.Results, apart bool) map[string]string {
 	out := map[string]string{
 		"rate":     strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s",
@@ -239,8 +240,7 @@ func circumstances(r *results.Results, apart bool) map[string]string {
 	return out
 }
 
-// loadApart tells whether the load came from another machine or program than the
-// lab's.
+// loadApart reports whether the load came from another machine or program than the lab.
 func loadApart(r *results.Results) bool { return !reflect.DeepEqual(r.Run.Machine, r.Run.Lab) }
 
 func distinct(texts []string) string {
@@ -258,7 +258,7 @@ func describe(out map[string]string, whose string, m machine.Machine) {
 	}
 }
 
-// sentences say how the figures were judged, and what to know of the two.
+// sentences returns how the figures were judged, and the remarks on the two results.
 func (c *comparison) sentences() (out []string) {
 	if c.tested > 0 {
 		out = append(out, fmt.Sprintf("Judged by the Mann–Whitney U test on the figures of the repeats, alpha %v: %d of %d figures differ by %d%% or more, "+
@@ -280,7 +280,7 @@ func (c *comparison) sentences() (out []string) {
 	return append(append(out, of("old", remarks(c.old))...), of("new", remarks(c.new))...)
 }
 
-// of are sentences on one of the two.
+// of returns sentences on one of the two results.
 func of(which string, remarks []string) (out []string) {
 	for _, text := range remarks {
 		out = append(out, "The "+which+" comparison: "+text)
@@ -288,7 +288,7 @@ func of(which string, remarks []string) (out []string) {
 	return out
 }
 
-// fields are a change's, with the names of JSON and CSV.
+// fields returns the fields of a change, with their names in JSON and CSV.
 func (ch change) fields() object {
 	var verdict any
 	if ch.verdict != "" {
@@ -315,7 +315,7 @@ func orNone(text string) string {
 	return text
 }
 
-// texts are the column's name, old, new, change, p and the verdict.
+// texts returns the column's name, old, new, change, p and the verdict.
 func (ch change) texts() []string {
 	figure := func(v *float64) string {
 		if v == nil {
@@ -333,7 +333,7 @@ func (ch change) texts() []string {
 	return out
 }
 
-// sentence is texts in one line.
+// sentence returns texts in one line.
 func (ch change) sentence() string {
 	of := ch.texts()
 	s := fmt.Sprintf("%s: %s → %s", of[0], of[1], of[2])

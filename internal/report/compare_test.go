@@ -16,7 +16,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// repeats is a comparison of one strategy with an overshoot a repeat.
+// repeats is a comparison of one strategy, with one overshoot for each repeat.
 func repeats(t *testing.T, run results.Run, overshoots ...float64) *fixture {
 	f := newFixture(t, run)
 	for i, v := range overshoots {
@@ -36,7 +36,8 @@ func against(old *results.Results, format string) func(io.Writer, *results.Resul
 	}
 }
 
-// twoRuns differ in their overshoots, a setting, the machine and a row each.
+// twoRuns returns two comparisons with different overshoots, settings and machines. Each
+// has a row that the other lacks.
 func twoRuns(t *testing.T) (old, new *results.Results) {
 	other := aRun()
 	other.Rate, other.TCP = 400, nil
@@ -53,7 +54,7 @@ func twoRuns(t *testing.T) (old, new *results.Results) {
 func TestCompareTable(t *testing.T) {
 	old, r := twoRuns(t)
 	got := text(t, r, against(old, "table"))
-	narrow(t, got)
+	checkWidth(t, got)
 	golden.Check(t, "compare.txt", got)
 }
 
@@ -82,7 +83,7 @@ func TestCompareCSV(t *testing.T) {
 	}
 }
 
-// compared is what JSON has of two.
+// compared is the JSON of two comparisons.
 type compared struct {
 	Tested  int
 	Remarks []string
@@ -118,13 +119,13 @@ func TestVerdicts(t *testing.T) {
 		old, new []float64
 		verdict  string
 	}{
-		"more overshoot":     {low, high, "worse"},
-		"less overshoot":     {high, low, "better"},
-		"the same":           {low, low, "~"},
-		"equal":              {[]float64{1, 1, 1, 1}, []float64{1, 1, 1, 1}, "~"},
-		"one of them within": {[]float64{1, 2, 3, 6}, []float64{5, 7, 8, 9}, "~"}, // p = 4/70
-		"too few of old":     {low[:3], high, ""},
-		"too few of new":     {low, high[:3], ""},
+		"more overshoot":    {low, high, "worse"},
+		"less overshoot":    {high, low, "better"},
+		"the same":          {low, low, "~"},
+		"equal":             {[]float64{1, 1, 1, 1}, []float64{1, 1, 1, 1}, "~"},
+		"one value between": {[]float64{1, 2, 3, 6}, []float64{5, 7, 8, 9}, "~"}, // p = 4/70
+		"too few of old":    {low[:3], high, ""},
+		"too few of new":    {low, high[:3], ""},
 	} {
 		c := comparedOf(t, repeats(t, aRun(), test.old...).done(), repeats(t, aRun(), test.new...).done())
 		ch := c.column("overshoot_p50_ms")
@@ -138,7 +139,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// More of what is neither good nor bad differs, and no more.
+// A change of a column that is neither good nor bad is "differs".
 func TestVerdictWithoutDirection(t *testing.T) {
 	late := []float64{-1, -1, -1, -1} // completed
 	c := comparedOf(t, repeats(t, aRun(), 1, 1, 1, 1).done(), repeats(t, aRun(), late...).done())
@@ -148,12 +149,12 @@ func TestVerdictWithoutDirection(t *testing.T) {
 		}
 	}
 	if ch := c.column("ran_on_percent"); ch.Verdict != nil || ch.New != nil || ch.ChangePercent != nil {
-		t.Errorf("%+v of what the new one doesn't know", ch)
+		t.Errorf("%+v of a column that is unknown in the new comparison", ch)
 	}
 }
 
-// A change of less than 1% is none, however sure; and nobody judges the load
-// generator.
+// A change of less than 1% is none, however small its p. The columns of the load
+// generator get no verdict.
 func TestNoVerdict(t *testing.T) {
 	hundred := []float64{100, 100.01, 100.02, 100.03}
 	for name, test := range map[string]struct {
@@ -184,12 +185,12 @@ func TestNoVerdict(t *testing.T) {
 		t.Errorf("%+v of the load generator", ch)
 	}
 	if got := text(t, late(4), against(late(0.1), "table")); strings.Contains(got, "sent_late") || strings.Contains(got, "too few repeats") {
-		t.Errorf("what is the load generator's own is shown:\n%s", got)
+		t.Errorf("a column of the load generator is shown:\n%s", got)
 	}
 }
 
-// p is twice the share of all the ways to deal the figures to two sides that are
-// as far apart as these, ties included.
+// p is twice a share: of all the ways to deal the values to two sides, the share in which
+// the sides are at least as far apart as these.
 func TestP(t *testing.T) {
 	for _, test := range [][2][]float64{
 		{{1, 2, 3, 4}, {5, 6, 7, 8}},
@@ -246,12 +247,12 @@ func TestCompareWithItself(t *testing.T) {
 	got := text(t, small(t), against(small(t), "table"))
 	for _, want := range []string{"Rows in both: 6. Figures that are unchanged or the load generator's own, and not\nshown: 192.\n", "The old comparison: The comparison was interrupted"} {
 		if !strings.Contains(got, want) {
-			t.Errorf("it lacks %q:\n%s", want, got)
+			t.Errorf("the text lacks %q:\n%s", want, got)
 		}
 	}
 	for _, not := range []string{"These settings differ", "Judged", "--repeat"} {
 		if strings.Contains(got, not) {
-			t.Errorf("it has %q:\n%s", not, got)
+			t.Errorf("the text has %q:\n%s", not, got)
 		}
 	}
 }
@@ -265,7 +266,7 @@ func TestCompareNothingInCommon(t *testing.T) {
 		"Only in the new comparison: errgroup on op=db",
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("it lacks %q:\n%s", want, got)
+			t.Errorf("the text lacks %q:\n%s", want, got)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		"goroutine-abandon.waste_s_per_1000 > 0": {"goroutine-abandon.waste_s_per_1000 is 187.4" + db + ": > 0"},
 		"baseline.overshoot_p99_ms > 50":         {"baseline.overshoot_p99_ms is not known" + db + ", which can't pass > 50"},
 		"floor.overshoot_p99_ms > 1":             {"floor.overshoot_p99_ms is 3.9" + db + ": > 1"},
-		"answered_max_ms < 100":                  {"errgroup.answered_max_ms is not known" + g3 + ", which can't pass < 100"}, // not the floor
+		"answered_max_ms < 100":                  {"errgroup.answered_max_ms is not known" + g3 + ", which can't pass < 100"}, // the floor is not judged
 		"io-timeout.late > 1":                    {"io-timeout.late > 1: there was no row to judge"},
 		"baseline.late >= 10":                    {"baseline.late is 10" + db + ": >= 10"},
 		"baseline.late > 10":                     nil,
@@ -107,7 +107,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Of a comparison of the baseline alone, nobody can tell an overshoot.
+// A comparison of the baseline alone has no overshoot to judge.
 func TestCheckNothingToJudge(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: "baseline", op: "db", network: "none", overshoot: -1})
@@ -120,7 +120,7 @@ func TestCheckNothingToJudge(t *testing.T) {
 	}
 }
 
-// What is read is written so that it is read alike.
+// A condition that is written and read again is the same condition.
 func FuzzParseCondition(f *testing.F) {
 	f.Add("context-cancel.overshoot_p99_ms > 50ms")
 	f.Add("late=>1")

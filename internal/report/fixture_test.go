@@ -12,8 +12,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// narrow finds lines that a terminal would break.
-func narrow(t *testing.T, text string) {
+// checkWidth checks that no line is wider than a terminal of 80 columns.
+func checkWidth(t *testing.T, text string) {
 	t.Helper()
 	for _, line := range strings.Split(text, "\n") {
 		if len([]rune(line)) > 80 {
@@ -54,18 +54,18 @@ func (f *fixture) add(record any) {
 	}
 }
 
-// cellPlan is what of a cell there is to make up.
+// cellPlan describes a made-up cell.
 type cellPlan struct {
 	strategy, op, network string
 	repeat, requests      int // 1 and 40 unless they are set
 	floor, unseen         bool
 	unconnected           bool
-	overshoot             float64 // of every fourth request; negative: it completed, late
+	overshoot             float64 // of every fourth request; negative: the request completed late
 	sentLate              float64
 	end                   results.End
 }
 
-// cell makes the requests of one.
+// cell adds the records of a cell.
 func (f *fixture) cell(m cellPlan) {
 	f.cells++
 	c := results.Cell{
@@ -98,7 +98,7 @@ func (f *fixture) cell(m cellPlan) {
 	f.add(&m.end)
 }
 
-// call is a request and its receipt.
+// call adds a request and its receipt.
 func (f *fixture) call(m cellPlan, i int, delay float64) {
 	if m.floor {
 		delay = 10
@@ -128,7 +128,7 @@ func (f *fixture) call(m cellPlan, i int, delay float64) {
 	f.add(&receipt)
 }
 
-// small is a comparison with a bit of everything.
+// small is a short comparison with each kind of row and note.
 func small(t *testing.T) *results.Results {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true})
@@ -151,8 +151,9 @@ func text(t *testing.T, r *results.Results, write func(io.Writer, *results.Resul
 	return b.String()
 }
 
-// made is a comparison that was never run: of each cell it is said how it went.
-type made struct {
+// scenario describes a made-up comparison: the behaviour of its strategies, and a flaw for some
+// cells.
+type scenario struct {
 	strategies []string
 	ops        []string
 	networks   []string
@@ -162,19 +163,19 @@ type made struct {
 	unfinished bool
 }
 
-// flaw is what a cell does beside what its strategy does anyway.
+// flaw is the difference of a cell to the usual behaviour of its strategy.
 type flaw struct {
 	wrong, probeFailures, goroutines, connections, timeWait int
 	late, falseTimeouts, failed, refused, dialed            int
 	overshoot, sentLate, probeTime                          float64
 	open                                                    int
-	unseen, ranOn                                           int     // timed-out calls: the first ones, and the last
-	outlast                                                 float64 // by how much a backend outlasts the answer of those that ran on
+	unseen, ranOn                                           int     // timed-out calls: the first are unseen, the last run on
+	outlast                                                 float64 // how long the backend works after the answer of a call that ran on
 	error                                                   string
 }
 
-func usual() made {
-	return made{
+func usual() scenario {
+	return scenario{
 		strategies: []string{"baseline", "goroutine-abandon", "context-cancel", "timer-panic", "errgroup", "io-timeout"},
 		ops:        []string{"http", "cache", "db"}, networks: []string{"none"}, calls: 400,
 	}
@@ -182,8 +183,8 @@ func usual() made {
 
 const timeout = 250
 
-// results puts them together from records, as a comparison would.
-func (m made) results(t testing.TB) *results.Results {
+// results makes the records of the comparison and collects them.
+func (m scenario) results(t testing.TB) *results.Results {
 	t.Helper()
 	c := results.NewCollector()
 	add := func(record any) {
@@ -220,9 +221,9 @@ func (m made) results(t testing.TB) *results.Results {
 	return c.Results()
 }
 
-// behaviour is when a call of a delay that exceeds the timeout is over; nil is
-// not known.
-func (m made) behaviour(strategy, op string) (answered float64, ended, backend *float64) {
+// behaviour returns the times of a call whose delay exceeds the timeout; nil is not
+// known.
+func (m scenario) behaviour(strategy, op string) (answered float64, ended, backend *float64) {
 	at := func(v float64) *float64 { return &v }
 	soon := timeout + 0.4
 	switch {
@@ -242,7 +243,7 @@ func (m made) behaviour(strategy, op string) (answered float64, ended, backend *
 	return soon, at(soon + 0.2), at(soon + 1.1)
 }
 
-func (m made) cell(add func(any), c results.Cell) {
+func (m scenario) cell(add func(any), c results.Cell) {
 	bad := m.fault[c.Strategy+"/"+c.Op]
 	add(&c)
 	loaded := float64(m.calls * 5)
@@ -283,8 +284,8 @@ func (m made) cell(add func(any), c results.Cell) {
 	add(&results.End{Type: results.TypeEnd, Cell: c.Cell, Answered: loaded, Drained: drained, Open: bad.open, Error: bad.error})
 }
 
-// call is the request of a number, and its receipt.
-func (m made) call(add func(any), c results.Cell, bad flaw, i int) {
+// call adds request i and its receipt.
+func (m scenario) call(add func(any), c results.Cell, bad flaw, i int) {
 	jitter := float64(i*37%100) / 100
 	at, delay := float64(i*5), c.Delays[i%len(c.Delays)]
 	answered := delay + 0.5 + jitter

@@ -24,10 +24,10 @@ var pageText string
 
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
 
-// HTML writes a page that needs nothing else: sentences made from the figures,
-// pictures, tables, and how it was measured. Its error is that of the writer.
+// HTML writes a page that loads nothing: sentences made from the figures, pictures, tables,
+// and how the comparison was measured. Its error is that of the writer.
 func HTML(w io.Writer, r *results.Results) error {
-	var b bytes.Buffer // so that nothing goes out of a page that failed
+	var b bytes.Buffer // so that no part of a failed page is written
 	if err := pageTemplate().Execute(&b, newPage(r)); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func HTML(w io.Writer, r *results.Results) error {
 	return err
 }
 
-// page is what the template reads.
+// page is the data for the template.
 type page struct {
 	Run       *results.Run
 	Title     string
@@ -55,7 +55,7 @@ type page struct {
 	*account
 }
 
-// gallery is one kind of picture, a picture a group.
+// gallery is one kind of picture, with a picture for each group.
 type gallery struct {
 	ID, Heading, Text string
 	Pictures          []template.HTML
@@ -97,11 +97,11 @@ func (p *page) draw() {
 	}
 }
 
-// pageTable is a group's: a row a strategy, and the floor.
+// pageTable is the table of a group: a row for each strategy, and the floor.
 type pageTable struct {
 	Number  int
 	Caption string
-	About   string // delays and what a call takes alone
+	About   string // the delays, and the time of a call alone
 	Rows    []pageRow
 	Floor   *pageRow
 }
@@ -112,7 +112,7 @@ type pageRow struct {
 	Cells                []pageCell
 }
 
-// pageCell is a figure: its text, and the number to sort by, "" where not known.
+// pageCell is a figure: its text, and the number to sort by, "" if it is not known.
 type pageCell struct{ Text, Value, Why string }
 
 func (p *page) tables() {
@@ -153,7 +153,7 @@ func (p *page) cell(r *results.Row, place int) pageCell {
 	return pageCell{Text: digits(v), Value: strconv.FormatFloat(v, 'g', 8, 64)}
 }
 
-// about is what the rows of a group share.
+// about returns what the rows of a group have in common.
 func about(g *results.Group) string {
 	if len(g.Rows) == 0 {
 		return ""
@@ -165,7 +165,7 @@ func about(g *results.Group) string {
 	each := make([]string, len(r.Delays))
 	for i, d := range r.Delays {
 		each[i] = setting(d)
-		if i < len(r.Nominal) && d < g.Timeout { // of a longer one no call was made
+		if i < len(r.Nominal) && d < g.Timeout { // no call of a longer delay was made
 			each[i] += " (alone " + millis(r.Nominal[i]) + ")"
 		}
 	}
@@ -174,7 +174,8 @@ func about(g *results.Group) string {
 	return fmt.Sprintf("Timeout %s; calls of %s.", setting(g.Timeout), strings.Join(each, ", "))
 }
 
-// printed is CSS that names each figure beside it: on paper a row is a paragraph.
+// printed returns CSS that puts the column's name beside each figure, because in print a
+// row is a paragraph.
 func printed() template.CSS {
 	var b strings.Builder
 	for i, c := range results.Columns() {
@@ -183,7 +184,7 @@ func printed() template.CSS {
 	return template.CSS(b.String())
 }
 
-// heatMap is a column over all groups: a row a strategy, a cell a group.
+// heatMap shows a column over all groups: a row for each strategy, a cell for each group.
 type heatMap struct {
 	Caption, Text string
 	Heads         []string
@@ -241,8 +242,8 @@ func (p *page) heatCell(g *results.Group, strategy string, place int) heatCell {
 	return heatCell{pageCell: pageCell{Text: "", Why: "not run"}}
 }
 
-// hot is 0 up to 1, where the machine's own noise is, and 100 from 1,000 on, each
-// digit as much hotter.
+// hot is 0 up to 1, which may be the machine's noise, and 100 from 1,000 on, on a
+// logarithmic scale.
 func hot(beyond float64) int {
 	if beyond <= 1 {
 		return 0
@@ -250,7 +251,7 @@ func hot(beyond float64) int {
 	return int(min(100, 100*math.Log10(beyond)/3))
 }
 
-// ask says in one line what was asked for.
+// ask sets the line with the settings of the comparison.
 func (p *page) ask(r *results.Results) {
 	var names, ops, ctxs, networks, timeouts, delays []string
 	add := func(to *[]string, s string) {
@@ -286,7 +287,7 @@ func (p *page) ask(r *results.Results) {
 	p.Asked += "."
 }
 
-// pageMachine is what one of the two ran on.
+// pageMachine is the machine of the lab or of the load.
 type pageMachine struct {
 	Role  string
 	Facts []fact
@@ -294,13 +295,13 @@ type pageMachine struct {
 
 type fact struct{ Name, Value string }
 
-// modules are those that decide what is measured.
+// modules are the modules that affect the figures.
 var modules = []string{
 	"github.com/go-chi/chi/v5", "github.com/bradfitz/gomemcache", "github.com/go-sql-driver/mysql",
 	"github.com/mccutchen/go-httpbin/v2", "golang.org/x/sync", "github.com/tsenart/vegeta/v12",
 }
 
-// machines are the lab's and the load's, once where they don't differ.
+// machines returns the machines of the lab and of the load, or one if they are the same.
 func machines(run *results.Run) []pageMachine {
 	lab, load := machineOf("The lab's machine", run.Lab), machineOf("The load's machine", run.Machine)
 	if slices.Equal(lab.Facts, load.Facts) {
@@ -327,7 +328,7 @@ func machineOf(role string, m machine.Machine) pageMachine {
 	return of
 }
 
-// network is a profile and what was measured of it.
+// network is a profile and its measured round trip.
 type network struct{ Name, Driver, RoundTrip string }
 
 func networks(rows []*results.Row) (all []network) {
@@ -346,7 +347,7 @@ func networks(rows []*results.Row) (all []network) {
 	return all
 }
 
-// warnings say what the figures must not be taken for.
+// warnings adds the sentences that limit what the figures tell.
 func (p *page) warnings(r *results.Results) (all []sentence) {
 	text := func(s string) []part { return []part{{Text: s}} }
 	if slow, ms := latest(r); ms > bottleneck && len(p.groups) > 0 {
@@ -356,7 +357,7 @@ func (p *page) warnings(r *results.Results) (all []sentence) {
 		}})
 	}
 	switch {
-	case len(p.groups) == 0: // the page says that there is nothing to show, and why
+	case len(p.groups) == 0: // the page has a sentence on why there is nothing to show
 	case r.Interrupted:
 		all = append(all, sentence{true, text("The comparison was interrupted: rows are missing, or of fewer repeats.")})
 	case !r.Complete:
@@ -364,7 +365,7 @@ func (p *page) warnings(r *results.Results) (all []sentence) {
 	}
 	for _, row := range r.Rows {
 		if len(p.groups) == 0 && len(row.Repeats) > 0 {
-			continue // nothing is shown of it
+			continue // the page shows no figure of it
 		}
 		for _, note := range row.Notes {
 			all = append(all, sentence{false, []part{p.link(row), {Text: ": " + note + "."}}})

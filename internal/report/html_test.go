@@ -16,7 +16,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// pageOf is the page, also kept where -artifacts asks for it.
+// pageOf returns the page of a comparison, and writes it to the test's artifacts.
 func pageOf(t *testing.T, r *results.Results) (text string, root *html.Node) {
 	t.Helper()
 	var b bytes.Buffer
@@ -33,7 +33,7 @@ func pageOf(t *testing.T, r *results.Results) (text string, root *html.Node) {
 	return b.String(), root
 }
 
-// all are the elements of a name.
+// all returns the elements of a name.
 func all(root *html.Node, name string) (nodes []*html.Node) {
 	for n := range root.Descendants() {
 		if n.Type == html.ElementNode && n.Data == name {
@@ -52,8 +52,8 @@ func attribute(n *html.Node, name string) string {
 	return ""
 }
 
-// words is the text of an element, as it is read.
-func words(n *html.Node) string {
+// textOf returns the text of an element, without line breaks.
+func textOf(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {
 		if d.Type == html.TextNode {
@@ -85,16 +85,16 @@ func sentences(t *testing.T, root *html.Node) []*html.Node {
 	return nil
 }
 
-// verdicts are those on a page.
+// verdicts returns the verdicts of a page.
 func verdicts(t *testing.T, root *html.Node) []string {
 	t.Helper()
 	if list := byID(t, root)["verdict"]; list != nil {
-		return texts(all(list, "li"))
+		return textsOf(all(list, "li"))
 	}
 	return nil
 }
 
-// faulty is the usual comparison in which two strategies do harm.
+// faulty is the usual comparison with a flaw in two cells.
 func faulty(t *testing.T) *results.Results {
 	m := usual()
 	m.fault = map[string]flaw{"io-timeout/db": {wrong: 3, goroutines: 12, timeWait: 90}, "timer-panic/cache": {probeFailures: 4, connections: 5}}
@@ -104,10 +104,10 @@ func faulty(t *testing.T) *results.Results {
 func TestPageIsWhole(t *testing.T) {
 	text, root := pageOf(t, faulty(t))
 	if most := 300_000; len(text) > most {
-		t.Errorf("it has %d bytes, more than %d", len(text), most)
+		t.Errorf("the page has %d bytes, more than %d", len(text), most)
 	}
 	if strings.Contains(text, "ZgotmplZ") {
-		t.Error("a value was unsafe where it stands")
+		t.Error("html/template found a value unsafe")
 	}
 	ids := byID(t, root)
 	for n := range root.Descendants() {
@@ -122,33 +122,34 @@ func TestPageIsWhole(t *testing.T) {
 		}
 		for _, of := range strings.Fields(attribute(n, "aria-labelledby")) {
 			if ids[of] == nil {
-				t.Errorf("<%s> is labelled by %q, which isn't there", n.Data, of)
+				t.Errorf("<%s> is labelled by %q, and no element has that id", n.Data, of)
 			}
 		}
 	}
 	for _, outside := range []string{"@import", "url(", "fetch("} {
 		if strings.Contains(text, outside) {
-			t.Errorf("there is a %s", outside)
+			t.Errorf("the page has %s", outside)
 		}
 	}
 }
 
-// On paper a figure is named beside it, in the tables of all figures alone.
+// In print each figure of the tables of all figures has its name beside it. Other tables have
+// no such names.
 func TestPrinted(t *testing.T) {
 	text, _ := pageOf(t, faulty(t))
 	for place, column := range results.Columns() {
 		want := fmt.Sprintf(`.figures td:nth-child(%d)::before{content:"%s: "}`, place+2, strings.TrimSpace(column.Title+" "+column.Unit))
 		if !strings.Contains(text, want) {
-			t.Errorf("no %s", want)
+			t.Errorf("the page lacks %s", want)
 		}
 	}
 	if strings.Contains(text, "}td:nth-child") {
-		t.Error("other tables are named as well")
+		t.Error("the figures of other tables have names too")
 	}
 }
 
-// The tables have a row a strategy and the floor, with a cell a column, and what
-// is not known says so.
+// The tables have a row for each strategy and for the floor, and a cell for each column. An
+// unknown figure is marked as unknown.
 func TestTables(t *testing.T) {
 	_, root := pageOf(t, faulty(t))
 	tables := slices.DeleteFunc(all(root, "table"), func(n *html.Node) bool { return attribute(n, "class") != "figures" })
@@ -162,21 +163,21 @@ func TestTables(t *testing.T) {
 		}
 		for _, row := range rows[1:] {
 			if n := len(all(row, "td")); n != len(results.Columns()) || attribute(row, "id") == "" {
-				t.Errorf("%s has %d cells, id %q", words(row), n, attribute(row, "id"))
+				t.Errorf("%s has %d cells, id %q", textOf(row), n, attribute(row, "id"))
 			}
 		}
 	}
 	cell := all(byID(t, root)["g1-r1"], "td")[results.OvershootP99]
-	if words(cell) != "–" || attribute(cell, "title") != "there is no such figure" {
-		t.Errorf("the overshoot of the baseline is %q, %q", words(cell), attribute(cell, "title"))
+	if textOf(cell) != "–" || attribute(cell, "title") != "there is no such figure" {
+		t.Errorf("the overshoot of the baseline is %q, %q", textOf(cell), attribute(cell, "title"))
 	}
 	cell = all(byID(t, root)["g3-r6"], "td")[results.GoroutinesLeft]
-	if words(cell) != "12" || attribute(cell, "data-v") != "12" {
-		t.Errorf("goroutines left are %q, %q", words(cell), attribute(cell, "data-v"))
+	if textOf(cell) != "12" || attribute(cell, "data-v") != "12" {
+		t.Errorf("goroutines left are %q, %q", textOf(cell), attribute(cell, "data-v"))
 	}
 }
 
-// What a call takes alone was measured of those alone that end in time.
+// The time of a call alone is measured with calls that end in time.
 func TestAlone(t *testing.T) {
 	text, _ := pageOf(t, usual().results(t))
 	if want := "Timeout 250ms; calls of 10ms (alone 10.4 ms), 1s."; !strings.Contains(text, want) {
@@ -184,7 +185,7 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// A name from a file stays a name.
+// The page escapes the names from a file.
 func TestHostileNames(t *testing.T) {
 	m := usual()
 	hostile := `</title><script>alert("1")</script>'&` + "\x00\x1b\ufffe" + strings.Repeat("long", 40)
@@ -198,12 +199,12 @@ func TestHostileNames(t *testing.T) {
 		t.Errorf("%d scripts", n)
 	}
 	if len(sentences(t, root)) == 0 {
-		t.Error("no sentence on it")
+		t.Error("there is no sentence on the page")
 	}
 	wellFormed(t, r)
 }
 
-// Whatever is missing, there is a page.
+// A comparison with missing figures still makes a page.
 func TestSparse(t *testing.T) {
 	one := usual()
 	one.strategies, one.ops = []string{"context-cancel"}, []string{"db"}
@@ -215,10 +216,10 @@ func TestSparse(t *testing.T) {
 		of   *results.Results
 		want string
 	}{
-		"nothing":            {&results.Results{}, "before a row of a strategy had ended"},
-		"one row":            {one.results(t), "context-cancel"},
-		"no figures":         {broken.results(t), "the lab is gone"},
-		"figures of nowhere": {&results.Results{Rows: []*results.Row{&odd}}, "Nothing stands out"},
+		"nothing":          {&results.Results{}, "before a row of a strategy had ended"},
+		"one row":          {one.results(t), "context-cancel"},
+		"no figures":       {broken.results(t), "the lab is gone"},
+		"a row of no cell": {&results.Results{Rows: []*results.Row{&odd}}, "Nothing stands out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, _ := pageOf(t, test.of)

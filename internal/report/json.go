@@ -9,7 +9,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// object is what JSON and CSV have in common: fields with names, in their order.
+// object is a list of named fields in their order, for JSON and CSV.
 type object []field
 
 type field struct {
@@ -33,7 +33,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// identity is which row it is.
+// identity returns the fields that identify a row.
 func identity(row *results.Row) object {
 	return object{
 		{"strategy", row.Strategy},
@@ -45,7 +45,7 @@ func identity(row *results.Row) object {
 	}
 }
 
-// conditions are what the row's figures were taken under.
+// conditions returns the conditions under which the row's figures were measured.
 func conditions(row *results.Row) object {
 	return object{
 		{"driver", row.Driver},
@@ -100,7 +100,7 @@ func writeJSON(w io.Writer, o object) error {
 	return e.Encode(o)
 }
 
-// json is an object with every column of every row.
+// json writes an object with every column of every row.
 func (c *comparison) json(w io.Writer) error {
 	identities := func(rows []*results.Row) []object {
 		out := []object{}
@@ -134,8 +134,7 @@ func (c *comparison) json(w io.Writer) error {
 	})
 }
 
-// reachedAt is the least timeout at which a strategy reaches the target, nil where none
-// did.
+// reachedAt returns the least timeout at which the strategy reached the target, or nil.
 func reachedAt(v results.Verdict) *float64 {
 	if v.From == nil {
 		return nil

@@ -50,7 +50,7 @@ func Markdown(w io.Writer, r *results.Results) error {
 	return err
 }
 
-// title is what the column is called where there is room.
+// title returns the long name of the column.
 func (c column) title() string {
 	of := results.Columns()[c.places[0]]
 	text := of.Title
@@ -63,7 +63,7 @@ func (c column) title() string {
 	return text
 }
 
-// markdownHead begins a table, of which so many columns are text.
+// markdownHead begins a table whose first columns are text.
 func markdownHead(b *strings.Builder, head []string, text int) {
 	markdownRow(b, head)
 	for i := range head {
@@ -92,12 +92,12 @@ func markdownList(b *strings.Builder, texts []string) {
 	}
 }
 
-// escaped is text that Markdown takes as it is.
+// escaped escapes text for Markdown.
 func escaped(text string) string {
 	return strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;", "\n", " ").Replace(text)
 }
 
-// markdown shows every column.
+// markdown writes every column.
 func (c *comparison) markdown(w io.Writer) error {
 	var b strings.Builder
 	markdownList(&b, []string{"old: " + origin(c.old), "new: " + origin(c.new)})

@@ -14,8 +14,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// pictureWidth is the width of each picture in CSS pixels. It is that of a phone,
-// so that the text stays legible there; picture.html has it too.
+// pictureWidth is the width of each picture in CSS pixels. It is the width of a phone, so
+// that the text stays legible there. picture.html has the same width.
 const pictureWidth = 360
 
 //go:embed picture.html
@@ -26,15 +26,15 @@ var pictureTemplate = sync.OnceValue(func() *template.Template { return template
 // picture is a drawing that grows from its top downwards. Its lengths are CSS
 // pixels from the upper left corner.
 type picture struct {
-	ID      string // keeps it apart from the other pictures of a page
-	Title   string // what it is of
-	Desc    string // what is to be seen in it, with its figures
+	ID      string // tells the picture from the others of a page
+	Title   string // the subject
+	Desc    string // a description with the figures
 	Height  int
-	Colours template.CSS // of a picture that is a file of its own
+	Colours template.CSS // for a picture in a file of its own
 	Shapes  []shape
 }
 
-// shape is a path, or text where it has no path.
+// shape is a path, or text if it has no path.
 type shape struct {
 	Path               string
 	Style              template.CSS
@@ -52,18 +52,18 @@ func newPicture(title, desc string, height int, first, second string) *picture {
 	return p
 }
 
-// standalone is the picture as a file of its own, which has the colours in it.
+// standalone returns the picture for a file of its own, with the colours.
 func (p *picture) standalone() string {
 	p.Colours = palette.Picture
 	return string(p.svg("picture"))
 }
 
-// svg is the picture to be put into a page that has the colours.
+// svg returns the picture for a page that has the colours.
 func (p *picture) svg(id string) template.HTML {
 	p.ID = id
 	var b strings.Builder
 	if err := pictureTemplate().Execute(&b, p); err != nil {
-		panic(err) // only of a template that doesn't know its picture, which any test finds
+		panic(err) // only for a template with an unknown field, which any test finds
 	}
 	return template.HTML(strings.TrimSpace(b.String()))
 }
@@ -74,7 +74,7 @@ const (
 	smallSize = 10
 )
 
-// letters are how text looks. The anchor is "", "middle" or "end".
+// letters is the style of text. The anchor is "", "middle" or "end".
 type letters struct {
 	colour string
 	size   float64
@@ -86,12 +86,12 @@ type letters struct {
 func (p *picture) text(x, y float64, of letters, text string) {
 	style := fmt.Sprintf("fill:var(%s);font-size:%gpx", of.colour, of.size)
 	if of.bold {
-		style += ";font-weight:bold;paint-order:stroke;stroke:var(--paper);stroke-width:3px" // no line runs through it
+		style += ";font-weight:bold;paint-order:stroke;stroke:var(--paper);stroke-width:3px" // so that no line crosses the letters
 	}
 	p.Shapes = append(p.Shapes, shape{Style: template.CSS(style), X: pixels(x), Y: pixels(y), Anchor: of.anchor, Text: text})
 }
 
-// width estimates the width of text, which only the reader's font decides.
+// width estimates the width of text. The real width depends on the reader's font.
 func (of letters) width(text string) (w float64) {
 	for _, r := range text {
 		switch {
@@ -126,7 +126,7 @@ func (p *picture) stroke(colour string, width float64, dashes, path string) {
 	p.path(style, path)
 }
 
-// fill fills a rectangle of two corners, if it is one.
+// fill fills the rectangle between two corners, unless it is empty.
 func (p *picture) fill(colour string, x0, y0, x1, y1 float64) {
 	if x0 < x1 && y0 < y1 {
 		p.path("fill:var("+colour+")", straight(corners(x0, y0, x1, y1), true))
@@ -143,7 +143,7 @@ func (p *picture) hatch(colour string, x0, y0, x1, y1 float64) {
 	const step = 4
 	height := y1 - y0
 	var path strings.Builder
-	for x := x0 - height; x < x1; x += step { // each from (x, y1) up to (x+height, y0), as far as it is inside
+	for x := x0 - height; x < x1; x += step { // each line from (x, y1) up to (x+height, y0), cut to the rectangle
 		if from, to := max(x, x0), min(x+height, x1); from < to {
 			path.WriteString(straight([]point{{from, y1 - (from - x)}, {to, y1 - (to - x)}}, false))
 		}
@@ -160,7 +160,7 @@ func (p *picture) path(style, path string) {
 
 func corners(x0, y0, x1, y1 float64) []point { return []point{{x0, y0}, {x1, y0}, {x1, y1}, {x0, y1}} }
 
-// straight is the path through points.
+// straight returns the path through points.
 func straight(points []point, closed bool) string {
 	var b strings.Builder
 	for i, at := range points {
@@ -173,7 +173,7 @@ func straight(points []point, closed bool) string {
 	return b.String()
 }
 
-// pixels is a length to a tenth of a pixel, beyond which nobody can see.
+// pixels writes a length, exact to a tenth of a pixel, which is finer than a reader can see.
 func pixels(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
 // scale is an axis: it maps low and high to from and to.
@@ -182,7 +182,7 @@ type scale struct {
 	log                 bool
 }
 
-// at is where a value is, at one of the ends if it is beyond.
+// at returns the place of a value. A value beyond the scale is at the end of the axis.
 func (s scale) at(v float64) float64 {
 	low, high := s.low, s.high
 	v = min(max(v, low), high)
@@ -195,13 +195,13 @@ func (s scale) at(v float64) float64 {
 	return s.from + (v-low)/(high-low)*(s.to-s.from)
 }
 
-// tick is a mark on an axis; one without a label is small.
+// tick is a mark on an axis; a tick without a label is small.
 type tick struct {
 	at    float64
 	label string
 }
 
-// roundTicks are about n ticks at round values.
+// roundTicks returns about n ticks at round values.
 func roundTicks(low, high float64, n float64) (ticks []tick) {
 	step := math.Pow(10, math.Ceil(math.Log10((high-low)/n)))
 	for _, finer := range []float64{5, 2} {
@@ -216,7 +216,7 @@ func roundTicks(low, high float64, n float64) (ticks []tick) {
 	return ticks
 }
 
-// decadeTicks are those of a logarithmic axis: a label each power of ten.
+// decadeTicks returns the ticks of a logarithmic axis, with a label at each power of ten.
 func decadeTicks(low, high float64, label func(float64) string) (ticks []tick) {
 	for e := math.Floor(math.Log10(low) + 1e-9); e <= math.Ceil(math.Log10(high)); e++ {
 		for i := 1.0; i < 10; i++ {
@@ -228,8 +228,8 @@ func decadeTicks(low, high float64, label func(float64) string) (ticks []tick) {
 	return ticks
 }
 
-// across draws a horizontal axis at y, and its grid up to top; where top is y,
-// there is none.
+// across draws a horizontal axis at y, and its grid up to top; if top is y there is no
+// grid.
 func (p *picture) across(s scale, y, top float64, ticks []tick, label string) {
 	for _, t := range ticks {
 		x := s.at(t.at)
@@ -257,18 +257,17 @@ func (p *picture) upwards(s scale, x, right float64, ticks []tick) {
 	p.line(soft, .5, "", point{x, s.from}, point{x, s.to})
 }
 
-// The colours are CSS's own variables: only these follow the reader's choice of
-// light or dark.
+// The colours are variables of CSS, which follow the reader's choice of light or dark.
 const (
 	ink        = "--ink"   // text and axes
-	soft       = "--soft"  // what matters less
+	soft       = "--soft"  // less important text
 	faint      = "--line"  // grids
 	drainShade = "--drain" // the shade of a phase
 	probeShade = "--probe"
 )
 
-// look is how a strategy appears in every picture: by its place among the lab's
-// strategies, so that it is the same in each picture, page and comparison.
+// look is the colour and the marker of a strategy. They depend on its place among the lab's
+// strategies, so they are the same in each picture, page and comparison.
 type look struct {
 	place          int
 	colour, dashes string
@@ -279,7 +278,7 @@ func lookAt(place int) look {
 	return look{place, fmt.Sprintf("--s%d", place%palette.Strategies), dashes[place%len(dashes)]}
 }
 
-// lookOf is that of a strategy by its name.
+// lookOf returns the look of the named strategy.
 func lookOf(name string, rows []*results.Row) look {
 	for _, r := range rows {
 		if r.Strategy == name {
@@ -336,7 +335,7 @@ func (p *picture) legend(y float64, rows []*results.Row) {
 	}
 }
 
-// printable is the text without what XML can't hold, and no longer than fits.
+// printable returns the text without the characters that XML can't hold, cut to the longest length.
 func printable(s string, longest int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

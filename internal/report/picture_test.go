@@ -13,7 +13,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// wellFormed tells whether each picture is XML by itself.
+// wellFormed checks that each picture by itself is well-formed XML.
 func wellFormed(t *testing.T, r *results.Results) {
 	t.Helper()
 	for _, g := range r.Groups() {
@@ -29,13 +29,13 @@ func wellFormed(t *testing.T, r *results.Results) {
 				}
 			}
 			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-				t.Errorf("no numbers in %s", svg)
+				t.Errorf("there are no numbers in %s", svg)
 			}
 		}
 	}
 }
 
-// Each picture says in words what is to be seen in it, and fits any width.
+// Each picture has a title and a description in words, and fits any width.
 func TestPictures(t *testing.T) {
 	m := usual()
 	m.networks = []string{"none", "3g"}
@@ -50,14 +50,14 @@ func TestPictures(t *testing.T) {
 	for _, svg := range svgs {
 		title, desc := all(svg, "title"), all(svg, "desc")
 		if len(title) != 1 || len(desc) != 1 || attribute(svg, "role") != "img" || attribute(svg, "viewbox")+attribute(svg, "viewBox") == "" || attribute(svg, "width") != "" {
-			t.Fatalf("a picture without title, description or role: %v", svg.Attr)
+			t.Fatalf("a picture lacks a title, a description or a role: %v", svg.Attr)
 		}
-		if described[words(title[0])] {
-			t.Errorf("two pictures are of %q", words(title[0]))
+		if described[textOf(title[0])] {
+			t.Errorf("two pictures have the title %q", textOf(title[0]))
 		}
-		described[words(title[0])] = true
-		if !strings.Contains(words(desc[0]), "context-cancel: ") {
-			t.Errorf("nothing on context-cancel in %q", words(desc[0]))
+		described[textOf(title[0])] = true
+		if !strings.Contains(textOf(desc[0]), "context-cancel: ") {
+			t.Errorf("context-cancel is missing in %q", textOf(desc[0]))
 		}
 	}
 	db := r.Groups()[4]
@@ -71,11 +71,11 @@ func TestPictures(t *testing.T) {
 		}
 	}
 	if svg := report.Lanes(r.Groups()[2]); !strings.Contains(svg, "backend ended unknown") || !strings.Contains(svg, ">?<") {
-		t.Errorf("what nobody could see is not a question mark in %.600s", svg)
+		t.Errorf("there is no question mark for an unknown figure in %.600s", svg)
 	}
 }
 
-// The probe's own connections are none that the load needed.
+// The connections of the probe don't count as connections that the load needed.
 func TestTimelineWithoutProbe(t *testing.T) {
 	row := &results.Row{Key: results.Key{Strategy: "x"}}
 	for i, phase := range []string{results.Before, results.Load, results.Drain, results.Probe, results.After} {
@@ -87,7 +87,7 @@ func TestTimelineWithoutProbe(t *testing.T) {
 	}
 }
 
-// No colour is the drawing's own, and a strategy's is the same in all.
+// The pictures use the colours of the page, and a strategy has the same colour in all pictures.
 func TestPicturesTakeThePagesColours(t *testing.T) {
 	m := usual()
 	m.strategies = append(m.strategies, "one", "two", "three")
@@ -95,9 +95,9 @@ func TestPicturesTakeThePagesColours(t *testing.T) {
 	own := regexp.MustCompile(`(?:fill|stroke):(#[0-9A-Fa-f]{6}|black|white)`)
 	for _, svg := range []string{report.Lanes(r.Groups()[0]), report.Latency(r.Groups()[0]), report.Timelines(r.Groups()[0])} {
 		if found := own.FindString(svg); found != "" {
-			t.Errorf("there is %s", found)
+			t.Errorf("a picture has %s", found)
 		}
-		for _, colour := range []string{"--s2", "--s7"} { // context-cancel and the eighth
+		for _, colour := range []string{"--s2", "--s7"} { // context-cancel and the eighth strategy
 			if !strings.Contains(svg, ":var("+colour+")") {
 				t.Errorf("no %s", colour)
 			}
@@ -105,7 +105,7 @@ func TestPicturesTakeThePagesColours(t *testing.T) {
 	}
 }
 
-// All colours stand out from the page, in light and in dark.
+// All colours have enough contrast with the page, in the light and the dark theme.
 func TestContrast(t *testing.T) {
 	svg := report.Lanes(usual().results(t).Groups()[0])
 	colours := map[string][2]string{}
@@ -128,7 +128,7 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// contrast is that of WCAG 2.
+// contrast returns the contrast ratio of two colours, by WCAG 2.
 func contrast(t *testing.T, a, b string) float64 {
 	x, y := luminance(t, a), luminance(t, b)
 	return (max(x, y) + .05) / (min(x, y) + .05)
@@ -155,7 +155,7 @@ func luminance(t *testing.T, colour string) (l float64) {
 	return l
 }
 
-// Whatever is in a file, there are pictures.
+// The pictures of any file are well-formed.
 func FuzzPictures(f *testing.F) {
 	f.Add("context-cancel", "db", 250.0, 250.4, 1003.0, -1.0)
 	f.Add("\x00<&>", "", 0.0, -1.0, 1e300, 5e-324)

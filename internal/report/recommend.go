@@ -13,8 +13,8 @@ import (
 	"gotimeout/internal/stats"
 )
 
-// Recommendation writes one as text for a terminal of a width, 40 columns or more:
-// the answer, the figures of the sweep, its curve, and how each strategy does.
+// Recommendation writes a recommendation as text for a terminal of 40 columns or more: the
+// timeouts, the figures of the sweep, its curve, and the verdict on each strategy.
 func Recommendation(w io.Writer, r *results.Recommendation, width int) error {
 	var b strings.Builder
 	for _, sentence := range recommendSentences(r) {
@@ -41,7 +41,7 @@ func Recommendation(w io.Writer, r *results.Recommendation, width int) error {
 	return err
 }
 
-// recommendSentences are the answer, and what to know of it.
+// recommendSentences returns the timeouts, and the remarks on them.
 func recommendSentences(r *results.Recommendation) []string {
 	interval := fmt.Sprintf("95%% interval %s to %s", digits(r.Low), "more, as there were too few calls to tell")
 	if r.High != nil {
@@ -72,13 +72,13 @@ func recommendSentences(r *results.Recommendation) []string {
 	return all
 }
 
-// usable is the timeout to give each strategy, the shortest first.
+// usable returns a sentence for each strategy with the timeout to give it, the shortest first.
 func usable(r *results.Recommendation) []string {
 	var found []results.Swept
 	var none []string
 	for _, v := range r.Verdict {
 		switch {
-		case v.At.Requests < results.SampleSize(r.Target): // an interrupt came before
+		case v.At.Requests < results.SampleSize(r.Target): // an interrupt left too few requests
 		case v.Unbound:
 			none = append(none, v.At.Strategy+" binds no call")
 		case v.From == nil:
@@ -102,7 +102,7 @@ func usable(r *results.Recommendation) []string {
 	return all
 }
 
-// verdictOf says how a strategy does.
+// verdictOf returns the sentence of the verdict on a strategy.
 func verdictOf(r *results.Recommendation, v results.Verdict) string {
 	s := fmt.Sprintf("%s: %s of %s cut at %s (%s)", v.Outcome, inPercent(v.At.Share), digits(float64(v.At.Requests)), millis(r.Timeout), intervalOf(v.At))
 	if v.Outcome == results.Unclear {
@@ -121,7 +121,8 @@ func verdictOf(r *results.Recommendation, v results.Verdict) string {
 	return s
 }
 
-// dialSentence says why strategies miss that dial for most calls, "" if none does.
+// dialSentence names the strategies that miss the target because they dial for most calls;
+// it is "" if there are none.
 func dialSentence(r *results.Recommendation) string {
 	var names []string
 	for _, v := range r.Verdict {
@@ -136,7 +137,7 @@ func dialSentence(r *results.Recommendation) string {
 		prose.And(names), millis(*r.Sample.RoundTrip))
 }
 
-// sweepTable writes the figures of the sweep, a block a timeout.
+// sweepTable writes the figures of the sweep, with a block for each timeout.
 func sweepTable(b *strings.Builder, r *results.Recommendation, width int) {
 	if width < 80 {
 		for _, s := range r.Sweep {
@@ -162,16 +163,16 @@ func sweepTable(b *strings.Builder, r *results.Recommendation, width int) {
 	b.WriteString(prose.Wrap(sweepWords, width))
 }
 
-// sweepWords say what the columns are.
+// sweepWords explains the columns.
 const sweepWords = "false timeouts: calls that timed out though they would have completed; dials: connections opened, those of the warm-up included; " +
 	"waste: seconds that backends worked for nobody, per 1,000 requests; held: seconds that callers waited for a timeout, per 1,000 requests."
 
-// intervalOf is that of a share of false timeouts.
+// intervalOf returns the interval of a share of false timeouts.
 func intervalOf(s results.Swept) string {
 	return strings.TrimSuffix(inPercent(s.Low), "%") + " to " + inPercent(s.High)
 }
 
-// orUnknown is a figure, or "?".
+// orUnknown returns the text of a figure, or "?".
 func orUnknown(v *float64) string {
 	if v == nil {
 		return "?"
@@ -179,7 +180,7 @@ func orUnknown(v *float64) string {
 	return digits(*v)
 }
 
-// inPercent is a share, from 0 to 1, to two digits.
+// inPercent writes a share from 0 to 1 in percent, with two digits.
 func inPercent(share float64) string {
 	if share >= 0.0995 {
 		return fmt.Sprintf("%.0f%%", 100*share)
@@ -187,24 +188,24 @@ func inPercent(share float64) string {
 	return fmt.Sprintf("%.2g%%", 100*share)
 }
 
-// curve is the sweep as text: a line a timeout, across it the shares on a
-// logarithmic scale, a letter a strategy. It is so many columns wide beside those
-// of the timeouts.
+// curve is the sweep as text: a line for each timeout, with a letter for each strategy at
+// its share, on a logarithmic scale. Its value is its width in columns, without those of
+// the timeouts.
 type curve int
 
 const (
-	curveLeft  = 10 // columns of the timeouts
+	curveLeft  = 10 // the columns of the timeouts
 	leastShare = 0.0001
 )
 
-// column is that of a share; what is less than the least is at the left.
+// column returns the column of a share; a share under the least is at the left.
 func (c curve) column(share float64) int {
 	decade := float64(c-1) / 4 // from 0.01% to 100%
 	return int(math.Round(math.Log10(max(share, leastShare)/leastShare) * decade))
 }
 
-// sweepCurve writes the shares of false timeouts of each strategy and of the
-// sample, were it cut.
+// sweepCurve writes the shares of false timeouts of each strategy, and the share of the
+// sample that each timeout would cut.
 func sweepCurve(b *strings.Builder, r *results.Recommendation, width int) {
 	c := curve(min(width, 80) - curveLeft - 2)
 	b.WriteString(prose.Wrap(fmt.Sprintf("The same as a curve, on a logarithmic scale; | is the target of %s:", inPercent(r.Target)), width))
@@ -261,10 +262,10 @@ func (c curve) line(r *results.Recommendation, names []string, at []results.Swep
 	return string(line)
 }
 
-// letter is that of a strategy.
+// letter returns the letter of a strategy.
 func letter(i int) string { return string(rune('A' + i%26)) }
 
-// sweptStrategies are those of the sweep, in its order.
+// sweptStrategies returns the strategies of the sweep, in its order.
 func sweptStrategies(r *results.Recommendation) (names []string) {
 	seen := map[string]bool{}
 	for _, s := range r.Sweep {

@@ -23,7 +23,7 @@ var recommendTemplate = sync.OnceValue(func() *template.Template {
 	}).Parse(recommendText))
 })
 
-// recommendPage is what the template reads.
+// recommendPage is the data for the template.
 type recommendPage struct {
 	*results.Recommendation
 	Title     string
@@ -36,9 +36,9 @@ type recommendPage struct {
 	Made      string
 }
 
-// RecommendationHTML writes a recommendation as a page that needs nothing else:
-// the same sentences and figures as Recommendation's, and the curves as pictures.
-// Its error is that of the writer.
+// RecommendationHTML writes a recommendation as a page that loads nothing, with the
+// sentences and figures of Recommendation, and the curves as pictures. Its error is that of
+// the writer.
 func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 	p := recommendPage{
 		Recommendation: r, Title: "A timeout for " + where(r.Sample.Key), Colours: palette.Page,
@@ -50,7 +50,7 @@ func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 	if len(r.Sweep) > 0 {
 		p.Pictures = []template.HTML{sharesOf(r).svg("shares"), wasteOf(r).svg("waste")}
 	}
-	var b bytes.Buffer // so that nothing goes out of a page that failed
+	var b bytes.Buffer // so that no part of a failed page is written
 	if err := recommendTemplate().Execute(&b, p); err != nil {
 		return err
 	}
@@ -58,8 +58,8 @@ func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 	return err
 }
 
-// sharesOf draws the false timeouts of each strategy by timeout, beside the
-// sample's, the target and the interval.
+// sharesOf draws the false timeouts of each strategy by timeout, with those of the sample,
+// the target and the interval.
 func sharesOf(r *results.Recommendation) *picture {
 	s := sweepPicture{r: r, least: leastDrawn(r), of: func(s results.Swept) *float64 { return &s.Share }}
 	return s.draw("False timeouts, on "+where(r.Sample.Key), "share of false timeouts, by timeout", fmt.Sprintf(
@@ -88,7 +88,7 @@ func leastDrawn(r *results.Recommendation) float64 {
 // sweepPicture draws a figure of a sweep, by timeout.
 type sweepPicture struct {
 	r     *results.Recommendation
-	least float64 // of the logarithmic axis, 0 where it is linear
+	least float64 // the low end of a logarithmic axis; 0 is a linear axis
 	of    func(results.Swept) *float64
 }
 
@@ -122,14 +122,14 @@ func (s sweepPicture) draw(title, second, desc string, text func(float64) string
 	for i, name := range sweptStrategies(s.r) {
 		p.swept(s, name, lookAt(rows[len(rows)-len(sweptStrategies(s.r))+i].Place), x, y)
 	}
-	if s.least > 0 { // last, so that no line runs through it
+	if s.least > 0 { // drawn last, so that no line crosses it
 		p.text(plotRight-2, y.at(s.r.Target)+12, letters{ink, smallSize, true, "end"}, "target "+inPercent(s.r.Target))
 	}
 	p.legend(36+plotHeight, rows)
 	return p
 }
 
-// describe says each figure.
+// describe returns a text with each figure.
 func (s sweepPicture) describe(text func(float64) string) string {
 	var of []string
 	for _, name := range sweptStrategies(s.r) {
@@ -144,7 +144,7 @@ func (s sweepPicture) describe(text func(float64) string) string {
 	return strings.Join(of, "; ") + "."
 }
 
-// timeouts is the range of timeouts, with a little room.
+// timeouts returns the range of the timeouts, with a margin.
 func (s sweepPicture) timeouts() (low, high float64) {
 	low, high = s.r.Timeout, s.r.Timeout
 	for _, at := range s.r.Sweep {
@@ -164,7 +164,7 @@ func (s sweepPicture) highest() float64 {
 	return high * 1.05
 }
 
-// high is the upper end of the interval, or the timeout where there is none.
+// high returns the upper end of the interval, or the timeout if there is none.
 func (s sweepPicture) high() float64 {
 	if s.r.High != nil {
 		return *s.r.High
@@ -188,8 +188,8 @@ func (p *picture) swept(s sweepPicture, name string, l look, x, y scale) {
 	}
 }
 
-// target draws the lines of the target and of the recommended timeout, and what
-// of the sample a timeout would cut.
+// target draws the lines of the target and of the recommended timeout, and the share of the
+// sample that each timeout would cut.
 func (p *picture) target(s sweepPicture, x, y scale) {
 	p.line(ink, .8, "", point{x.at(s.r.Timeout), plotTop}, point{x.at(s.r.Timeout), y.from})
 	at := y.at(s.r.Target)

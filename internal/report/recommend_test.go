@@ -17,7 +17,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// searched is a recommendation of made-up cells: of 400 calls, so many are cut.
+// searched is a recommendation of made-up cells of 400 calls, some of them cut.
 func searched(t *testing.T, network string, done bool) *results.Recommendation {
 	t.Helper()
 	run := aRun()
@@ -71,11 +71,11 @@ func recommendation(t *testing.T, rec *results.Recommendation) string {
 
 func TestRecommendation(t *testing.T) {
 	got := recommendation(t, searched(t, "3g", true))
-	narrow(t, got)
+	checkWidth(t, got)
 	golden.Check(t, "recommend.txt", got)
 }
 
-// What there is after an interrupt is shown, and said to be that.
+// A recommendation that was interrupted is shown, and says so.
 func TestRecommendationInterrupted(t *testing.T) {
 	if got := recommendation(t, searched(t, "3g", false)); !strings.Contains(got, "It was interrupted") {
 		t.Error(got)
@@ -92,7 +92,7 @@ func TestRecommendationInterrupted(t *testing.T) {
 	}
 }
 
-// JSON has the same figures, and null where nobody could see.
+// JSON has the same figures, and null for an unknown figure.
 func TestRecommendationJSON(t *testing.T) {
 	rec := searched(t, "3g", true)
 	rec.High = nil
@@ -122,14 +122,14 @@ func TestRecommendationJSON(t *testing.T) {
 	}
 }
 
-// A name moves no terminal's cursor.
+// A name from a file writes no control characters to the terminal.
 func TestRecommendationIsPlain(t *testing.T) {
 	if got := recommendation(t, searched(t, "3g\x1b[2J", true)); strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
 	}
 }
 
-// What spoils a recommendation is said with it.
+// A recommendation names the faults of its measurement.
 func TestRecommendationDoubts(t *testing.T) {
 	rec := searched(t, "3g", true)
 	first, last := 350.0, 500.0
@@ -147,8 +147,8 @@ func TestRecommendationDoubts(t *testing.T) {
 	}
 }
 
-// The page has the same sentences and figures, a picture that can be read aloud
-// of each curve, and nothing of another origin or that a name could run.
+// The page has the same sentences and figures, and a picture with a description of each
+// curve. It loads nothing from another origin, and escapes each name.
 func TestRecommendationPage(t *testing.T) {
 	rec := searched(t, `<script>alert(1)</script>`, true)
 	var b bytes.Buffer
@@ -164,17 +164,17 @@ func TestRecommendationPage(t *testing.T) {
 	}
 	pictures := all(root, "svg")
 	if len(pictures) != 2 || len(all(root, "script")) > 0 || len(all(root, "link")) > 0 || len(all(root, "img")) > 0 {
-		t.Errorf("%d pictures; a script, a link or an img", len(pictures))
+		t.Errorf("%d pictures, or a script, a link or an img", len(pictures))
 	}
 	for _, want := range []string{"context-cancel: 100% at 352 ms, 100% at 364 ms, 0% at 665 ms", "target of 1%"} {
-		if got := words(all(pictures[0], "desc")[0]); !strings.Contains(got, want) {
+		if got := textOf(all(pictures[0], "desc")[0]); !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
-	text, page := recommendation(t, rec), strings.Join(strings.Fields(words(root)), " ")
+	text, page := recommendation(t, rec), strings.Join(strings.Fields(textOf(root)), " ")
 	for _, paragraph := range strings.Split(text, "\n\n")[:1] {
 		if !strings.Contains(page, strings.Join(strings.Fields(paragraph), " ")) {
-			t.Errorf("not on the page: %s", paragraph)
+			t.Errorf("the page lacks %s", paragraph)
 		}
 	}
 	if rows := all(all(root, "tbody")[0], "tr"); len(rows) != len(rec.Sweep) {

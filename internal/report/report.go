@@ -1,10 +1,10 @@
-// Package report shows the results of a comparison, and what differs between two:
-// as a table for a terminal, Markdown, JSON, CSV and a page. It shows a
-// recommendation of a timeout likewise, and checks conditions on figures.
+// Package report shows the results of a comparison, or the differences between two: as a
+// table for a terminal, Markdown, JSON, CSV and a page. It also shows the recommendation
+// of a timeout, and checks conditions on figures.
 //
-// Everything it shows comes from results.Results and its Columns. It has no figure
-// and no name of its own, and computes only what compares two results. It reads no
-// file and knows no server, no strategy and no op.
+// All figures and names come from results.Results and its Columns. The package computes
+// only the differences between two results. It reads no file, and knows no server, no
+// strategy and no op.
 package report
 
 import (
@@ -20,10 +20,10 @@ import (
 type Format struct {
 	Name string
 	One  func(io.Writer, *results.Results) error
-	Two  func(w io.Writer, before, after *results.Results) error // what differs; nil where the format shows one alone
+	Two  func(w io.Writer, before, after *results.Results) error // writes the differences; nil if the format shows only one result
 }
 
-// Formats returns the formats, the default first. A table is for a terminal.
+// Formats returns the formats, the default first. to is the terminal for a table.
 func Formats(to Terminal) []Format {
 	two := func(write func(*comparison, io.Writer) error) func(io.Writer, *results.Results, *results.Results) error {
 		return func(w io.Writer, before, after *results.Results) error { return write(compare(before, after), w) }
@@ -38,10 +38,9 @@ func Formats(to Terminal) []Format {
 	}
 }
 
-// Write writes results in the format of a name. Of two, it writes what differs:
-// as a table what changed beyond the noise, in the other formats every column of
-// every row. Where both have 4 repeats or more, the Mann–Whitney U test on their
-// figures judges.
+// Write writes results in the named format. For two results it writes the differences: in
+// a table the changes beyond the noise, and in the other formats every column of every
+// row. If both have 4 repeats or more, the Mann–Whitney U test judges their figures.
 func Write(w io.Writer, format string, to Terminal, all ...*results.Results) error {
 	if err := Check(format, len(all)); err != nil {
 		return err
@@ -54,7 +53,7 @@ func Write(w io.Writer, format string, to Terminal, all ...*results.Results) err
 	return f.One(w, all[0])
 }
 
-// Check says why Write can't write so many results in the format of a name.
+// Check returns an error if Write can't write count results in the named format.
 func Check(format string, count int) error {
 	var all, ofTwo []string
 	for _, f := range Formats(Terminal{}) {

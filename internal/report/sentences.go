@@ -14,18 +14,18 @@ import (
 // rule finds one kind of harm or cost in a row.
 type rule struct {
 	find    func(judged) finding
-	serious bool // it harms the calls that follow
-	cost    bool // it is the price of a bound, and no work left behind
+	serious bool // the finding harms later calls
+	cost    bool // the finding is the price of a bound, and no work is left behind
 }
 
-// A figure that exceeds the floor's by more than this is worth a sentence.
+// A figure gets a sentence if it exceeds the floor's by more than this.
 const (
-	chanceMillis  = 5 // as results counts late answers and wasted work
-	chanceCount   = 3 // goroutines and connections of the runtime's and the pools' own
+	chanceMillis  = 5 // the tolerance of package results for late answers and wasted work
+	chanceCount   = 3 // goroutines and connections that the runtime and the pools may have themselves
 	chanceSockets = 10
 )
 
-// rules are in the order in which their sentences stand.
+// rules returns the rules in the order of their sentences.
 func rules() []rule {
 	return []rule{
 		{find: wrongAnswers, serious: true},
@@ -98,7 +98,7 @@ func waste(j judged) finding {
 		size = 0
 	}
 	if j.beyond(results.StraggleP99, chanceMillis) == 0 {
-		size *= 2 // nothing in this process shows it, so it is the more worth a sentence
+		size *= 2 // this process doesn't show such work, so a sentence about it is more useful
 	}
 	opening, unseen, rate := "", "", ""
 	if at := j.Figures[results.OvershootP99]; at != nil && j.beyond(results.OvershootP99, chanceMillis) == 0 {
@@ -148,17 +148,17 @@ func straggle(j judged) finding {
 func overshoot(j judged) finding {
 	at, size := orZero(j.Row, results.OvershootP99), j.beyond(results.OvershootP99, chanceMillis)
 	if late(j).size > 0 {
-		size = 0 // that the bound did not bind says it
+		size = 0 // the sentence on the bound that did not bind covers it
 	}
 	return finding{size: size, figure: millis(at),
 		text: fmt.Sprintf("answered %s after the timeout (%s%s)%s", millis(at), j.percentile(results.OvershootP99), j.beside(results.OvershootP99, "; ", millis), j.few())}
 }
 
 func probeTime(j judged) finding {
-	const chance = 4 * chanceMillis // of few calls
+	const chance = 4 * chanceMillis // the probe has few calls
 	at, size := orZero(j.Row, results.ProbeP99), j.beyond(results.ProbeP99, max(chance, orZero(j.floor, results.ProbeP99)))
 	if j.RoundTrip != nil {
-		size = 0 // a network slows clean calls too
+		size = 0 // a slow network delays clean calls too
 	}
 	return finding{size: size, figure: millis(at),
 		text: fmt.Sprintf("slowed the calls that followed: clean calls took %s (%s%s)", millis(at), j.percentile(results.ProbeP99), j.beside(results.ProbeP99, "; ", millis))}
@@ -180,10 +180,10 @@ func dialed(j judged) finding {
 		text: fmt.Sprintf("dialed %s for %s, where %s would do", plural(n, "connection"), j.requests(), digits(ideal))}
 }
 
-// part is a piece of a sentence: a row to go to, or text.
+// part is a piece of a sentence: a link to a row, or text.
 type part struct{ Text, Href, Strategy string }
 
-// sentence is made from figures. A serious one is of harm to other calls.
+// sentence is a sentence about figures. A serious one is about harm to other calls.
 type sentence struct {
 	Serious bool
 	Parts   []part
@@ -191,19 +191,19 @@ type sentence struct {
 
 const (
 	mostSentences = 7
-	mostAlso      = 3 // further rows that a sentence names
+	mostAlso      = 3 // how many further rows a sentence names
 )
 
-// finding is what a rule says of a row.
+// finding is the result of a rule for a row.
 type finding struct {
 	row    *results.Row
-	size   float64 // to choose the worst by
+	size   float64 // the worst finding has the largest size
 	text   string  // continues the sentence after "context-cancel on db "
-	figure string  // alone, for the rows that follow the worst one
+	figure string  // the figure alone, for the rows after the worst
 }
 
-// account is what there is to say of results in sentences. Its ids name the rows that
-// a page has in its tables.
+// account makes the sentences on results. Its ids name the rows in the tables of a
+// page.
 type account struct {
 	results *results.Results
 	groups  []*results.Group
@@ -225,10 +225,10 @@ func newAccount(r *results.Results) *account {
 	return a
 }
 
-// floorID is that of the floor's row in the table of a group.
+// floorID returns the id of the floor's row in the table of a group.
 func floorID(group int) string { return fmt.Sprintf("g%d-floor", group+1) }
 
-// where is the group's name among these results.
+// where returns the group's name among these results.
 func (a *account) where(k results.Key) string {
 	s := where(k)
 	if a.several.timeouts {
@@ -237,7 +237,7 @@ func (a *account) where(k results.Key) string {
 	return s
 }
 
-// link leads to a row, if it is in a table.
+// link returns a link to a row, or only its name if no table has the row.
 func (a *account) link(r *results.Row) part {
 	on := " on " + a.where(r.Key)
 	if id := a.ids[r]; id != "" {
@@ -246,7 +246,7 @@ func (a *account) link(r *results.Row) part {
 	return part{Text: r.Strategy + on}
 }
 
-// findings are those of a rule, the worst first.
+// findings returns the findings of a rule, the worst first.
 func (a *account) findings(of rule) (found []finding) {
 	for _, g := range a.groups {
 		for _, r := range g.Rows {
@@ -260,7 +260,8 @@ func (a *account) findings(of rule) (found []finding) {
 	return found
 }
 
-// sentences are the most telling ones of the results: one a rule, of its worst row.
+// sentences returns the most important sentences on the results: one for each rule, about its
+// worst row.
 func (a *account) sentences() (all []sentence) {
 	for _, of := range rules() {
 		if found := a.findings(of); len(found) > 0 {
@@ -283,7 +284,7 @@ func (a *account) sentence(serious bool, found []finding) sentence {
 	return s
 }
 
-// String is the sentence without its links.
+// String returns the sentence without its links.
 func (s sentence) String() string {
 	var b strings.Builder
 	for _, p := range s.Parts {
@@ -292,14 +293,14 @@ func (s sentence) String() string {
 	return b.String()
 }
 
-// judged is a row beside its floor.
+// judged is a row with its floor.
 type judged struct {
 	*results.Row
 	floor *results.Row
 	run   *results.Run
 }
 
-// orZero returns a figure, 0 where it is not known.
+// orZero returns a figure, or 0 if it is not known.
 func orZero(r *results.Row, place int) float64 {
 	if r == nil || r.Figures[place] == nil {
 		return 0
@@ -307,20 +308,20 @@ func orZero(r *results.Row, place int) float64 {
 	return *r.Figures[place]
 }
 
-// requests is how many requests the figures of a repeat are of.
+// requests returns the number of requests in a repeat.
 func (j judged) requests() string { return plural(orZero(j.Row, results.Requests), "request") }
 
-// percentile says of how many values a p99 is. Of fewer than 100 it is their
-// longest, and called that.
+// percentile names a p99 and the number of its values. With fewer than 100 values it is the
+// longest, and is called max.
 func (j judged) percentile(place int) string {
 	n := j.Values.Of(place)
 	return percentileName(n) + " of " + digits(float64(n))
 }
 
-// fewTimeouts is below how many timed-out calls a sentence on them says so.
+// fewTimeouts is the number of timed-out calls below which a sentence warns of too few.
 const fewTimeouts = 20
 
-// few warns of a sentence on few timed-out calls.
+// few returns the warning of a sentence on too few timed-out calls.
 func (j judged) few() string {
 	switch {
 	case j.TimedOut >= fewTimeouts:
@@ -331,9 +332,8 @@ func (j judged) few() string {
 	return fmt.Sprintf("; only %d calls timed out, which are few", j.TimedOut)
 }
 
-// beyond is by how much a figure exceeds the floor's, where that is more than
-// what chance does; otherwise, and where it is not known, 0. What lies inside the
-// floor's own spread exceeds nothing.
+// beyond returns by how much a figure exceeds the floor's. It is 0 if the difference may be
+// chance, if the figure is inside the spread of the floor, and if it is not known.
 func (j judged) beyond(place int, chance float64) float64 {
 	if more := orZero(j.Row, place) - highest(j.floor, place); more > chance {
 		return more
@@ -341,8 +341,8 @@ func (j judged) beyond(place int, chance float64) float64 {
 	return 0
 }
 
-// highest is the highest figure of the floor's repeats. Of a percentile, whose
-// values spread up to their longest, it is the longest.
+// highest returns the highest figure of the floor's repeats. For a percentile it is the
+// longest value, because the floor's values spread up to that.
 func highest(floor *results.Row, place int) (v float64) {
 	if floor == nil {
 		return 0
@@ -361,7 +361,7 @@ func highest(floor *results.Row, place int) (v float64) {
 	return v
 }
 
-// beside holds the floor's figure beside, where there is one.
+// beside returns the floor's figure with the text before it, or "" without a floor.
 func (j judged) beside(place int, before string, format func(float64) string) string {
 	if j.floor == nil || j.floor.Figures[place] == nil {
 		return ""
@@ -369,7 +369,7 @@ func (j judged) beside(place int, before string, format func(float64) string) st
 	return before + "the floor's: " + format(orZero(j.floor, place))
 }
 
-// bracketed is beside in brackets, or nothing.
+// bracketed returns beside in brackets, or "".
 func (j judged) bracketed(place int, format func(float64) string) string {
 	s := j.beside(place, "", format)
 	if s != "" {
@@ -378,5 +378,5 @@ func (j judged) bracketed(place int, format func(float64) string) string {
 	return s
 }
 
-// plural is a number with its noun.
+// plural returns a number with its noun.
 func plural(n float64, noun string) string { return digits(n) + " " + prose.Noun(n, noun) }

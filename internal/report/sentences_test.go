@@ -9,8 +9,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Each fault has its sentence, which leads to the row; and of the same figures
-// in the floor as well, nothing is said.
+// Each fault has its sentence, with a link to its row. Where the floor has the same
+// figures there is no sentence.
 func TestFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		flaw flaw
@@ -36,39 +36,40 @@ func TestFaults(t *testing.T) {
 			m.clean, m.ops = true, []string{"db"}
 			m.fault = map[string]flaw{"errgroup/db": test.flaw}
 			_, root := pageOf(t, m.results(t))
-			said := sentences(t, root)
-			if len(said) == 0 || !strings.Contains(words(said[0]), test.want) {
-				t.Fatalf("no %q in %q", test.want, texts(said))
+			got := sentences(t, root)
+			if len(got) == 0 || !strings.Contains(textOf(got[0]), test.want) {
+				t.Fatalf("no %q in %q", test.want, textsOf(got))
 			}
-			if !strings.HasPrefix(words(said[0]), "errgroup on db ") {
-				t.Errorf("%q is not of errgroup on db", words(said[0]))
+			if !strings.HasPrefix(textOf(got[0]), "errgroup on db ") {
+				t.Errorf("%q doesn't begin with errgroup on db", textOf(got[0]))
 			}
-			leads(t, root, said)
+			checkLinks(t, root, got)
 		})
 	}
 }
 
-// leads tells whether each link of a sentence is to the row of its strategy.
-func leads(t *testing.T, root *html.Node, said []*html.Node) {
+// checkLinks checks that each sentence has links, and that each link leads to the row of its
+// strategy.
+func checkLinks(t *testing.T, root *html.Node, got []*html.Node) {
 	t.Helper()
 	ids := byID(t, root)
-	for _, s := range said {
+	for _, s := range got {
 		links := all(s, "a")
 		if len(links) == 0 {
-			t.Errorf("%q leads nowhere", words(s))
+			t.Errorf("%q has no link", textOf(s))
 		}
 		for _, a := range links {
 			row := ids[strings.TrimPrefix(attribute(a, "href"), "#")]
-			if row == nil || row.Data != "tr" || !strings.HasPrefix(words(row), words(all(a, "code")[0])) {
-				t.Errorf("%q leads to %v", words(a), row)
+			if row == nil || row.Data != "tr" || !strings.HasPrefix(textOf(row), textOf(all(a, "code")[0])) {
+				t.Errorf("the link %q leads to %v", textOf(a), row)
 			}
 		}
 	}
 }
 
-func texts(nodes []*html.Node) (of []string) {
+func textsOf(nodes []*html.Node) (of []string) {
 	for _, n := range nodes {
-		of = append(of, words(n))
+		of = append(of, textOf(n))
 	}
 	return of
 }
@@ -77,50 +78,50 @@ func TestNothingToSay(t *testing.T) {
 	m := usual()
 	m.clean = true
 	text, root := pageOf(t, m.results(t))
-	if said := sentences(t, root); len(said) > 0 || !strings.Contains(text, "Nothing stands out") {
-		t.Errorf("%q", texts(said))
+	if got := sentences(t, root); len(got) > 0 || !strings.Contains(text, "Nothing stands out") {
+		t.Errorf("%q", textsOf(got))
 	}
 }
 
-// What the machine does by itself is no strategy's fault.
+// A figure that the floor shares comes from the machine, and is no fault of a strategy.
 func TestBesideTheFloor(t *testing.T) {
 	m := usual()
 	m.clean, m.ops = true, []string{"db"}
 	same := flaw{goroutines: 9, connections: 6, timeWait: 60, probeTime: 300, wrong: 2, probeFailures: 3}
 	m.fault = map[string]flaw{"errgroup/db": same, "floor/db": same}
 	_, root := pageOf(t, m.results(t))
-	if said := sentences(t, root); len(said) > 0 {
-		t.Errorf("%q", texts(said))
+	if got := sentences(t, root); len(got) > 0 {
+		t.Errorf("%q", textsOf(got))
 	}
 }
 
-// A strategy of which requests failed or were refused is not praised, even where
-// those of the floor did as well.
+// A strategy whose requests failed or were refused is not among the clean ones, even
+// where the floor's requests failed too.
 func TestNoPraise(t *testing.T) {
 	for name, bad := range map[string]flaw{"failed": {failed: 3}, "refused": {refused: 3}} {
 		m := usual()
 		m.ops = []string{"http"}
 		m.fault = map[string]flaw{"errgroup/http": bad, "floor/http": {failed: 100, refused: 100}}
 		_, root := pageOf(t, m.results(t))
-		if said := verdicts(t, root); len(said) != 1 || !strings.HasPrefix(said[0], "On http, context-cancel, timer-panic and io-timeout leave no work behind") {
-			t.Errorf("%s: %q", name, said)
+		if got := verdicts(t, root); len(got) != 1 || !strings.HasPrefix(got[0], "On http, context-cancel, timer-panic and io-timeout leave no work behind") {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }
 
-// Clean calls are slow on a slow network, whatever came before them.
+// On a slow network clean calls are slow without a fault of a strategy.
 func TestNetworkIsNoFault(t *testing.T) {
 	m := usual()
 	m.clean, m.ops, m.networks = true, []string{"db"}, []string{"3g"}
 	m.fault = map[string]flaw{"errgroup/db": {probeTime: 300}}
 	_, root := pageOf(t, m.results(t))
-	if said := sentences(t, root); len(said) > 0 {
-		t.Errorf("%q", texts(said))
+	if got := sentences(t, root); len(got) > 0 {
+		t.Errorf("%q", textsOf(got))
 	}
 }
 
-// Who leave no work behind had each timed-out call seen to end; who had not, of
-// that it is said how many ran on.
+// A strategy leaves no work behind if each of its timed-out calls was seen to end. For
+// another strategy a sentence says how many calls ran on.
 func TestNoWorkBehind(t *testing.T) {
 	for name, test := range map[string]struct {
 		flaw         flaw
@@ -137,18 +138,18 @@ func TestNoWorkBehind(t *testing.T) {
 		m.ops, m.calls = []string{"http"}, test.calls
 		m.fault = map[string]flaw{"errgroup/http": test.flaw}
 		_, root := pageOf(t, m.results(t))
-		said := texts(sentences(t, root))
+		got := textsOf(sentences(t, root))
 		if verdict := verdicts(t, root)[0]; !strings.Contains(verdict, test.praise) {
 			t.Errorf("%s: no %q in %q", name, test.praise, verdict)
 		}
-		if !strings.Contains(strings.Join(said, "\n"), test.want) {
-			t.Errorf("%s: no %q in %q", name, test.want, said)
+		if !strings.Contains(strings.Join(got, "\n"), test.want) {
+			t.Errorf("%s: no %q in %q", name, test.want, got)
 		}
 	}
 }
 
-// What lies inside the floor's own spread, of its values or of its repeats, is no
-// strategy's doing.
+// A difference inside the spread of the floor, of its values or of its repeats, is no
+// fault of a strategy.
 func TestInsideTheFloorsSpread(t *testing.T) {
 	f := newFixture(t, aRun())
 	for repeat, worst := range []float64{3, 90, 4} {
@@ -163,17 +164,17 @@ func TestInsideTheFloorsSpread(t *testing.T) {
 		f.cell(cellPlan{strategy: map[bool]string{true: "errgroup", false: "timer-panic"}[overshoot < 100], op: "db", network: "none", overshoot: overshoot, unseen: true})
 	}
 	_, root := pageOf(t, f.done())
-	all := strings.Join(texts(sentences(t, root)), "\n")
+	all := strings.Join(textsOf(sentences(t, root)), "\n")
 	if strings.Contains(all, "errgroup on db answered") || !strings.Contains(all, "timer-panic on db answered 120 ms after the timeout (max of 10; the floor's: ") {
-		t.Errorf("of 80 and 120 ms beside a floor of up to 91: %s", all)
+		t.Errorf("overshoots of 80 and 120 ms, with a floor of up to 91 ms: %s", all)
 	}
 }
 
-// The usual strategies as they are: who goes on, who doesn't.
+// With the usual behaviour the sentences name the strategies whose work goes on after the answer.
 func TestUsual(t *testing.T) {
 	_, root := pageOf(t, usual().results(t))
-	said := sentences(t, root)
-	all := strings.Join(append(verdicts(t, root), texts(said)...), "\n")
+	got := sentences(t, root)
+	all := strings.Join(append(verdicts(t, root), textsOf(got)...), "\n")
 	for _, want := range []string{
 		"answered 1.9 ms after the timeout (p99 of 100; the floor's: 1.5 ms), but let 100 of 100 timed-out calls run on in the database: 188 backend seconds for nobody per 1,000 requests, 37.6 for each second of the load (the floor's: 0)",
 		"goroutine-abandon on http worked on for 753 ms after its answer (p99 of 400; the floor's: 0 ms); at the last answer there were 52 goroutines more than before (the floor's: 2); also",
@@ -185,12 +186,12 @@ func TestUsual(t *testing.T) {
 		}
 	}
 	if strings.Contains(all, "baseline on") {
-		t.Errorf("the baseline has no bound to miss:\n%s", all)
+		t.Errorf("a sentence blames the baseline, which has no bound:\n%s", all)
 	}
-	leads(t, root, said)
+	checkLinks(t, root, got)
 }
 
-// Harm comes first, and there are never more than a reader takes in.
+// Serious faults come first, and the number of sentences is limited.
 func TestSentencesAreOrdered(t *testing.T) {
 	m := usual()
 	m.fault = map[string]flaw{
@@ -199,19 +200,19 @@ func TestSentencesAreOrdered(t *testing.T) {
 		"io-timeout/http": {falseTimeouts: 4},
 	}
 	_, root := pageOf(t, m.results(t))
-	said := sentences(t, root)
-	if len(said) != 7 {
-		t.Fatalf("%d sentences: %q", len(said), texts(said))
+	got := sentences(t, root)
+	if len(got) != 7 {
+		t.Fatalf("%d sentences: %q", len(got), textsOf(got))
 	}
 	for i, want := range []string{"answer to another call's question", "clean calls", "20 goroutines"} {
-		if !strings.Contains(words(said[i]), want) || attribute(said[i], "class") != "serious" {
-			t.Errorf("sentence %d is %q, not on %s", i+1, words(said[i]), want)
+		if !strings.Contains(textOf(got[i]), want) || attribute(got[i], "class") != "serious" {
+			t.Errorf("sentence %d is %q, not on %s", i+1, textOf(got[i]), want)
 		}
 	}
-	if want := "; also errgroup on db (9)."; !strings.Contains(words(said[2]), want) {
-		t.Errorf("no %q in %q", want, words(said[2]))
+	if want := "; also errgroup on db (9)."; !strings.Contains(textOf(got[2]), want) {
+		t.Errorf("no %q in %q", want, textOf(got[2]))
 	}
-	leads(t, root, said)
+	checkLinks(t, root, got)
 }
 
 func TestWarnings(t *testing.T) {
@@ -236,7 +237,7 @@ func TestWarnings(t *testing.T) {
 			_, root := pageOf(t, test.of)
 			var got []string
 			for _, list := range all(root, "ul")[1:] { // after the verdict
-				got = append(got, texts(all(list, "li"))...)
+				got = append(got, textsOf(all(list, "li"))...)
 			}
 			if len(got) != len(test.want) {
 				t.Fatalf("%q, not %q", got, test.want)

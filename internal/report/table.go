@@ -12,8 +12,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Terminal is where a table is shown: its width, 40 columns or more, and whether it
-// has all columns or those that the verdict is made of.
+// Terminal has the width of a terminal, 40 columns or more, and whether a table for it has
+// all columns or only those of the verdict.
 type Terminal struct {
 	Width int
 	Wide  bool
@@ -26,7 +26,7 @@ func (t Terminal) blocks() []block {
 	return []block{decisive}
 }
 
-// Table writes results for a terminal: the verdict, what stands out, and the figures.
+// Table writes results for a terminal: the verdict, the most important sentences, and the figures.
 func Table(w io.Writer, r *results.Results, to Terminal) error {
 	var b strings.Builder
 	width := to.Width
@@ -65,7 +65,7 @@ func Table(w io.Writer, r *results.Results, to Terminal) error {
 	return err
 }
 
-// headings say what the rows of a group have in common.
+// headings returns the lines above a group's table, with what its rows have in common.
 func headings(r *results.Results, g *results.Group) []string {
 	first := g.Rows[0]
 	load := " rate=" + strconv.FormatFloat(r.Run.Rate, 'f', -1, 64) + "/s"
@@ -117,13 +117,13 @@ type block struct {
 	columns []column
 }
 
-// column is one of a block. Neighbours with the same over share it.
+// column is a column of a block. Neighbours with the same over have one heading.
 type column struct {
 	over, head string
-	places     []int // of a figure, or of two shown as one/another
+	places     []int // the place of a figure, or of two that are shown as one/another
 }
 
-// decisive are the columns that a choice is made by.
+// decisive has the columns for the choice of a strategy.
 var decisive = block{"", []column{
 	{"overshoot", "p99 ms", []int{results.OvershootP99}},
 	{"timed", "out", []int{results.TimedOut}},
@@ -135,8 +135,8 @@ var decisive = block{"", []column{
 	{"connections", "opened/ideal", []int{results.ConnectionsOpened, results.ConnectionsIdeal}},
 }}
 
-// blocks are the tables of a group. Three columns are left out: requests and sent
-// late stand in the heading, completed follows from the others.
+// blocks returns the tables of a group. Three columns are left out: requests and sent
+// late are in the heading, and completed follows from the others.
 func blocks() []block {
 	return []block{
 		{"answers", []column{
@@ -161,7 +161,7 @@ func blocks() []block {
 			{"TIME-", "WAIT", []int{results.TimeWait}},
 			{"probe ms", "failed", []int{results.ProbeFailures}},
 			{"probe ms", "p50", []int{results.ProbeP50}},
-			{"probe ms", "max", []int{results.ProbeP99}}, // p99 of so few calls
+			{"probe ms", "max", []int{results.ProbeP99}}, // with so few calls the p99 is the longest
 		}},
 		{"costs", []column{
 			{"straggle", "p99 ms", []int{results.StraggleP99}},
@@ -176,7 +176,7 @@ func blocks() []block {
 	}
 }
 
-// glossary says what the columns are: first of those that are decisive.
+// glossary explains the columns, the decisive ones first.
 func (t Terminal) glossary() []string {
 	if t.Wide {
 		return glossary[:]
@@ -201,7 +201,7 @@ var glossary = [...]string{
 	"drain: time from the last answer until nothing went on.",
 }
 
-// shown is the text of a row in this column.
+// shown returns the text of a row in this column.
 func (c column) shown(r *results.Results, row *results.Row) string {
 	var texts []string
 	for _, place := range c.places {
@@ -228,18 +228,18 @@ func shown(r *results.Results, row *results.Row, place int) string {
 	return "?"
 }
 
-// notOfFloor tells whether a figure is of calls that exceed a timeout: the calls of
-// the floor never do.
+// notOfFloor reports whether a figure is about calls that exceed a timeout. The calls of the
+// floor never do.
 func notOfFloor(place int) bool { return place == results.Late || place == results.FalseTimeouts }
 
-// isOvershoot tells whether a figure is of the requests that were answered after
+// isOvershoot reports whether a figure is about the requests that were answered after
 // their timeout.
 func isOvershoot(place int) bool {
 	return place == results.OvershootP50 || place == results.OvershootP99 || place == results.OvershootMax
 }
 
-// usedNone tells, of a row without an ideal, whether its runs used no connection.
-// The ideal of runs that make several calls at once is unknown.
+// usedNone reports whether the runs of a row without an ideal used no connection. If they
+// make several calls at once, their ideal is unknown.
 func usedNone(row *results.Row) bool {
 	return row.Calls <= 1 && row.Figures[results.ConnectionsOpened] != nil
 }
@@ -249,21 +249,21 @@ func nothingTimedOut(row *results.Row) bool {
 	return n != nil && *n == 0
 }
 
-// textTable is a table as text: names at the left, figures in spans of columns.
+// textTable is a table as text: the names at the left, and the figures in spans of columns.
 type textTable struct {
 	title, head string
 	names       []string
 	spans       []headed
-	apart       int // as many rows at the end stand apart
+	apart       int // how many rows at the end are set apart
 }
 
-// headed is columns under one head.
+// headed is a span of columns under one head.
 type headed struct {
 	over    string
 	columns []cells
 }
 
-// cells are the texts of a column.
+// cells has the texts of a column.
 type cells struct {
 	head  string
 	texts []string
@@ -292,7 +292,7 @@ func (s *headed) fit() {
 	s.columns[0].width += max(0, utf8.RuneCountInString(s.over)-s.width())
 }
 
-// gap is what lies between two spans: more beside those of several columns.
+// gap returns the space between two spans: more beside a span of several columns.
 func gap(before, after headed) int {
 	if len(before.columns) > 1 || len(after.columns) > 1 {
 		return 2
@@ -300,7 +300,7 @@ func gap(before, after headed) int {
 	return 1
 }
 
-// write writes the table, in parts below each other where it is wider than width.
+// write writes the table. A table that is wider than width is cut into parts below each other.
 func (g textTable) write(b *strings.Builder, width int) {
 	names := newCells(g.head, append(g.names, g.title))
 	for from := 0; from < len(g.spans); {
@@ -350,7 +350,7 @@ func (g textTable) part(b *strings.Builder, names int, spans []headed) {
 	}
 }
 
-// table shows what changed.
+// table writes the changes.
 func (c *comparison) table(w io.Writer, width int) error {
 	const line = "%-29s %9s %9s %9s %6s  %s"
 	var b strings.Builder

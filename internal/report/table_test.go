@@ -20,12 +20,12 @@ func table(w io.Writer, r *results.Results) error {
 
 func TestTable(t *testing.T) {
 	got := text(t, small(t), table)
-	narrow(t, got)
+	checkWidth(t, got)
 	golden.Check(t, "table.txt", got)
 }
 
-// Without --wide there are the columns that a choice is made by, on a terminal of any
-// width.
+// Without --wide the table has only the columns for the choice of a strategy, on a terminal
+// of any width.
 func TestDecisiveTable(t *testing.T) {
 	for _, width := range []int{40, 80} {
 		got := text(t, usual().results(t), func(w io.Writer, r *results.Results) error {
@@ -42,18 +42,18 @@ func TestDecisiveTable(t *testing.T) {
 	}
 }
 
-// A block whose figures are too wide goes on below.
+// A block whose figures are too wide is continued below.
 func TestTableOfWideFigures(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: "goroutine-abandon", op: "db", network: "none", overshoot: 123456789})
 	got := text(t, f.collector.Results(), table)
-	narrow(t, got)
+	checkWidth(t, got)
 	if n := strings.Count(got, "answers  "); n != 2 || strings.Count(got, "123457039") != 2 {
 		t.Errorf("the answers are in %d parts, want 2:\n%s", n, got)
 	}
 }
 
-// Of repeats, how many there were stands in the heading; all else as of one.
+// The heading has the number of repeats, and the rest of the table is as for one repeat.
 func TestTableOfRepeats(t *testing.T) {
 	f := newFixture(t, aRun())
 	for repeat := range 3 {
@@ -63,12 +63,12 @@ func TestTableOfRepeats(t *testing.T) {
 	got := text(t, f.collector.Results(), table)
 	for _, want := range []string{"40 requests a row, medians of 3 repeats, sent within 0.0 ms (max)\n", "   1.0 1.0 1.0 "} {
 		if !strings.Contains(got, want) {
-			t.Errorf("it lacks %q:\n%s", want, got)
+			t.Errorf("the text lacks %q:\n%s", want, got)
 		}
 	}
 	for _, not := range []string{"interrupted", "incomplete", "bottleneck"} {
 		if strings.Contains(got, not) {
-			t.Errorf("it has %q:\n%s", not, got)
+			t.Errorf("the text has %q:\n%s", not, got)
 		}
 	}
 }
@@ -76,23 +76,23 @@ func TestTableOfRepeats(t *testing.T) {
 func TestTableOfCutFile(t *testing.T) {
 	got := text(t, newFixture(t, aRun()).collector.Results(), table)
 	if want := "\nThe records end before a row of a strategy had ended, so there is nothing to\nshow.\n"; !strings.Contains(got, want) {
-		t.Errorf("it lacks %q:\n%s", want, got)
+		t.Errorf("the text lacks %q:\n%s", want, got)
 	}
 }
 
-// The latest of fewer than 100 requests says nothing of the load generator.
+// With fewer than 100 requests one late request doesn't make the load generator a bottleneck.
 func TestBottleneck(t *testing.T) {
 	for requests, want := range map[int]bool{99: false, 100: true} {
 		f := newFixture(t, aRun())
 		f.cell(cellPlan{strategy: "errgroup", op: "db", network: "none", requests: requests, sentLate: 7.5})
 		if got := text(t, f.collector.Results(), table); strings.Contains(got, "bottleneck") != want {
-			t.Errorf("of %d requests, want a bottleneck: %v\n%s", requests, want, got)
+			t.Errorf("%d requests, want a bottleneck: %v\n%s", requests, want, got)
 		}
 	}
 }
 
-// There is no ideal where nothing used a connection, and of several calls a run
-// nobody knows it.
+// Without connections there is no ideal (-), and with several calls in a run the ideal is
+// unknown (?).
 func TestTableOfIdeals(t *testing.T) {
 	for op, want := range map[string]string{"cpu": " 0/- ", "all": " 0/? ", "db": " 20/12 "} {
 		f := newFixture(t, aRun())
@@ -103,7 +103,7 @@ func TestTableOfIdeals(t *testing.T) {
 	}
 }
 
-// A floor on a network says so.
+// The floor's heading names its network.
 func TestFloorOnNetwork(t *testing.T) {
 	for network, want := range map[string]bool{"none": false, "3g": true} {
 		f := newFixture(t, aRun())
@@ -116,12 +116,12 @@ func TestFloorOnNetwork(t *testing.T) {
 		}
 		page, _ := pageOf(t, r)
 		if strings.Contains(page, "calls of 10ms,10ms,10ms,1s over 3g") != want {
-			t.Errorf("the page doesn't say that the floor is on %s", network)
+			t.Errorf("the network of the floor on %s is wrong on the page", network)
 		}
 	}
 }
 
-// Of a comparison that was interrupted in its floor there is nothing to explain.
+// A comparison that was interrupted in its floor has no figures and no explanations.
 func TestInterruptedInFloor(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: results.FloorName, op: "db", network: "none", floor: true, requests: 200, sentLate: 99, end: results.End{Interrupted: true}})
@@ -130,17 +130,17 @@ func TestInterruptedInFloor(t *testing.T) {
 	page, _ := pageOf(t, r)
 	for name, got := range map[string]string{"table": text(t, r, table), "markdown": text(t, r, report.Markdown), "page": page} {
 		if strings.Count(strings.Join(strings.Fields(got), " "), "The comparison was interrupted before a row of a strategy had ended, so there is nothing to show.") != 1 || strings.Count(got, "interrupted") != 1 {
-			t.Errorf("%s doesn't say that there is nothing:\n%s", name, got)
+			t.Errorf("the %s doesn't say once that there is nothing to show:\n%s", name, got)
 		}
 		for _, not := range []string{"the figures are of", "was the bottleneck", "of what timed out", "under a timeout of", "compared: nothing"} {
 			if strings.Contains(got, not) {
-				t.Errorf("%s has %q", name, not)
+				t.Errorf("the %s has %q", name, not)
 			}
 		}
 	}
 }
 
-// A file can't take over the terminal.
+// The formats write no control characters from a file to the terminal.
 func TestTableIsPlain(t *testing.T) {
 	f := newFixture(t, aRun())
 	f.cell(cellPlan{strategy: "\x1b[31mred", op: "db\x07", network: "none"})
@@ -174,12 +174,12 @@ func TestCSV(t *testing.T) {
 	}
 	for _, c := range results.Columns() {
 		if !slices.Contains(lines[0], c.Name) {
-			t.Errorf("there is no %s in %q", c.Name, lines[0])
+			t.Errorf("the header %q lacks %s", lines[0], c.Name)
 		}
 	}
 }
 
-// Each column is a key of each row and of each repeat, and null is not known.
+// Each column is a key of each row and of each repeat, and an unknown figure is null.
 func TestJSON(t *testing.T) {
 	r := small(t)
 	got := text(t, r, report.JSON)
@@ -219,7 +219,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	if !strings.Contains(got, "--fail-if 'late > 0'") {
-		t.Error("the command is not as it was written")
+		t.Error("the command is not written as it was given")
 	}
 	if strings.Index(got, `"answered_p50_ms"`) > strings.Index(got, `"overshoot_p50_ms"`) {
 		t.Error("the columns are not in their order")
@@ -232,7 +232,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-// What can't be written is said.
+// Each format returns the error of its writer.
 func TestFullDisk(t *testing.T) {
 	for name, write := range formats() {
 		if err := write(full{}, small(t)); !errors.Is(err, errFull) {

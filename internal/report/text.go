@@ -24,7 +24,7 @@ func amount(v float64, of results.Column) string {
 	return strconv.FormatFloat(v, 'f', 0, 64)
 }
 
-// setting formats a time that somebody chose, as Go writes it.
+// setting formats the time of a setting as Go writes a Duration.
 func setting(ms float64) string { return time.Duration(math.Round(ms * 1e6)).String() }
 
 func settings(ms []float64) string {
@@ -40,8 +40,7 @@ func place(k results.Key) string {
 	return fmt.Sprintf("op=%s ctx=%s network=%s timeout=%s", k.Op, k.Ctx, k.Network, setting(k.Timeout))
 }
 
-// networkOf describes the network between a row's calls and their backend, "" where
-// there was none.
+// networkOf describes the network between a row's calls and their backend; "" is none.
 func networkOf(row *results.Row) string {
 	switch {
 	case row.Network == "none":
@@ -52,7 +51,7 @@ func networkOf(row *results.Row) string {
 	return fmt.Sprintf("driver %s, round trip %s ms measured", row.Driver, strconv.FormatFloat(*row.RoundTrip, 'f', 1, 64))
 }
 
-// floorNetwork is networkOf of the floor.
+// floorNetwork is networkOf for the floor.
 func floorNetwork(g *results.Group) string {
 	if g.Floor == nil || !onNetwork(g.Floor) {
 		return ""
@@ -62,8 +61,8 @@ func floorNetwork(g *results.Group) string {
 
 func onNetwork(row *results.Row) bool { return row.Network != "" && row.Network != "none" }
 
-// size says how many requests and repeats the figures of a group are of, and how
-// late the requests were sent.
+// size returns a line with the number of requests and repeats of a group, and how late the
+// requests were sent.
 func size(g *results.Group) string {
 	var requests []float64
 	repeats, late, fewest := 0, 0.0, math.MaxInt
@@ -88,7 +87,7 @@ func size(g *results.Group) string {
 	return text + fmt.Sprintf(", sent within %.1f ms (%s)", late, percentileName(fewest))
 }
 
-// origin says when and where results were made.
+// origin returns a line with the date and the machine of results.
 func origin(r *results.Results) string {
 	m := r.Run.Lab
 	text := fmt.Sprintf("gotimeout %s, %s, %s %s, %d × %s", m.Version, m.Go, m.OS, m.Kernel, m.Processors, m.CPU)
@@ -98,7 +97,7 @@ func origin(r *results.Results) string {
 	return r.Run.Started.UTC().Format("2006-01-02 15:04 MST") + ", " + text
 }
 
-// rows are the rows of a group, its floor last.
+// rows returns the rows of a group, its floor last.
 func rows(g *results.Group) []*results.Row {
 	if g.Floor == nil {
 		return g.Rows
@@ -106,7 +105,7 @@ func rows(g *results.Group) []*results.Row {
 	return append(slices.Clip(g.Rows), g.Floor)
 }
 
-// plain is text without what would move a terminal's cursor.
+// plain returns text without control characters, which could move a terminal's cursor.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
@@ -116,7 +115,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// digits formats a number for people: about three digits, or all before the point,
+// digits formats a number with about three digits, or all digits before the point, and
 // with commas between the thousands.
 func digits(v float64) string {
 	decimals := 0
@@ -145,8 +144,7 @@ func digits(v float64) string {
 // millis formats a time in milliseconds.
 func millis(v float64) string { return digits(v) + " ms" }
 
-// callsOf says what the calls of a row are: how long their slow work takes, or whose
-// own call they are.
+// callsOf describes the calls of a row: their delays, or the name of an own call.
 func callsOf(r *results.Row) string {
 	switch {
 	case r.Own == "":
@@ -170,7 +168,7 @@ func where(k results.Key) string {
 	return s
 }
 
-// nothingToShow is all there is to say of a comparison without a row of a strategy.
+// nothingToShow returns the only sentence on a comparison without a row of a strategy.
 func nothingToShow(r *results.Results) string {
 	switch {
 	case r.Interrupted:
@@ -181,8 +179,8 @@ func nothingToShow(r *results.Results) string {
 	return "No strategy was compared, so there is nothing to show."
 }
 
-// remarks are the sentences on a comparison as a whole: what to know before its
-// figures are believed.
+// remarks returns the sentences on a comparison as a whole, which limit what its figures
+// tell.
 func remarks(r *results.Results) (out []string) {
 	switch {
 	case len(r.Groups()) == 0:
@@ -199,8 +197,7 @@ func remarks(r *results.Results) (out []string) {
 	return out
 }
 
-// percentileName is "p99", or "max" where so few values have no p99 but their
-// longest.
+// percentileName returns "p99", or "max" if the p99 of so few values is the longest.
 func percentileName(values int) string {
 	if values < tellsP99 {
 		return "max"
@@ -208,15 +205,15 @@ func percentileName(values int) string {
 	return "p99"
 }
 
-// tellsP99 is how many values it takes for a p99 that is not just the longest.
+// tellsP99 is the least number of values whose p99 is not simply the longest.
 const tellsP99 = 100
 
-// bottleneck is how many milliseconds late (p99) requests may be sent. Beyond, the
-// figures are those of the load generator.
+// bottleneck is how many milliseconds late (p99) requests may be sent. If they are later,
+// the figures are those of the load generator.
 const bottleneck = 5
 
-// latest is the row whose requests were sent the latest, of those with enough of
-// them, and how late.
+// latest returns the row whose requests were sent the latest, and how late. Rows with too
+// few requests don't count.
 func latest(r *results.Results) (row *results.Row, ms float64) {
 	for _, candidate := range r.Rows {
 		if v := candidate.Figures[results.SentLateP99]; v != nil && orZero(candidate, results.Requests) >= tellsP99 && (row == nil || *v > ms) {
@@ -226,8 +223,8 @@ func latest(r *results.Results) (row *results.Row, ms float64) {
 	return row, ms
 }
 
-// notes are the notes of all rows, each with its row. Where nothing is shown, they
-// are of the rows without figures alone.
+// notes returns the notes of all rows, each with the name of its row. If no figures are
+// shown, it returns only the notes of the rows without figures.
 func notes(r *results.Results) (out []string) {
 	nothing := len(r.Groups()) == 0
 	for _, row := range r.Rows {

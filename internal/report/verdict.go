@@ -8,24 +8,24 @@ import (
 	"gotimeout/internal/results"
 )
 
-// verdict is which strategies leave no work behind in a group.
+// verdict names the strategies of a group that leave no work behind.
 type verdict struct {
 	results.Key
 	Outcome    string
-	Strategies []string // that leave no work behind; nil unless the outcome is clean
+	Strategies []string // those that leave no work behind; nil unless the outcome is clean
 	Sentence   sentence
 }
 
 // The outcomes of a verdict.
 const (
 	clean    = "clean"     // some strategies leave no work behind
-	none     = "none"      // each leaves some
+	none     = "none"      // each strategy leaves work behind
 	unseen   = "unseen"    // nobody could see the backend
 	tooShort = "too_short" // too few calls timed out to tell
 )
 
-// verdict is that of each group. A strategy is judged by its timed-out calls: each was
-// seen to end, none ran on, and no rule but one of costs found anything.
+// verdict returns the verdict on each group. A strategy leaves no work behind if each of its
+// timed-out calls was seen to end, none ran on, and no rule except those of cost has a finding.
 func (a *account) verdict() (all []verdict) {
 	remarked := map[*results.Row]bool{}
 	for _, of := range rules() {
@@ -86,14 +86,14 @@ func atMost(n int) string {
 	return "at most " + plural(float64(n), "call")
 }
 
-// leavesNothing tells whether each timed-out call of a row was seen to end with its
-// answer, in the backend too where the op has one.
+// leavesNothing reports whether each timed-out call of a row was seen to end with its
+// answer, also in the backend if the op has one.
 func leavesNothing(r *results.Row) bool {
 	return r.TimedOut >= fewTimeouts && (r.Backend == "" || r.Seen >= r.TimedOut) && r.RanOn == 0 && orZero(r, results.Failed)+orZero(r, results.Refused) == 0 &&
 		r.Figures[results.OvershootP99] != nil && r.Figures[results.StraggleP99] != nil
 }
 
-// names are those of rows, each a link to it.
+// names returns the names of rows, each with a link to its row.
 func (a *account) names(g *results.Group, rows []*results.Row) (parts []part) {
 	for i, r := range rows {
 		if i > 0 {
@@ -104,7 +104,7 @@ func (a *account) names(g *results.Group, rows []*results.Row) (parts []part) {
 	return parts
 }
 
-// praise is how sure it is that strategies leave no work behind.
+// praise returns the evidence that strategies leave no work behind.
 func (a *account) praise(g *results.Group, best []*results.Row) string {
 	worst := func(place int) (v float64) {
 		for _, r := range best {
@@ -126,7 +126,7 @@ func (a *account) praise(g *results.Group, best []*results.Row) string {
 		millis(worst(results.OvershootP99)), least.percentile(results.OvershootP99), least.beside(results.OvershootP99, "; ", millis))
 }
 
-// story is the verdict and the sentences as text, for a terminal and for Markdown.
+// story returns the verdicts and the sentences as text, for a terminal and for Markdown.
 func (a *account) story() (verdicts, sentences []string) {
 	for _, v := range a.verdict() {
 		verdicts = append(verdicts, v.Sentence.String())

@@ -10,22 +10,22 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Of runs whose right verdict is known, the first lines of the table, the page and the
-// JSON say it.
+// The table and the page begin with the right verdict, and the JSON has it, for comparisons whose
+// verdict is known.
 func TestVerdict(t *testing.T) {
 	all := []string{"goroutine-abandon", "context-cancel", "timer-panic", "errgroup", "io-timeout"}
 	for name, test := range map[string]struct {
 		op      string
-		change  func(*made)
+		change  func(*scenario)
 		outcome string
 		clean   []string
 		want    string
 	}{
-		"some are good": {"http", func(*made) {}, "clean", all[1:], "On http, context-cancel, timer-panic, errgroup and io-timeout leave no work behind: of 100 timed-out calls or more each, all were seen to end"},
-		"one harms":     {"http", func(m *made) { m.fault = map[string]flaw{"errgroup/http": {wrong: 2}} }, "clean", []string{all[1], all[2], all[4]}, "On http, context-cancel, timer-panic and io-timeout leave"},
-		"none is good":  {"db", func(*made) {}, "none", nil, "On db, no strategy stops the work: each of 500 timed-out calls that could be seen ran on in the database."},
-		"too short":     {"http", func(m *made) { m.calls = 40 }, "too_short", nil, "On http, the run is too short to choose: at most 10 calls of a strategy timed out, and 20 are the least that tell."},
-		"unseen": {"http", func(m *made) {
+		"some are good": {"http", func(*scenario) {}, "clean", all[1:], "On http, context-cancel, timer-panic, errgroup and io-timeout leave no work behind: of 100 timed-out calls or more each, all were seen to end"},
+		"one harms":     {"http", func(m *scenario) { m.fault = map[string]flaw{"errgroup/http": {wrong: 2}} }, "clean", []string{all[1], all[2], all[4]}, "On http, context-cancel, timer-panic and io-timeout leave"},
+		"none is good":  {"db", func(*scenario) {}, "none", nil, "On db, no strategy stops the work: each of 500 timed-out calls that could be seen ran on in the database."},
+		"too short":     {"http", func(m *scenario) { m.calls = 40 }, "too_short", nil, "On http, the run is too short to choose: at most 10 calls of a strategy timed out, and 20 are the least that tell."},
+		"unseen": {"http", func(m *scenario) {
 			m.fault = map[string]flaw{}
 			for _, s := range all {
 				m.fault[s+"/http"] = flaw{unseen: 100}
@@ -38,11 +38,11 @@ func TestVerdict(t *testing.T) {
 			test.change(&m)
 			r := m.results(t)
 			if got := text(t, r, table); !strings.HasPrefix(strings.Join(strings.Fields(got), " "), test.want) {
-				t.Errorf("no %q at the begin of\n%s", test.want, got)
+				t.Errorf("want %q at the start of\n%s", test.want, got)
 			}
 			_, root := pageOf(t, r)
 			if got := verdicts(t, root); len(got) != 1 || !strings.HasPrefix(got[0], test.want) {
-				t.Errorf("the page says %q", got)
+				t.Errorf("the verdicts of the page are %q", got)
 			}
 			var object struct {
 				Verdicts []struct {

@@ -12,7 +12,7 @@ import (
 type Collector struct {
 	results Results
 	cells   map[int]*cell
-	unnamed []string // strategies that the run's header doesn't name
+	unnamed []string // the strategies that the run's first record doesn't name
 }
 
 // NewCollector returns a Collector without a record.
@@ -21,8 +21,8 @@ func NewCollector() *Collector { return &Collector{cells: map[int]*cell{}} }
 // Results returns the results of the cells that have ended.
 func (c *Collector) Results() *Results { return &c.results }
 
-// Add takes the next record, and keeps no pointer to it. It fails on records that
-// no comparison writes in this order.
+// Add takes the next record, and keeps no pointer to it. It fails on a record that no
+// comparison writes in this place.
 func (c *Collector) Add(record any) error {
 	number := 0
 	switch r := record.(type) {
@@ -177,7 +177,7 @@ func medians(repeats []Figures) (f Figures) {
 	return f
 }
 
-// median returns the median of values in any order, nil of none.
+// median returns the median of values in any order, or nil without a value.
 func median(values []float64) *float64 {
 	if len(values) == 0 {
 		return nil

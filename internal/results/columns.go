@@ -39,11 +39,11 @@ const (
 
 // Column is a figure of a row.
 type Column struct {
-	Name  string // as in JSON, CSV and expressions; ends in its unit, where it has one
-	Title string // as in tables for people
+	Name  string // the name in JSON, CSV and conditions; it ends in the unit, if there is one
+	Title string // the name in tables
 	Unit  string // "" is a count
 	Doc   string // one sentence
-	Less  bool   // less of it is better; where it is not set, neither less nor more is
+	Less  bool   // less is better; if not set, neither less nor more is better
 }
 
 var columns = [columnCount]Column{
@@ -87,7 +87,7 @@ func Columns() []Column { return columns[:] }
 // Figures has a figure for each column; nil is not known.
 type Figures [columnCount]*float64
 
-// Lookup returns the place of the column of a name.
+// Lookup returns the place of the named column.
 func Lookup(name string) (place int, ok bool) {
 	for i, c := range columns {
 		if c.Name == name {

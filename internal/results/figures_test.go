@@ -8,7 +8,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Each column shows what was planted for it.
+// Each column has the figure that planted has for it.
 func TestFigures(t *testing.T) {
 	want := map[string]float64{
 		"requests":        6,
@@ -18,7 +18,7 @@ func TestFigures(t *testing.T) {
 		"false_timeouts": 1, "late": 1,
 		"straggle_p99_ms": 749.5, "waste_s_per_1000": 250, "ran_on_percent": 50,
 		"goroutines_answered": 7, "goroutines_left": 2,
-		"drain_ms": 500, "open_receipts": 1, // drain: see below
+		"drain_ms": 500, "open_receipts": 1, // drain_ms has a test below
 		"connections_opened": 4, "connections_ideal": 3, "connections_left": 3,
 		"rsts": 1, "time_wait": 5, "wrong_answers": 2,
 		"probe_failures": 1, "probe_p50_ms": 12, "probe_p99_ms": 13,
@@ -27,7 +27,7 @@ func TestFigures(t *testing.T) {
 	}
 	row := collect(t, planted()...).Rows[0]
 	if got := row.Figure("drain_ms"); got != nil {
-		t.Errorf("drain_ms is %v where something goes on", *got)
+		t.Errorf("drain_ms is %v while work goes on", *got)
 	}
 	records := planted()
 	records[len(records)-2].(*results.End).Open = 0
@@ -41,7 +41,7 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// The places of the columns are those of their names.
+// The constant of each column is the place of its name.
 func TestPlaces(t *testing.T) {
 	for name, place := range map[string]int{
 		"requests": results.Requests, "answered_max_ms": results.AnsweredMax, "overshoot_p99_ms": results.OvershootP99,
@@ -60,7 +60,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// The percentiles are of all requests, the highest of them included.
+// The percentiles include all requests, also the highest.
 func TestPercentiles(t *testing.T) {
 	records := []any{aRun(), aCell(1)}
 	for i := 200; i > 0; i-- {
@@ -86,8 +86,8 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
-// Overshoot is of each bounded request that was answered after its timeout,
-// whatever the answer was, and not of what the load generator sent too late.
+// Each bounded request that was answered after its timeout has an overshoot, whatever the
+// answer was. A request that the load generator sent late has none.
 func TestOvershoot(t *testing.T) {
 	deaf, failed, refused, lost := aRequest(10, "completed", 2000, 0), aRequest(10, "failed", 260, 0), aRequest(10, "refused", 900, 0), aRequest(10, "failed", 9000, 0)
 	lost.Code = results.NoAnswer
@@ -103,7 +103,7 @@ func TestOvershoot(t *testing.T) {
 		"refused":               {"context-cancel", refused, nil},
 		"without an answer":     {"context-cancel", lost, nil},
 		"sent late":             {"context-cancel", aRequest(10, "completed", 300, 100), nil},
-		"of a strategy unbound": {"baseline", deaf, nil},
+		"an unbounded strategy": {"baseline", deaf, nil},
 	} {
 		cell := aCell(1)
 		cell.Strategy = test.strategy
@@ -114,7 +114,7 @@ func TestOvershoot(t *testing.T) {
 	}
 }
 
-// What nobody saw is nil, and nothing else is.
+// A figure that nobody measured is nil, and no other figure is.
 func TestUnknown(t *testing.T) {
 	cell := aCell(1)
 	cell.Nominal = nil
@@ -133,11 +133,12 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 	if s := row.Slow; s.Answered != nil || s.Ended != nil || s.BackendEnded != nil {
-		t.Errorf("%+v of the longest delay, of which there was no receipt", s)
+		t.Errorf("%+v for the longest delay, which has no receipt", s)
 	}
 }
 
-// 5 ms more than the timeout, or of work for nobody, are the machine's own.
+// Up to 5 ms after the timeout are not late, and up to 5 ms of work after the answer don't count
+// as work that ran on: the machine itself may add so much.
 func TestNoise(t *testing.T) {
 	within, beyond := aReceipt("timed_out", 0), aReceipt("timed_out", 0)
 	within.Waste, beyond.Waste = known(5), known(5.1)
@@ -150,8 +151,8 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// What the load generator or the machine delayed is not late: the lab had
-// answered by its own clock. Without a receipt nobody can tell.
+// A request that only the load generator or the machine delayed is not late: by the
+// lab's clock it was answered in time. Without a receipt lateness is unknown.
 func TestLateByTheReceipt(t *testing.T) {
 	receipt := aReceipt("completed", 0)
 	receipt.Answered = 97
@@ -161,12 +162,12 @@ func TestLateByTheReceipt(t *testing.T) {
 	}
 	row = collect(t, aRun(), aCell(1), aRequest(10, "completed", 400, 0), anEnd()).Rows[0]
 	if got := row.Figure("late"); got != nil {
-		t.Errorf("%v late of a request without a receipt", *got)
+		t.Errorf("%v late for a request without a receipt", *got)
 	}
 }
 
-// No more connections would have done than did: a run lasts a little longer than
-// its use of the connection, which the next run may already have.
+// The ideal is never above the number opened. A run ends a little after it gives its
+// connection back, and the next run may already use that connection.
 func TestIdealIsNoMoreThanThereWere(t *testing.T) {
 	run := func(started float64, dialed int) *results.Receipt {
 		r := aReceipt("completed", started)
@@ -180,7 +181,7 @@ func TestIdealIsNoMoreThanThereWere(t *testing.T) {
 	}
 }
 
-// What there was before is not left behind.
+// A cell that ends with fewer goroutines and connections than before has left none behind.
 func TestLessThanBefore(t *testing.T) {
 	sample := func(phase string, n int) *results.Sample {
 		return &results.Sample{Type: results.TypeSample, Cell: 1, Phase: phase, Goroutines: n, Connections: count(n), TimeWait: count(n)}
@@ -193,11 +194,11 @@ func TestLessThanBefore(t *testing.T) {
 		}
 	}
 	if got := row.Figure("time_wait"); got != nil {
-		t.Errorf("time_wait is %v, though sockets of another cell ended meanwhile", *got)
+		t.Errorf("time_wait is %v, want unknown: sockets of an earlier cell left TIME-WAIT meanwhile", *got)
 	}
 }
 
-// Of a lab that was gone, nobody saw what went on.
+// A lab that died has no figures of the work that went on.
 func TestLabGone(t *testing.T) {
 	end := anEnd()
 	end.Error = "the lab is gone"
@@ -209,7 +210,7 @@ func TestLabGone(t *testing.T) {
 	}
 }
 
-// A request without an answer is one that failed, and took as long as it took.
+// A request without an answer counts as failed, and its time counts.
 func TestNoAnswer(t *testing.T) {
 	request := aRequest(10, "failed", 9000, 0)
 	request.Code = results.NoAnswer
@@ -219,19 +220,19 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// A call that takes just as long as the timeout can't end in time.
+// A call that takes exactly the timeout can't end in time.
 func TestFalseTimeouts(t *testing.T) {
 	for nominal, want := range map[float64]float64{249.9: 1, 250: 0, 251: 0} {
 		cell := aCell(1)
 		cell.Nominal[0] = nominal
 		row := collect(t, aRun(), cell, aRequest(10, "timed_out", 251, 0), anEnd()).Rows[0]
 		if got := text(row.Figure("false_timeouts")); got != want {
-			t.Errorf("%v of a call of %v ms, want %v", got, nominal, want)
+			t.Errorf("%v for a call of %v ms, want %v", got, nominal, want)
 		}
 	}
 }
 
-// Of a warm-up, the connections count alone.
+// Of the warm-up only the connections count.
 func TestWarmUp(t *testing.T) {
 	warm, load := aReceipt("timed_out", -100), aReceipt("timed_out", 0)
 	warm.Phase, warm.Dialed, warm.RST = results.WarmUp, 3, 7
@@ -248,8 +249,8 @@ func TestWarmUp(t *testing.T) {
 	}
 }
 
-// A connection that one run gives back as another begins is enough for both; one
-// that never had any needs none.
+// Two runs need one connection if one begins as the other ends. A run that never had a
+// connection needs none.
 func TestConnectionsIdeal(t *testing.T) {
 	run := func(started, ended float64, used int) *results.Receipt {
 		r := aReceipt("completed", started)
@@ -262,8 +263,8 @@ func TestConnectionsIdeal(t *testing.T) {
 		runs []any
 		want *float64
 	}{
-		"of one call each":    {"db", busy, known(2)},
-		"of several calls":    {"all", busy, nil},
+		"one call a run":      {"db", busy, known(2)},
+		"several calls a run": {"all", busy, nil},
 		"without connections": {"cpu", []any{run(0, 10, 0)}, nil},
 	} {
 		cell := aCell(1)

@@ -10,7 +10,7 @@ import (
 	"gotimeout/strategies"
 )
 
-// SampleName is the name of the strategy of samples and floors: the first one that
+// SampleName returns the name of the strategy of samples and floors: the first strategy that
 // ignores its timeout.
 func SampleName() string {
 	all := strategies.All()
@@ -18,26 +18,25 @@ func SampleName() string {
 }
 
 // Recommendation is the timeout for a share of false timeouts, which cut calls that
-// would have completed. It is made from a row of the baseline, the sample, and from
-// rows of strategies at timeouts around the recommended one, the sweep.
+// would have completed. It is made from the sample, which is a row of the baseline, and
+// from the sweep, which are rows of strategies at timeouts around the recommended one.
 type Recommendation struct {
-	Of      *Results // what it is made of
+	Of      *Results // the results with the sample and the sweep
 	Sample  *Row
 	Target  float64   // the share, from 0 to 1
-	Timeout float64   // cuts no more of the sample than that, in whole milliseconds
-	Low     float64   // of the 95% interval of the timeout
-	High    *float64  // nil where the sample is too small to tell
-	Sweep   []Swept   // by timeout, and then as they were run
-	Verdict []Verdict // of each strategy of the sweep
+	Timeout float64   // the least timeout that cuts at most Target of the sample, in whole milliseconds
+	Low     float64   // the lower end of the timeout's 95% interval
+	High    *float64  // the upper end; nil if the sample is too small to tell
+	Sweep   []Swept   // in the order of the timeouts, then of the runs
+	Verdict []Verdict // one for each strategy of the sweep
 }
 
-// ErrNoSample says that results have no sample to recommend a timeout from.
+// ErrNoSample is the error for results without a sample.
 var ErrNoSample = errors.New("no call of the baseline completed, so there is no sample to recommend a timeout from")
 
-// Recommend finds the timeout that cuts no more than a share of the calls that
-// would have completed, from 0 to 1, both excluded. It is of the first row of
-// the baseline, and returns ErrNoSample where there is none with a call that
-// completed.
+// Recommend finds the timeout that cuts no more than a share of the calls that would have
+// completed; the share is between 0 and 1, both excluded. The sample is the first row of
+// the baseline. If no row of the baseline has a completed call, the error is ErrNoSample.
 func Recommend(r *Results, share float64) (*Recommendation, error) {
 	sample := r.sample()
 	if sample == nil {
@@ -80,10 +79,10 @@ func (r *Results) sample() *Row {
 // whole rounds a timeout up to whole milliseconds.
 func whole(ms float64) float64 { return max(1, math.Ceil(ms)) }
 
-// Timeouts are those worth a sweep, in whole milliseconds, the least first: at
-// the median, where nine tenths and where 99% of the sample end, the recommended
-// one, the upper end of its interval, a round trip more, which is what a call
-// takes that must dial, and twice the recommended.
+// Timeouts returns the timeouts of a sweep, in whole milliseconds, the least first: the
+// p50, p90 and p99 of the sample, the recommended timeout, the upper end of its interval, a
+// round trip more, because a call that must dial takes so much longer, and twice the
+// recommended timeout.
 func (r *Recommendation) Timeouts() []float64 {
 	all := []float64{r.Timeout, 2 * r.Timeout}
 	for _, percent := range []float64{50, 90, 99} {
@@ -99,17 +98,17 @@ func (r *Recommendation) Timeouts() []float64 {
 	return slices.Compact(all)
 }
 
-// Swept is what a strategy did at a timeout. A share is of the requests that
-// were run, from 0 to 1.
+// Swept has the figures of a strategy at one timeout. A share is a part of the requests
+// that were run, from 0 to 1.
 type Swept struct {
 	Strategy  string
 	Timeout   float64  // milliseconds
-	Requests  int      // that were run
-	TimedOut  int      // each of them a call that would have completed
-	Failed    int      // of anything else, or were refused
-	Share     float64  // of TimedOut
+	Requests  int      // the requests that were run
+	TimedOut  int      // the requests that timed out; their calls would have completed
+	Failed    int      // the requests that failed otherwise or were refused
+	Share     float64  // the share of TimedOut
 	Low, High float64  // the 95% interval of Share
-	Dials     int      // connections opened, those of the warm-up among them
+	Dials     int      // connections opened, also in the warm-up
 	Waste     *float64 // seconds that backends worked for nobody, per 1,000 requests
 	Held      float64  // seconds that callers waited for a timeout, per 1,000 requests
 }
@@ -120,17 +119,17 @@ type Outcome string
 // The outcomes.
 const (
 	Reaches Outcome = "reaches" // it cuts no more than the target
-	Misses  Outcome = "misses"  // it cuts more, and that is no chance
-	Unclear Outcome = "unclear" // it cuts more, and that may be chance
+	Misses  Outcome = "misses"  // it cuts more, and not by chance
+	Unclear Outcome = "unclear" // it cuts more, perhaps by chance
 )
 
-// Verdict is on a strategy.
+// Verdict is the verdict on a strategy.
 type Verdict struct {
 	Outcome
 	Unbound bool    // it cut hardly any of the calls that took longer than a timeout
-	At      Swept   // what it did at the recommended timeout
-	Needs   int     // unclear: so many requests would tell, if the share stays as it is
-	From    *Swept  // at the least timeout, the recommended one or over it, at which it reaches the target; nil where none did
+	At      Swept   // its figures at the recommended timeout
+	Needs   int     // if unclear: how many requests would tell, if the share stays the same
+	From    *Swept  // its figures at the least timeout, from the recommended one on, at which it reaches the target; nil if it never does
 	Longest float64 // the longest timeout that was tried
 }
 
@@ -138,7 +137,7 @@ type Verdict struct {
 func (r *Row) swept() Swept {
 	count := func(place int) (n int) {
 		for _, f := range r.Repeats {
-			if f[place] != nil { // of a lab that was gone, there are no connections
+			if f[place] != nil { // a lab that died has no figures of connections
 				n += int(*f[place])
 			}
 		}
@@ -152,7 +151,7 @@ func (r *Row) swept() Swept {
 	}
 	if s.Requests > 0 {
 		s.Share = float64(s.TimedOut) / float64(s.Requests)
-		s.Held = r.Held / float64(s.Requests) // milliseconds a request are seconds per 1,000
+		s.Held = r.Held / float64(s.Requests) // milliseconds a request are seconds per 1,000 requests
 	}
 	s.Low, s.High = Wilson(s.TimedOut, s.Requests)
 	return s
@@ -175,7 +174,7 @@ func (r *Recommendation) verdict(at Swept) Verdict {
 	return v
 }
 
-// over is what a strategy did at the recommended timeout and over it, by timeout.
+// over returns the figures of a strategy at the recommended timeout and over it, by timeout.
 func (r *Recommendation) over(strategy string) (all []Swept) {
 	for _, s := range r.Sweep {
 		if s.Strategy == strategy && s.Timeout >= r.Timeout {
@@ -185,10 +184,10 @@ func (r *Recommendation) over(strategy string) (all []Swept) {
 	return all
 }
 
-// Next is the timeout at which to try a strategy next, up to a longest one: between the
-// last that missed the target and the first that reached it, until they are a tenth
-// apart, or twice the last where none reached it. more is false where nothing is left
-// to try.
+// Next returns the timeout at which to try a strategy next, at most longest. It is between
+// the last timeout that missed the target and the first that reached it, until they are a
+// tenth apart; if none reached the target, it is twice the last. more is false if there is
+// no timeout left to try.
 func (r *Recommendation) Next(strategy string, longest float64) (timeout float64, more bool) {
 	const near = 1.1
 	missed := 0.0
@@ -203,7 +202,7 @@ func (r *Recommendation) Next(strategy string, longest float64) (timeout float64
 	return min(2*missed, longest), missed > 0 && missed < longest
 }
 
-// unbound compares what a strategy cut with what the sample says is to be cut.
+// unbound reports whether a strategy cut far fewer calls than the sample says.
 func (r *Recommendation) unbound(strategy string) bool {
 	cut, over := 0.0, 0.0
 	for _, s := range r.Sweep {
@@ -221,8 +220,8 @@ func ShareOver(times []float64, timeout float64) float64 {
 	return float64(len(times)-n) / float64(len(times))
 }
 
-// An interval is of 95%: 2.5% lie under it, and 2.5% above, where a normal
-// variable is z standard deviations off.
+// An interval is of 95%: 2.5% of the cases lie under it and 2.5% above. z is the number of
+// standard deviations for that.
 const (
 	outside = 0.025
 	z       = 1.959963984540054
@@ -230,7 +229,7 @@ const (
 
 // Wilson returns the 95% interval of a share that was seen count times of n:
 // E. B. Wilson, "Probable inference, the law of succession, and statistical
-// inference", 1927. Unlike the textbook's it is good near 0 and for few.
+// inference", 1927. Unlike the textbooks' interval it is good near 0 and for few values.
 func Wilson(count, n int) (low, high float64) {
 	if n == 0 {
 		return 0, 1
@@ -240,7 +239,7 @@ func Wilson(count, n int) (low, high float64) {
 	half := z * math.Sqrt(seen*(1-seen)/of+z*z/(4*of*of))
 	scale := 1 + z*z/of
 	low, high = (middle-half)/scale, (middle+half)/scale
-	switch count { // where rounding would leave a trace
+	switch count { // exact ends, without an error of rounding
 	case 0:
 		low = 0
 	case n:
@@ -249,26 +248,26 @@ func Wilson(count, n int) (low, high float64) {
 	return low, high
 }
 
-// Tells returns how many requests it takes until Wilson's interval of the share
-// that was seen leaves out another share.
+// Tells returns the least number of requests for which Wilson's interval of the seen share
+// excludes the other share.
 func Tells(seen, other float64) int {
 	return int(math.Ceil(z * z * other * (1 - other) / ((seen - other) * (seen - other))))
 }
 
-// SampleSize is the least sample from which a timeout for a share of false
-// timeouts can be told with its whole 95% interval: in a smaller one too often
-// not even the longest time is over it.
+// SampleSize is the least sample for the whole 95% interval of a timeout with a share of
+// false timeouts. In a smaller sample, too often not even the longest time is above the
+// timeout.
 func SampleSize(share float64) int {
 	return int(math.Ceil(math.Log(outside) / math.Log1p(-share)))
 }
 
-// ranks returns which of n sorted times, from 1, are the ends of the 95%
-// interval of what all but a share of the times don't exceed, whatever their
-// distribution: so many of n are under it as a binomial variable says. low is 0
-// and high n+1 where n is too small.
+// ranks returns the ranks, from 1, of the two of n sorted times that are the ends of the
+// 95% interval of a quantile, for any distribution: the quantile that only a share of the
+// times exceeds. The number of times under it is a binomial variable. low is 0 and high is
+// n+1 if n is too small.
 func ranks(n int, share float64) (low, high int) {
 	low = -1
-	logP, odds := float64(n)*math.Log(share), math.Log1p(-share)-math.Log(share) // of none under it
+	logP, odds := float64(n)*math.Log(share), math.Log1p(-share)-math.Log(share) // the probability that no time is under it
 	cumulative := 0.0
 	for k := 0; k <= n; k++ {
 		cumulative += math.Exp(logP)

@@ -11,7 +11,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// sampleOf is a comparison of nothing but a sample.
+// sampleOf is a comparison with a sample and no sweep.
 func sampleOf(times ...float64) *results.Results {
 	slices.Sort(times)
 	return &results.Results{Rows: []*results.Row{{Key: results.Key{Strategy: results.SampleName()}, Took: times}}}
@@ -48,7 +48,7 @@ func TestWilson(t *testing.T) {
 	}
 }
 
-// So many requests tell a share from another, and hardly fewer.
+// Tells returns about the least number of requests that tell one share from another.
 func TestTells(t *testing.T) {
 	n := results.Tells(0.02, 0.01)
 	for requests, want := range map[int]bool{n + 50 - n%50: true, n - n%50: false} {
@@ -58,34 +58,34 @@ func TestTells(t *testing.T) {
 	}
 }
 
-// The interval's ends are the ranks that the tables of the binomial distribution
-// give, here for the median.
+// The ends of the interval are the ranks in the tables of the binomial distribution,
+// here for the median.
 func TestInterval(t *testing.T) {
 	for n, want := range map[int][2]float64{10: {2, 9}, 20: {6, 15}, 100: {40, 61}} {
 		rec := recommend(t, sampleOf(oneTo(n)...), 0.5)
 		if rec.High == nil || rec.Low != want[0] || *rec.High != want[1] || rec.Timeout != float64(n/2) {
-			t.Errorf("of %d: %v, %v to %v, want %v", n, rec.Timeout, rec.Low, text(rec.High), want)
+			t.Errorf("%d requests: %v, %v to %v, want %v", n, rec.Timeout, rec.Low, text(rec.High), want)
 		}
 	}
 }
 
-// From the least size on the interval has an upper end.
+// A sample of the least size has an interval with an upper end, and a smaller one has not.
 func TestSampleSize(t *testing.T) {
 	for share, want := range map[float64]int{0.5: 6, 0.01: 368, 0.001: 3688, 0.0001: 36887} {
 		n := results.SampleSize(share)
 		enough := recommend(t, sampleOf(oneTo(n)...), share)
 		few := recommend(t, sampleOf(oneTo(n-1)...), share)
 		if n != want || enough.High == nil || few.High != nil {
-			t.Errorf("%v: %d, want %d; the ends are %v and of one less %v", share, n, want, text(enough.High), text(few.High))
+			t.Errorf("%v: %d, want %d; the upper ends are %v, and %v with one request less", share, n, want, text(enough.High), text(few.High))
 		}
 	}
 }
 
-// In 95 of 100 samples or a little more the interval has the true timeout.
+// In 95% of the samples or a little more the interval contains the true timeout.
 func TestIntervalCovers(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, share := range []float64{0.01, 0.1, 0.5} {
-		const samples, scale = 2000, 1e6 // so long that whole milliseconds are exact enough
+		const samples, scale = 2000, 1e6 // so large that rounding to whole milliseconds doesn't matter
 		truth, covered := -math.Log(share)*scale, 0
 		for range samples {
 			times := make([]float64, 600)
@@ -97,12 +97,12 @@ func TestIntervalCovers(t *testing.T) {
 			}
 		}
 		if part := float64(covered) / samples; part < 0.94 || part > 0.98 {
-			t.Errorf("%v: %.1f%% of the intervals have it", share, 100*part)
+			t.Errorf("%v: %.1f%% of the intervals contain the true timeout", share, 100*part)
 		}
 	}
 }
 
-// swept are the records of a strategy at a timeout: of 1,000 requests some are cut.
+// swept returns the records of a strategy at one timeout: 1,000 requests, some of them cut.
 func swept(number int, strategy string, timeout float64, cut int) []any {
 	c := &results.Cell{Type: results.TypeCell, Cell: number, Strategy: strategy, Op: "http", Ctx: "aware", Network: "3g", Timeout: timeout, Delays: []float64{50}, Repeat: 1}
 	all := []any{c}
@@ -119,8 +119,8 @@ func swept(number int, strategy string, timeout float64, cut int) []any {
 	return append(all, &results.End{Type: results.TypeEnd, Cell: number})
 }
 
-// A recommendation is made of what was recorded: the sample by the lab's clock,
-// the sweep in the order of its timeouts, and nothing of another op.
+// A recommendation has the sample by the lab's clock and the sweep in the order of its
+// timeouts, and uses no records of another op.
 func TestRecommend(t *testing.T) {
 	records := []any{aRun()}
 	for i, of := range []struct {
@@ -159,7 +159,7 @@ func TestRecommend(t *testing.T) {
 			at = v.From.Timeout
 		}
 		if w.At, w.From = v.At, v.From; !reflect.DeepEqual(v, w) || at != reached[v.At.Strategy] {
-			t.Errorf("%+v reaches it at %v, want %+v at %v", v, at, w, reached[v.At.Strategy])
+			t.Errorf("%+v reaches the share at %v, want %+v at %v", v, at, w, reached[v.At.Strategy])
 		}
 	}
 	if at := rec.Verdict[1].At; len(rec.Verdict) != 4 || at.Share != 0.1 || at.Dials != 500 || at.Held != 99.8 || at.Requests != 1000 {
@@ -167,8 +167,8 @@ func TestRecommend(t *testing.T) {
 	}
 }
 
-// The next timeouts are in whole milliseconds, each once, and one of them leaves
-// room for a handshake.
+// The timeouts of a sweep are whole milliseconds without repeats, and one of them is long
+// enough for a handshake too.
 func TestTimeouts(t *testing.T) {
 	r := sampleOf(0, 0.2, 0.3, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
 	r.Rows[0].RoundTrip = known(3.5)
@@ -189,7 +189,7 @@ func TestShareOver(t *testing.T) {
 	}
 }
 
-// Where nothing completed there is no timeout to recommend.
+// A sample in which no call completed gives no recommendation.
 func TestNoSample(t *testing.T) {
 	failed := sampleOf()
 	floor := sampleOf(1, 2)
@@ -201,7 +201,7 @@ func TestNoSample(t *testing.T) {
 	}
 }
 
-// A sample that drifts shows by its first and last quarter, in the order of time.
+// A drift of the sample shows in its first and last quarter, in the order of time.
 func TestQuarters(t *testing.T) {
 	records := []any{aRun()}
 	cell := swept(1, results.SampleName(), 30_000, 0)
@@ -212,7 +212,8 @@ func TestQuarters(t *testing.T) {
 	}
 }
 
-// A lab that died in the sweep has lost its receipts, and what was asked counts.
+// A lab that died during the sweep has lost its receipts, so the requests' own delays
+// count.
 func TestRecommendOfALabGone(t *testing.T) {
 	records := append([]any{aRun()}, swept(1, results.SampleName(), 250, 0)...)
 	for _, record := range swept(2, "errgroup", 30, 10) {
@@ -226,16 +227,16 @@ func TestRecommendOfALabGone(t *testing.T) {
 	}
 }
 
-// After the sweep a strategy that missed is tried between its last miss and its first
-// hit, or at longer timeouts until the longest.
+// A strategy that missed the share in the sweep is tried again: between its last miss and
+// its first hit, or at longer timeouts up to the longest.
 func TestNext(t *testing.T) {
 	type at struct {
 		timeout float64
-		cut     int // of 1,000
+		cut     int // of 1,000 requests
 	}
 	for name, test := range map[string]struct {
 		tried []at
-		want  float64 // 0 is nothing
+		want  float64 // the next timeout; 0 is none
 	}{
 		"reached at once":        {[]at{{500, 200}, {990, 10}, {1980, 0}}, 0},
 		"between":                {[]at{{990, 100}, {1980, 10}}, 1401},

@@ -35,18 +35,18 @@ type Run struct {
 	Format   int               `json:"format"`
 	Started  time.Time         `json:"started"`
 	Command  string            `json:"command"` // the command line
-	URL      string            `json:"url"`     // of the lab, "" for one that compare started
+	URL      string            `json:"url"`     // the lab's URL; "" is a lab that compare started
 	Rate     float64           `json:"rate"`    // requests a second
 	Duration float64           `json:"duration_ms"`
-	WarmUp   float64           `json:"warm_up_ms"` // of a cell, before its load
+	WarmUp   float64           `json:"warm_up_ms"` // the length of a cell's warm-up
 	Repeat   int               `json:"repeat"`
 	Probes   int               `json:"probes"` // clean calls after a cell's load
 	Machine  machine.Machine   `json:"machine"`
 	Lab      machine.Machine   `json:"lab"`
-	TCP      map[string]string `json:"tcp"` // the lab's kernel's settings
+	TCP      map[string]string `json:"tcp"` // settings of the kernel of the lab
 
 	// Older files lack these two.
-	Strategies []Strategy `json:"strategies,omitempty"` // of the lab, in its order
+	Strategies []Strategy `json:"strategies,omitempty"` // the lab's strategies, in its order
 	Ops        []Op       `json:"ops,omitempty"`
 }
 
@@ -61,10 +61,10 @@ type Strategy struct {
 type Op struct {
 	Name    string `json:"name"`
 	Backend string `json:"backend,omitempty"` // its backend's name in a sentence, "" where there is none
-	Calls   int    `json:"calls"`             // that a run makes, at once
+	Calls   int    `json:"calls"`             // how many calls a run makes at once
 
 	Own   string   `json:"own,omitempty"`      // the name of the own call that the op makes
-	Alone *float64 `json:"alone_ms,omitempty"` // what that takes while nothing else goes on, nil where not known
+	Alone *float64 `json:"alone_ms,omitempty"` // how long the own call takes alone; nil if not known
 }
 
 // formerOps are the ops of the lab that older files are from.
@@ -73,8 +73,8 @@ var formerOps = []Op{
 	{Name: "db", Backend: "the database", Calls: 1}, {Name: "cpu", Calls: 1}, {Name: "all", Calls: 3},
 }
 
-// about returns the strategy and the op of a cell, and the strategy's place in
-// the lab's order: the end of that where the lab has no such strategy.
+// about returns the strategy and the op of a cell, and the strategy's place in the lab's
+// order. An unknown strategy has the place after the last.
 func (r *Run) about(c Cell) (s Strategy, place int, op Op) {
 	known, ops := r.Strategies, r.Ops
 	if len(known) == 0 { // an older file
@@ -102,27 +102,27 @@ type Cell struct {
 	Strategy  string    `json:"strategy"`
 	Op        string    `json:"op"`
 	Ctx       string    `json:"ctx"`
-	Network   string    `json:"network"` // the profile, "none" where nothing lies between
+	Network   string    `json:"network"` // the profile; "none" is no network in between
 	Driver    string    `json:"driver"`
 	RoundTrip *float64  `json:"round_trip_ms"` // measured through the network
 	Timeout   float64   `json:"timeout_ms"`
-	Delays    []float64 `json:"delays_ms"`  // which the requests take in turn
-	Nominal   []float64 `json:"nominal_ms"` // what a call of each takes when nothing else goes on, at least
-	Repeat    int       `json:"repeat"`     // which one, from 1
-	Floor     bool      `json:"floor"`      // nothing times out: what the machine adds by itself
+	Delays    []float64 `json:"delays_ms"`  // the delays that the requests take in turn
+	Nominal   []float64 `json:"nominal_ms"` // the least time of a call of each delay alone
+	Repeat    int       `json:"repeat"`     // the number of the repeat, from 1
+	Floor     bool      `json:"floor"`      // no call times out: the cell measures the time that the machine adds
 	Started   time.Time `json:"started"`
 }
 
 // The phases of a cell.
 const (
-	Before   = "before"   // settled, cold
-	WarmUp   = "warm_up"  // requests of which only the connections count
+	Before   = "before"   // before the warm-up: no connection is open
+	WarmUp   = "warm_up"  // only the connections of these requests count
 	Load     = "load"     // from the first request that counts
 	Answered = "answered" // the last request has its answer
-	Drain    = "drain"    // what was left behind goes on
-	Drained  = "drained"  // nothing goes on any more
+	Drain    = "drain"    // the work that was left behind goes on
+	Drained  = "drained"  // all work has ended
 	Probe    = "probe"    // clean calls on the same pools
-	After    = "after"    // the idle connections are closed as well
+	After    = "after"    // the idle connections are closed too
 )
 
 // Request is one request as its sender saw it.
@@ -130,16 +130,16 @@ type Request struct {
 	Type     string  `json:"type"`
 	Cell     int     `json:"cell"`
 	Phase    string  `json:"phase"`       // Load or Probe
-	At       float64 `json:"at_ms"`       // when it was due, from the begin of the load
-	Late     float64 `json:"late_ms"`     // by how much it was sent later
-	Answered float64 `json:"answered_ms"` // from when it was due
+	At       float64 `json:"at_ms"`       // when the request was due, from the begin of the load
+	Late     float64 `json:"late_ms"`     // how late the request was sent
+	Answered float64 `json:"answered_ms"` // when the answer came, from when the request was due
 	Delay    float64 `json:"delay_ms"`
 	Status   string  `json:"status"`  // completed, timed_out, failed or refused
-	Code     string  `json:"code"`    // of the error, "" without one
-	Receipt  string  `json:"receipt"` // its ID, "" where the lab gave none
+	Code     string  `json:"code"`    // the code of the error; "" without an error
+	Receipt  string  `json:"receipt"` // the receipt's ID; "" without a receipt
 }
 
-// Receipt is a receipt of the lab as it stood at the end of the cell.
+// Receipt is a receipt of the lab as it was at the end of the cell.
 type Receipt struct {
 	Type         string   `json:"type"`
 	Cell         int      `json:"cell"`
@@ -163,7 +163,7 @@ type Receipt struct {
 	RST          int      `json:"rst"`
 }
 
-// Sample is the state of the lab at a moment of a cell.
+// Sample is the state of the lab at one time of a cell.
 type Sample struct {
 	Type        string  `json:"type"`
 	Cell        int     `json:"cell"`
@@ -172,9 +172,9 @@ type Sample struct {
 	Goroutines  int     `json:"goroutines"`
 	InFlight    int     `json:"in_flight"`
 	Abandoned   int     `json:"abandoned"`
-	Connections *int    `json:"connections"` // established, to the backends; null where none looked
-	TimeWait    *int    `json:"time_wait"`   // to and of the backends
-	CPU         float64 `json:"cpu_ms"`      // of the lab, since it began
+	Connections *int    `json:"connections"` // established connections to the backends; null if not listed
+	TimeWait    *int    `json:"time_wait"`   // sockets in TIME-WAIT, of the lab and of the backends
+	CPU         float64 `json:"cpu_ms"`      // the lab's processor time since its start
 	Allocated   uint64  `json:"allocated_bytes"`
 }
 
@@ -183,10 +183,10 @@ type End struct {
 	Type        string  `json:"type"`
 	Cell        int     `json:"cell"`
 	Answered    float64 `json:"answered_ms"` // when the last request had its answer
-	Drained     float64 `json:"drained_ms"`  // when nothing went on any more
+	Drained     float64 `json:"drained_ms"`  // when all work had ended
 	Open        int     `json:"open"`        // receipts still incomplete when the wait for them was over
 	Missing     int     `json:"missing"`     // receipts that the lab no longer had
-	Others      int     `json:"others"`      // runs that somebody else made on the lab meanwhile
+	Others      int     `json:"others"`      // runs that others made on the lab meanwhile
 	Interrupted bool    `json:"interrupted"`
 	Error       string  `json:"error"` // why the cell could not be run, or ""
 }
@@ -203,7 +203,7 @@ type Writer struct {
 	e *json.Encoder
 }
 
-// NewWriter returns a Writer on w. Call Flush in the end.
+// NewWriter returns a Writer on w. Call Flush at the end.
 func NewWriter(w io.Writer) *Writer {
 	b := bufio.NewWriterSize(w, 64<<10)
 	e := json.NewEncoder(b)
@@ -217,13 +217,12 @@ func (w *Writer) Add(record any) error { return w.e.Encode(record) }
 // Flush writes what is still buffered.
 func (w *Writer) Flush() error { return w.w.Flush() }
 
-// ErrNoResults is matched by the error of a file that is not the record of a
-// comparison.
+// ErrNoResults is matched by the error for a file without the records of a comparison.
 var ErrNoResults = errors.New("no results of gotimeout compare --out")
 
-// Read makes results from a file of records. Of a file that ends in the middle, as
-// a killed comparison leaves it, the whole cells count. An error that matches
-// ErrNoResults means that the file is something else.
+// Read makes results from a file of records. A killed comparison leaves a file that ends
+// in the middle; then the whole cells count. An error that matches ErrNoResults means that
+// the file is something else.
 func Read(r io.Reader) (*Results, error) {
 	const longest = 1 << 20 // far more than any record
 	lines := bufio.NewScanner(r)
@@ -236,7 +235,7 @@ func Read(r io.Reader) (*Results, error) {
 			return nil, fmt.Errorf("line 1 is no record of a run: these are %w", ErrNoResults)
 		}
 		if errors.Is(err, errCut) && !lines.Scan() {
-			break // the last line may be
+			break // the last line may be incomplete
 		}
 		if err == nil {
 			err = c.Add(record)
@@ -269,7 +268,7 @@ type decoder struct {
 
 var errCut = errors.New("it is no whole JSON object")
 
-// decode reads a line. The record holds until the next call.
+// decode reads a line. The record is valid until the next call.
 func (d *decoder) decode(line []byte) (any, error) {
 	record := d.record(line)
 	switch {
@@ -285,7 +284,7 @@ func (d *decoder) decode(line []byte) (any, error) {
 	return record, err
 }
 
-// record returns an empty record of a line's type, nil where there is no such type.
+// record returns an empty record of a line's type, or nil for an unknown type.
 func (d *decoder) record(line []byte) any {
 	switch typeOf(line) {
 	case TypeRun:
@@ -311,9 +310,8 @@ func emptied[T any](record *T) *T {
 	return record
 }
 
-// typeOf is the type of a record, "" where there is none. It is the first key of
-// a record that Writer wrote; other programs may order and space a line as they
-// like.
+// typeOf returns the type of a record, or "". Writer writes it as the first key; other
+// programs may order and space a line differently.
 func typeOf(line []byte) string {
 	if rest, ok := bytes.CutPrefix(line, []byte(`{"type":"`)); ok {
 		if kind, _, closed := bytes.Cut(rest, []byte(`"`)); closed {
@@ -321,6 +319,6 @@ func typeOf(line []byte) string {
 		}
 	}
 	var record struct{ Type string }
-	_ = json.Unmarshal(line, &record) // whether it is JSON, decode finds out
+	_ = json.Unmarshal(line, &record) // decode returns the error of a line that is not JSON
 	return record.Type
 }

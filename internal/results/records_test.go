@@ -45,7 +45,7 @@ func anEnd() *results.End {
 	return &results.End{Type: results.TypeEnd, Cell: 1, Answered: 1000, Drained: 1500}
 }
 
-// planted is a comparison of a cell in which every column has something to show.
+// planted is a comparison of one cell with a figure for every column.
 func planted() []any {
 	request := func(phase, code string, r *results.Request) *results.Request {
 		r.Phase, r.Code = phase, code
@@ -87,7 +87,7 @@ func planted() []any {
 	}
 }
 
-// collect is the live way to results.
+// collect makes results from records without a file, as a running comparison does.
 func collect(t *testing.T, records ...any) *results.Results {
 	t.Helper()
 	c := results.NewCollector()
@@ -99,7 +99,7 @@ func collect(t *testing.T, records ...any) *results.Results {
 	return c.Results()
 }
 
-// written is the file of records.
+// written returns a file with the records.
 func written(t testing.TB, records ...any) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -115,7 +115,7 @@ func written(t testing.TB, records ...any) []byte {
 	return b.Bytes()
 }
 
-// A file shows what its comparison showed.
+// A file gives the same results as its comparison.
 func TestReadIsAsLive(t *testing.T) {
 	read, err := results.Read(bytes.NewReader(written(t, planted()...)))
 	if err != nil {
@@ -130,11 +130,11 @@ func TestReadIsAsLive(t *testing.T) {
 	}
 }
 
-// Other programs put spaces into JSON and keys in another order.
+// Other programs may write JSON with spaces and another order of keys.
 func TestReadOtherJSON(t *testing.T) {
 	var text bytes.Buffer
 	for line := range bytes.Lines(written(t, planted()...)) {
-		var record map[string]any // whose keys are written in the order of the alphabet
+		var record map[string]any // encoding/json sorts the keys of a map
 		if err := json.Unmarshal(line, &record); err != nil {
 			t.Fatal(err)
 		}
@@ -153,23 +153,23 @@ func TestReadOtherJSON(t *testing.T) {
 	}
 }
 
-// Two records of a type have nothing of each other.
+// A record keeps no value of an earlier record of its type.
 func TestReadForgets(t *testing.T) {
 	none, full, bare := aReceipt("timed_out", 0), aReceipt("timed_out", 0), aReceipt("timed_out", 0)
 	none.Waste, full.Waste = known(0), known(100)
 	text := string(written(t, aRun(), aCell(1), aRequest(10, "timed_out", 260, 0), none, full, bare, anEnd()))
-	// Keys that are not there are not those of the record before either.
+	// A missing key keeps no value of the earlier record either.
 	text = strings.Replace(text, `"waste_ms":null,`, "", 1)
 	r, err := results.Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := r.Rows[0].Figure("waste_s_per_1000"); got == nil || *got != 50 {
-		t.Errorf("%v, want 50: the third knows nothing", *got)
+		t.Errorf("%v, want 50: the third record has no such figure", *got)
 	}
 }
 
-// A file that was cut, wherever, has the cells that had ended.
+// A file that was cut anywhere has the cells that had ended.
 func TestReadCut(t *testing.T) {
 	records := planted()
 	whole := written(t, records...)
@@ -234,7 +234,7 @@ func TestReadFails(t *testing.T) {
 	}
 }
 
-// No file makes Read panic, nor what it read.
+// Read doesn't panic on any file, and a row without repeats has no figures.
 func FuzzRead(f *testing.F) {
 	f.Add(written(f, planted()...))
 	f.Add(written(f, aRun(), aCell(1), anEnd()))
@@ -261,7 +261,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// readEnv names a file for a child to read, whose memory is of reading alone.
+// readEnv names a file that a child process reads, so that its memory is that of reading
+// alone.
 const readEnv = "GOTIMEOUT_TEST_READ"
 
 func TestMain(m *testing.M) {
@@ -272,7 +273,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// readAlone prints what the kernel says of this process, after reading.
+// readAlone reads the file and prints the memory of this process, from the kernel.
 func readAlone(path string) {
 	f, err := os.Open(path)
 	if err == nil {
@@ -282,7 +283,7 @@ func readAlone(path string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	status, _ := os.ReadFile("/proc/self/status") // where there is one
+	status, _ := os.ReadFile("/proc/self/status") // empty where the system has no /proc
 	_, _ = os.Stdout.Write(status)
 }
 

@@ -2,10 +2,10 @@
 // figures from them: a row for each strategy, op, ctx, network and timeout, with a
 // figure for each column.
 //
-// Every figure comes from the records: a table right after a run and a table from
-// a file a year later are made the same way. Columns is the one list of columns:
-// every table, expression and picture takes names, units and sentences from it. A
-// figure that nobody could see is nil, never 0. A percentile is the nearest rank.
+// Every figure comes from the records, so a table right after a run and a table from a
+// file a year later are made the same way. Columns is the one list of columns: every
+// table, condition and picture takes names, units and sentences from it. An unknown figure
+// is nil, never 0. A percentile is the nearest rank.
 //
 // A Recommendation of a timeout is made from the same rows.
 //
@@ -31,10 +31,10 @@ type Results struct {
 	Run         Run
 	Rows        []*Row // in the order of their first cells
 	Complete    bool   // the comparison came to its end
-	Interrupted bool   // by a signal
+	Interrupted bool   // a signal interrupted the comparison
 }
 
-// Key tells a row from the others.
+// Key identifies a row.
 type Key struct {
 	Strategy string
 	Op       string
@@ -46,38 +46,38 @@ type Key struct {
 // Row is a strategy on an op, in one or several repeats.
 type Row struct {
 	Key
-	Family    string   // of the strategy
+	Family    string   // the strategy's family
 	Unbounded bool     // the strategy ignores the timeout
-	Place     int      // of the strategy in the lab's order
-	Backend   string   // its name in a sentence, "" where there is none
-	Calls     int      // that a run makes, at once; 0 is not known
-	Own       string   // the name of the own call that the op makes, "" where it makes none
-	Alone     *float64 // milliseconds that the own call takes while nothing else goes on
+	Place     int      // the strategy's place in the lab's order
+	Backend   string   // the backend's name in a sentence; "" is none
+	Calls     int      // how many calls a run makes at once; 0 is not known
+	Own       string   // the name of the own call that the op makes; "" is none
+	Alone     *float64 // how long the own call takes alone, in milliseconds
 	Floor     bool
 	Driver    string
 	RoundTrip *float64  // milliseconds, measured through the network
 	Delays    []float64 // milliseconds, as asked for
-	Nominal   []float64 // milliseconds, of a call of each delay alone
-	Figures   Figures   // the median of the repeats'
+	Nominal   []float64 // milliseconds, the time of a call of each delay alone
+	Figures   Figures   // the medians over the repeats
 	Repeats   []Figures
-	Answered  []float64 // of every request of the load, in milliseconds, sorted
-	Took      []float64 // of every run that completed, by the lab's own clock, sorted
-	TookFirst *float64  // the median of those of the first quarter of the first repeat
-	TookLast  *float64  // of the last quarter
-	Held      float64   // milliseconds, of all requests that timed out until their answer
-	TimedOut  int       // runs of all repeats that timed out, by their receipts
-	Seen      int       // those of them whose backend could be seen
-	RanOn     int       // those of Seen whose backend worked on for more than 5 ms
-	Values    Values    // the fewest of a repeat
-	Slow      Lane      // of the calls of the longest delay
-	Timeline  Timeline  // of the first repeat
+	Answered  []float64 // the times of all requests of the load, in milliseconds, sorted
+	Took      []float64 // the times of all runs that completed, by the lab's clock, sorted
+	TookFirst *float64  // the median of Took in the first quarter of the first repeat
+	TookLast  *float64  // the median of Took in its last quarter
+	Held      float64   // milliseconds, the sum of the times of all requests that timed out
+	TimedOut  int       // the runs of all repeats that timed out, by their receipts
+	Seen      int       // the runs of TimedOut whose backend could be seen
+	RanOn     int       // the runs of Seen whose backend worked on for more than 5 ms
+	Values    Values    // the fewest values of a repeat
+	Slow      Lane      // the medians of the calls with the longest delay
+	Timeline  Timeline  // the timeline of the first repeat
 	Notes     []string  // sentences about anything that didn't go as planned
 }
 
-// Values are how many values the percentiles of a cell are of.
+// Values has the number of values of the percentiles of a cell.
 type Values struct{ Answered, Overshoot, Straggle, Probe int }
 
-// Of is how many values a figure is of that is a percentile; of another it is 0.
+// Of returns the number of values of a percentile, or 0 for another figure.
 func (v Values) Of(place int) int {
 	switch place {
 	case AnsweredP50, AnsweredP99, AnsweredMax, SentLateP99:
@@ -92,7 +92,7 @@ func (v Values) Of(place int) int {
 	return 0
 }
 
-// fewer has the fewer of each.
+// fewer returns the lower number of each.
 func (v Values) fewer(than Values) Values {
 	return Values{min(v.Answered, than.Answered), min(v.Overshoot, than.Overshoot), min(v.Straggle, than.Straggle), min(v.Probe, than.Probe)}
 }
@@ -104,10 +104,10 @@ type Lane struct{ Answered, Ended, BackendEnded *float64 }
 type Timeline struct {
 	Samples  []Sample
 	Answered float64 // when the last request had its answer
-	Drained  float64 // when nothing went on any more
+	Drained  float64 // when all work had ended
 }
 
-// Figure returns the figure of the column of a name, nil where it is not known.
+// Figure returns the figure of the named column, or nil if it is not known.
 func (r *Row) Figure(name string) *float64 {
 	place, ok := Lookup(name)
 	if !ok {
@@ -116,7 +116,7 @@ func (r *Row) Figure(name string) *float64 {
 	return r.Figures[place]
 }
 
-// Row returns the row of a cell, nil where none has ended.
+// Row returns the row of a cell, or nil if none of its cells has ended.
 func (r *Results) Row(of Cell) *Row {
 	for _, row := range r.Rows {
 		if row.Key == keyOf(of) && row.Floor == of.Floor {
@@ -128,14 +128,14 @@ func (r *Results) Row(of Cell) *Row {
 
 func keyOf(c Cell) Key { return Key{c.Strategy, c.Op, c.Ctx, c.Network, c.Timeout} }
 
-// Group is the rows that differ in their strategies alone, and their floor.
+// Group has the rows that differ only in their strategies, and their floor.
 type Group struct {
 	Key   // without a strategy
 	Rows  []*Row
-	Floor *Row // nil where there is none
+	Floor *Row // nil without a floor
 }
 
-// Groups returns the rows in groups, without those of the floor.
+// Groups returns the rows in groups. The rows of the floor are not in them.
 func (r *Results) Groups() (groups []*Group) {
 	for _, row := range r.Rows {
 		if row.Floor {

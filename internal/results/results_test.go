@@ -8,7 +8,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// repeat is a cell that had one request.
+// repeat returns the records of a cell with one request.
 func repeat(number int, change func(*results.Cell), answered float64) []any {
 	cell := aCell(number)
 	cell.Repeat = number
@@ -35,11 +35,11 @@ func TestRepeats(t *testing.T) {
 		t.Errorf("answered %v", row.Answered)
 	}
 	if row.Figure("overshoot_p50_ms") != nil {
-		t.Error("an overshoot, though nothing timed out")
+		t.Error("there is an overshoot, though no request timed out")
 	}
 }
 
-// A figure that some repeats don't know is the median of the others'.
+// A figure that is unknown in some repeats is the median of the other repeats.
 func TestRepeatsThatDontKnow(t *testing.T) {
 	records := append([]any{aRun()}, repeat(1, nil, 10)...)
 	for i, answered := range []float64{270, 260, 290} {
@@ -52,8 +52,9 @@ func TestRepeatsThatDontKnow(t *testing.T) {
 	}
 }
 
-// Rows differ in strategy, op, ctx, network or timeout; groups in all but the
-// strategy. The floor is no row of a group, and stands beside those of its op.
+// Two rows differ in strategy, op, ctx, network or timeout. A group has the rows that
+// differ only in the strategy. The floor is no row of a group: each group has the floor of
+// its op.
 func TestGroups(t *testing.T) {
 	records := []any{aRun()}
 	for i, change := range []func(*results.Cell){
@@ -92,13 +93,13 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Of the floor, whose calls end in time, overshoot is what the machine added,
-// and nothing is late.
+// The calls of the floor end in time. Its overshoot is the time that the machine added,
+// and no call is late.
 func TestFloor(t *testing.T) {
 	records := append([]any{aRun()}, repeat(1, func(c *results.Cell) { c.Floor = true }, 400)...)
 	r := collect(t, append(records, repeat(2, nil, 10)...)...)
 	if len(r.Rows) != 2 {
-		t.Fatalf("%d rows, want the floor and another", len(r.Rows))
+		t.Fatalf("%d rows, want the floor and a strategy", len(r.Rows))
 	}
 	row := r.Rows[0]
 	if got := row.Figure("overshoot_p50_ms"); got == nil || *got != 390 {
@@ -127,7 +128,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// What the lab did not do, or did for others, is said.
+// The notes name requests that the lab refused or did not answer, and runs of others.
 func TestNotesOfAnswers(t *testing.T) {
 	records := []any{aRun(), aCell(1)}
 	for _, code := range []string{"too_many_busy", "too_many_in_flight", "too_many_in_flight"} {
@@ -150,7 +151,7 @@ func TestNotesOfAnswers(t *testing.T) {
 	}
 }
 
-// Slow and Timeline are the first repeat's.
+// Slow and Timeline are those of the first repeat.
 func TestSlowAndTimeline(t *testing.T) {
 	records := append(planted()[:len(planted())-1], repeat(2, nil, 10)...)
 	row := collect(t, records...).Rows[0]
@@ -163,7 +164,7 @@ func TestSlowAndTimeline(t *testing.T) {
 	}
 }
 
-// Records that don't follow from those before are refused.
+// A record that can't follow the earlier ones is refused.
 func TestOutOfPlace(t *testing.T) {
 	other := aRun()
 	other.Format = 2
