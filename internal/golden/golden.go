@@ -1,5 +1,5 @@
-// Package golden compares what tests make with the files in testdata. It is for tests
-// alone: it gives each that imports it the flag -update, which writes the files.
+// Package golden compares the output of tests with files in testdata. Only tests import
+// it. A test binary that imports it has the flag -update, which writes the files.
 package golden
 
 import (

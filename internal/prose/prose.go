@@ -1,7 +1,6 @@
-// Package prose writes sentences: words wrapped to the width of a terminal, lists
-// as a sentence has them, counted nouns,
-// the names nearest to a mistyped one, and errors in one line. Its width counts
-// runes, so it is for text of one column a rune.
+// Package prose writes sentences: words wrapped to the width of a terminal, lists with
+// "and" or "or", counted nouns, the names nearest to a mistyped one, and errors in one
+// line. Its width counts runes, so it is for text whose runes take one column each.
 package prose
 
 import (
@@ -71,11 +70,11 @@ func Noun(n float64, noun string) string {
 // errors, separated by semicolons.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// few is how many names a sentence lists in full; of more it lists the nearest.
+// few is how many names a sentence lists in full. If there are more, it lists the nearest.
 const few = 12
 
-// Unknown is the sentence about a name of a kind that is none of all: it asks for
-// the nearest, or says which there are.
+// Unknown returns the sentence about a name that is not in all: it suggests the nearest
+// names, or lists all of them.
 func Unknown(kind, got string, all []string) string {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b string) int { return distance(got, a) - distance(got, b) })
@@ -95,8 +94,8 @@ func Unknown(kind, got string, all []string) string {
 	return begin + ": the nearest are " + And(sorted[:3])
 }
 
-// distance is Levenshtein's: how many letters must be changed, put in or left
-// out to make b of a. Two letters that changed places count as one change.
+// distance is the Levenshtein distance: how many letters must be changed, added or removed
+// to turn a into b. Two swapped letters count as one change.
 func distance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

@@ -36,7 +36,7 @@ func TestEach(t *testing.T) {
 	check(t, client, sockets.Established)
 	check(t, server, sockets.Established)
 	client.Close()
-	eventually(t, client, sockets.FinWait2) // its FIN is acknowledged a little later
+	eventually(t, client, sockets.FinWait2) // the server acknowledges the FIN a little later
 	check(t, server, sockets.CloseWait)
 	server.Close()
 	check(t, client, sockets.TimeWait)
@@ -60,7 +60,7 @@ func eventually(t *testing.T, conn net.Conn, want sockets.State) {
 	check(t, conn, want)
 }
 
-// state looks for one end of a connection, Closed where there is none.
+// state returns the state of one end of a connection, Closed where the kernel has none.
 func state(t *testing.T, conn net.Conn) sockets.State {
 	t.Helper()
 	local, remote := addr(conn.LocalAddr()), addr(conn.RemoteAddr())
@@ -117,7 +117,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// inPrivate is true in a private network, which has no sockets but those of the tests.
+// inPrivate is true in a private network, where all sockets are those of the tests.
 var inPrivate bool
 
 func TestMain(m *testing.M) {
@@ -125,7 +125,7 @@ func TestMain(m *testing.M) {
 		if status, err := private.Run(private.Outside{}); err == nil {
 			os.Exit(status)
 		}
-		goleak.VerifyTestMain(m) // this machine has no private network
+		goleak.VerifyTestMain(m) // this system allows no private network
 		return
 	}
 	if _, err := private.Enter(false); err != nil {
@@ -139,7 +139,7 @@ func TestMain(m *testing.M) {
 // The bar is 20 ms for all of 20,000 sockets in TIME-WAIT.
 func BenchmarkEach(b *testing.B) {
 	if !inPrivate {
-		b.Skip("20,000 sockets in TIME-WAIT are for a private network")
+		b.Skip("20,000 sockets in TIME-WAIT need a private network")
 	}
 	if err := private.Sysctl("ipv4/tcp_tw_reuse", "0"); err != nil {
 		b.Fatal(err)

@@ -49,8 +49,8 @@ func checkLines(t *testing.T, m *telemetry.Metrics, want ...string) {
 	}
 }
 
-// Names, units and helps are as Prometheus would have them, the values those of
-// the lab at the scrape.
+// Names, units and helps follow Prometheus's rules, and the values are the lab's at the
+// scrape.
 func TestGauges(t *testing.T) {
 	m := telemetry.NewMetrics(lab)
 	problems, err := promlint.New(scrape(m, "").Body).Lint()
@@ -60,11 +60,11 @@ func TestGauges(t *testing.T) {
 	checkLines(t, m, "gotimeout_in_flight 3", "gotimeout_abandoned 2", "gotimeout_busy 1",
 		`gotimeout_connections{backend="http",state="TIME-WAIT"} 5`)
 	if text := scrape(m, "").Body.String(); !strings.Contains(text, `version="v1"} 1`) {
-		t.Error("no version")
+		t.Error("the version is missing")
 	}
 }
 
-// Where the system doesn't tell of connections, the rest is there.
+// Where the system can't list connections, the other metrics are there.
 func TestConnectionsFail(t *testing.T) {
 	broken := lab
 	broken.Connections = func() (map[string]map[string]int, error) { return nil, errors.New("no sockets") }
@@ -75,7 +75,7 @@ func TestConnectionsFail(t *testing.T) {
 	checkLines(t, m, "gotimeout_in_flight 3")
 }
 
-// A late backend opens a receipt again: what is counted stays counted once.
+// A late backend opens a receipt again, and the run is still counted once.
 func TestReopenedIsCountedOnce(t *testing.T) {
 	m := telemetry.NewMetrics(lab)
 	l := receipt.NewLedger("lab", 10, receipt.Limits{InFlight: 1, Abandoned: 1, Busy: 1})
@@ -98,7 +98,7 @@ func TestReopenedIsCountedOnce(t *testing.T) {
 		"gotimeout_answered_seconds_count"+of, "gotimeout_straggle_seconds_count"+of, "gotimeout_waste_seconds_count"+of)
 }
 
-// Both kinds of buckets are there, the native ones for who can read them.
+// A scrape has classic buckets, and native buckets for a client that accepts protobuf.
 func TestBuckets(t *testing.T) {
 	m := telemetry.NewMetrics(lab)
 	fill(m, 1)
@@ -121,12 +121,12 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// Runs are counted without an allocation, and those of no strategy or op of the
-// lab's not at all.
+// Counting a run makes no allocation. A run of a strategy or an op that the lab doesn't
+// have is not counted.
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := telemetry.NewMetrics(lab)
 	before := scrape(m, "").Body.String()
-	fill(m, 1000) // the native buckets are made
+	fill(m, 1000) // makes the native buckets
 	known := receipt.Figure{Known: true, Time: time.Millisecond}
 	for name, run := range map[string]*receipt.Run{"known": {Name: "errgroup", Slow: "db"}, "unknown": {Name: "x", Slow: "db"}} {
 		allocs := testing.AllocsPerRun(100, func() {
@@ -145,8 +145,8 @@ func TestCountingAllocatesNothing(t *testing.T) {
 
 const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 
-// fill counts n runs of each strategy and op, one 250 ms long and each other a
-// little longer than the one before.
+// fill counts n runs of each strategy and op. The first takes 250 ms, and each later one
+// takes a little longer than the one before.
 func fill(m *telemetry.Metrics, n int) {
 	for _, strategy := range lab.Strategies {
 		for _, op := range lab.Ops {
@@ -172,8 +172,8 @@ func TestMain(m *testing.M) {
 
 func nop(context.Context) error { return nil }
 
-// A scrape with every series there is may take 5 ms. The least of them is what
-// it takes where nothing else runs.
+// A scrape with every series may take 5 ms. The shortest is the time on a quiet
+// machine.
 func BenchmarkScrape(b *testing.B) {
 	m := telemetry.NewMetrics(lab)
 	fill(m, 1000)
@@ -192,7 +192,7 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// What a run's metrics cost beside its record.
+// BenchmarkRun compares a run's record with metrics and without.
 func BenchmarkRun(b *testing.B) {
 	for name, watcher := range map[string]receipt.Watcher{"without": nil, "with": telemetry.NewMetrics(lab)} {
 		b.Run(name, func(b *testing.B) {

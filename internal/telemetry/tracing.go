@@ -25,7 +25,7 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// serviceName is the name of the service, unless OTEL_SERVICE_NAME has another, and of the scope of its spans.
+// serviceName is the name of the scope of the spans, and of the service unless OTEL_SERVICE_NAME sets another.
 const serviceName = "gotimeout"
 
 // Tracing makes spans and sends them to a collector.
@@ -83,8 +83,8 @@ func open(ctx context.Context, to *Collector, dial Dial) (sdk.SpanExporter, erro
 	return otlptracehttp.New(ctx, options...)
 }
 
-// Handler serves each request in a span, which is the child of the client's span where the request has a traceparent. A request that
-// is not sampled costs no more than that decision: package otelhttp reads its attributes and wraps its answer all the same.
+// Handler serves each request in a span. If the request has a traceparent, the span is a child of the client's span. A request
+// that is not sampled costs only that decision, while package otelhttp would still read its attributes and wrap its answer.
 func (t *Tracing) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := t.context.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
@@ -98,7 +98,7 @@ func (t *Tracing) Handler(next http.Handler) http.Handler {
 		peer, _, _ := net.SplitHostPort(r.RemoteAddr)
 		span.SetAttributes(
 			attribute.String("http.request.method", r.Method),
-			attribute.String("http.route", r.URL.Path), // of a strategy, /compare or /race, which have no variable part
+			attribute.String("http.route", r.URL.Path), // the paths of strategies, /compare and /race have no variable part
 			attribute.String("url.scheme", "http"),
 			attribute.String("url.path", r.URL.Path),
 			attribute.String("url.query", r.URL.RawQuery),
@@ -126,10 +126,10 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController, by which the handlers flush.
+// Unwrap is for http.ResponseController, which the handlers flush with.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// closeTimeout bounds the last export: a collector that is down must not keep the lab from its end.
+// closeTimeout bounds the last export, so that a collector that is down doesn't delay the end of the lab.
 const closeTimeout = 2 * time.Second
 
 // Close sends the spans that have ended, and stops. Spans that have not ended are lost. Close of a nil Tracing does nothing.
@@ -148,7 +148,7 @@ type loggedExporter struct {
 	sdk.SpanExporter
 	log    *slog.Logger
 	to     string
-	failed bool // of the last batch; batches come one after another
+	failed bool // whether the last batch failed; batches come one after another
 }
 
 func (t *loggedExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
@@ -194,7 +194,7 @@ func ReadCollector(getenv func(string) string) (*Collector, error) {
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%s is not a URL of a collector: write http://host:port", name) // without the value, which may hold a password
+		return nil, fmt.Errorf("%s is not a URL of a collector: write http://host:port", name) // the value is not quoted, because it may have a password
 	}
 	c.Addr = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
 	return c, nil
@@ -215,7 +215,7 @@ type spans struct {
 	tracing *Tracing
 	run     trace.Span
 	op      string
-	labels  []attribute.KeyValue // what was run, and its receipt
+	labels  []attribute.KeyValue // the parameters of the run, and its receipt
 
 	mu       sync.Mutex
 	answered bool
@@ -268,7 +268,7 @@ func (t *Tracing) Op(ctx context.Context, remote bool) (_ context.Context, trace
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ops = append(s.ops, op)
-	if s.answered { // before the call began
+	if s.answered { // the answer came before the call began
 		s.leave(op)
 	}
 	return ctx, traceparentOf(ctx), func(err error) { s.ended(op, err) }
@@ -339,7 +339,7 @@ func (s *spans) complete(f receipt.Figures) {
 	span.End(trace.WithTimestamp(answered.Add(f.Waste.Time)))
 }
 
-// leftAttribute says what works on after the answer: a goroutine or a backend.
+// leftAttribute is the attribute for what works on after the answer: a goroutine or a backend.
 const leftAttribute = "gotimeout.left"
 
 // after begins a trace of work after the answer, linked to the calls that it belongs to. It is sampled if one of them is.

@@ -21,7 +21,7 @@ import (
 	"gotimeout/internal/telemetry"
 )
 
-// buffer is a log that may be written and read at once.
+// buffer is a log that may be written and read concurrently.
 type buffer struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -39,7 +39,7 @@ func (b *buffer) count(text string) int {
 	return strings.Count(b.String(), text)
 }
 
-// open opens what the variables say, and returns it with its log.
+// open opens the tracing that the environment variables ask for, and returns it with its log.
 func open(t *testing.T, dial telemetry.Dial, env map[string]string) (*telemetry.Tracing, *buffer) {
 	t.Helper()
 	for k, v := range env {
@@ -58,7 +58,7 @@ func open(t *testing.T, dial telemetry.Dial, env map[string]string) (*telemetry.
 	return tracing, log
 }
 
-// trace makes the two spans of a run.
+// trace records the two spans of a run.
 func trace(t *testing.T, tracing *telemetry.Tracing) {
 	t.Helper()
 	l := receipt.NewLedger("lab", 1, receipt.Limits{InFlight: 1, Abandoned: 1, Busy: 1})
@@ -74,7 +74,7 @@ func trace(t *testing.T, tracing *telemetry.Tracing) {
 	tracing.Answered(ctx, receipt.Failed, &receipt.Error{Code: "op_failed", Message: "the op failed"})
 }
 
-// grpcCollector counts the spans that it is sent.
+// grpcCollector counts the spans that it receives.
 type grpcCollector struct {
 	collector.UnimplementedTraceServiceServer
 	spans atomic.Int32
@@ -89,7 +89,7 @@ func (c *grpcCollector) Export(_ context.Context, r *collector.ExportTraceServic
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// Close sends what there is, over gRPC too, by the dial that was given.
+// Close sends the spans that wait, over gRPC too, and uses the given dial function.
 func TestCollectorOverGRPC(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -111,7 +111,7 @@ func TestCollectorOverGRPC(t *testing.T) {
 	}
 }
 
-// A collector that fails is told once, and so is that it works again.
+// The failure of a collector is logged once, and so is its recovery.
 func TestCollectorFailsAndRecovers(t *testing.T) {
 	var broken atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -126,15 +126,15 @@ func TestCollectorFailsAndRecovers(t *testing.T) {
 	trace(t, tracing)
 	for _, fails := range []bool{true, false} {
 		broken.Store(fails)
-		told := map[bool]string{true: lost, false: again}[fails]
-		for end := time.Now().Add(20 * time.Second); log.count(told) == 0; {
+		line := map[bool]string{true: lost, false: again}[fails]
+		for end := time.Now().Add(20 * time.Second); log.count(line) == 0; {
 			if trace(t, tracing); time.Now().After(end) {
-				t.Fatalf("never told that it fails=%v", fails)
+				t.Fatalf("no line %q in the log", line)
 			}
 		}
 	}
 	if log.count(lost) != 1 || log.count(again) != 1 {
-		t.Errorf("told\n%s", log)
+		t.Errorf("the log is\n%s", log)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestOpenTracingRefuses(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "nonsense")
 	to, err := telemetry.ReadCollector(func(string) string { return "http://h:1" })
 	if err == nil {
-		t.Fatalf("a collector of nonsense: %v", to)
+		t.Fatalf("an invalid collector: %v", to)
 	}
 	to, err = telemetry.ReadCollector(func(name string) string {
 		return map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}[name]

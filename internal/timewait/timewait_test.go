@@ -17,17 +17,17 @@ import (
 	"gotimeout/strategies"
 )
 
-// refused says why there is no private network for the experiments, if so.
+// refused is the reason why the system allows no private network, or nil.
 var refused error
 
-// TestMain runs the tests in a private network, where there is one.
+// TestMain runs the tests in a private network, where the system allows one.
 func TestMain(m *testing.M) {
 	refused = privatetest.Enter()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
-// made makes an experiment, the short way, and returns its steps.
-func made(t *testing.T, name string) []Step {
+// stepsOf runs the short form of an experiment, and returns its steps.
+func stepsOf(t *testing.T, name string) []Step {
 	t.Helper()
 	if refused != nil {
 		t.Skip(refused)
@@ -53,32 +53,32 @@ func made(t *testing.T, name string) []Step {
 	return steps
 }
 
-// saws are what the steps of an experiment must have seen, as far as it is the
-// same each time.
-func saws(t *testing.T, name string, want ...string) {
+// checkSaw checks that the steps of an experiment saw what every run sees: want has for
+// each step the parts of its text, separated by |.
+func checkSaw(t *testing.T, name string, want ...string) {
 	t.Helper()
-	steps := made(t, name)
+	steps := stepsOf(t, name)
 	if len(steps) != len(want) {
 		t.Fatalf("%d steps, want %d", len(steps), len(want))
 	}
 	for i, s := range steps {
 		for _, part := range strings.Split(want[i], "|") {
 			if !strings.Contains(s.Saw, part) {
-				t.Errorf("%s: %q does not say %q", s.Did, s.Saw, part)
+				t.Errorf("%s: saw %q, want %q in it", s.Did, s.Saw, part)
 			}
 		}
 	}
 }
 
 func TestWho(t *testing.T) {
-	saws(t, "who", "client 127.0.0.1:| TIME-WAIT, server 127.0.0.1:| gone", " gone, server | TIME-WAIT", " TIME-WAIT, server | TIME-WAIT")
+	checkSaw(t, "who", "client 127.0.0.1:| TIME-WAIT, server 127.0.0.1:| gone", " gone, server | TIME-WAIT", " TIME-WAIT, server | TIME-WAIT")
 }
 
-func TestHowLong(t *testing.T) { saws(t, "how-long", "still there after 3.") }
+func TestHowLong(t *testing.T) { checkSaw(t, "how-long", "still there after 3.") }
 
 func TestPorts(t *testing.T) {
 	const none, taken = "cannot assign requested address", "address already in use"
-	saws(t, "ports", "50 connections, then|"+none+"|50 in TIME-WAIT", "500 answered", "150 connections, then|"+none,
+	checkSaw(t, "ports", "50 connections, then|"+none+"|50 in TIME-WAIT", "500 answered", "150 connections, then|"+none,
 		"50 connections, then|"+none, "50 connections, then|"+none,
 		none+", "+none+"; 0 TIME-WAITs", "connected, connected; ", "connected, "+none+"; ",
 		"there is none", "50 connections, then|"+taken+"|to a new server: 0 connections, then|"+none)
@@ -86,24 +86,24 @@ func TestPorts(t *testing.T) {
 
 func TestRestart(t *testing.T) {
 	const taken = "address already in use"
-	saws(t, "restart", taken, "it listens", taken)
+	checkSaw(t, "restart", taken, "it listens", taken)
 }
 
 func TestLinger(t *testing.T) {
-	saws(t, "linger", "65536 of 65536 bytes arrived, then EOF; 1 TIME-WAIT, 0 RST", "connection reset by peer; 0 TIME-WAIT")
+	checkSaw(t, "linger", "65536 of 65536 bytes arrived, then EOF; 1 TIME-WAIT, 0 RST", "connection reset by peer; 0 TIME-WAIT")
 }
 
-func TestMyth(t *testing.T) { saws(t, "myth", " RST", " RST", " TIME-WAIT at the client") }
+func TestMyth(t *testing.T) { checkSaw(t, "myth", " RST", " RST", " TIME-WAIT at the client") }
 
-// An experiment leaves the settings as they were, and ends at once when asked.
+// A cancelled experiment ends at once, and restores the settings.
 func TestInterrupted(t *testing.T) {
 	if refused != nil {
 		t.Skip(refused)
 	}
 	before := settings(t)
 	for _, e := range All() {
-		// As a signal does it: a deadline net's dialer would put on the socket,
-		// whose own error may come first.
+		// The context is cancelled, as by a signal. With a deadline the dialer of net
+		// would set one on the socket too, and the socket's error may come first.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(20*time.Millisecond, cancel)
 		began := time.Now()
@@ -135,7 +135,7 @@ func settings(t *testing.T) (all string) {
 
 func TestChurn(t *testing.T) {
 	rows := map[string]Step{}
-	for _, s := range made(t, "churn") {
+	for _, s := range stepsOf(t, "churn") {
 		rows[s.Did] = s
 	}
 	for _, s := range strategies.All() {
@@ -144,14 +144,14 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	if got := len(rows) - len(strategies.All()); got != 6 {
-		t.Errorf("%d ways of a plain client, want 6", got)
+		t.Errorf("%d clients of net/http, want 6", got)
 	}
 	if *rows["2 idle connections, the default"].Opened <= *rows["enough idle connections"].Opened {
 		t.Error("2 idle connections were enough")
 	}
 }
 
-// Each expectation is met by the cost of its own client, and not by the cost of another.
+// The cost of a client meets the expectation of that client, and not the expectation of another.
 func TestExpectations(t *testing.T) {
 	ld := load{requests: 200, workers: 10}
 	for name, c := range map[string]struct {

@@ -1,9 +1,9 @@
-// Package wire holds what a lab and a program that drives it say to each other
-// as JSON: the bodies of GET /lab, /receipts, /network and /sockets, and the
-// answer to a run. Package handlers writes them, package load reads them.
+// Package wire has the JSON types between a lab and the programs that drive it: the bodies
+// of GET /lab, /receipts, /network and /sockets, and the answer to a run. Package handlers
+// writes them, and package load reads them.
 //
-// A type that another package has as it is on the wire, as receipt.View and
-// badnet.State, is used as it is. The package has no behaviour.
+// Types of other packages that are already in the form of the JSON, such as receipt.View
+// and badnet.State, are not declared again. The package has no behaviour.
 package wire
 
 import (
@@ -18,12 +18,12 @@ import (
 // first one is the default.
 func Ctxs() []string { return []string{"aware", "deaf"} }
 
-// Lab is what a lab says about itself: the body of GET /lab.
+// Lab is the body of GET /lab: the lab's settings and its state.
 type Lab struct {
 	Machine    machine.Machine   `json:"machine"`
 	Started    time.Time         `json:"started"`
 	Strategies []string          `json:"strategies"`
-	Families   map[string]string `json:"families"`  // of each strategy
+	Families   map[string]string `json:"families"`  // the family of each strategy
 	Unbounded  []string          `json:"unbounded"` // the strategies that ignore the timeout
 	Ops        []Op              `json:"ops"`
 	Network    bool              `json:"network"` // the network can be changed
@@ -36,18 +36,18 @@ type Lab struct {
 type Op struct {
 	Name    string   `json:"name"`
 	Delays  bool     `json:"delays"`             // a delay can be asked for
-	NoDelay string   `json:"no_delay,omitempty"` // or why not
-	Works   []string `json:"works"`              // what work= may be
-	Backend string   `json:"backend,omitempty"`  // the backend's name in a sentence, as "the database"; "" where there is none
+	NoDelay string   `json:"no_delay,omitempty"` // why a delay can't be asked for
+	Works   []string `json:"works"`              // the values of work=
+	Backend string   `json:"backend,omitempty"`  // the backend's name in a sentence, such as "the database"; "" is none
 	Calls   int      `json:"calls"`              // how many calls a run makes, at once
 	Settle  float64  `json:"settle_ms"`          // how long its client may keep an idle connection
-	Own     *OwnCall `json:"own,omitempty"`      // what the op calls, where that is an own call
+	Own     *OwnCall `json:"own,omitempty"`      // the own call that the op makes
 }
 
-// OwnCall is a call of whoever started the lab.
+// OwnCall is a call of the lab's user.
 type OwnCall struct {
 	Name  string   `json:"name"`
-	Alone *float64 `json:"alone_ms"` // what the call takes while nothing else goes on; null is not known
+	Alone *float64 `json:"alone_ms"` // how long the call takes alone; null is not known
 }
 
 // Caps are the bounds of a lab.
@@ -56,39 +56,39 @@ type Caps struct {
 	MaxTimeout   string `json:"max_timeout"`
 	MaxInFlight  int    `json:"max_in_flight"`
 	MaxAbandoned int    `json:"max_abandoned"`
-	Receipts     int    `json:"receipts"` // that the lab keeps
-	Patience     string `json:"patience"` // how long a client must wait who wants every answer
+	Receipts     int    `json:"receipts"` // how many receipts the lab keeps
+	Patience     string `json:"patience"` // how long a client must wait to get every answer
 }
 
-// Now is the state of a lab, and what its process has used since it began.
+// Now is the state of a lab, and the resources that its process has used since its start.
 type Now struct {
 	Goroutines int     `json:"goroutines"`
 	CPU        float64 `json:"cpu_ms"`
 	Allocated  uint64  `json:"allocated_bytes"`
 	receipt.Counts
-	LastReceipt string `json:"last_receipt"` // "" before the first
+	LastReceipt string `json:"last_receipt"` // "" before the first receipt
 }
 
-// Sockets is what the kernel keeps of a lab's connections to its backends.
+// Sockets are the sockets of a lab's connections to its backends, as the kernel lists them.
 type Sockets struct {
 	Backends []BackendSockets  `json:"backends"`
-	Counters any               `json:"counters"` // of the kernel, since the lab began
-	Settings map[string]string `json:"settings"` // of the kernel, which the numbers depend on
+	Counters any               `json:"counters"` // counters of the kernel, since the lab's start
+	Settings map[string]string `json:"settings"` // settings of the kernel that affect the numbers
 }
 
-// BackendSockets are the connections to a backend: how many in each state at the
-// client's end, and at the server's where it is in the same network.
+// BackendSockets counts the connections to a backend by their state, at the client's end,
+// and at the server's end if that is in the same network.
 type BackendSockets struct {
 	Name   string         `json:"name"`
-	Addr   string         `json:"addr"` // that the client dials
+	Addr   string         `json:"addr"` // the address that the client dials
 	Client map[string]int `json:"client"`
 	Server map[string]int `json:"server"`
 }
 
 // SocketsAnswer is the body of GET /sockets.
 type SocketsAnswer struct {
-	Sockets *Sockets `json:"sockets"`         // null where the system doesn't show them
-	Error   string   `json:"error,omitempty"` // why it doesn't
+	Sockets *Sockets `json:"sockets"`         // null if the system can't list them
+	Error   string   `json:"error,omitempty"` // why the system can't
 }
 
 // Receipts is the body of GET /receipts.
@@ -99,12 +99,12 @@ type Receipts struct {
 // Network is the body of an answer about the network.
 type Network struct {
 	*badnet.State
-	Change  *string         `json:"change_refused"` // why this caller may not change the network, null where it may
+	Change  *string         `json:"change_refused"` // why this caller may not change the network; null if it may
 	Presets []badnet.Preset `json:"presets"`
 }
 
-// Answer is the body of each answer to a run, run or refused. What a refused run
-// has not is null.
+// Answer is the body of the answer to a run. For a refused run the keys that it has no
+// value for are null.
 type Answer struct {
 	Completed bool           `json:"completed"`
 	Time      *string        `json:"time"`
@@ -121,8 +121,8 @@ type Answer struct {
 	Receipt   *string        `json:"receipt"` // its path
 }
 
-// Outcome is the part of an Answer that a load generator reads of each request: a
-// whole Answer takes twice as long to decode.
+// Outcome is the part of an Answer that a load generator reads for each request. A whole
+// Answer takes twice as long to decode.
 type Outcome struct {
 	Status  receipt.Status `json:"status"`
 	Error   *receipt.Error `json:"error"`
