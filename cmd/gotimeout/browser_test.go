@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// openBrowser starts a Chromium that all tabs of a test share, until it ends.
-// Where there is none the test is skipped, unless GOTIMEOUT_CHROMIUM=require.
+// openBrowser starts a Chromium that all tabs of a test share, until the test ends.
+// Without Chromium it skips the test, or fails it if GOTIMEOUT_CHROMIUM=require.
 func openBrowser(t testing.TB) context.Context {
 	t.Helper()
 	path := ""
@@ -32,13 +32,13 @@ func openBrowser(t testing.TB) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("hide-scrollbars", true))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium refuses root a sandbox
+		options = append(options, chromedp.NoSandbox) // Chromium has no sandbox for root
 	}
 	allocator, free := chromedp.NewExecAllocator(context.Background(), options...)
 	browser, leave := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(browser); err != nil && allocator.Err() == nil {
-			t.Logf("the browser did not end well: %v", err)
+			t.Logf("the browser ended with an error: %v", err)
 		}
 		leave()
 		free()
@@ -49,13 +49,13 @@ func openBrowser(t testing.TB) context.Context {
 	return browser
 }
 
-// tab is one of the browser's.
+// tab is a tab of the browser.
 type tab struct {
 	testing.TB
 	ctx context.Context
 }
 
-// look is how a tab looks at a page.
+// look is the window and the media features of a tab.
 type look struct {
 	width, height int64
 	media         map[string]string // prefers-color-scheme: dark
@@ -69,7 +69,7 @@ func (l look) with(feature, value string) look {
 	return l
 }
 
-// openTab opens one that watches for errors and for what jumps.
+// openTab opens a tab that watches for errors and for layout shifts.
 func openTab(t testing.TB, browser context.Context, l look) tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewWindow(true))
@@ -107,7 +107,7 @@ func openTab(t testing.TB, browser context.Context, l look) tab {
 	return b
 }
 
-// watcher counts what moved by itself, and the frames that were asked for.
+// watcher records the layout shifts, and counts the animation frames.
 const watcher = `
 window.jumps = []; window.frames_ = 0
 new PerformanceObserver(list => { for (const e of list.getEntries()) jumps.push(...e.sources.map(s => s.previousRect.y + ' to ' + s.currentRect.y + ': ' + (s.node?.outerHTML ?? s.node?.textContent ?? '?').slice(0, 80))) })
@@ -139,7 +139,7 @@ func in[T any](b tab, expression string) T {
 	return v
 }
 
-// until waits for what JavaScript says.
+// until waits until a JavaScript expression is true.
 func (b tab) until(expression string) {
 	b.Helper()
 	defer func() {
@@ -155,13 +155,13 @@ func (b tab) click(selector string) {
 	in[any](b, `document.querySelector('`+selector+`').click()`)
 }
 
-// text is that of an element.
+// text returns the text of an element.
 func (b tab) text(selector string) string {
 	b.Helper()
 	return in[string](b, `document.querySelector('`+selector+`').innerText`)
 }
 
-// screenshot writes one where GOTIMEOUT_SCREENSHOTS names a directory.
+// screenshot writes a screenshot if GOTIMEOUT_SCREENSHOTS names a directory.
 func (b tab) screenshot(name string, whole bool) {
 	b.Helper()
 	dir := os.Getenv("GOTIMEOUT_SCREENSHOTS")

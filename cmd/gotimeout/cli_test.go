@@ -24,7 +24,7 @@ import (
 
 var update = golden.Update
 
-// commands are all that the help lists, and those above them, as arguments.
+// commands returns the arguments of each command in the help, and of their parents.
 func commands(t *testing.T) (all [][]string) {
 	t.Helper()
 	parser, err := newParser(newCLI(), environmentOf(nil))
@@ -40,7 +40,7 @@ func commands(t *testing.T) (all [][]string) {
 	return all
 }
 
-// ok runs a command line that must succeed, and returns what it prints.
+// ok runs a command line that must succeed, and returns its output.
 func ok(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -56,14 +56,14 @@ func TestHelp(t *testing.T) {
 		help := ok(t, nil, append(command, "--help")...)
 		fmt.Fprintf(&all, "$ gotimeout %s\n%s\n", strings.Join(append(command, "--help"), " "), help)
 		if got := ok(t, nil, append([]string{"help"}, command...)...); got != help {
-			t.Errorf("help %v prints otherwise than --help:\n%s", command, got)
+			t.Errorf("help %v and --help print different texts:\n%s", command, got)
 		}
 	}
 	fitsGolden(t, "help.txt", all.String())
 }
 
-// fits tells that a text is as wide as a terminal, and not much narrower. A line
-// is wider only if it has one word, or one argument of a shell.
+// fits checks that a text fits a terminal and uses its width. A line may be wider only if
+// it is one word, or one argument of a shell.
 func fits(t *testing.T, what, text string, width int) {
 	t.Helper()
 	widest := 0
@@ -94,7 +94,7 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// What completion prints makes the shells ask the program, which knows commands,
+// The scripts of completion make the shells ask the program, which completes commands,
 // flags, enums and names.
 func TestCompletion(t *testing.T) {
 	env := append(os.Environ(), asProgram+"=1")
@@ -157,7 +157,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// fitsGolden compares with a file, and what a terminal shows must fit one.
+// fitsGolden compares a text with a golden file, and checks that it fits 80 columns.
 func fitsGolden(t *testing.T, name, got string) {
 	t.Helper()
 	golden.Check(t, name, got)
@@ -168,8 +168,8 @@ func fitsGolden(t *testing.T, name, got string) {
 	}
 }
 
-// Every bad value of a flag, an argument or the environment is one sentence and
-// exit code 2, before anything starts.
+// Every bad value of a flag, an argument or the environment gets one sentence and exit
+// code 2, before anything starts.
 func TestRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -191,7 +191,7 @@ func TestRefuses(t *testing.T) {
 		links = append(links, i.Name)
 	}
 	for _, test := range []struct {
-		command string // whose help the second line names
+		command string // the command whose help the second line names
 		args    []string
 		env     string
 		want    string
@@ -377,11 +377,11 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// failed stands for the command where the command line is right, and what it
-// asks for can't be done: no help comes then.
+// failed stands in the place of the command where the command line is valid but the command
+// fails: no second line names a help then.
 const failed = "-"
 
-// explain says what a column is by its name, its title or a part of one.
+// explain finds a column by its name, its title or a part of the title.
 func TestExplain(t *testing.T) {
 	for asked, want := range map[string][]string{
 		"waste":         {"waste (waste_s_per_1000, s/1000)", "Seconds that backends worked for nobody"},
@@ -392,7 +392,7 @@ func TestExplain(t *testing.T) {
 		out, code := programOutput(t, "explain", asked)
 		for _, text := range want {
 			if code != 0 || !strings.Contains(out, text) {
-				t.Errorf("%s: exit status %d, no %q in\n%s", asked, code, text, out)
+				t.Errorf("%s: exit code %d, no %q in\n%s", asked, code, text, out)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ type codeCmd struct {
 	Op       string `default:"http" placeholder:"OP" help:"The op that it bounds."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (codeCmd) Help() string {
 	return `The code is complete, uses the standard library and the client alone, and has its
 trap as a comment. Put a package clause above it.

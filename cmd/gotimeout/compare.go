@@ -44,7 +44,7 @@ type compareCmd struct {
 	labFlags
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (compareCmd) Help() string {
 	return `Compare puts each strategy under the same open-loop load on each op: it sends each
 request when it is due, with slow and fast calls in turn. Then it waits until all
@@ -61,10 +61,10 @@ The exit status is 0, 1 where the comparison could not be run, 3 where a --fail-
 holds, and 130 after Ctrl-C, which ends the cell and reports the cells until then.`
 }
 
-// exitCondition is the exit status where a --fail-if holds.
+// exitCondition is the exit code if a --fail-if condition is true.
 const exitCondition = 3
 
-// Run compares. kong calls it.
+// Run runs a comparison. kong calls it.
 func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams, typed *kong.Context) error {
 	plan, err := c.plan()
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams, ty
 	return judge(to, conditions, r)
 }
 
-// compare runs the plan, and keeps and shows its records.
+// compare runs the plan, writes its records, and shows the results.
 func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, plan load.Plan, keep *keeper, command string) error {
 	show := newProgress(to, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
@@ -123,8 +123,8 @@ func (c *compareCmd) compare(ctx context.Context, to streams, lab *load.Lab, pla
 	return cmp.Or(err, keep.close())
 }
 
-// interrupted is the exit status after a signal, whatever else went wrong; without
-// a signal it is err. Results that are shown say themselves that they are not all.
+// interrupted returns the exit status of a signal if there was one, and else err. Results
+// that are shown have a sentence on the interrupt.
 func interrupted(ctx context.Context, to streams, shown bool, err error) error {
 	switch {
 	case ctx.Err() == nil:
@@ -135,7 +135,7 @@ func interrupted(ctx context.Context, to streams, shown bool, err error) error {
 	return to.interrupted("there are no figures yet")
 }
 
-// ofPlan makes the error of a plan that can't be run one of usage.
+// ofPlan turns the error of a plan that can't be run into a usageError.
 func ofPlan(err error) error {
 	if _, ok := errors.AsType[*load.PlanError](err); ok {
 		return usageError{err}
@@ -143,8 +143,7 @@ func ofPlan(err error) error {
 	return err
 }
 
-// usually is what is compared where no op and no delay is given, and no call is the
-// lab's owner's.
+// usually has the ops and delays of a comparison without --ops, --delay and an own call.
 var usually = load.Plan{
 	Ops:    []string{"http", "cache", "db"},
 	Delays: []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, 10 * time.Millisecond, time.Second},
@@ -165,7 +164,7 @@ func (c *compareCmd) plan() (load.Plan, error) {
 	return p, c.loadFlags.check()
 }
 
-// judge prints the conditions that hold.
+// judge prints the conditions that are true.
 func judge(to streams, conditions []report.Condition, r *results.Results) error {
 	failed := false
 	for _, condition := range conditions {
@@ -191,7 +190,7 @@ func parseConditions(texts, strategies []string) (all []report.Condition, err er
 	return all, nil
 }
 
-// loadFlags say what load a comparison makes.
+// loadFlags are the flags about the load of a comparison.
 type loadFlags struct {
 	Timeout  time.Duration   `default:"250ms" help:"The timeout of each request."`
 	Delay    []time.Duration `placeholder:"10ms,10ms,10ms,1s" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Your own call has no delay."`
@@ -200,7 +199,7 @@ type loadFlags struct {
 	Repeat   int             `default:"1" help:"How often the whole comparison is run. 5 repeats tell a change from noise."`
 }
 
-// The most that compare sends, and for how long: it is for a machine with a lab on it.
+// The limits of a comparison's load, which is made for one machine with a lab.
 const (
 	maxRate   = 100_000
 	minRate   = 1.0 / 3600
@@ -232,7 +231,7 @@ var rateUnits = []struct {
 	seconds float64
 }{{"s", 1}, {"m", 60}, {"h", 3600}}
 
-// String writes the rate in the shortest unit that has one request at least.
+// String writes the rate in the shortest unit with at least one request.
 func (r rate) String() string {
 	text := ""
 	for _, unit := range rateUnits {
@@ -268,11 +267,11 @@ func noRate(text []byte) error {
 	return fmt.Errorf("%q is no rate: write 0.5 or 100/s for requests a second, 30/m or 2/h", text)
 }
 
-// plain are the characters that mean nothing to a shell.
+// plain has the characters without a meaning for a shell.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/%+@"
 
-// commandLine is what was typed, as a shell reads it, without the values that may be
-// secret.
+// commandLine returns the command line, quoted for a shell, without the values that may
+// be secret.
 func commandLine(typed *kong.Context) string {
 	secrets := map[string]string{}
 	for _, flag := range typed.Flags() {
@@ -299,7 +298,7 @@ func commandLine(typed *kong.Context) string {
 	return strings.Join(words, " ")
 }
 
-// strategyNames are the names of this program's strategies.
+// strategyNames returns the names of this program's strategies.
 func strategyNames() (all []string) {
 	for _, s := range strategies.All() {
 		all = append(all, s.Name)
@@ -307,8 +306,8 @@ func strategyNames() (all []string) {
 	return all
 }
 
-// emit prints the plan as a script for k6. It asks no lab: the strategies are
-// this program's, and the script finds out whether a lab has the rest.
+// emit prints the plan as a script for k6, without a lab: the strategies are those of this
+// program, and the script finds out whether a lab has the rest.
 func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 	if c.Out != "" || c.HTML != "" {
 		return usagef("--emit runs nothing, and has no results: leave --out and --html out")

@@ -20,8 +20,7 @@ func emitted(t *testing.T, args ...string) (script, stderr string, code int) {
 	return out.String(), err.String(), code
 }
 
-// Without a lab: the script has the matrix of the flags, and all strategies if
-// they say nothing.
+// Without a lab the script has the matrix of the flags, and by default all strategies.
 func TestCompareEmits(t *testing.T) {
 	script, stderr, code := emitted(t, "--ops=http,db", "--ctx=aware,deaf", "--rate=50", "--fail-if=failed > 0")
 	if code != 0 || stderr != "" {
@@ -39,8 +38,7 @@ func TestCompareEmits(t *testing.T) {
 	}
 }
 
-// summary is what k6 exports: the figures of a metric, or of those of it that
-// have tags.
+// summary is the export of k6: the figures of each metric, also of a metric with tags.
 type summary struct {
 	Metrics map[string]struct{ Count int }
 }
@@ -49,8 +47,7 @@ func (s summary) count(metric, strategy string) int {
 	return s.Metrics[metric+"{strategy:"+strategy+",op:http,ctx:aware}"].Count
 }
 
-// The real k6 makes the load of the plan, and its exit status is that of the
-// conditions.
+// The real k6 makes the load of the plan, and its exit code follows the conditions.
 func TestK6(t *testing.T) {
 	t.Parallel()
 	needK6(t)
@@ -59,8 +56,8 @@ func TestK6(t *testing.T) {
 		failIf string
 		code   int
 	}{
-		"nothing is so":     {"context-cancel.answered_max_ms > 1200", 0},
-		"a condition is so": {"context-cancel.timed_out > 0", 99},
+		"no condition is true": {"context-cancel.answered_max_ms > 1200", 0},
+		"a condition is true":  {"context-cancel.timed_out > 0", 99},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,10 +72,10 @@ func TestK6(t *testing.T) {
 				seen[outcome] = got.count(outcome, "context-cancel")
 			}
 			if n := seen["completed"] + seen["timed_out"] + seen["failed"] + seen["refused"]; !nearly(n, requests) || seen["timed_out"] < requests/5 {
-				t.Errorf("%v, which are not the %d requests of which a quarter is slow", seen, requests)
+				t.Errorf("%v, want %d requests, a quarter of them slow", seen, requests)
 			}
 			if n := got.count("completed", "floor"); !nearly(n, requests) {
-				t.Errorf("%d of the floor completed, want %d", n, requests)
+				t.Errorf("%d requests of the floor completed, want %d", n, requests)
 			}
 			var last struct{ Receipts []receipt.View }
 			lab.get(t, "/receipts?limit=1000", &last)
@@ -90,7 +87,7 @@ func TestK6(t *testing.T) {
 			if !nearly(kept["baseline"], warmUp+requests) || !nearly(kept["context-cancel"], warmUp+requests) {
 				t.Errorf("receipts: %v, want %d of each", kept, warmUp+requests)
 			}
-			for outcome, n := range seen { // those of the warm-up are the lab's alone
+			for outcome, n := range seen { // the lab counts the warm-up too, and k6 doesn't
 				if of := kept["context-cancel "+outcome]; n > of || of > n+warmUp {
 					t.Errorf("%d %s for k6, %d for the lab", n, outcome, of)
 				}
@@ -99,11 +96,11 @@ func TestK6(t *testing.T) {
 	}
 }
 
-// nearly tells whether k6 sent what was due: on a busy machine the last of it is
-// due when k6's time for it is over.
+// nearly reports whether k6 sent about all requests that were due: on a busy machine k6 may
+// end before it has sent the last ones.
 func nearly(sent, due int) bool { return sent <= due && sent >= due*7/10 }
 
-// The network is set before the load, and there is none where it can't be.
+// The script sets the network before the load, and sends no load where it can't.
 func TestK6Network(t *testing.T) {
 	t.Parallel()
 	needK6(t)
@@ -127,7 +124,7 @@ func needK6(t *testing.T) {
 	}
 }
 
-// runK6 runs what is emitted.
+// runK6 runs the emitted script.
 func runK6(t *testing.T, args ...string) (code int, s summary) {
 	t.Helper()
 	script, stderr, code := emitted(t, args...)

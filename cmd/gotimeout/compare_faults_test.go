@@ -56,7 +56,7 @@ func leaky(ctx context.Context, timeout time.Duration, ops ...strategies.Op) err
 	return strategies.ContextCancel{}.Do(ctx, timeout, ops...)
 }
 
-// tardy answers 60 ms after it could.
+// tardy answers 60 ms late.
 func tardy(ctx context.Context, timeout time.Duration, ops ...strategies.Op) error {
 	err := strategies.ContextCancel{}.Do(ctx, timeout, ops...)
 	if err != nil {
@@ -65,7 +65,7 @@ func tardy(ctx context.Context, timeout time.Duration, ops ...strategies.Op) err
 	return err
 }
 
-// unclosed is an op that dials a backend at every call, and forgets the connection.
+// unclosed is an op that dials a backend at every call, and never closes the connection.
 func unclosed(addr string) handlers.Op {
 	var mu sync.Mutex
 	var forgotten []net.Conn
@@ -82,12 +82,12 @@ func unclosed(addr string) handlers.Op {
 	}}}
 }
 
-// patience is how long the poisoned op waits.
+// patience is the time after which the poisoned op panics.
 const patience = 150 * time.Millisecond
 
-// poisoned is a cache op that panics out of gomemcache's read when it has waited
-// for long enough, and recovers: gomemcache then keeps the connection, on which
-// the answer is still to come.
+// poisoned is a cache op that panics out of gomemcache's read after patience, and
+// recovers. gomemcache then keeps the connection, although the answer is still on its
+// way.
 func poisoned(addr string) handlers.Op {
 	client := memcache.New(addr)
 	client.MaxIdleConns, client.Timeout = 100, time.Minute
@@ -110,7 +110,7 @@ func poisoned(addr string) handlers.Op {
 	}}}
 }
 
-// panickyConn panics when there is nothing to read for too long.
+// panickyConn panics when a read takes longer than patience.
 type panickyConn struct{ net.Conn }
 
 func (c panickyConn) Read(p []byte) (int, error) {
@@ -122,7 +122,7 @@ func (c panickyConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// anothers is the error of an answer to another's question.
+// anothers is the error of an answer to another call's question.
 type anothers struct{ key string }
 
 func (a anothers) Error() string { return "the answer is to " + a.key }

@@ -15,13 +15,13 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Each kind of fault shows in its column, and not where there is none.
+// Each kind of fault shows in its column, and only in the rows that have the fault.
 func TestCompareShowsFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]struct {
 		strategy, op string
 		column       int
-		atLeast      float64 // where the fault is; less than half of it where it is not
+		atLeast      float64 // in a row with the fault; other rows have less than half of it
 	}{
 		"a leaked goroutine":         {"leaky", "http", results.GoroutinesLeft, 15},
 		"a late answer":              {"tardy", "http", results.OvershootP50, 60},
@@ -33,11 +33,11 @@ func TestCompareShowsFaults(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for name, fault := range faults {
-		all.Go(func() { // at once: they wait most of the time
+		all.Go(func() { // the cases run at once, because they mostly wait
 			for _, row := range compareFaulty(t, fault.strategy, fault.op).Rows {
 				figure := row.Figures[fault.column]
-				planted := fault.op == "unclosed" || fault.op == "poisoned" || // in the op: the floor has it too
-					fault.column == results.OvershootP50 // and a busy machine has that
+				planted := fault.op == "unclosed" || fault.op == "poisoned" || // the fault is in the op, so the floor has it too
+					fault.column == results.OvershootP50 // a busy machine makes an overshoot too
 				switch of := results.Columns()[fault.column].Name; {
 				case figure == nil:
 					t.Errorf("%s: %s %s: %s is not known", name, row.Strategy, row.Op, of)
@@ -52,7 +52,7 @@ func TestCompareShowsFaults(t *testing.T) {
 	all.Wait()
 }
 
-// compareFaulty compares on the lab with planted faults.
+// compareFaulty runs a comparison on the lab with planted faults.
 func compareFaulty(t *testing.T, strategy, op string) *results.Results {
 	none := new(results.Results)
 	process := exec.Command(os.Args[0])
@@ -83,8 +83,8 @@ func compareFaulty(t *testing.T, strategy, op string) *results.Results {
 	return collector.Results()
 }
 
-// A comparison that is interrupted ends its cell, keeps what there is and reports
-// it; what it wrote gives the same tables again.
+// An interrupted comparison ends its cell and reports the figures until then. A report of
+// its records has the same tables.
 func TestCompareInterrupted(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "results.jsonl")
@@ -114,7 +114,7 @@ func TestCompareInterrupted(t *testing.T) {
 	}
 }
 
-// A condition that is so makes the exit status 3, and is told with its figure.
+// A true condition makes the exit code 3, and is printed with its figure.
 func TestCompareFailIf(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
@@ -129,7 +129,7 @@ func TestCompareFailIf(t *testing.T) {
 		t.Errorf("%s, want %q alone", &stderr, want)
 	}
 	if !strings.Contains(stdout.String(), "context-cancel") {
-		t.Errorf("no table: %s", &stdout)
+		t.Errorf("there is no table: %s", &stdout)
 	}
 	args[len(args)-1] = "--fail-if=context-cancel.overshot_p99_ms > 50"
 	stderr.Reset()

@@ -19,7 +19,7 @@ type configCmd struct {
 	JSON bool `name:"json" help:"Print one JSON object: settings, each with name, value, from and variable, and notes."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (configCmd) Help() string {
 	return `Config takes the flags of serve, reads the same variables, and serves nothing. It
 shows the settings that serve would have, and where each came from: its default, a
@@ -32,7 +32,7 @@ and other secrets are shown as ***.
 The exit status is 0, and 2 for a bad value, as that of serve.`
 }
 
-// origin is where the value of a setting came from.
+// origin is the source of a setting's value.
 type origin string
 
 const (
@@ -46,12 +46,12 @@ const (
 // setting is a line of the table.
 type setting struct {
 	Name     string  `json:"name"`
-	Value    *string `json:"value"` // null where it is not set
+	Value    *string `json:"value"` // null if not set
 	From     origin  `json:"from"`
 	Variable string  `json:"variable,omitempty"`
 }
 
-// otherVariables have no flag: their names, and what of them is a secret.
+// otherVariables are the variables without a flag: their names, and which part is a secret.
 var otherVariables = []struct{ name, secret string }{
 	{"GOTIMEOUT_TOKEN", secretAll},
 	{"OTEL_SDK_DISABLED", ""},
@@ -89,7 +89,7 @@ func (c *configCmd) Run(k *kong.Context, getenv environment, to streams) error {
 	return err
 }
 
-// text is the value and where it came from, in words that fit the width of a table.
+// text returns the value and its source, wrapped for the width of a table.
 func (s setting) text(width int) string {
 	if s.Value == nil {
 		return "not set"
@@ -105,7 +105,7 @@ func (s setting) text(width int) string {
 	return broken(*s.Value+" ("+from+")", room)
 }
 
-// broken is text without a word that is longer than the room for it.
+// broken breaks each word of text that is longer than room.
 func broken(text string, room int) string {
 	var words []string
 	for _, word := range strings.Fields(text) {
@@ -116,8 +116,8 @@ func broken(text string, room int) string {
 	return strings.Join(words, " ")
 }
 
-// settingsOf are the flags of a command but those that are config's own, and the
-// variables that have no flag.
+// settingsOf returns the flags of a command, without config's own, and the variables without
+// a flag.
 func settingsOf(k *kong.Context, getenv environment) (all []setting) {
 	file := envFileOf(k)
 	of := func(name string) origin {
@@ -157,8 +157,8 @@ func settingsOf(k *kong.Context, getenv environment) (all []setting) {
 	return all
 }
 
-// addonOf is the variable of a PaaS that a flag's value is from, "" for none: the one
-// that has the value, or that the value was made of.
+// addonOf returns the variable of a PaaS that a flag's value comes from, or "". The variable
+// has that value, or the value was made from it.
 func addonOf(flag *kong.Flag, getenv environment) (name string) {
 	for _, addon := range strings.Split(flag.Tag.Get("addon"), ",") {
 		switch value := getenv(addon); {
@@ -171,7 +171,7 @@ func addonOf(flag *kong.Flag, getenv environment) (name string) {
 	return name
 }
 
-// shown is the value of a flag for people, nil where it is not set.
+// shown returns the value of a flag for people, or nil if it is not set.
 func shown(flag *kong.Flag) *string {
 	value := flag.Target
 	for value.Kind() == reflect.Pointer && !value.IsNil() {
@@ -194,17 +194,17 @@ func shown(flag *kong.Flag) *string {
 	return &text
 }
 
-// The values of the tag secret, which say how much of a flag is one. An empty tag is
+// The values of the tag secret: which part of a flag's value is secret. An empty tag is
 // secretAll.
 const (
 	secretAll = "all"
-	secretURL = "url" // its user, password and query
-	secretDSN = "dsn" // its password
+	secretURL = "url" // the user, the password and the query of a URL
+	secretDSN = "dsn" // the password of a DSN
 )
 
 const mask = "***"
 
-// masked is a value without its secrets.
+// masked returns a value without its secrets.
 func masked(secret, value string) string {
 	switch secret {
 	case "":

@@ -24,7 +24,7 @@ func envFileWith(t *testing.T, text string) (path string) {
 	return path
 }
 
-// configured are the settings that config shows.
+// configured returns the settings and the notes that config prints.
 func configured(t *testing.T, env []string, args ...string) (all map[string]setting, notes []string) {
 	t.Helper()
 	var answer struct {
@@ -41,8 +41,8 @@ func configured(t *testing.T, env []string, args ...string) (all map[string]sett
 	return all, answer.Notes
 }
 
-// Each setting has the value that serve has, and the place that the value is from: a
-// flag before the environment, that before the file, and a PaaS before the default.
+// Each setting has the value of serve, and the source of the value. A flag wins over the
+// environment, the environment over the file, and a PaaS over the default.
 func TestConfigSaysWhereFrom(t *testing.T) {
 	file := envFileWith(t, "MYSQL_DSN=u:secret@tcp(h:1)/d\nMEMCACHED_ADDR=h:2\nGOTIMEOUT_NETWORK=3g\nGOTIMEOUT_TOKEN=secret\nPORT=81\n")
 	env := []string{"MEMCACHED_ADDR=h:3", "HTTPBIN_URL=http://u:secret@h:4/x", "GOTIMEOUT_NETWORK=4g",
@@ -57,7 +57,7 @@ func TestConfigSaysWhereFrom(t *testing.T) {
 		"--network":                           {Value: new("lossy"), From: fromFlag},
 		"--network-driver":                    {Value: new("auto"), From: fromDefault},
 		"--max-delay":                         {Value: new("2s"), From: fromFlag},
-		"--max-timeout":                       {Value: new("10s"), From: fromDefault}, // a public lab's
+		"--max-timeout":                       {Value: new("10s"), From: fromDefault}, // the default of a public lab
 		"--public":                            {Value: new("true"), From: fromAddon, Variable: "PORT"},
 		"--host":                              {Value: new("a,b"), From: fromFlag},
 		"--trusted-proxies":                   {From: fromDefault},
@@ -76,7 +76,7 @@ func TestConfigSaysWhereFrom(t *testing.T) {
 	if len(notes) > 0 {
 		t.Errorf("notes %q", notes)
 	}
-	// The add-on that is used, and not one that is left alone.
+	// config names the add-on that is used, and not the add-on that is ignored.
 	all, notes = configured(t, []string{"JAWSDB_URL=postgres://secret@x", "DATABASE_URL=mysql://u:secret@h/d?pool=5"})
 	if s := all["--db-dsn"]; *s.Value != "u:***@tcp(h:3306)/d" || s.From != fromAddon || s.Variable != "DATABASE_URL" || len(notes) != 3 {
 		t.Errorf("%+v %q", s, notes)
@@ -92,8 +92,8 @@ func asJSON(t *testing.T, value any) []byte {
 	return text
 }
 
-// Every flag of serve is a line, as a new one will be, and fits every terminal; no
-// secret is in any.
+// Every flag of serve has a line, also a flag that is added later. The lines fit every
+// terminal, and have no secret.
 func TestConfigTable(t *testing.T) {
 	parser, err := newParser(newCLI(), environmentOf(nil))
 	if err != nil {
@@ -121,7 +121,7 @@ func TestConfigTable(t *testing.T) {
 	}
 }
 
-// A bad setting is as bad as for serve.
+// config refuses a bad setting as serve does.
 func TestConfigRefuses(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"config"}, environmentOf([]string{"MEMCACHED_ADDR=h"}), &stdout, &stderr)
@@ -131,7 +131,7 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
-// Lines are read as docker and compose read them, but a $ is itself.
+// A file is read as docker and compose read it, except that a $ is an ordinary character.
 func TestEnvFile(t *testing.T) {
 	for text, want := range map[string]string{
 		"A=b":                                "b",
@@ -172,7 +172,7 @@ func TestEnvFile(t *testing.T) {
 	}
 }
 
-// serve has the variables of the file, and so has a lab that compare starts.
+// serve uses the variables of the file, and so does a lab that compare starts.
 func TestEnvFileCounts(t *testing.T) {
 	file := envFileWith(t, "MEMCACHED_ADDR=redis://secret\n")
 	for _, command := range []string{"serve", "compare", "recommend"} {

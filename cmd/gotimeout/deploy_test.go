@@ -19,10 +19,10 @@ func rootFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// symbol is what the linker writes the version into. .ci/run sees that it does.
+// symbol is the variable that the linker sets to the version. .ci/run checks that.
 const symbol = "gotimeout/internal/machine.version"
 
-// What app.json sets is known to the program, or to the buildpack.
+// The program or the buildpack reads each variable that app.json sets.
 func TestAppJSON(t *testing.T) {
 	var app struct {
 		Name, Description string

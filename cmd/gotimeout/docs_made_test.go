@@ -31,8 +31,8 @@ import (
 	"gotimeout/strategies"
 )
 
-// made returns what the pages show of a list or of data: "strategies", or "data
-// NAME" for docs/data/NAME.txt.
+// made returns the text that a page shows of a list, as "strategies", or of a data file:
+// "data NAME" for docs/data/NAME.txt.
 func made(t *testing.T, name string) string {
 	t.Helper()
 	what, of, _ := strings.Cut(name, " ")
@@ -78,7 +78,7 @@ func made(t *testing.T, name string) string {
 
 func fenced(text string) string { return "```\n" + strings.TrimSuffix(text, "\n") + "\n```\n" }
 
-// table is a markdown table; the text of a cell may hold a |.
+// table returns a markdown table; the text of a cell may hold a |.
 func table(head []string, rows [][]string) string {
 	var b strings.Builder
 	row := func(cells []string) {
@@ -96,14 +96,14 @@ func table(head []string, rows [][]string) string {
 	return b.String()
 }
 
-// madeTLS is what ParseDSN makes of the options of other clients.
+// madeTLS is the table of other clients' TLS options, and of the tls= that ParseDSN makes of them.
 func madeTLS(t *testing.T) string {
 	var rows [][]string
 	for _, row := range []struct{ mysql, others, means string }{
 		{"ssl-mode=DISABLED", "sslmode=disable useSSL=false ssl=false", "no TLS"},
-		{"ssl-mode=PREFERRED", "sslmode=prefer", "TLS where the server has it, else a login without"},
-		{"ssl-mode=REQUIRED", "sslmode=require useSSL=true requireSSL=true ssl=true", "TLS or no login; no certificate is checked, as the option asks for none"},
-		{"ssl-mode=VERIFY_CA", "sslmode=verify-ca", "a certificate of a known CA; the driver has no such check alone, and checks the host's name too"},
+		{"ssl-mode=PREFERRED", "sslmode=prefer", "TLS if the server has it, else a login without TLS"},
+		{"ssl-mode=REQUIRED", "sslmode=require useSSL=true requireSSL=true ssl=true", "TLS or no login; the certificate is not checked, because the option doesn't ask for that"},
+		{"ssl-mode=VERIFY_CA", "sslmode=verify-ca", "a certificate of a known CA; the driver can't check only the CA, and checks the host's name too"},
 		{"ssl-mode=VERIFY_IDENTITY", `sslmode=verify-full ssl={"rejectUnauthorized":true}`, "a certificate of a known CA, for this host"},
 	} {
 		as := ""
@@ -114,7 +114,7 @@ func madeTLS(t *testing.T) string {
 				t.Fatal(err)
 			}
 			if as = cmp.Or(as, cfg.TLSConfig); as != cfg.TLSConfig {
-				t.Errorf("%s is tls=%s, and not as the others tls=%s", option, cfg.TLSConfig, as)
+				t.Errorf("%s is tls=%s, and the other options of its row are tls=%s", option, cfg.TLSConfig, as)
 			}
 			options = append(options, "`"+option+"`")
 		}
@@ -139,7 +139,7 @@ func madeStrategies() string {
 	return table([]string{"strategy", "family", "what it does"}, rows)
 }
 
-// madeCode is the code of a strategy, with each op that there is code for.
+// madeCode is the code of a strategy, for each op that has code.
 func madeCode(strategy string) string {
 	var b strings.Builder
 	for _, op := range samples.Ops(strategy) {
@@ -148,8 +148,8 @@ func madeCode(strategy string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// madeOutcomes is the matrix in a row a strategy: what it leaves behind. What becomes
-// of the connection is from the recorded comparison.
+// madeOutcomes has a row for each strategy: from the matrix what the strategy leaves behind, and
+// from the recorded comparison how its connections end.
 func madeOutcomes(t *testing.T) string {
 	cells := matrix(t)
 	of := func(strategy, op, ctx string) cell {
@@ -171,7 +171,7 @@ func madeOutcomes(t *testing.T) string {
 		}
 		return what
 	}
-	resets := map[string]float64{} // of a strategy's connections, in the recorded comparison
+	resets := map[string]float64{} // the resets of a strategy's connections, in the recorded comparison
 	for _, g := range recordedComparison(t).Groups() {
 		for _, row := range g.Rows {
 			resets[row.Strategy] += *row.Figure("rsts")
@@ -197,7 +197,7 @@ func madeOutcomes(t *testing.T) string {
 
 var opLine = regexp.MustCompile(`(?m)^op=(\S+) (.*)$`)
 
-// madeOps is what a lab says of its ops.
+// madeOps is the lab's table of its ops.
 func madeOps(t *testing.T) string {
 	var rows [][]string
 	for _, m := range opLine.FindAllStringSubmatch(get(t, start(t).url), -1) {
@@ -211,7 +211,7 @@ func madeOps(t *testing.T) string {
 	return table([]string{"op", "what it calls"}, rows)
 }
 
-// madePublic is what a public lab allows beside one that isn't.
+// madePublic compares the limits of a public lab with those of another lab.
 func madePublic(t *testing.T) string {
 	type caps struct {
 		Delay     string `json:"max_delay"`
@@ -253,7 +253,7 @@ func madePresets() string {
 	return table([]string{"preset", "", "profile", "source of the figures"}, rows)
 }
 
-// madeTouches is what TestTouches adds, and the files that it takes.
+// madeTouches has the things that TestTouches adds, and the files of each.
 func madeTouches() string {
 	cell := func(paths iter.Seq[string]) string {
 		var shown []string
@@ -291,7 +291,7 @@ func madeDrivers() string {
 
 var metricHelp = regexp.MustCompile(`(?m)^# HELP (gotimeout_\S+) (.*)\n# TYPE \S+ (\S+)\n`)
 
-// madeMetrics is what the lab says of its metrics, with their labels.
+// madeMetrics has the metrics of a lab, with their labels and helps.
 func madeMetrics(t *testing.T) string {
 	text := get(t, start(t).url+"/metrics")
 	var rows [][]string
@@ -330,9 +330,8 @@ func madeColumns() string {
 	return table([]string{"column", "title", "unit", "meaning"}, rows)
 }
 
-// madeData is docs/data/NAME.txt: lines of "key: value", an empty one, and what
-// was measured. NAME is compare for the comparison, whose table is made of its
-// records.
+// madeData shows docs/data/NAME.txt: lines of "key: value", an empty line, and the measured
+// text. The table of the comparison, whose NAME is compare, is made from its records.
 func madeData(t *testing.T, name string) string {
 	head, body, ok := strings.Cut(rootFile(t, "docs/data/"+name+".txt"), "\n\n")
 	if !ok {
@@ -345,13 +344,13 @@ func madeData(t *testing.T, name string) string {
 	}
 	for _, key := range []string{"commit", "date", "machine", "command", "packages"} {
 		if said[key] == "" {
-			t.Errorf("docs/data/%s.txt names no %s", name, key)
+			t.Errorf("docs/data/%s.txt has no %s", name, key)
 		}
 	}
 	return fmt.Sprintf("Measured at commit `%s` on %s by `%s`: %s.\n\n%s", said["commit"], said["date"], said["command"], said["machine"], body)
 }
 
-// scripts/audit sees from outside every figure of a receipt.
+// scripts/audit measures every figure of a receipt from outside the lab.
 func TestAudit(t *testing.T) {
 	slow(t)
 	t.Parallel()
@@ -392,7 +391,7 @@ func recordedComparison(t *testing.T) *results.Results {
 	return r
 }
 
-// The comparison's table and pictures are made of its records.
+// The table and the pictures of the comparison are made from its records.
 func TestDocsCompare(t *testing.T) {
 	r := recordedComparison(t)
 	var table strings.Builder
@@ -423,7 +422,7 @@ func TestDocsNameTheAPI(t *testing.T) {
 	}
 }
 
-// docs/architecture.md names every package that has a place of its own.
+// docs/architecture.md names every package in a folder of internal, and those outside it.
 func TestDocsArchitecture(t *testing.T) {
 	page := rootFile(t, "docs/architecture.md")
 	folders, err := filepath.Glob("../../internal/*/*.go")

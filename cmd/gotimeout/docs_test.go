@@ -20,23 +20,23 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// README.md, CONTRIBUTING.md and docs/*.md hold nothing that nobody checks. Before
-// each fenced block, and around each table that is made from a list or from data,
-// stands a comment that says what checks it:
+// Every block of README.md, CONTRIBUTING.md and docs/*.md is checked. Before each
+// fenced block, and around each table that is made from a list or from data, stands a
+// comment that names the check:
 //
-//	<!-- run -->           the commands are run, and print what is shown, numbers aside;
+//	<!-- run -->           the commands print the block's output, except for numbers;
 //	<!-- run slowly -->    the same, but only with GOTIMEOUT_DOCS=all, as .ci/run sets it;
-//	<!-- made: NAME -->    made by made(NAME); it ends at <!-- end -->;
+//	<!-- made: NAME -->    made(NAME) returns the text, which ends at <!-- end -->;
 //	<!-- checked by X -->  X is a test, or a file that has each line of the block.
 //
-// go test ./cmd/gotimeout -run TestDocs -update writes what is made, and what is
-// printed otherwise than before.
+// go test ./cmd/gotimeout -run TestDocs -update writes the made text, and the output
+// that has changed.
 
 // segment is a part of a page.
 type segment struct {
-	line   int // of the first line, from 1
+	line   int // the number of the first line, from 1
 	lines  []string
-	marker string // what the comment above says; "" is text
+	marker string // the text of the comment above; "" is plain text
 	fence  bool   // lines are a fenced block, with its fences
 	fresh  []string
 }
@@ -60,7 +60,7 @@ func readPage(t *testing.T, path string) (segments []*segment) {
 				return i
 			}
 		}
-		t.Fatalf("%s:%d: it has no end %q", path, from, last)
+		t.Fatalf("%s:%d: the block has no end %q", path, from, last)
 		return 0
 	}
 	text := 0
@@ -90,7 +90,7 @@ func readPage(t *testing.T, path string) (segments []*segment) {
 	return segments
 }
 
-// docPages are the pages, by their paths from the root.
+// docPages returns the paths of the pages from the root.
 func docPages(t *testing.T) []string {
 	t.Helper()
 	pages, err := filepath.Glob("../../docs/*.md")
@@ -113,7 +113,7 @@ func TestDocs(t *testing.T) {
 				for _, s := range segments {
 					if s.marker != "" {
 						t.Run(fmt.Sprintf("line %d", s.line), func(t *testing.T) {
-							if !*update && s.marker != "run slowly" { // these times are to be undisturbed
+							if !*update && s.marker != "run slowly" { // slow commands measure times, so no other block runs beside them
 								t.Parallel()
 							}
 							s.check(t, shared)
@@ -126,7 +126,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// writePage writes the page with what is fresh, under -update.
+// writePage writes the page with the new text, under -update.
 func writePage(t *testing.T, path string, segments []*segment) {
 	t.Helper()
 	if !*update {
@@ -159,12 +159,12 @@ func (s *segment) check(t *testing.T, shared func() program) {
 	case isMade:
 		want := strings.Split(strings.TrimSuffix(made(t, name), "\n"), "\n")
 		if s.fresh = want; !*update && strings.Join(body, "\n") != strings.Join(want, "\n") {
-			t.Errorf("this is not what is made (go test ./cmd/gotimeout -run TestDocs -update):\n%s\nwant\n%s", strings.Join(body, "\n"), strings.Join(want, "\n"))
+			t.Errorf("the text differs from the made text (go test ./cmd/gotimeout -run TestDocs -update):\n%s\nwant\n%s", strings.Join(body, "\n"), strings.Join(want, "\n"))
 		}
 	case isChecked:
 		checkedBy(t, by, body)
 	case s.marker == "run slowly" && os.Getenv("GOTIMEOUT_DOCS") != "all":
-		t.Skip("slow: GOTIMEOUT_DOCS=all runs it")
+		t.Skip("the block is slow: GOTIMEOUT_DOCS=all runs it")
 	default:
 		printed := (&session{lab: shared}).run(t, body)
 		if got, want := blanked(printed), blanked(body); got == want {
@@ -172,17 +172,17 @@ func (s *segment) check(t *testing.T, shared func() program) {
 		} else if *update {
 			s.fresh = append(append([]string{s.lines[0]}, printed...), "```")
 		} else {
-			t.Errorf("it printed otherwise (go test ./cmd/gotimeout -run TestDocs -update):\n%s\n\n%s\nwant\n%s", strings.Join(printed, "\n"), got, want)
+			t.Errorf("the output differs (go test ./cmd/gotimeout -run TestDocs -update):\n%s\n\n%s\nwant\n%s", strings.Join(printed, "\n"), got, want)
 		}
 	}
 }
 
-// checkedBy sees that there is a test of that name, or a file with these lines.
+// checkedBy checks that there is a test of the name, or a file with the lines of the block.
 func checkedBy(t *testing.T, by string, body []string) {
 	t.Helper()
 	if strings.HasPrefix(by, "Test") || strings.HasPrefix(by, "Example") || strings.HasPrefix(by, "Benchmark") {
 		if !goTests()[by] {
-			t.Errorf("there is no %s in the project", by)
+			t.Errorf("the project has no %s", by)
 		}
 		return
 	}
@@ -195,7 +195,7 @@ func checkedBy(t *testing.T, by string, body []string) {
 	}
 }
 
-// goTests are the names of the project's tests.
+// goTests returns the names of the project's tests.
 var goTests = sync.OnceValue(func() map[string]bool {
 	names := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Example|Benchmark)\w+)\(`)
@@ -211,12 +211,12 @@ var goTests = sync.OnceValue(func() map[string]bool {
 	return names
 })
 
-// session runs the commands of a block. "localhost:8000" is a lab that all blocks
-// share, or the one that the block itself starts.
+// session runs the commands of a block. "localhost:8000" stands for a lab that all blocks
+// share, or for the lab that the block starts.
 type session struct {
 	lab  func() program
 	host string
-	ids  map[string]string // receipts of the page, by their name in it
+	ids  map[string]string // the IDs of receipts, by the IDs that the page shows
 	env  []string
 }
 
@@ -232,7 +232,7 @@ func (s *session) run(t *testing.T, body []string) (printed []string) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("silent\nshow-error\nnoproxy = *\n"), 0o644)
 	}
-	if err == nil { // a program to test
+	if err == nil { // a module with a test, for the commands that run go test
 		err = errors.Join(
 			os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module yours\n"), 0o644),
 			os.WriteFile(filepath.Join(dir, "yours_test.go"), []byte("package yours\n\nimport \"testing\"\n\nfunc Test(t *testing.T) {}\n"), 0o644))
@@ -268,7 +268,7 @@ var (
 	hereOrThere = regexp.MustCompile(`(localhost|127\.0\.0\.1):8000`)
 )
 
-// command runs one, and returns what it printed, in the words of the page.
+// command runs one command, and returns its output with the IDs and addresses of the page.
 func (s *session) command(t *testing.T, dir, command string, shown []string) []string {
 	t.Helper()
 	command = strings.ReplaceAll(command, "go run ./cmd/gotimeout", "gotimeout")
@@ -308,7 +308,7 @@ func (s *session) command(t *testing.T, dir, command string, shown []string) []s
 	for i := range min(len(was), len(is)) {
 		s.ids[was[i]] = is[i]
 	}
-	if *update { // ids stay as they are on the page, so that later commands name them
+	if *update { // the IDs of the page stay, so that later commands can name them
 		for i := range min(len(was), len(is)) {
 			text = strings.ReplaceAll(text, is[i], was[i])
 		}
@@ -322,10 +322,10 @@ func (s *session) command(t *testing.T, dir, command string, shown []string) []s
 var (
 	numbers   = regexp.MustCompile(`[-+]?\d[\d.,:]*(T[\d:.]+Z)?|(^|\s)[-?](\s|$)|\bnull\b`)
 	spaces    = regexp.MustCompile(`\s+`)
-	ofPackets = regexp.MustCompile(`(driver=|by )(netem|tun)\b`) // which depends on the kernel
+	ofPackets = regexp.MustCompile(`(driver=|by )(netem|tun)\b`) // depends on the kernel
 )
 
-// blanked is a text without what differs from run to run.
+// blanked returns the text without the parts that differ from run to run.
 func blanked(lines []string) string {
 	text := receiptID.ReplaceAllString(strings.Join(lines, "\n"), "ID")
 	text = ofPackets.ReplaceAllString(text, "$1 packets")
@@ -340,8 +340,8 @@ var (
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// Links within the project lead somewhere, README.md to every page of the docs, and
-// README.md is short.
+// Each link within the project has a target, README.md links to every page of the docs,
+// and README.md is short.
 func TestDocsLinks(t *testing.T) {
 	anchors := func(path string) map[string]bool {
 		known := map[string]bool{"": true}
@@ -387,7 +387,7 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// The picture in README.md is of a race that is run here, and taken again under -update.
+// The picture in README.md shows a race that the test runs; -update takes the picture again.
 func TestPictures(t *testing.T) {
 	if !*update {
 		slow(t)

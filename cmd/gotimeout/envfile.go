@@ -24,14 +24,14 @@ type envFile struct {
 	values map[string]string
 }
 
-// String is the file's path.
+// String returns the file's path.
 func (f envFile) String() string { return f.path }
 
-// maxEnvFile is more than any such file has.
+// maxEnvFile is larger than any such file.
 const maxEnvFile = 1 << 20
 
-// UnmarshalText reads the file of a path. Its errors name lines by their number: the
-// text of a line may be a secret. kong calls it.
+// UnmarshalText reads the file at a path. Its errors name a line by its number, because the
+// text of the line may be a secret. kong calls it.
 func (f *envFile) UnmarshalText(path []byte) error {
 	file, err := os.Open(string(path))
 	if err != nil {
@@ -55,20 +55,20 @@ func (f *envFile) UnmarshalText(path []byte) error {
 		}
 		f.values[name] = value
 	}
-	delete(f.values, "") // of lines without a variable
+	delete(f.values, "") // lines without a variable have the name ""
 	return nil
 }
 
-// variableName is what stands before the = of a line.
+// variableName matches the text up to the = of a line.
 var variableName = regexp.MustCompile(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*`)
 
-// quotedValue are the two forms of a value in quotes, which a comment may follow.
+// quotedValue matches the two forms of a value in quotes, and a comment after it.
 var quotedValue = regexp.MustCompile(`^(?:'([^']*)'|"((?:[^"\\]|\\.)*)")(?:\s+#.*)?$`)
 
-// readVariable reads a line: "" for one without a variable. A value without quotes ends at
-// a # behind a space. Between single quotes every character is itself, between double
-// quotes \n, \" and \\ are a line's end, a quote and a backslash. A $ is always itself,
-// so that a password needs no care.
+// readVariable reads a line; name is "" for a line without a variable. A value without quotes
+// ends at a # after a space. In single quotes every character stands for itself. In double
+// quotes \n, \" and \\ stand for a newline, a quote and a backslash. A $ always stands for
+// itself, so that a password needs no escaping.
 func readVariable(line string) (name, value string, err error) {
 	if line == "" || strings.HasPrefix(line, "#") {
 		return "", "", nil
@@ -89,7 +89,7 @@ func readVariable(line string) (name, value string, err error) {
 	return found[1], in[1] + strings.NewReplacer(`\n`, "\n", `\"`, `"`, `\\`, `\`).Replace(in[2]), nil
 }
 
-// args are the flags of another command that reads the same file.
+// args returns the flags with which another command reads the same file.
 func (f envFile) args() []string {
 	if f.path == "" {
 		return nil
@@ -97,7 +97,7 @@ func (f envFile) args() []string {
 	return []string{"--env-file=" + f.path}
 }
 
-// export gives the variables whose names begin so to the process, unless it has them.
+// export sets the variables with a prefix in this process, unless they are set.
 func (f envFile) export(prefix string) {
 	for name, value := range f.values {
 		if strings.HasPrefix(name, prefix) && os.Getenv(name) == "" {
@@ -106,7 +106,7 @@ func (f envFile) export(prefix string) {
 	}
 }
 
-// envFileOf is the file of a command line, without variables where there is none.
+// envFileOf returns the file of a command line; it has no variables if there is no file.
 func envFileOf(c *kong.Context) envFile {
 	for _, flag := range c.Flags() {
 		if file, ok := c.FlagValue(flag).(envFile); ok {
@@ -116,7 +116,8 @@ func envFileOf(c *kong.Context) envFile {
 	return envFile{}
 }
 
-// variables are those of the environment, and where it has none those of --env-file.
+// variables returns the variables of the environment, and of --env-file where the environment
+// has none.
 func variables(c *kong.Context, getenv environment) environment {
 	file := envFileOf(c)
 	return func(name string) string { return cmp.Or(getenv(name), file.values[name]) }

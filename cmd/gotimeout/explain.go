@@ -14,7 +14,7 @@ type explainCmd struct {
 	Column string `arg:"" help:"A column of compare, such as waste or overshoot_p99_ms; all is every one."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (explainCmd) Help() string {
 	return `A part of a name explains each column that has the part.
 

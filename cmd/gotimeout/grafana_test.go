@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// dashboard is what is read of scripts/grafana.json.
+// dashboard has the parts of scripts/grafana.json that the test reads.
 type dashboard struct {
 	Panels     []panel
 	Templating struct {
@@ -30,11 +30,11 @@ type panel struct {
 
 type source struct{ Type, UID string }
 
-// chosen is the one that the dashboard's reader chooses.
+// chosen is the data source that the reader of the dashboard chooses.
 var chosen = source{"prometheus", "${datasource}"}
 
-// Every query of the dashboard is of metrics and labels that a lab has, and all
-// that a lab measures is on it.
+// Every query of the dashboard uses metrics and labels that a lab has, and the dashboard
+// shows every metric of a lab.
 func TestDashboard(t *testing.T) {
 	d := readDashboard(t)
 	p := start(t)
@@ -42,23 +42,23 @@ func TestDashboard(t *testing.T) {
 	p.complete(t, "/goroutine-abandon?op=db&delay=200ms&timeout=50ms")
 	now := p.scrape(t)
 	if now.labels("gotimeout_connections") == nil {
-		now[`gotimeout_connections{backend="",state=""}`] = 0 // where the system doesn't tell
+		now[`gotimeout_connections{backend="",state=""}`] = 0 // a system that can't list connections has none
 	}
 	used := map[string]bool{}
 	for _, panel := range d.Panels {
 		panel.check(t, now, used)
 	}
-	variables := map[string]bool{"$__rate_interval": true} // Grafana's own
+	variables := map[string]bool{"$__rate_interval": true} // a variable of Grafana
 	for _, v := range d.Templating.List {
 		variables["$"+v.Name] = true
 		m := selected.FindStringSubmatch(v.Definition)
 		if v.Type == "query" && (m == nil || !now.labels(m[1])[m[2]] || v.Datasource != chosen) {
-			t.Errorf("the variable %s is of %q, which a scrape has not", v.Name, v.Definition)
+			t.Errorf("the variable %s is of %q, which a scrape lacks", v.Name, v.Definition)
 		}
 	}
 	for name := range used {
 		if strings.HasPrefix(name, "$") && !variables[name] {
-			t.Errorf("a query uses %s, which is no variable", name)
+			t.Errorf("a query uses %s, which is not defined as a variable", name)
 		}
 	}
 	for series := range now {
@@ -81,15 +81,15 @@ func readDashboard(t *testing.T) (d dashboard) {
 	ids := map[int]bool{}
 	for _, panel := range d.Panels {
 		if ids[panel.ID] {
-			t.Errorf("%s: its id is another's too", panel.Title)
+			t.Errorf("%s: another panel has the same id", panel.Title)
 		}
 		ids[panel.ID] = true
 	}
 	return d
 }
 
-// check holds the panel against a scrape, and adds the metrics and variables
-// that it uses.
+// check compares the panel with a scrape, and adds the metrics and variables that the
+// panel uses to used.
 func (p panel) check(t *testing.T, now scrape, used map[string]bool) {
 	if p.Type != "row" && (len(p.Targets) == 0 || p.Datasource != chosen) {
 		t.Errorf("%s: %d queries to %v, want some to %v", p.Title, len(p.Targets), p.Datasource, chosen)
@@ -105,7 +105,7 @@ func (p panel) check(t *testing.T, now scrape, used map[string]bool) {
 	}
 }
 
-// partOf tells whether another series of the same histogram is used.
+// partOf reports whether another series of the same histogram is used.
 func partOf(name string, used map[string]bool) bool {
 	base := name[:strings.LastIndex(name, "_")]
 	return used[base+"_bucket"] || used[base+"_sum"]

@@ -15,7 +15,7 @@ import (
 
 // labFlags are the settings of a lab's ops, for each command that opens a lab.
 type labFlags struct {
-	Ops  kong.Plugins `embed:""` // each a lab.Op, whose settings are flags
+	Ops  kong.Plugins `embed:""` // the values of lab.Op, whose settings are flags
 	Name string       `env:"GOTIMEOUT_NAME" placeholder:"TEXT" help:"What your own call is called where it is shown, instead of its host and path."`
 }
 
@@ -26,8 +26,8 @@ func newLabFlags() (f labFlags) {
 	return f
 }
 
-// environmentGiven are the flags of a command line that have environment variables, as
-// NAME=VALUE: a process that is started gets them so.
+// environmentGiven returns the flags of a command line that have environment variables, as
+// NAME=VALUE for the environment of a lab's process.
 func environmentGiven(c *kong.Context) (env []string) {
 	for _, at := range c.Path {
 		if at.Flag == nil || at.Resolved || len(at.Flag.Envs) == 0 {
@@ -45,7 +45,7 @@ func environmentGiven(c *kong.Context) (env []string) {
 	return env
 }
 
-// ofLab refuses flags of a lab where the command starts none.
+// ofLab refuses the flags of a lab if the command starts no lab.
 func ofLab(env []string, other string) error {
 	if len(env) == 0 {
 		return nil
@@ -54,10 +54,10 @@ func ofLab(env []string, other string) error {
 	return usagef("%s starts no lab, and the setting %s is of one: start that lab with it", other, name)
 }
 
-// fillIn gives a plan what was not asked for: the lab's strategies, its own call
-// where it has one, and else the ops and the delays of otherwise.
+// fillIn sets the parts of a plan that no flag sets: the lab's strategies, and the lab's
+// own call or else the ops and the delays of otherwise.
 func fillIn(p *load.Plan, f wire.Lab, otherwise load.Plan) {
-	var own, fixed []string // ops that have a delay of their own
+	var own, fixed []string // the ops of own calls, and the ops without a delay
 	for _, op := range f.Ops {
 		if op.Own != nil {
 			own = append(own, op.Name)

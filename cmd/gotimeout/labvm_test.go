@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// The commands of the lab VM are those that the Vagrantfile and scripts/netem take.
+// The Vagrantfile forwards the lab's port and runs scripts/provision, and scripts/netem takes
+// the commands that the docs name.
 func TestLabVM(t *testing.T) {
 	vm := rootFile(t, "Vagrantfile")
 	for _, want := range []string{`guest: 8000, host: 8000`, `path: "scripts/provision"`} {
@@ -23,8 +24,8 @@ func TestLabVM(t *testing.T) {
 	}
 }
 
-// The machine's own mirror serves the backports of the lab VM too, whichever way
-// its sources are written.
+// The lab VM takes the backports from the mirror in the machine's own sources, in either
+// format of sources.
 func TestProvisionBackports(t *testing.T) {
 	const key = "Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDMEY865UxYJ\n"
 	for name, test := range map[string]struct {

@@ -32,11 +32,11 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// The exit codes beside 0.
+// The exit codes other than 0.
 const (
 	exitFailure     = 1
 	exitUsage       = 2
-	exitInterrupted = 130 // by a signal, as a shell's
+	exitInterrupted = 130 // a signal ended the program; shells use the same code
 )
 
 type cli struct {
@@ -58,14 +58,14 @@ type cli struct {
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
-// streams are where a command writes: answers to out, all else to err.
+// streams has the outputs of a command: out for its results, err for everything else.
 type streams struct {
 	out, err io.Writer
 	asked    string // the value of COLUMNS
 }
 
-// columns is how wide text on a stream is: as COLUMNS says, or as the terminal is,
-// from 40 to 200; 80 where it is no terminal.
+// columns returns the width for text on a stream: that of COLUMNS or of the terminal, from
+// 40 to 200, or 80 if the stream is no terminal.
 func (s streams) columns(of io.Writer) int {
 	width, err := strconv.Atoi(s.asked)
 	if file, ok := of.(*os.File); ok && err != nil {
@@ -77,13 +77,13 @@ func (s streams) columns(of io.Writer) int {
 	return min(max(width, 40), 200)
 }
 
-// interrupted says what a signal kept a command from, and is the exit status.
+// interrupted prints what a signal has left undone, and returns the exit status.
 func (s streams) interrupted(missing string) exitStatus {
 	fmt.Fprintf(s.err, "gotimeout: interrupted: %s\n", missing)
 	return exitInterrupted
 }
 
-// environment returns the value of an environment variable, "" for none.
+// environment returns the value of an environment variable, or "".
 type environment func(name string) string
 
 // exitStatus is an error that is already printed, or needs no message.
@@ -91,8 +91,8 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// usageError is a bad value of a flag, an argument or an environment variable.
-// Every command returns it for one: the exit status is then 2.
+// usageError is the error for a bad value of a flag, an argument or an environment
+// variable. The exit code is then 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -100,7 +100,8 @@ func (e usageError) Unwrap() error { return e.error }
 // usagef makes a usageError, whose sentence says what is wrong and what is allowed.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// run is the program without its process, and returns the exit code.
+// run is the program as a function of its arguments, environment and outputs. It returns
+// the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (code int) {
 	type exit int
 	defer func() {
@@ -139,8 +140,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return fail(stderr, command.Run(), wrong{command}.command())
 }
 
-// fail prints an error in one line and returns the exit code. Of wrong usage it
-// also says where the help is.
+// fail prints an error in one line and returns the exit code. For a usageError it also names
+// the command of the help.
 func fail(stderr io.Writer, err error, command string) (code int) {
 	var status exitStatus
 	var usage usageError
@@ -158,9 +159,9 @@ func fail(stderr io.Writer, err error, command string) (code int) {
 	return exitFailure
 }
 
-// newParser makes the parser of the command line. Where a flag is not given, the
-// variable of its tag counts, of the environment or of --env-file: kong itself would
-// ask the process.
+// newParser makes the parser of the command line. A flag that is not given gets the value of
+// its variable, from the environment or --env-file. kong itself would read only the
+// environment of the process.
 func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.Kong, error) {
 	parser, err := kong.New(c, append(more,
 		kong.Name("gotimeout"),

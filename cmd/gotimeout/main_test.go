@@ -23,15 +23,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// real names the real servers that the tests run against as well.
+// real has the addresses of the real servers for the tests.
 var real struct{ cacheAddr, dbDSN string }
 
-// TestMain takes what names real servers or an address out of the environment,
-// so that a test has only what it asks for. With asProgram set this is the
-// program itself, for the tests that need a process.
+// TestMain removes the variables of servers and addresses from the environment, so that a
+// test has only those that it sets. With asProgram set the test binary is the program
+// itself, for the tests that need a process.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || private.Inside() {
-		if len(os.Args) < 2 || os.Args[1] != "compare" && os.Args[1] != "recommend" { // which start the program once more
+		if len(os.Args) < 2 || os.Args[1] != "compare" && os.Args[1] != "recommend" { // these commands start the program again
 			os.Unsetenv(asProgram)
 		}
 		main()
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	flag.Parse()
-	atOnce := "8" // they wait: more than there are processors
+	atOnce := "8" // the tests mostly wait, so more of them run at once than there are processors
 	if os.Getenv("GOTIMEOUT_NETEM") == "require" {
 		atOnce = "2" // the machine may be emulated
 	}
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// environmentOf is an environment of NAME=VALUE alone.
+// environmentOf returns an environment with only the variables NAME=VALUE of env.
 func environmentOf(env []string) environment {
 	return func(name string) string {
 		for _, v := range env {
@@ -72,31 +72,31 @@ func environmentOf(env []string) environment {
 
 const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 
-// needReal skips a test without real servers, but not in CI.
+// needReal skips a test without real servers; in CI it fails the test.
 func needReal(t *testing.T) {
 	t.Helper()
 	switch {
 	case real.cacheAddr != "" && real.dbDSN != "":
 	case os.Getenv("CI") == "true":
-		t.Fatal("CI runs this against real servers: MEMCACHED_ADDR and MYSQL_DSN must be set")
+		t.Fatal("CI must run this against real servers: set MEMCACHED_ADDR and MYSQL_DSN")
 	default:
-		t.Skip(`no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR and MYSQL_DSN`)
+		t.Skip(`there are no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR and MYSQL_DSN`)
 	}
 }
 
-// slow skips a test that keeps the processors busy for long, and with them the
-// tests that measure times. .ci/run runs these tests by themselves.
+// slow skips a test that keeps the processors busy for long, because it would disturb the
+// tests that measure times. .ci/run runs such tests alone.
 func slow(t *testing.T) {
 	t.Helper()
 	if os.Getenv("GOTIMEOUT_SLOW") == "" {
-		t.Skip("takes long: set GOTIMEOUT_SLOW=1 to run it")
+		t.Skip("the test takes long: GOTIMEOUT_SLOW=1 runs it")
 	}
 }
 
 // program is the program running in this process.
 type program struct {
 	url  string
-	stop func() int // ends it as a signal does and returns its exit code
+	stop func() int // ends the program as a signal does, and returns the exit code
 	log  *lockedBuffer
 }
 
@@ -175,8 +175,8 @@ func (p program) get(t *testing.T, path string, body any) (status int) {
 	return status
 }
 
-// finish runs a path of a strategy and returns its complete receipt, which one
-// that was refused has not.
+// finish runs a path of a strategy and returns the complete receipt. A refused run has no
+// receipt.
 func (p program) finish(path string) (status int, v receipt.View, err error) {
 	var answer struct{ Receipt string }
 	status, err = p.fetch(path, &answer)
@@ -184,7 +184,7 @@ func (p program) finish(path string) (status int, v receipt.View, err error) {
 		return status, v, err
 	}
 	if _, err = p.fetch(answer.Receipt+"?wait=30s", &v); err == nil && !v.Complete {
-		err = fmt.Errorf("GET %s: the receipt has no end: %+v", path, v)
+		err = fmt.Errorf("GET %s: the receipt is not complete: %+v", path, v)
 	}
 	return status, v, err
 }
@@ -220,14 +220,14 @@ func decode(t *testing.T, r io.Reader, body any) {
 	}
 }
 
-// eventually waits for something that happens soon.
+// eventually waits for a condition that should soon be true.
 func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(30 * time.Second); !happened(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("it never came true that %s", what)
+			t.Fatalf("this never became true: %s", what)
 		}
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"gotimeout/strategies"
 )
 
-// The matrix states for each strategy × op × aware/deaf how a run under a short
-// timeout ends: when it was answered, when the op ended, when the backend
-// stopped ("timeout": at the timeout, "end": at the end of the work, "?":
-// nobody can see), and how many goroutines were left at the answer.
+// The matrix has for each strategy × op × aware/deaf how a run under a short timeout ends:
+// when it was answered, when the op ended and when the backend stopped, and how many
+// goroutines were left at the answer. "timeout" is at the timeout, "end" at the end of the
+// work, and "?" is unknown.
 //
 //go:embed testdata/matrix.txt
 var matrixText string
 
-// cell is a line of the matrix, and how to ask for it.
+// cell is a line of the matrix, with the query of its run.
 type cell struct {
 	strategy, op, ctx, status, answered, ended, backend, left string
 }
@@ -41,18 +41,18 @@ func matrix(t *testing.T) map[string]cell {
 	return cells
 }
 
-// matrixOps are the ops of the matrix: how each is asked for, and its times. A
-// time before between is at the timeout, one after it at the end of the work.
+// matrixOps are the ops of the matrix with their queries and times. A time before between
+// counts as at the timeout, and a time after between as at the end of the work.
 var matrixOps = []struct {
 	name, query             string
 	timeout, between, delay string
-	computes                bool // such cells have the processors to themselves
+	computes                bool // cells that compute run alone, because they need the processors
 }{
 	{"http", "op=http", "200ms", "900ms", "1s", false},
 	{"http/deaf", "op=http&backend=deaf", "200ms", "900ms", "1s", false},
 	{"cache", "op=cache", "200ms", "900ms", "1s", false},
 	{"db/sleep", "op=db", "200ms", "900ms", "1s", false},
-	{"db/cpu", "op=db&work=cpu", "50ms", "150ms", "420ms", true}, // as exact as the calibration of BENCHMARK
+	{"db/cpu", "op=db&work=cpu", "50ms", "150ms", "420ms", true}, // the calibration of BENCHMARK is not exact
 	{"cpu", "op=cpu", "50ms", "220ms", "250ms", true},
 	{"all", "op=all", "200ms", "900ms", "1s", false},
 }
@@ -61,8 +61,8 @@ func TestMatrix(t *testing.T) {
 	runMatrix(t, start(t), func(c cell) cell { return c })
 }
 
-// With real servers the database's end is still seen, by its process list; a
-// real memcached can't be slow, so its op is refused, and nobody sees into it.
+// With real servers the end of a query is still known, from the process list. A real
+// memcached can't delay an answer, so a delay is refused, and the end of its work is unknown.
 func TestMatrixRealServers(t *testing.T) {
 	needReal(t)
 	p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
@@ -73,14 +73,14 @@ func TestMatrixRealServers(t *testing.T) {
 		case "all":
 			c.backend = "?"
 			if c.strategy == "goroutine-abandon" {
-				c.left = "2" // the cache's answer is there
+				c.left = "2" // the cache has answered
 			}
 		}
 		return c
 	})
 }
 
-// outcome is what became of a cell.
+// outcome is the outcome of a cell's run.
 type outcome struct {
 	cell    cell
 	path    string
@@ -108,14 +108,14 @@ func runMatrix(t *testing.T, p program, expect func(cell) cell) {
 		waiting.Wait()
 	}
 	for name := range cells {
-		t.Errorf("the matrix has a row that nothing runs: %s", name)
+		t.Errorf("the matrix has an unused row: %s", name)
 	}
 	for _, o := range asked {
 		t.Run(o.cell.strategy+" "+o.cell.op+" "+o.cell.ctx, o.check)
 	}
 }
 
-// ask takes the cells out of the matrix that compute, or that don't.
+// ask runs the cells that compute, or those that don't, and removes them from cells.
 func ask(t *testing.T, cells map[string]cell, computes bool) (asked []*outcome) {
 	for _, s := range strategies.All() {
 		for _, op := range matrixOps {
@@ -145,7 +145,7 @@ var codes = map[string]int{
 	"refused":   http.StatusBadRequest,
 }
 
-// check holds what became of the cell against it.
+// check compares the outcome with the cell.
 func (o *outcome) check(t *testing.T) {
 	c, v := o.cell, o.view
 	if o.err != nil || o.code != codes[c.status] {
@@ -163,7 +163,7 @@ func (o *outcome) check(t *testing.T) {
 	}
 	line, err := time.ParseDuration(v.Timeout)
 	if late := err == nil && c.strategy != "baseline" && *v.Answered >= line.Seconds()*1000; (v.Overshoot != nil) != late {
-		t.Errorf("GET %s: overshoot %v of a run answered after %v ms", o.path, v.Overshoot, *v.Answered)
+		t.Errorf("GET %s: overshoot %v for a run answered after %v ms", o.path, v.Overshoot, *v.Answered)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 	"gotimeout/internal/telemetry"
 )
 
-// scrape is what /metrics answers: values by series, as they are written.
+// scrape is the answer of /metrics: values by series, as they are written.
 type scrape map[string]float64
 
 func (p program) scrape(t *testing.T) scrape {
@@ -52,7 +52,7 @@ func (p program) scrape(t *testing.T) scrape {
 	return all
 }
 
-// The metrics are those of the receipts.
+// The metrics agree with the receipts.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--max-in-flight=1")
@@ -62,7 +62,7 @@ func TestMetrics(t *testing.T) {
 	go func() { _, err := p.fetch("/errgroup?delay=2s", new(any)); held <- err }()
 	eventually(t, "a run is in flight", func() bool { return p.scrape(t)["gotimeout_in_flight"] == 1 })
 	if status := p.get(t, "/context-cancel", new(any)); status != http.StatusServiceUnavailable {
-		t.Errorf("a second run in flight is answered %d", status)
+		t.Errorf("a second run in flight has the status %d", status)
 	}
 	if err := <-held; err != nil {
 		t.Fatal(err)
@@ -93,15 +93,16 @@ func TestMetrics(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	// An idle connection is closed after a second: each try calls the cache before it looks.
+	// An idle connection is closed after a second, so each try calls the cache before the
+	// scrape.
 	eventually(t, "the connection to the cache is among the metrics", func() bool {
 		p.complete(t, "/baseline?op=cache&delay=10ms")
 		return p.scrape(t)[`gotimeout_connections{backend="cache",state="ESTABLISHED"}`] == 1
 	})
 }
 
-// There are as many series as there may be, however many runs there are, but
-// for the states of connections, which are the kernel's.
+// More runs make no more series, except for the states of connections, which come from
+// the kernel.
 func TestMetricsAreBounded(t *testing.T) {
 	p := start(t)
 	known := func() []string {
@@ -122,8 +123,8 @@ func TestMetricsAreBounded(t *testing.T) {
 
 var slowLine = regexp.MustCompile(`level=WARN msg=slow strategy=(\S+) op=http answered=(\S+) timeout=20ms status=(\S+) receipt=(\S+)`)
 
-// A bounded run that is answered too late is logged with its receipt, and no
-// other: the baseline has no timeout to be late after.
+// A bounded run that is answered too late is logged with its receipt. A run of the baseline
+// has no timeout, and is never late.
 func TestLogSlow(t *testing.T) {
 	p := start(t, "--log-slow=100ms")
 	p.complete(t, "/baseline?delay=50ms&timeout=20ms")
@@ -149,11 +150,11 @@ func TestLogSlowOff(t *testing.T) {
 	p.complete(t, "/errgroup?delay=100ms&timeout=1ms&ctx=deaf")
 	p.stop()
 	if strings.Contains(p.log.String(), "msg=slow") {
-		t.Errorf("it is told:\n%s", p.log)
+		t.Errorf("the log has the slow run:\n%s", p.log)
 	}
 }
 
-// As JSON the log is a line an event for programs, with the same keys.
+// As JSON the log has one line for each event, with the same keys.
 func TestLogFormat(t *testing.T) {
 	p := start(t, "--log-format=json", "--log-slow=10ms")
 	_, deaf := p.complete(t, "/errgroup?delay=100ms&timeout=1ms&ctx=deaf")
@@ -169,15 +170,14 @@ func TestLogFormat(t *testing.T) {
 		}
 	}
 	if slow != 1 {
-		t.Errorf("%d lines on the slow run, want 1:\n%s", slow, p.log)
+		t.Errorf("%d lines about the slow run, want 1:\n%s", slow, p.log)
 	}
 }
 
-// What the instruments cost a request: the processor time of the lab, its
-// httpbin and the client, for each beside a lab without them. The rounds take
-// turns, and the ratio is the median of theirs: a machine that others use as
-// well is not the same from one to the next. At most 1.05 is the bar for the
-// metrics, which are always on.
+// BenchmarkInstruments measures the cost of the instruments for a request: the processor
+// time of the lab, its httpbin and the client, as a ratio to a lab without instruments. The
+// labs take turns, and the ratio is the median over the rounds, because a shared machine
+// changes from round to round. The metrics are always on; their bar is 1.05.
 //
 //	go test -run '^$' -bench Instruments -benchtime 30x ./cmd/gotimeout
 func BenchmarkInstruments(b *testing.B) {
@@ -188,7 +188,7 @@ func BenchmarkInstruments(b *testing.B) {
 	ratios := make([][]float64, len(labs))
 	used := make([]time.Duration, len(labs))
 	for _, url := range labs {
-		callLab(b, url) // the pools, and the native buckets
+		callLab(b, url) // fills the pools and makes the native buckets
 	}
 	for b.Loop() {
 		for i, url := range labs {
@@ -206,7 +206,7 @@ func BenchmarkInstruments(b *testing.B) {
 
 const requests, clients = 4000, 8
 
-// callLab sends requests to a lab, and returns the processor time they took.
+// callLab sends requests to a lab, and returns their processor time.
 func callLab(b *testing.B, lab string) time.Duration {
 	before := machine.Used().ProcessorTime
 	var all sync.WaitGroup
@@ -245,7 +245,7 @@ func noInstruments(l *lab.Lab) { l.Ledger.Watcher, l.Metrics, l.Kernel = nil, ni
 func noKernel(l *lab.Lab)      { l.Kernel = nil }
 func allInstruments(*lab.Lab)  {}
 
-// collectorOf is one that takes and forgets the traces of a share of the requests.
+// collectorOf returns a collector that drops the traces of a share of the requests.
 func collectorOf(b *testing.B, share string) *telemetry.Collector {
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	b.Cleanup(collector.Close)
@@ -259,9 +259,8 @@ func collectorOf(b *testing.B, share string) *telemetry.Collector {
 	return to
 }
 
-// A scrape over HTTP, of a lab as it is started: all series are there from the
-// beginning. 5 ms is the bar; the least of them is what it takes where nothing
-// else runs.
+// BenchmarkScrape scrapes a new lab over HTTP: all series are there from the start. The bar is
+// 5 ms for the shortest scrape, which is the time on a quiet machine.
 func BenchmarkScrape(b *testing.B) {
 	lab := openBare(b, nil, allInstruments)
 	callLab(b, lab)

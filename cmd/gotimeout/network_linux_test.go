@@ -19,7 +19,7 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// The first example of a network: the cache answers over it, later.
+// On a bad network the cache answers later.
 func TestServeOnANetwork(t *testing.T) {
 	t.Parallel()
 	users(t, func(t *testing.T, prefix []string) {
@@ -29,7 +29,7 @@ func TestServeOnANetwork(t *testing.T) {
 			if status != want {
 				t.Errorf("timeout=%s: %d, %s", timeout, status, describe(v))
 			}
-			// The dial is as late as the get is.
+			// The dial takes a round trip, and the get another.
 			if status == http.StatusOK && *v.Answered < 1200 {
 				t.Errorf("answered after %v ms, want two round trips of 600", *v.Answered)
 			}
@@ -44,8 +44,8 @@ func TestServeOnANetwork(t *testing.T) {
 	})
 }
 
-// A change is measured, holds for connections that are open, and for one
-// backend alone if so asked.
+// A change is measured. It applies to open connections too, and to one backend alone if
+// the request names one.
 func TestNetworkChangesLive(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
@@ -79,8 +79,8 @@ func TestNetworkChangesLive(t *testing.T) {
 	}
 }
 
-// The servers outside are reached by way of the process outside, over the bad
-// network, and what looks on at the database is not slowed.
+// The lab reaches the servers outside through the process outside, over the bad network.
+// The reads of the process list are not delayed.
 func TestNetworkToRealServers(t *testing.T) {
 	needReal(t)
 	users(t, func(t *testing.T, prefix []string) {
@@ -91,8 +91,8 @@ func TestNetworkToRealServers(t *testing.T) {
 				t.Errorf("%s: %d, %s", path, status, describe(v))
 			}
 		}
-		// 300 ms of computing that nobody waits for: seen to end, and not a round
-		// trip later for each look.
+		// The end of 300 ms of computing that nobody waits for is known, and is not
+		// late by a round trip for each read of the process list.
 		status, v := p.complete(t, "/context-cancel?op=db&work=cpu&delay=300ms&timeout=500ms")
 		if status != http.StatusGatewayTimeout && status != http.StatusOK || v.BackendEnded == nil {
 			t.Errorf("%d, %s", status, describe(v))
@@ -107,7 +107,7 @@ func TestNetworkToRealServers(t *testing.T) {
 	})
 }
 
-// A real server that is down fails the op, and is named.
+// An op whose real server is down fails, with an error that names the server.
 func TestNetworkToAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
@@ -117,7 +117,7 @@ func TestNetworkToAServerThatIsDown(t *testing.T) {
 	}
 }
 
-// ends ends a lab by a signal, and sees that it ends well.
+// ends ends a lab by a signal, and checks its exit status.
 func ends(t *testing.T, cmd running) {
 	t.Helper()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -128,8 +128,8 @@ func ends(t *testing.T, cmd running) {
 	}
 }
 
-// Whoever ends a service signals all of its processes: one signal is one, the
-// request in flight is finished, and new ones find no port.
+// A service manager signals all processes of a service. The lab takes that as one signal:
+// it finishes the request in flight, and refuses new connections.
 func TestNetworkGrace(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
@@ -161,19 +161,19 @@ func TestNetworkGrace(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the request in flight was answered %d", status)
+		t.Errorf("the request in flight has the status %d", status)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
 }
 
-// Who stops it while it measures is told of no failure.
+// A lab that is stopped during its calibration reports no failure.
 func TestNetworkStoppedEarly(t *testing.T) {
 	needPackets(t, nil)
 	cmd := command(t, nil, "serve", "--addr=127.0.0.1:0", "--network=delay=400ms")
 	var log lockedBuffer
-	cmd.Stderr = io.MultiWriter(&log) // which writes, and so locks
+	cmd.Stderr = io.MultiWriter(&log) // without the buffer's ReadFrom, so that each write locks
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -265,17 +265,18 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// Where there are no namespaces, auto is proxies and says why; what was asked
-// for by name is refused with the remedy, and so is what a proxy can't do.
+// Without namespaces the driver auto uses proxies and logs the reason. A driver that the user
+// named is refused with the remedy, and so is a profile that a proxy can't make.
 func TestNetworkWithoutNamespaces(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can take the namespaces away")
 	}
-	// Nobody's, in a user namespace that allows no other.
+	// The command runs without capabilities, in a user namespace that allows no other
+	// namespace.
 	prefix := []string{"unshare", "-U", "-r", "sh", "-c",
 		`echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"`, "sh"}
 	if out, err := exec.CommandContext(t.Context(), prefix[0], append(slices.Clone(prefix[1:]), "true")...).CombinedOutput(); err != nil {
-		t.Skipf("no user namespaces here: %v, %s", err, out)
+		t.Skipf("this system allows no user namespaces: %v, %s", err, out)
 	}
 	const remedy = "user.max_user_namespaces is 0): run it with sudo, or sudo sysctl user.max_user_namespaces=10000"
 
@@ -301,7 +302,7 @@ func TestNetworkWithoutNamespaces(t *testing.T) {
 	}
 }
 
-// What the user ignores, as by nohup, the command ignores too.
+// The command ignores the signals that its caller ignores, as nohup does.
 func TestNetworkRunKeepsIgnoredSignals(t *testing.T) {
 	needPackets(t, nil)
 	prefix := []string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}
@@ -311,10 +312,10 @@ func TestNetworkRunKeepsIgnoredSignals(t *testing.T) {
 	}
 }
 
-// A signal to the process outside ends what goes on inside.
+// A signal to the process outside ends the check inside.
 func TestNetworkCheckInterrupted(t *testing.T) {
 	needPackets(t, nil)
-	cmd := command(t, nil, "network", "check", "delay=10s") // which takes a minute
+	cmd := command(t, nil, "network", "check", "delay=10s") // the check would take a minute
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -335,20 +336,20 @@ func TestNetworkCheckInterrupted(t *testing.T) {
 	}
 }
 
-// A query that is on its way when its caller gives up works on in the database,
-// though the first look at the process list comes before the query does.
+// A query that is on its way when its caller gives up works on in the database. The
+// process list is first read before the query arrives.
 func TestQueryInFlightAtTheCut(t *testing.T) {
 	needReal(t)
 	needPackets(t, nil)
 	p, _ := labProcess(t, nil, "--network=delay=60ms", "--db-dsn="+real.dbDSN)
-	p.complete(t, "/baseline?op=db&delay=0") // a connection for the pool
+	p.complete(t, "/baseline?op=db&delay=0") // puts a connection into the pool
 	_, v := p.complete(t, "/context-cancel?op=db&delay=2s&timeout=30ms")
 	if v.Connections.Reused != 1 || v.Waste == nil || *v.Waste < 1500 {
 		t.Errorf("%s, waste %v ms: the database worked on for 2 s", describe(v), *cmp.Or(v.Waste, new(float64)))
 	}
 
-	// The answer of a query that runs to its end is on its way for 60 ms. The
-	// database has ended before that, give or take two looks at the process list.
+	// The answer of a query that runs to its end is on its way for 60 ms. The database has
+	// ended before that, exact to two reads of the process list.
 	for _, path := range []string{"/baseline?op=db&delay=500ms", "/goroutine-abandon?op=db&delay=600ms&timeout=300ms"} {
 		_, v := p.complete(t, path)
 		if v.Ended == nil || v.BackendEnded == nil || *v.BackendEnded < 500 || *v.Ended-*v.BackendEnded < 25 {

@@ -29,9 +29,9 @@ func networkRun(ctx context.Context, words ...string) (code int, stdout, last st
 // emptyNetwork gives the test a network namespace with nothing but a loopback.
 func emptyNetwork(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread() // for good: the thread ends with the test
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
 	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-		needNetem(t, "no network namespace to break: "+err.Error())
+		needNetem(t, "this system allows no network namespace: "+err.Error())
 	}
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
@@ -42,7 +42,7 @@ func emptyNetwork(t *testing.T) {
 	}
 }
 
-// needNetem skips a test, or fails it where netem is required.
+// needNetem skips a test, or fails it where GOTIMEOUT_NETEM requires netem.
 func needNetem(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("GOTIMEOUT_NETEM") == "require" {
@@ -64,7 +64,7 @@ func TestNetworkSetDryRun(t *testing.T) {
 		}
 		_, quoted, _ := networkRun(t.Context(), "set", "--dry-run", "--dev=lo", words)
 		if quoted != stdout {
-			t.Errorf("%s: quoted it says %s", words, quoted)
+			t.Errorf("%s: in quotes it prints %s", words, quoted)
 		}
 		all.WriteString("$ gotimeout network set " + words + " --dev lo --dry-run\n" + stdout)
 	}
@@ -131,7 +131,7 @@ func TestNetworkSetAndReset(t *testing.T) {
 	}
 }
 
-// --json has the same as the table, with null where there is nothing.
+// --json has the figures of the table, and null for an empty cell.
 func TestNetworkShowJSON(t *testing.T) {
 	emptyNetwork(t)
 	show := func() string {
@@ -175,10 +175,10 @@ func TestNetworkSetSparesTheWayOut(t *testing.T) {
 func showsLo(t *testing.T, want string) {
 	t.Helper()
 	_, stdout, last := networkRun(t.Context(), "show")
-	words := " " + strings.Join(strings.Fields(stdout), " ") + " " // the table is as wide as the terminal
+	words := " " + strings.Join(strings.Fields(stdout), " ") + " " // without the spaces of the columns
 	if _, of, there := strings.Cut(words, " lo "); there && strings.HasPrefix(of, want+" ") {
 		return
 	}
 	t.Errorf("lo: want %q", want)
-	t.Errorf("show says %q, %q", stdout, last)
+	t.Errorf("show prints %q, %q", stdout, last)
 }

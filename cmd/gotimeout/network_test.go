@@ -46,7 +46,7 @@ func TestCheckTable(t *testing.T) {
 	fitsGolden(t, "network-check.txt", out.String())
 }
 
-// Whoever reads the JSON finds the same, under names with units.
+// The JSON has the figures of the table, in keys that name their units.
 func TestCheckJSON(t *testing.T) {
 	var out bytes.Buffer
 	c := networkCheckCmd{JSON: true}
@@ -100,11 +100,11 @@ func TestDriversJSON(t *testing.T) {
 	}
 }
 
-// A busy machine may be outside of 1 ms, but not far.
+// On a busy machine a figure may miss the tolerance of 1 ms, but not by much.
 func TestCheckMeasures(t *testing.T) {
 	out, code := programOutput(t, "network", "check", "delay=20ms", "--driver=tun", "--json")
 	if code == exitNoNetwork {
-		t.Skip("no private network with tun here")
+		t.Skip("this system allows no private network with tun")
 	}
 	var got struct {
 		Driver string
@@ -134,12 +134,12 @@ func TestDrivers(t *testing.T) {
 	}
 	for _, name := range drivers.Names()[1:] {
 		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+" ") }) {
-			t.Errorf("no line for %s in %q", name, out)
+			t.Errorf("%s has no line in %q", name, out)
 		}
 	}
 }
 
-// programOutput runs the program in a process, which a private network needs.
+// programOutput runs the program in a process of its own, as a private network needs.
 func programOutput(t *testing.T, args ...string) (stdout string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)

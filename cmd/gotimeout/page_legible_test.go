@@ -11,8 +11,8 @@ import (
 
 func screenshots() bool { return os.Getenv("GOTIMEOUT_SCREENSHOTS") != "" }
 
-// checkLegible sees that text stands out from what is behind it, and that each
-// control has a name, after a race.
+// checkLegible checks after a race that all text has enough contrast with its background,
+// and that each control has a name.
 func (b tab) checkLegible(p program) {
 	b.Helper()
 	b.open(p.url + "/?op=http&delay=20ms&timeout=10ms&race=1")
@@ -40,8 +40,8 @@ func (b tab) checkLegible(p program) {
 	}
 }
 
-// faintTexts lists the texts whose colour has less contrast to what is behind
-// them than WCAG's 4.5 to 1.
+// faintTexts lists the texts with less contrast to their background than 4.5 to 1, the
+// limit of WCAG.
 const faintTexts = `(() => {
 	const parse = c => { const [r, g, b, a = 1] = c.match(/[\d.]+/g).map(Number); return { r, g, b, a } }
 	const mix = (top, under) => ({ r: top.r * top.a + under.r * (1 - top.a), g: top.g * top.a + under.g * (1 - top.a), b: top.b * top.a + under.b * (1 - top.a), a: 1 })
@@ -61,7 +61,7 @@ const faintTexts = `(() => {
 	return found
 })()`
 
-// The page is complete within 100 ms on loopback: ms/page.
+// BenchmarkPage measures how long the page takes to load on loopback. The bar is 100 ms/page.
 func BenchmarkPage(b *testing.B) {
 	browser := openBrowser(b)
 	p := start(b)

@@ -15,23 +15,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The table says for each target × timeout which code comes, or that the run
-// completes or is refused. Each timeout is given alone beside a longer one in
-// all, and the last column is that one alone.
+// The table has for each target × timeout the code of the run, or that the run completes or
+// is refused. Each timeout of a phase is set beside a longer timeout of the run; the last
+// column is the timeout of the run alone.
 //
 //go:embed testdata/phases.txt
 var phasesText string
 
 // The timeouts of the table: far apart, and far from the pace of a drip. A cell in which
 // the timeout of the phase must not fire has a longer one, still shorter than the total:
-// on a busy machine a handshake that nobody holds up may take phaseTimeout.
+// on a busy machine an ordinary handshake may take phaseTimeout.
 const (
 	phaseTimeout = 300 * time.Millisecond
 	sparedPhase  = 900 * time.Millisecond
 	totalTimeout = 1200 * time.Millisecond
 )
 
-// askedPhase is a cell of the table and what became of it.
+// askedPhase is a cell of the table, and the outcome of its run.
 type askedPhase struct {
 	target, timeout, want string
 	status                int
@@ -73,7 +73,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// phaseCells reads the table, and sees that it has a row for each target.
+// phaseCells reads the table, and checks that each target has a row.
 func phaseCells(t *testing.T) (cells []*askedPhase) {
 	t.Helper()
 	targets, err := httpbackend.StartTargets(backends.Options{})
@@ -87,7 +87,7 @@ func phaseCells(t *testing.T) (cells []*askedPhase) {
 	for _, line := range lines[1:] {
 		f := strings.Fields(line)
 		if len(f) != len(columns)+1 {
-			t.Fatalf("a row of %d columns: %s", len(f), line)
+			t.Fatalf("a row has %d columns: %s", len(f), line)
 		}
 		if f[0] != "blackhole" && targets.URLs[f[0]] == "" {
 			t.Errorf("there is no target %s", f[0])
@@ -136,15 +136,15 @@ func (a *askedPhase) check(t *testing.T) {
 		t.Errorf("status %d, want %d: %s", a.status, status, describe(v))
 	}
 	if a.want != "total_timeout" && v.Overshoot != nil {
-		t.Errorf("overshoot %v, though it was not that timeout", *v.Overshoot)
+		t.Errorf("overshoot %v, though the run's timeout was not exceeded", *v.Overshoot)
 	}
 	if len(v.Phases) == 0 || v.Target != a.target || v.Network != nil {
 		t.Errorf("the receipt: %+v", v)
 	}
 }
 
-// The drivers of cache and db have a timeout for the dial and for each read,
-// and no total one: timeout bounds each of these.
+// The drivers of cache and db have a timeout for the dial and another for each read, and none
+// for the whole call: the run's timeout bounds each of the phases.
 func TestPhasesOfDrivers(t *testing.T) {
 	p := start(t)
 	for query, want := range map[string]string{
@@ -173,8 +173,8 @@ func TestPhasesOfDrivers(t *testing.T) {
 	}
 }
 
-// The receipts of the other strategies hold the phases too, also of a dial that
-// goes on when its request has ended.
+// The receipts of the other strategies have the phases too, also that of a dial that goes
+// on after its request has ended.
 func TestPhasesOfOtherStrategies(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -192,10 +192,10 @@ func TestPhasesOfOtherStrategies(t *testing.T) {
 	}
 	_, v = p.complete(t, "/context-cancel?target=refused&delay=0")
 	if v.Error == nil || v.Error.Code != "op_failed" {
-		t.Errorf("another strategy's code: %+v", v.Error)
+		t.Errorf("the code under another strategy: %+v", v.Error)
 	}
 	if runtime.GOOS != "linux" {
-		return // no blackhole
+		return // this system has no blackhole
 	}
 	_, v = p.complete(t, "/context-cancel?target=blackhole&timeout=200ms")
 	if v.OutlivedDials != 1 || v.Remedy == "" || len(v.Phases) != 1 || v.Phases[0].Took != nil {
@@ -203,6 +203,6 @@ func TestPhasesOfOtherStrategies(t *testing.T) {
 	}
 	_, v = p.complete(t, "/io-timeout?target=blackhole&timeout=1s&connect_timeout=200ms")
 	if v.OutlivedDials != 0 || len(v.Phases) != 1 || v.Phases[0].Took == nil || !v.Phases[0].Failed {
-		t.Errorf("one with a timeout of its own: %+v", v)
+		t.Errorf("a dial with a connect_timeout: %+v", v)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// users runs a test as this user and, where that is root, as nobody; prefix is
-// what runs a command as that one.
+// users runs a test as this user and, where this user is root, also as nobody. prefix is the
+// start of a command line that runs a command as that user.
 func users(t *testing.T, test func(t *testing.T, prefix []string)) {
 	t.Helper()
 	t.Run("as this user", func(t *testing.T) {
@@ -29,8 +29,8 @@ func users(t *testing.T, test func(t *testing.T, prefix []string)) {
 	}
 }
 
-// asNobody runs a command as a user who may open /dev/net/tun, as on a stock
-// Debian; a container's is often root's alone.
+// asNobody returns the prefix for the user nobody. The script gives nobody a /dev/net/tun, which
+// any user may open on Debian; in a container often only root may.
 func asNobody(t *testing.T) []string {
 	t.Helper()
 	const script = `{ [ -e "$0/tun" ] || mknod "$0/tun" c 10 200; } && chmod 666 "$0/tun" && mount --bind "$0/tun" /dev/net/tun &&
@@ -38,7 +38,7 @@ func asNobody(t *testing.T) []string {
 	return []string{"unshare", "-m", "sh", "-c", script, openDir(t)}
 }
 
-// openDir is a directory that any user may look into.
+// openDir returns a directory that any user may read.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lab")
@@ -52,7 +52,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// binary is this program in a place where any user may execute it.
+// binary returns a copy of this program that any user may execute.
 func binary(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(openDir(t), "gotimeout")
@@ -72,7 +72,7 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// command is this program in a process.
+// command returns a command that runs this program.
 func command(t *testing.T, prefix []string, args ...string) *exec.Cmd {
 	t.Helper()
 	line := append(append(append([]string{}, prefix...), binary(t)), args...)
@@ -83,17 +83,17 @@ func command(t *testing.T, prefix []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// needPackets skips a test where the system has no private network to give, which
-// nothing that a test could install would change. .ci/run says which it has.
+// needPackets skips a test where the system allows no private network; a test can
+// install nothing against that. .ci/run prints whether the system allows one.
 func needPackets(t *testing.T, prefix []string) {
 	t.Helper()
 	cmd := command(t, prefix, "network", "run", "none", "--", "true")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("no private network here: %v, %s", err, out)
+		t.Skipf("this system allows no private network: %v, %s", err, out)
 	}
 }
 
-// labProcess is the program, serving in a process.
+// labProcess starts the program as a lab in a process of its own.
 func labProcess(t *testing.T, prefix []string, args ...string) (program, running) {
 	t.Helper()
 	cmd := serving(t, command(t, prefix, append([]string{"serve", "--addr=127.0.0.1:0"}, args...)...))

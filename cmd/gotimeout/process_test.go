@@ -19,8 +19,8 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// The Procfile's own line runs with nothing set but what a PaaS sets, on all
-// interfaces, for anybody, and ends with 0 after a signal.
+// The command of the Procfile runs with only the variables of a PaaS. It serves a public
+// lab on all interfaces, and ends with 0 after a signal.
 func TestProcfile(t *testing.T) {
 	text, err := os.ReadFile("../../Procfile")
 	if err != nil {
@@ -46,8 +46,8 @@ func TestProcfile(t *testing.T) {
 			cmd.Env = []string{"PORT=" + port, "HOME=" + app, "PATH=/usr/bin:/bin", asProgram + "=1"}
 			cmd.WaitDelay = 10 * time.Second
 			demo := serving(t, cmd)
-			if !strings.Contains(demo.log, "url=http://localhost:"+port) { // which is of all interfaces
-				t.Errorf("the log doesn't say where to look: %s", demo.log)
+			if !strings.Contains(demo.log, "url=http://localhost:"+port) { // the address is on all interfaces
+				t.Errorf("the log lacks the URL: %s", demo.log)
 			}
 			checkDemo(t, program{url: "http://127.0.0.1:" + port})
 			http.DefaultClient.CloseIdleConnections()
@@ -61,8 +61,8 @@ func TestProcfile(t *testing.T) {
 	}
 }
 
-// checkDemo sees that a lab is for anybody: the page, no changes of the network,
-// and a share of runs.
+// checkDemo checks that a lab is public: it serves the page, refuses changes of the
+// network, and allows each client a share of runs.
 func checkDemo(t *testing.T, p program) {
 	t.Helper()
 	browser, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/", nil)
@@ -90,7 +90,7 @@ func checkDemo(t *testing.T, p program) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = json.NewDecoder(resp.Body).Decode(&refused) // a table is none
+		_ = json.NewDecoder(resp.Body).Decode(&refused) // a table is not JSON
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusTooManyRequests {
 			if refused.Error.Code != "rate_limited" || resp.Header.Get("Retry-After") == "" {
@@ -99,16 +99,16 @@ func checkDemo(t *testing.T, p program) {
 			return
 		}
 	}
-	t.Error("there is no limit")
+	t.Error("the lab has no limit of runs")
 }
 
 type running struct {
 	*exec.Cmd
-	log string // until it served
+	log string // until the program served
 }
 
-// process starts the program in a process with nothing but env, and returns
-// when it serves.
+// process starts the program in a process with only the variables of env, and returns
+// when the program serves.
 func process(t testing.TB, args []string, env ...string) running {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -117,7 +117,7 @@ func process(t testing.TB, args []string, env ...string) running {
 	return serving(t, cmd)
 }
 
-// serving starts a command and returns when it serves.
+// serving starts a command and returns when the program serves.
 func serving(t testing.TB, cmd *exec.Cmd) running {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -138,8 +138,8 @@ func serving(t testing.TB, cmd *exec.Cmd) running {
 	return running{}
 }
 
-// BenchmarkListeners is what a lab in a process of its own takes of a processor
-// while 500 listen to /events. An operation is a second:
+// BenchmarkListeners measures the processor time of a lab in a process of its own while 500
+// clients listen to /events. An operation is a second:
 //
 //	go test -run '^$' -bench Listeners -benchtime 20x ./cmd/gotimeout
 func BenchmarkListeners(b *testing.B) {
@@ -147,7 +147,7 @@ func BenchmarkListeners(b *testing.B) {
 	lab := process(b, []string{"--addr=127.0.0.1:0"})
 	defer func() { _ = lab.Process.Kill(); _ = lab.Wait() }()
 	url := servingAt.FindStringSubmatch(lab.log)[1]
-	for range 8 { // receipts, as many as an event tells of
+	for range 8 { // an event has at most 8 receipts
 		resp, err := http.Get(url + "/baseline?delay=0")
 		if err != nil {
 			b.Fatal(err)
@@ -178,7 +178,7 @@ func BenchmarkListeners(b *testing.B) {
 		}
 		return bytes
 	}
-	hear() // the first moments, with the history
+	hear() // reads the first snapshots, with the history
 	hear()
 	used := func() (ms float64) {
 		resp, err := http.Get(url + "/lab")

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// words are PromQL's that the dashboard uses; every other name is a metric's or
-// a label's.
-var words = []string{"sum", "by", "rate", "histogram_quantile"}
+// keywords are the words of PromQL in the dashboard. Every other name is a metric or a
+// label.
+var keywords = []string{"sum", "by", "rate", "histogram_quantile"}
 
 var (
 	quoted   = regexp.MustCompile(`"[^"]*"`)
@@ -23,7 +23,7 @@ var (
 	selected = regexp.MustCompile(`^label_values\((\w+), (\w+)\)$`)
 )
 
-// asked returns the metrics of a query, and the labels it needs them to have.
+// asked returns the metrics of a query, and the labels that the query uses.
 func asked(query string) (metrics, labels []string) {
 	query = quoted.ReplaceAllString(window.ReplaceAllString(query, ""), "")
 	for _, m := range matchers.FindAllStringSubmatch(query, -1) {
@@ -35,15 +35,15 @@ func asked(query string) (metrics, labels []string) {
 	}
 	query = groups.ReplaceAllString(query, "")
 	for _, name := range names.FindAllString(query, -1) {
-		if !slices.Contains(words, name) {
+		if !slices.Contains(keywords, name) {
 			metrics = append(metrics, name)
 		}
 	}
 	return metrics, labels
 }
 
-// labels returns those of a metric's series, or nil where there is no such
-// metric. Prometheus adds two of its own.
+// labels returns the labels of a metric's series, or nil for an unknown metric. Prometheus
+// adds two labels of its own.
 func (s scrape) labels(metric string) map[string]bool {
 	for series := range s {
 		name, rest, _ := strings.Cut(series, "{")
@@ -59,7 +59,7 @@ func (s scrape) labels(metric string) map[string]bool {
 	return nil
 }
 
-// missing says what of a query a scrape has not.
+// missing returns the metrics and labels of a query that the scrape lacks.
 func (s scrape) missing(query, legend string) (missing []string) {
 	metrics, labels := asked(query)
 	if len(metrics) == 0 {
@@ -84,7 +84,7 @@ func (s scrape) missing(query, legend string) (missing []string) {
 	return missing
 }
 
-// A query of what is not there is found out.
+// The check of the dashboard finds a query of a metric or a label that no scrape has.
 func TestDashboardFindsWhatIsMissing(t *testing.T) {
 	s := scrape{`a_total{x="1"}`: 1, `b_bucket{x="1",le="2"}`: 1, "c": 1}
 	for query, want := range map[string]string{
@@ -102,6 +102,6 @@ func TestDashboardFindsWhatIsMissing(t *testing.T) {
 		}
 	}
 	if got := s.missing("sum(a_total)", "{{x}}"); len(got) != 1 {
-		t.Errorf("a label that sum takes away is not missed: %q", got)
+		t.Errorf("the check misses a label that sum removes: %q", got)
 	}
 }

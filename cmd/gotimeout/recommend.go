@@ -40,7 +40,7 @@ type recommendCmd struct {
 	labFlags
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (recommendCmd) Help() string {
 	return `Recommend measures how long calls take without a timeout, under an open-loop load
 on the network. It recommends the timeout that cuts no more than the given share of
@@ -94,7 +94,7 @@ func (c *recommendCmd) Run(ctx context.Context, getenv environment, to streams, 
 	return interrupted(ctx, to, none == nil, err)
 }
 
-// announce says how long it takes, before it begins.
+// announce prints how long the search takes, before it begins.
 func (c *recommendCmd) announce(to streams, plan load.Plan) {
 	if c.Quiet {
 		return
@@ -106,7 +106,7 @@ func (c *recommendCmd) announce(to streams, plan load.Plan) {
 const (
 	// longestSample is how long a sample may take.
 	longestSample = time.Hour
-	// mostRequests are so many as a lab keeps receipts of, with some room.
+	// mostRequests is somewhat less than the number of receipts that a lab can keep.
 	mostRequests = 700_000
 	// warmUpOnNetwork is how long a load takes until it is steady, with a handshake
 	// of a second and a link that all calls dial on at once.
@@ -144,12 +144,12 @@ func (c *recommendCmd) plan() (p load.Plan, err error) {
 	return p, nil
 }
 
-// share is a part of all, from 0 to 1, which people write in percent.
+// share is a share from 0 to 1, which is written in percent.
 type share float64
 
 func (s share) String() string { return strconv.FormatFloat(100*float64(s), 'g', 6, 64) + "%" }
 
-// UnmarshalText reads it. kong calls it.
+// UnmarshalText reads a share. kong calls it.
 func (s *share) UnmarshalText(text []byte) error {
 	number, percent := strings.CutSuffix(string(text), "%")
 	v, err := strconv.ParseFloat(number, 64)

@@ -13,10 +13,9 @@ import (
 	"gotimeout/internal/results"
 )
 
-// A search that is interrupted in its sweep answers from the sample, and shows
-// what there is; its records give the same again. It runs beside no other test of
-// the package, and at a rate that keeps no processor busy: what it holds the sample to
-// are times.
+// A search that is interrupted in its sweep recommends from the sample, and shows the sweep so
+// far. A report of its records prints the same. The test compares times, so it runs
+// alone in the package, and at a rate that leaves the processors idle.
 func TestRecommendInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	file, page := filepath.Join(dir, "results.jsonl"), filepath.Join(dir, "page.html")

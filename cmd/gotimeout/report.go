@@ -19,7 +19,7 @@ type reportCmd struct {
 	File   []string `arg:"" predictor:"file" help:"A file that compare --out or recommend --out wrote; - is the standard input. Two files, the old one first, are compared."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (reportCmd) Help() string {
 	return `Report shows the results of a comparison, or what differs between two.
 
@@ -36,7 +36,7 @@ for each column, null where nobody could see the figure, and the same for each
 repeat.`
 }
 
-// Run shows the files. kong calls it.
+// Run shows the results in the files. kong calls it.
 func (c *reportCmd) Run(ctx context.Context, to streams) error {
 	if c.JSON {
 		c.Format = "json"
@@ -83,7 +83,7 @@ func readResults(path string, stdin *os.File) (*results.Results, error) {
 	return r, err
 }
 
-// reportFormats is the enum of --format: the default stands first.
+// reportFormats returns the enum of --format, the default first.
 func reportFormats() string {
 	var names []string
 	for _, f := range report.Formats(report.Terminal{}) {

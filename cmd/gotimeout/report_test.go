@@ -12,7 +12,7 @@ import (
 	"gotimeout/internal/results"
 )
 
-// recorded is a file of a comparison of one cell.
+// recorded returns the path of the records of a comparison with one cell.
 func recorded(t *testing.T, strategy string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), strategy+".jsonl")
@@ -41,7 +41,7 @@ func recorded(t *testing.T, strategy string) string {
 	return path
 }
 
-// Each format begins as its kind does.
+// Each format has its own first line.
 func TestReport(t *testing.T) {
 	one, two := recorded(t, "errgroup"), recorded(t, "context-cancel")
 	for _, test := range []struct {
@@ -81,7 +81,7 @@ func TestReportOfStandardInput(t *testing.T) {
 	}
 }
 
-// The table of a comparison that runs fits a narrow terminal too.
+// The progress of a running comparison fits a narrow terminal too.
 func TestProgressNarrow(t *testing.T) {
 	for _, narrow := range []bool{true, false} {
 		var b strings.Builder
@@ -106,7 +106,7 @@ func TestProgressNarrow(t *testing.T) {
 	}
 }
 
-// What is read may never end, as a terminal.
+// An interrupt ends a report whose input has no end, as a terminal.
 func TestReportInterrupted(t *testing.T) {
 	pipe, never, err := os.Pipe()
 	if err != nil {
@@ -118,7 +118,7 @@ func TestReportInterrupted(t *testing.T) {
 	cancel()
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, []string{"report", "-"}, environmentOf(nil), &stdout, &stderr)
-	never.Close() // and with it ends the goroutine that reads
+	never.Close() // ends the goroutine that reads
 	os.Stdin = stdin
 	if want := "gotimeout: interrupted: the end of - was not reached\n"; code != exitInterrupted || stdout.Len() > 0 || stderr.String() != want {
 		t.Errorf("exit code %d, %q, %q", code, &stdout, &stderr)

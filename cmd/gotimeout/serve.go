@@ -29,7 +29,7 @@ type serveCmd struct {
 	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"The network to the backends: a preset such as 3g, or keys such as 'delay=100ms loss=1%'; none adds no delay and no loss. With --network, PUT /network can change the network later."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"${drivers}" help:"What makes the network bad: ${drivers_help}."`
 
-	// nil where they are not given: their defaults depend on Public.
+	// These are nil if not given, because their defaults depend on Public.
 	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for (default in a public lab: 5s)."`
 	MaxTimeout   *time.Duration `placeholder:"30s" help:"The longest timeout that a request may ask for (default in a public lab: 10s)."`
 	MaxInFlight  *int           `placeholder:"2048" help:"How many runs may be in flight. Further ones are answered 503 (default in a public lab: 256)."`
@@ -46,7 +46,7 @@ type serveCmd struct {
 	LogFormat string `env:"GOTIMEOUT_LOG_FORMAT" default:"text" enum:"text,json" help:"The format of the log, text or json, a line an event."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (serveCmd) Help() string {
 	return `Some environment variables have no flag. $GOTIMEOUT_TOKEN is the token that changes
 the network of a public lab. $OTEL_EXPORTER_OTLP_ENDPOINT is the collector that
@@ -72,7 +72,7 @@ func (s *serveCmd) Run(ctx context.Context, getenv environment, to streams) erro
 	if err != nil {
 		return err
 	}
-	s.EnvFile.export("OTEL_") // OpenTelemetry's SDK asks the process
+	s.EnvFile.export("OTEL_") // OpenTelemetry's SDK reads the environment of the process
 	log := slog.New(s.logHandler(to.err))
 	listener, err := listen(p.addr)
 	if err != nil {
@@ -103,11 +103,11 @@ func (s *serveCmd) hosts(addr string, public bool) []string {
 		return nil
 	}
 	listens, _, _ := net.SplitHostPort(addr)
-	machine, _ := os.Hostname() // "" where it has none
+	machine, _ := os.Hostname() // "" for a machine without a name
 	return append([]string{listens, machine}, s.Host...)
 }
 
-// logHandler writes the log in the format that was asked for.
+// logHandler returns the handler for the log format of the flags.
 func (s *serveCmd) logHandler(to io.Writer) slog.Handler {
 	if s.LogFormat == "json" {
 		return slog.NewJSONHandler(to, nil)
@@ -115,17 +115,17 @@ func (s *serveCmd) logHandler(to io.Writer) slog.Handler {
 	return slog.NewTextHandler(to, nil)
 }
 
-// plan is what serve was asked for, read and checked.
+// plan has the settings of serve, read and checked.
 type plan struct {
 	addr    string
 	lab     lab.Settings
-	notes   []string // on what a PaaS has set
-	network bool     // was asked for
+	notes   []string // about the variables that a PaaS has set
+	network bool     // whether a network was asked for
 	driver  string
 }
 
-// read checks the settings, and gives each that was not set its default here. Its
-// errors say which one can't be read, and why.
+// read checks the settings, and gives each unset one its default. An error names the setting
+// that can't be read, and the reason.
 func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	port := getenv("PORT")
 	p.addr = cmp.Or(s.Addr, "127.0.0.1:8000")
@@ -161,7 +161,7 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	if p.lab.LogSlow = s.LogSlow; s.LogSlow < 0 {
 		return p, usagef("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
-	p.lab.Public = settled(&s.Public, port != "") // a PaaS sets PORT, and anybody comes there
+	p.lab.Public = settled(&s.Public, port != "") // a PaaS sets PORT, and its labs are public
 	p.lab.Hosts = s.hosts(p.addr, p.lab.Public)
 	for _, text := range s.TrustedProxies {
 		proxy, err := netip.ParsePrefix(text)
@@ -188,7 +188,7 @@ func (s *serveCmd) readNetwork(p *plan) (err error) {
 	return nil
 }
 
-// readCaps reads the bounds of the runs, which are tighter in a public lab.
+// readCaps reads the caps of the runs, whose defaults are lower in a public lab.
 func (s *serveCmd) readCaps(out *lab.Settings) error {
 	maxDelay, maxTimeout, inFlight, abandoned, receipts := 10*time.Second, 30*time.Second, 2048, 8192, 10_000
 	if out.Public {
@@ -213,7 +213,7 @@ func (s *serveCmd) readCaps(out *lab.Settings) error {
 	return nil
 }
 
-// settled is a flag's value, which is set to otherwise where the flag was not given.
+// settled returns a flag's value. A flag that was not given is set to otherwise.
 func settled[T any](flag **T, otherwise T) T {
 	if *flag == nil {
 		*flag = &otherwise
@@ -221,8 +221,8 @@ func settled[T any](flag **T, otherwise T) T {
 	return **flag
 }
 
-// listen listens. The process in a private network is handed the listener of the
-// one outside, and gets nil here.
+// listen opens the listener. The process inside a private network gets nil here, because it
+// uses the listener of the process outside.
 func listen(addr string) (*net.TCPListener, error) {
 	if private.Inside() {
 		return nil, nil
@@ -234,7 +234,7 @@ func listen(addr string) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// reason is what the system said of a failed listen.
+// reason returns the system's error in the error of a failed listen.
 func reason(err error) error {
 	var sys *os.SyscallError
 	if errors.As(err, &sys) {
@@ -243,13 +243,13 @@ func reason(err error) error {
 	return err
 }
 
-// seed is the one of the losses and delays of every lab, so that a run can be
-// repeated.
+// seed is the seed of the losses and delays of every lab. It is constant, so that a run can
+// be repeated.
 const seed = 1
 
-// onNetwork calls serve with the network that was asked for, nil where none was.
-// For a private one it runs the program again inside of it; where that can't be
-// had and nothing else was asked for, proxies take its place.
+// onNetwork calls serve with the network of the settings, or nil for none. For a private
+// network it runs the program again inside that network. If the system allows none and the
+// settings name no driver, proxies take its place.
 func onNetwork(ctx context.Context, p plan, listener *net.TCPListener, log *slog.Logger,
 	serve func(context.Context, net.Listener, *live.Network, *private.Process) error) error {
 	proxies := func(why string) error {

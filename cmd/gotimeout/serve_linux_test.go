@@ -7,33 +7,33 @@ import (
 	"gotimeout/internal/wire"
 )
 
-// Each strategy leaves its own kind of socket behind: what is kept is there for
-// the next; what a cancel cuts ends by a RST where the server answers all the
-// same, and by a FIN, in TIME-WAIT, where it leaves too.
+// A completed call leaves a kept connection. A cancelled call's connection ends with a RST
+// where the server still answers, and with a FIN and in TIME-WAIT where the server closes
+// too.
 func TestHowConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	_, v := p.complete(t, "/baseline?op=cache&delay=0")
 	if c := v.Connections; c.Kept != 1 || c.Closed != 0 {
-		t.Errorf("baseline: %+v, want one that is kept", c)
+		t.Errorf("baseline: %+v, want a kept connection", c)
 	}
 	_, v = p.complete(t, "/context-cancel?op=cache&delay=300ms&timeout=50ms")
 	if c := v.Connections; c.Kept != 0 || c.FINByUs != 1 {
-		t.Errorf("context-cancel: %+v, want one that ended by a FIN of ours", c)
+		t.Errorf("context-cancel: %+v, want a connection that ended by the client's FIN", c)
 	}
 	for _, path := range []string{
 		"/context-cancel?op=http&backend=deaf&delay=300ms&timeout=50ms",
 		"/io-timeout?op=db&work=cpu&delay=300ms&timeout=50ms",
 	} {
 		status, v := p.complete(t, path)
-		// The backend has stopped: a moment later its answer is here.
+		// The backend has stopped, and its answer arrives shortly after.
 		deadline := time.Now().Add(10 * time.Second)
 		for v.Connections.RST == 0 && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 			p.get(t, "/receipts/"+v.ID, &v)
 		}
 		if c := v.Connections; status != 504 || c.Kept != 0 || c.Closed != 1 || c.RST != 1 {
-			t.Errorf("%s: %d, %+v, want one that was reset", path, status, c)
+			t.Errorf("%s: %d, %+v, want a connection that was reset", path, status, c)
 		}
 	}
 	deadline := time.Now().Add(10 * time.Second)
@@ -47,14 +47,14 @@ func TestHowConnectionsEnd(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nothing in TIME-WAIT: %+v", got.Sockets)
+			t.Fatalf("no socket is in TIME-WAIT: %+v", got.Sockets)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// From a private network the collector outside is reached too, past whatever is
-// between the lab and its backends.
+// A lab in a private network reaches the collector outside. The traces don't pass the
+// bad network between the lab and its backends.
 func TestTraceOutOfAPrivateNetwork(t *testing.T) {
 	needPackets(t, nil)
 	c := collect(t)
@@ -62,6 +62,6 @@ func TestTraceOutOfAPrivateNetwork(t *testing.T) {
 	p.ask(t, "/baseline?delay=0", sampled)
 	spans := c.await(t, "GET /baseline", "baseline", "http")
 	if !childOf(spans[2], spans[1]) {
-		t.Errorf("the op %v is none of the run's %v", spans[2], spans[1])
+		t.Errorf("the op's span %v is no child of the run's %v", spans[2], spans[1])
 	}
 }

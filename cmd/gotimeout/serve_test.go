@@ -45,7 +45,7 @@ func TestServesEmbedded(t *testing.T) {
 	}
 }
 
-// Servers that are down don't stop the start: /readyz names them and their ops
+// A lab starts also while its servers are down. /readyz names these servers, and their ops
 // answer 502.
 func TestServersDown(t *testing.T) {
 	down := closedPort(t)
@@ -59,14 +59,14 @@ func TestServersDown(t *testing.T) {
 	}
 	for _, b := range ready.Backends {
 		if !strings.Contains(b.Error, "refused") {
-			t.Errorf("/readyz says of %s: %q", b.Name, b.Error)
+			t.Errorf("/readyz has for %s: %q", b.Name, b.Error)
 		}
 	}
 	for _, op := range []string{"http", "cache", "db", "db&work=cpu", "all"} {
 		for _, strategy := range []string{"context-cancel", "goroutine-abandon", "io-timeout"} {
 			status, v := p.complete(t, "/"+strategy+"?timeout=10s&op="+op)
 			code := "op_failed"
-			if strategy == "io-timeout" && op != "db&work=cpu" { // whose speed could not be measured
+			if strategy == "io-timeout" && op != "db&work=cpu" { // the speed of a database that is down can't be calibrated
 				code = "connection_refused"
 			}
 			if status != http.StatusBadGateway || v.Error == nil || v.Error.Code != code || v.BackendEnded != nil {
@@ -90,7 +90,7 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A signal lets the request in flight finish and refuses new ones.
+// After a signal the lab finishes the request in flight and refuses new connections.
 func TestGrace(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -110,7 +110,7 @@ func TestGrace(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, p.log)
 	}
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the request in flight was answered %d", status)
+		t.Errorf("the request in flight has the status %d", status)
 	}
 	if _, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://")); err == nil {
 		t.Error("the port still listens")
@@ -155,7 +155,7 @@ func TestMaxAbandoned(t *testing.T) {
 	}
 }
 
-// A cancelled call costs its connection, and the next one a new one.
+// A cancelled call closes its connection, and the next call dials a new one.
 func TestConnectionsOfARun(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -165,7 +165,7 @@ func TestConnectionsOfARun(t *testing.T) {
 			t.Errorf("op=%s, cancelled: connections %+v, want the pooled one closed", op, v.Connections)
 		}
 		if _, v := p.complete(t, "/baseline?delay=0&op="+op); v.Connections != (receipt.Connections{Dialed: 1, Kept: 1}) {
-			t.Errorf("op=%s after a cancelled one: connections %+v, want a new one", op, v.Connections)
+			t.Errorf("op=%s after a cancelled call: connections %+v, want a new one", op, v.Connections)
 		}
 	}
 }
@@ -173,11 +173,11 @@ func TestConnectionsOfARun(t *testing.T) {
 func TestReadsTheSystemsReason(t *testing.T) {
 	err := errors.New("bare")
 	if reason(err) != err {
-		t.Error("an error without a system's one is not itself")
+		t.Error("reason changed an error without a system error in it")
 	}
 }
 
-// The lab says of itself what it was started with.
+// /lab has the settings that the lab was started with.
 func TestLabFacts(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--max-timeout=7s", "--receipts=33")
@@ -200,8 +200,8 @@ func TestLabFacts(t *testing.T) {
 	}
 }
 
-// The proxy driver needs nothing of the system: it delays what is said, and not
-// the dial, and refuses what it can't do.
+// The proxy driver needs no rights. It delays data and not the dial, and refuses a profile
+// that it can't make.
 func TestNetworkByProxy(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--network=delay=50ms", "--network-driver=proxy")
@@ -225,17 +225,17 @@ func TestNetworkByProxy(t *testing.T) {
 		t.Errorf("the calibration is %+v", c)
 	}
 	if _, v := p.complete(t, "/baseline?op=db"); *v.Answered < 200 {
-		t.Errorf("%v ms over a round trip of 200", *v.Answered)
+		t.Errorf("%v ms with a round trip of 200 ms", *v.Answered)
 	}
 }
 
-// Whatever a public lab shows, the passwords of its backends are not in it,
-// also where they refuse them.
+// No answer of a public lab has a password of its backends, also where a backend refuses
+// the password.
 func TestPublicShowsNoPasswords(t *testing.T) {
 	t.Parallel()
 	httpbin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, password, _ := r.BasicAuth(); password != "secret" {
-			t.Error("the password didn't arrive")
+			t.Error("the backend did not get the password")
 		}
 		http.Error(w, "no", http.StatusUnauthorized)
 	}))
@@ -265,8 +265,8 @@ func TestPublicShowsNoPasswords(t *testing.T) {
 	}
 }
 
-// What a PaaS sets arrives: the router's clients have a share each, and the
-// database of another program is left alone.
+// The lab uses the variables of a PaaS: each client of the router has a share of its own.
+// The lab ignores the database of another program.
 func TestOnPaaS(t *testing.T) {
 	t.Setenv("GOTIMEOUT_PUBLIC", "true")
 	t.Setenv("GOTIMEOUT_TRUSTED_PROXIES", "127.0.0.0/8")
@@ -291,14 +291,14 @@ func TestOnPaaS(t *testing.T) {
 		status = ask("192.0.2.1")
 	}
 	if other := ask("192.0.2.2"); status != http.StatusTooManyRequests || other != http.StatusOK {
-		t.Errorf("one client: %d in the end, another: %d", status, other)
+		t.Errorf("the last status of one client is %d, and another client's is %d", status, other)
 	}
 	if p.stop(); !strings.Contains(p.log.String(), "DATABASE_URL is ignored") || strings.Contains(p.log.String(), "secret") {
 		t.Errorf("the log:\n%s", p.log)
 	}
 }
 
-// The lab that a comparison starts is its own, also on a PaaS.
+// The lab that a comparison starts is not public, also on a PaaS.
 func TestCompareStartsItsOwn(t *testing.T) {
 	for name, value := range map[string]string{asProgram: "1", "PORT": "1", "GOTIMEOUT_PUBLIC": "1"} {
 		t.Setenv(name, value)
@@ -315,8 +315,8 @@ func TestCompareStartsItsOwn(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// A lab on this machine answers for its addresses and names, and for those of --host;
-// a public one for every name, unless --host says which.
+// A lab on this machine answers requests for its addresses and names, and for those of
+// --host. A public lab answers for every name, unless --host is given.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	machine, err := os.Hostname()
@@ -347,7 +347,7 @@ func TestHosts(t *testing.T) {
 				}
 				answer.Body.Close()
 				if answer.StatusCode != want {
-					t.Errorf("Host %s is answered %d, want %d", host, answer.StatusCode, want)
+					t.Errorf("Host %s has the status %d, want %d", host, answer.StatusCode, want)
 				}
 			}
 		})

@@ -22,7 +22,7 @@ import (
 	"gotimeout/internal/load"
 )
 
-// readSettings reads what the program would.
+// readSettings reads the settings of serve from a command line and variables.
 func readSettings(t *testing.T, port string, env []string, args ...string) plan {
 	t.Helper()
 	getenv := environmentOf(append(env, "PORT="+port))
@@ -41,7 +41,7 @@ func readSettings(t *testing.T, port string, env []string, args ...string) plan 
 	return s
 }
 
-// Who sets PORT is a PaaS, where anybody comes; what is said wins over that.
+// A set PORT means a PaaS, whose labs are public. A flag or a variable wins over PORT.
 func TestPublic(t *testing.T) {
 	for _, test := range []struct {
 		port, env, arg string
@@ -65,7 +65,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// some is text in a list, or where there is none an empty one.
+// some returns a list of the text, or an empty list for "".
 func some(text string) []string {
 	if text == "" {
 		return nil
@@ -73,7 +73,7 @@ func some(text string) []string {
 	return []string{text}
 }
 
-// A public lab has tighter caps, but what is said wins.
+// A public lab has lower caps, and flags win over them.
 func TestCaps(t *testing.T) {
 	for args, want := range map[string]string{
 		"":         "10s 30s 2048 8192 10000",
@@ -102,8 +102,8 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// The database of a PaaS is taken where it is a MySQL and nobody named another;
-// what is not ours is left alone, and said.
+// The lab uses the database of a PaaS if it is a MySQL and no setting names another. The lab
+// notes each add-on that it ignores.
 func TestPaaS(t *testing.T) {
 	const (
 		ignored = " is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one"
@@ -111,19 +111,19 @@ func TestPaaS(t *testing.T) {
 	)
 	for name, test := range map[string]struct {
 		env   []string
-		addr  string // of the database, "" for the embedded one
+		addr  string // of the database; "" is the embedded database
 		notes []string
 	}{
-		"nothing":        {nil, "", nil},
-		"MySQL":          {[]string{"DATABASE_URL=mysql://u:secret@a:1/d"}, "a:1", []string{"the database is that of DATABASE_URL"}},
-		"JawsDB first":   {[]string{"DATABASE_URL=mysql://u:secret@a:1/d", "JAWSDB_URL=mysql://u:secret@b/d"}, "b:3306", []string{"the database is that of JAWSDB_URL"}},
-		"ours before":    {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=postgres://x"}, "c:3", nil},
-		"PostgreSQL":     {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "", []string{"DATABASE_URL" + ignored}},
-		"another's":      {[]string{"DATABASE_URL=secret"}, "", []string{"DATABASE_URL" + ignored}},
-		"options":        {[]string{"JAWSDB_URL=mysql://u:secret@b/d?reconnect=true&pool=5"}, "b:3306", []string{"the database is that of JAWSDB_URL", "JAWSDB_URL has options that go-sql-driver doesn't know, and they are not used: pool and reconnect; a system variable stands in a DSN, as in user:pass@tcp(host:3306)/db?sql_mode=ANSI"}},
-		"one of the two": {[]string{"JAWSDB_URL=mysql2://u:secret@b/d", "DATABASE_URL=mysql://a:1/d"}, "a:1", []string{"JAWSDB_URL" + ignored, "the database is that of DATABASE_URL"}},
-		"MemCachier":     {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHIER_USERNAME=u", "MEMCACHIER_PASSWORD=secret"}, "", []string{cache}},
-		"a memcached":    {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHED_ADDR=b:11211"}, "", nil},
+		"nothing":         {nil, "", nil},
+		"MySQL":           {[]string{"DATABASE_URL=mysql://u:secret@a:1/d"}, "a:1", []string{"the database is that of DATABASE_URL"}},
+		"JawsDB first":    {[]string{"DATABASE_URL=mysql://u:secret@a:1/d", "JAWSDB_URL=mysql://u:secret@b/d"}, "b:3306", []string{"the database is that of JAWSDB_URL"}},
+		"MYSQL_DSN first": {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=postgres://x"}, "c:3", nil},
+		"PostgreSQL":      {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "", []string{"DATABASE_URL" + ignored}},
+		"another's":       {[]string{"DATABASE_URL=secret"}, "", []string{"DATABASE_URL" + ignored}},
+		"options":         {[]string{"JAWSDB_URL=mysql://u:secret@b/d?reconnect=true&pool=5"}, "b:3306", []string{"the database is that of JAWSDB_URL", "JAWSDB_URL has options that go-sql-driver doesn't know, and they are not used: pool and reconnect; a system variable stands in a DSN, as in user:pass@tcp(host:3306)/db?sql_mode=ANSI"}},
+		"one of the two":  {[]string{"JAWSDB_URL=mysql2://u:secret@b/d", "DATABASE_URL=mysql://a:1/d"}, "a:1", []string{"JAWSDB_URL" + ignored, "the database is that of DATABASE_URL"}},
+		"MemCachier":      {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHIER_USERNAME=u", "MEMCACHIER_PASSWORD=secret"}, "", []string{cache}},
+		"a memcached":     {[]string{"MEMCACHIER_SERVERS=a:11211", "MEMCACHED_ADDR=b:11211"}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := readSettings(t, "", test.env)
@@ -140,7 +140,7 @@ func TestPaaS(t *testing.T) {
 	}
 }
 
-// Where memcached and the database are is said in the forms that people have.
+// The addresses of memcached and the database may be written in each usual form.
 func TestServerAddresses(t *testing.T) {
 	for arg, want := range map[string]private.Server{
 		"--cache-addr=h:1":                               {Network: "tcp", Addr: "h:1"},
@@ -160,8 +160,8 @@ func TestServerAddresses(t *testing.T) {
 	}
 }
 
-// A memcached on a Unix socket is called as one on a port is, and has no sockets of
-// TCP that could be counted.
+// A memcached on a Unix socket works like one on a port, except that it has no TCP sockets
+// to count.
 func TestCacheOnASocket(t *testing.T) {
 	embedded := func(t *testing.T, path string) {
 		memcached, err := cachebackend.Start(backends.Options{})
@@ -197,7 +197,7 @@ func TestCacheOnASocket(t *testing.T) {
 			var answer struct {
 				Sockets *struct{ Backends []struct{ Name string } }
 			}
-			if p.get(t, "/sockets", &answer); answer.Sockets != nil && len(answer.Sockets.Backends) != 2 { // nil where the system shows none
+			if p.get(t, "/sockets", &answer); answer.Sockets != nil && len(answer.Sockets.Backends) != 2 { // nil where the system can't list sockets
 				t.Errorf("/sockets: %+v", answer.Sockets)
 			}
 		})
@@ -228,11 +228,11 @@ func memcachedOn(t *testing.T, path string) {
 	program, err := exec.LookPath("memcached")
 	switch {
 	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal("CI runs this against a real memcached: install it")
+		t.Fatal("CI must run this against a real memcached: install memcached")
 	case err != nil:
-		t.Skip("no memcached is installed")
+		t.Skip("memcached is not installed")
 	}
-	memcached := exec.Command(program, "-u", "root", "-s", path) // -u counts for root alone
+	memcached := exec.Command(program, "-u", "root", "-s", path) // only root needs -u
 	if err := memcached.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func memcachedOn(t *testing.T, path string) {
 	}
 }
 
-// A rate is what people write, and the plan of the load has it in requests a second.
+// A rate may be written in each usual form, and the plan has it in requests a second.
 func TestRates(t *testing.T) {
 	for text, want := range map[string]struct {
 		perSecond float64

@@ -17,9 +17,9 @@ import (
 	"gotimeout/internal/load"
 )
 
-// openLab returns the lab at a URL, or where that is "" one that it starts for
-// the plan with more flags of serve and more of an environment, and what closes it. It
-// fills the plan in.
+// openLab returns the lab at a URL, and a func that closes it. If the URL is "", openLab
+// starts a lab for the plan, with further flags of serve and further environment variables.
+// It fills the plan in.
 func openLab(ctx context.Context, url, token string, plan *load.Plan, otherwise load.Plan, env []string, flags ...string) (lab *load.Lab, closeIt func(), err error) {
 	stop := func() {}
 	if url != "" {
@@ -46,14 +46,14 @@ func openLab(ctx context.Context, url, token string, plan *load.Plan, otherwise 
 	return lab, closeIt, nil
 }
 
-// served finds the lab's URL in its log.
+// served matches the lab's URL in its log.
 var served = regexp.MustCompile(`msg=serving url=(\S+)`)
 
-// startTime is how long the lab may take to serve.
+// startTime is how long the lab may take to start serving.
 const startTime = 30 * time.Second
 
-// startLab starts a lab in a process of its own: goroutines, processor time and
-// memory are then the lab's, and not the load's.
+// startLab starts a lab in a process of its own, so that its goroutines, processor time and
+// memory are the lab's alone, without those of the load.
 func startLab(ctx context.Context, plan load.Plan, env []string, flags ...string) (url string, stop func(), err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -64,7 +64,7 @@ func startLab(ctx context.Context, plan load.Plan, env []string, flags ...string
 		args = append(args, "--network=none")
 	}
 	process := exec.Command(program, append(args, flags...)...)
-	process.Env = append(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env...) // of two with one name the last counts
+	process.Env = append(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env...) // of two variables with one name the last counts
 	process.SysProcAttr = apart()
 	return startProcess(ctx, process)
 }
@@ -80,7 +80,7 @@ func startProcess(ctx context.Context, process *exec.Cmd) (url string, stop func
 	}
 	followed := make(chan bool)
 	stop = func() {
-		_ = process.Process.Kill() // there is nothing that it must finish
+		_ = process.Process.Kill() // the lab has nothing that it must finish
 		<-followed
 		_ = process.Wait()
 	}
@@ -107,7 +107,7 @@ func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, e
 				found <- match[1]
 				break
 			}
-			if !strings.HasPrefix(last, "gotimeout: ") { // the line behind it says where the help is
+			if !strings.HasPrefix(last, "gotimeout: ") { // the line after the error only names the help
 				last = lines.Text()
 			}
 		}
@@ -131,7 +131,7 @@ func follow(ctx context.Context, log io.Reader, done chan<- bool) (url string, e
 	}
 }
 
-// without are the variables but those of some names.
+// without returns env without the variables of some names.
 func without(env []string, names ...string) []string {
 	return slices.DeleteFunc(env, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

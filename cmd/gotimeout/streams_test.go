@@ -14,7 +14,7 @@ import (
 	"gotimeout/internal/receipt"
 )
 
-// events reads a stream of events: each, with its data.
+// events reads a stream of events.
 type events struct {
 	*http.Response
 	lines *bufio.Scanner
@@ -35,7 +35,8 @@ func (p program) listen(t *testing.T, path string) events {
 	return events{resp, lines}
 }
 
-// next returns the next event, and "" when the stream has ended as it should.
+// next returns the name of the next event and decodes its data. It returns "" after the
+// regular end of the stream.
 func (e events) next(t *testing.T, data any) (name string) {
 	t.Helper()
 	for e.lines.Scan() {
@@ -56,7 +57,7 @@ func (e events) next(t *testing.T, data any) (name string) {
 	return ""
 }
 
-// A race tells of every strategy, and in the end what the receipts say.
+// A race has events of every strategy, and its last figures are those of the receipts.
 func TestRaceOverALab(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -118,7 +119,7 @@ type now struct {
 	Receipts []receipt.View
 }
 
-// forNobody describes what each backend does for nobody.
+// forNobody describes the work for nobody of each backend.
 func (n now) forNobody() string {
 	var words []string
 	for _, b := range n.Backends {
@@ -131,8 +132,8 @@ func (n now) forNobody() string {
 	return strings.Join(words, " ")
 }
 
-// The gauges show what backends do for nobody, and that it ends: of a real
-// database, whose own list of processes says so, as well.
+// The gauges show the backends' work for nobody and its end, for a real database from its
+// process list.
 func TestGauges(t *testing.T) {
 	t.Parallel()
 	for name, real := range map[string]bool{"embedded": false, "real": true} {
@@ -170,7 +171,7 @@ func TestGauges(t *testing.T) {
 	}
 }
 
-// A signal ends the streams at once, though the runs of a race have long to go.
+// A signal ends the streams at once, though the runs of a race would go on for long.
 func TestStopsWithOpenStreams(t *testing.T) {
 	t.Parallel()
 	p := start(t)
@@ -184,9 +185,9 @@ func TestStopsWithOpenStreams(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, p.log)
 	}
 	if d := time.Since(asked); d > 4*time.Second {
-		t.Errorf("it took %v to stop", d)
+		t.Errorf("the stop took %v", d)
 	} else {
-		t.Logf("it took %v to stop", d)
+		t.Logf("the stop took %v", d)
 	}
 	for name := "-"; name != ""; {
 		name = gauges.next(t, new(any))

@@ -16,7 +16,7 @@ import (
 	"gotimeout/internal/timewait"
 )
 
-// madeUpSteps have one of each kind.
+// madeUpSteps has a step of each kind.
 func madeUpSteps() map[string][]timewait.Step {
 	n := func(n int) *int { return &n }
 	return map[string][]timewait.Step{
@@ -64,7 +64,7 @@ func TestTimewaitLayout(t *testing.T) {
 	fitsGolden(t, "timewait.txt", out.String())
 }
 
-// No line is wider than the terminal, where the table is one and where it is none.
+// No line is wider than the terminal, in the table and in the list on a narrow terminal.
 func TestTimewaitWidths(t *testing.T) {
 	for width := 40; width <= 100; width++ {
 		var out bytes.Buffer
@@ -105,7 +105,7 @@ func TestTimewaitJSON(t *testing.T) {
 	}
 }
 
-// The flag names every experiment.
+// --only accepts every experiment.
 func TestTimewaitOnly(t *testing.T) {
 	for _, e := range timewait.All() {
 		var stdout, stderr bytes.Buffer
@@ -124,7 +124,7 @@ func TestTimewait(t *testing.T) {
 	for _, want := range []string{"WHO: ", "RESTART: ", "LINGER: ", "Steps that came out as expected: 8 of 8."} {
 		i := strings.Index(out, want)
 		if i <= at {
-			t.Errorf("%q is not where it should be: %d after %d", want, i, at)
+			t.Errorf("%q is in the wrong place: %d after %d", want, i, at)
 		}
 		at = i
 	}
@@ -141,7 +141,7 @@ func TestTimewait(t *testing.T) {
 // A signal ends the program at once, in the middle of the minute of a TIME-WAIT.
 func TestTimewaitInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no such signals")
+		t.Skip("this system has no such signals")
 	}
 	for name, sig := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestTimewaitInterrupted(t *testing.T) {
 	}
 }
 
-// asTimewait is the program in its longest experiment.
+// asTimewait returns a command that runs the longest experiment.
 func asTimewait(t *testing.T) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "timewait", "--only", "how-long")
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")

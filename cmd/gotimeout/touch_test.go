@@ -23,13 +23,13 @@ type touch struct {
 	check func(t *testing.T, p touched)
 }
 
-// edit puts text before a line that stands once in a file.
+// edit puts text before a line that occurs once in a file.
 type edit struct{ before, text string }
 
 // touches has a row for each kind of thing that is a file and an entry in a list.
 // To add a row, write the smallest such thing in files, its list entry in edits,
 // and in check each place where the program must show the thing. If that takes
-// an edit of any other file, mend the code: it should derive from the list.
+// an edit of any other file, change the code to derive from the list.
 var touches = map[string]touch{
 	"a strategy": {
 		files: map[string]string{"strategies/throwaway.go": `package strategies
@@ -238,12 +238,11 @@ func TestTouches(t *testing.T) {
 	}
 }
 
-// touched is the program with a thing added.
+// touched is the program with an added thing.
 type touched struct{ binary string }
 
-// build builds the program. The overlay lets the go command reuse what it has
-// built of the packages that the thing does not reach; a copy of the repository
-// would be built anew.
+// build builds the program. With an overlay the go command reuses the built packages that the
+// change doesn't reach; it would build a copy of the repository anew.
 func (row touch) build(t *testing.T) touched {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -264,7 +263,7 @@ func (row touch) build(t *testing.T) touched {
 	}
 	for path, text := range row.files {
 		if _, err := os.Stat(filepath.Join(root, path)); err == nil {
-			t.Fatalf("%s is there already", path)
+			t.Fatalf("%s exists already", path)
 		}
 		put(path, text)
 	}
@@ -275,7 +274,7 @@ func (row touch) build(t *testing.T) touched {
 		}
 		for _, e := range edits {
 			if n := strings.Count(string(text), e.before); n != 1 {
-				t.Fatalf("%q stands %d times in %s, want 1", e.before, n, path)
+				t.Fatalf("%q occurs %d times in %s, want 1", e.before, n, path)
 			}
 			text = []byte(strings.Replace(string(text), e.before, e.text+e.before, 1))
 		}
@@ -295,7 +294,7 @@ func (row touch) build(t *testing.T) touched {
 	return p
 }
 
-// output is what a command of the program prints.
+// output returns the output of a command of the program.
 func (p touched) output(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), p.binary, args...).CombinedOutput()

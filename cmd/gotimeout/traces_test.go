@@ -28,7 +28,7 @@ const (
 	unsampled    = "00-" + callersTrace + "-" + callersSpan + "-00"
 )
 
-// ask runs a path as a caller in a trace, and returns what it was answered.
+// ask runs a path as a caller with a trace, and returns the answer.
 func (p program) ask(t *testing.T, path, traceparent string) (answer wire.Answer) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
@@ -45,7 +45,7 @@ func (p program) ask(t *testing.T, path, traceparent string) (answer wire.Answer
 	return answer
 }
 
-// work is what the database works on.
+// work returns the query that the database works on.
 func (p program) work(t *testing.T) (work string) {
 	t.Helper()
 	var now struct{ Backends []handlers.Backend }
@@ -56,9 +56,9 @@ func (p program) work(t *testing.T) (work string) {
 	return work
 }
 
-// An abandoned query: the request's span has the strategy's, which has the op's,
-// and both end with the answer. The goroutine and the query go on in traces of
-// their own, linked to the op, whose trace the query carries.
+// The span of the request is the parent of the strategy's span, and that is the parent of
+// the op's. For an abandoned query both end with the answer. The goroutine and the query go
+// on in traces of their own, with a link to the op. The query has the trace of the op.
 func TestTraceOfAnAbandonedQuery(t *testing.T) {
 	c := collect(t)
 	p := start(t)
@@ -68,13 +68,13 @@ func TestTraceOfAnAbandonedQuery(t *testing.T) {
 	server, run, op, straggle, waste := spans[0], spans[1], spans[2], spans[3], spans[4]
 
 	if from := traceparent(server); from[3:35] != callersTrace || !bytes.HasPrefix(server.ParentSpanId, []byte{0x00, 0xf0, 0x67}) {
-		t.Errorf("the request's span %s is none of the caller's", from)
+		t.Errorf("the request's span %s is no child of the caller's", from)
 	}
 	if !childOf(run, server) || !childOf(op, run) {
 		t.Errorf("parents: strategy %v, op %v", childOf(run, server), childOf(op, run))
 	}
 	if !leftBy(straggle, op) || !leftBy(waste, op) || bytes.Equal(straggle.TraceId, waste.TraceId) {
-		t.Errorf("straggle %v and waste %v are no traces of their own with a link to the op", straggle, waste)
+		t.Errorf("straggle %v and waste %v are not traces of their own with a link to the op", straggle, waste)
 	}
 	for _, s := range []*tracepb.Span{server, run, op} {
 		if length(s) < 90*time.Millisecond || length(s) > 800*time.Millisecond {
@@ -88,7 +88,7 @@ func TestTraceOfAnAbandonedQuery(t *testing.T) {
 	}
 	id := strings.TrimPrefix(*answer.Receipt, "/receipts/")
 	if want := "SELECT /* gotimeout run=" + id + " */ SLEEP(1) /*traceparent='" + traceparent(op) + "'*/"; sql != want {
-		t.Errorf("the database was sent\n%s, want\n%s", sql, want)
+		t.Errorf("the database got\n%s, want\n%s", sql, want)
 	}
 	checkAttributes(t, c, id, spans)
 }
@@ -120,7 +120,7 @@ func checkAttributes(t *testing.T, c *otlp, id string, spans []*tracepb.Span) {
 	}
 }
 
-// httpbin is a backend that keeps the traceparents it is sent.
+// httpbin is a backend that keeps the traceparents that it gets.
 type httpbin struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -144,14 +144,15 @@ func (b *httpbin) got() string {
 	return strings.Join(b.sent, " ")
 }
 
-// A call that ends in time leaves nothing, and the httpbin hears of its span.
+// A call that ends in time leaves no trace of its own behind, and the httpbin gets the span
+// of the op.
 func TestTraceOfACompletedCall(t *testing.T) {
 	c, b := collect(t), newHTTPBin(t)
 	p := start(t, "--http-url="+b.URL)
 	p.ask(t, "/context-cancel?delay=0", sampled)
 	spans := c.await(t, "GET /context-cancel", "context-cancel", "http")
 	if got, want := b.got(), traceparent(spans[2]); got != want {
-		t.Errorf("the httpbin was sent %q, want %q", got, want)
+		t.Errorf("the httpbin got %q, want %q", got, want)
 	}
 	p.stop()
 	if all := c.all(); len(all) != 3 {
@@ -159,7 +160,7 @@ func TestTraceOfACompletedCall(t *testing.T) {
 	}
 }
 
-// A comparison is one request of several runs, and all is three calls at once.
+// A comparison is one request with several runs, and a run of op=all has three calls.
 func TestTraceOfAComparison(t *testing.T) {
 	c := collect(t)
 	p := start(t)
@@ -181,24 +182,24 @@ func TestTraceOfAComparison(t *testing.T) {
 	}
 }
 
-// Who says that a trace is not sampled gets no span, also not of what is left;
-// the backend is told.
+// A request whose traceparent is not sampled makes no span, also not for the work that goes
+// on. The backend gets the same flag.
 func TestTraceNotSampled(t *testing.T) {
 	c := collect(t)
 	p := start(t)
 	p.ask(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms", unsampled)
 	if sql := p.work(t); !strings.Contains(sql, "traceparent='00-"+callersTrace+"-") || !strings.HasSuffix(sql, "-00'*/") {
-		t.Errorf("the database was sent %s", sql)
+		t.Errorf("the database got %s", sql)
 	}
 	p.await(t, "nothing left behind", func(c receipt.Counts) bool { return c.Abandoned == 0 })
 	p.stop()
 	if all := c.all(); len(all) != 0 {
-		t.Errorf("spans of what is not sampled: %v", all)
+		t.Errorf("a trace that is not sampled has spans: %v", all)
 	}
 }
 
-// What goes on is sampled as the call that left it, and the sampler is the one
-// of the variables.
+// The work that goes on is sampled as its call is, and the environment variables choose the
+// sampler.
 func TestTraceSampledByTheVariables(t *testing.T) {
 	c := collect(t)
 	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
@@ -208,8 +209,8 @@ func TestTraceSampledByTheVariables(t *testing.T) {
 	c.await(t, "GET /goroutine-abandon", "goroutine-abandon", "db", "straggle", "waste")
 }
 
-// Without the variables there are no traces: nothing is sent to the backends,
-// also not the caller's trace, and nothing of OpenTelemetry runs.
+// Without the environment variables there are no traces: the backends get no traceparent, also
+// not the caller's, and no goroutine of OpenTelemetry runs.
 func TestNoTraces(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"nothing is set": nil,
@@ -226,10 +227,10 @@ func TestNoTraces(t *testing.T) {
 			answer := p.ask(t, "/goroutine-abandon?op=db&delay=1s&timeout=50ms", sampled)
 			id := strings.TrimPrefix(*answer.Receipt, "/receipts/")
 			if sql, want := p.work(t), "SELECT /* gotimeout run="+id+" */ SLEEP(1)"; sql != want {
-				t.Errorf("the database was sent %q, want %q", sql, want)
+				t.Errorf("the database got %q, want %q", sql, want)
 			}
 			if got := b.got(); got != "" {
-				t.Errorf("the httpbin was sent %q", got)
+				t.Errorf("the httpbin got %q", got)
 			}
 			var stacks bytes.Buffer
 			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
@@ -240,7 +241,7 @@ func TestNoTraces(t *testing.T) {
 	}
 }
 
-// A collector that is down is told once, and holds nothing up.
+// A collector that is down is logged once, and delays nothing.
 func TestCollectorDown(t *testing.T) {
 	collect(t).Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "100")
@@ -255,7 +256,7 @@ func TestCollectorDown(t *testing.T) {
 		t.Errorf("exit code %d after %v", code, time.Since(stopping))
 	}
 	if n := strings.Count(p.log.String(), "traces are lost"); n != 1 {
-		t.Errorf("it was told %d times:\n%s", n, p.log)
+		t.Errorf("the failure was logged %d times:\n%s", n, p.log)
 	}
 }
 
@@ -267,7 +268,7 @@ type otlp struct {
 	resource map[string]string
 }
 
-// collect starts a collector, to which labs that start after it send.
+// collect starts a collector. Labs that start later send their traces to it.
 func collect(t *testing.T) *otlp {
 	t.Helper()
 	c := new(otlp)
@@ -308,8 +309,8 @@ func (c *otlp) all() []*tracepb.Span {
 	return append([]*tracepb.Span{}, c.spans...)
 }
 
-// await returns the n spans of these names, in the order of the names, when they
-// have arrived.
+// await waits until a span of each name has arrived, and returns them in the order of
+// the names.
 func (c *otlp) await(t *testing.T, names ...string) (spans []*tracepb.Span) {
 	t.Helper()
 	eventually(t, "the collector has all spans", func() bool {
@@ -341,7 +342,7 @@ func attribute(s *tracepb.Span, key string) string {
 	return ""
 }
 
-// traceparent is how the span's context is sent on.
+// traceparent returns the header that sends the span's context on.
 func traceparent(s *tracepb.Span) string {
 	return "00-" + hex.EncodeToString(s.TraceId) + "-" + hex.EncodeToString(s.SpanId) + "-01"
 }
@@ -350,13 +351,13 @@ func length(s *tracepb.Span) time.Duration {
 	return time.Duration(s.EndTimeUnixNano - s.StartTimeUnixNano)
 }
 
-// childOf tells whether a span is one of the parent's.
+// childOf reports whether a span is a child of the parent.
 func childOf(s, parent *tracepb.Span) bool {
 	return bytes.Equal(s.TraceId, parent.TraceId) && bytes.Equal(s.ParentSpanId, parent.SpanId)
 }
 
-// leftBy tells whether a span is the root of a trace of its own with a link to
-// the one that left it, and to no other.
+// leftBy reports whether a span is the root of a trace of its own, with one link: to the
+// op.
 func leftBy(s, op *tracepb.Span) bool {
 	return len(s.ParentSpanId) == 0 && !bytes.Equal(s.TraceId, op.TraceId) &&
 		len(s.Links) == 1 && bytes.Equal(s.Links[0].TraceId, op.TraceId) && bytes.Equal(s.Links[0].SpanId, op.SpanId)

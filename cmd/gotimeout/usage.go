@@ -15,9 +15,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// plainSentences are what kong says of a wrong command line, and what gotimeout says
-// instead: %[1]s is the flag with its environment variable, as far as there is
-// one, and the rest are kong's own words. kong's errors have no types.
+// plainSentences maps kong's errors for a wrong command line to gotimeout's sentences:
+// %[1]s is the flag with its environment variable, if it has one, and the rest are words of
+// kong's error. The texts are matched because kong's errors have no types.
 var plainSentences = []struct {
 	kong *regexp.Regexp
 	ours func(w wrong, words []string) string
@@ -36,8 +36,8 @@ var plainSentences = []struct {
 	{regexp.MustCompile(`^(--\S+): (.*)$`), func(w wrong, words []string) string { return w.named(words[1]) + ": " + words[2] }},
 }
 
-// plainer says in one sentence what is wrong with a command line, what is
-// allowed, and the nearest name where a name is unknown.
+// plainer returns one sentence on what is wrong with a command line and what is allowed. For
+// an unknown name it suggests the nearest.
 func plainer(err *kong.ParseError) error {
 	text := prose.OneLine(err)
 	for _, p := range plainSentences {
@@ -51,8 +51,8 @@ func plainer(err *kong.ParseError) error {
 // wrong is a command line as far as kong could read it.
 type wrong struct{ *kong.Context }
 
-// node is the command that was reached: the default one where none was named, and
-// none where the name is unknown, which to kong is an argument of the default one.
+// node returns the command that kong reached: the default command if none was named, and
+// nil for an unknown name, which kong takes for an argument of the default command.
 func (w wrong) node() *kong.Node {
 	last := w.Path[len(w.Path)-1]
 	switch at := len(w.Args) - len(last.Remainder()) - 1; {
@@ -64,12 +64,12 @@ func (w wrong) node() *kong.Node {
 	return w.Model.Node
 }
 
-// command is the command's name, "" for none.
+// command returns the command's name, or "".
 func (w wrong) command() string {
 	return strings.TrimSpace(strings.TrimPrefix(w.node().FullPath(), w.Model.Name))
 }
 
-// flags are those that the command line could have.
+// flags returns the flags that the command line could have.
 func (w wrong) flags() []*kong.Flag {
 	if w.Selected() == nil && w.Model.DefaultCmd != nil {
 		return append(w.Flags(), w.Model.DefaultCmd.Flags...)
@@ -77,7 +77,7 @@ func (w wrong) flags() []*kong.Flag {
 	return w.Flags()
 }
 
-// flag is a flag by its name, with --, or nil.
+// flag returns the flag with a name, which begins with --, or nil.
 func (w wrong) flag(name string) *kong.Flag {
 	for _, f := range w.flags() {
 		if "--"+f.Name == name {
@@ -87,7 +87,8 @@ func (w wrong) flag(name string) *kong.Flag {
 	return nil
 }
 
-// named is a flag with its environment variables, from which its value may be.
+// named returns a flag's name with its environment variables, because the value may come from
+// one of them.
 func (w wrong) named(name string) string {
 	if f := w.flag(name); f != nil && len(f.Envs) > 0 {
 		name += " (" + strings.Join(f.Envs, ", ") + ")"
@@ -129,7 +130,7 @@ func (w wrong) unknownFlag(words []string) string {
 	return prose.Unknown("flag", words[1], all)
 }
 
-// unexpected is a word that is no command, or an argument too many.
+// unexpected returns the sentence on a word that is no command, or on an argument too many.
 func (w wrong) unexpected(words []string) string {
 	if len(w.node().Children) == 0 {
 		return fmt.Sprintf("%s takes no argument %q", w.command(), words[1])
@@ -145,7 +146,7 @@ func (w wrong) noCommand([]string) string {
 	return fmt.Sprintf("%s needs a command: %s", w.command(), prose.Or(childrenOf(w.node())))
 }
 
-// childrenOf are the names of a node's commands.
+// childrenOf returns the names of a node's commands.
 func childrenOf(node *kong.Node) (all []string) {
 	for _, child := range node.Children {
 		all = append(all, child.Name)
@@ -157,7 +158,7 @@ func (w wrong) missingArgument(words []string) string {
 	return fmt.Sprintf("%s needs %s", w.command(), words[1])
 }
 
-// duration reads a time as the lab's parameters take it: Go's, or plain seconds.
+// duration reads a time in the forms of the lab's parameters: as Go writes it, or in plain seconds.
 func duration(c *kong.DecodeContext, target reflect.Value) error {
 	token, err := c.Scan.PopValue("duration")
 	if err != nil {
