@@ -49,8 +49,8 @@ func TestReport(t *testing.T) {
 		begin string
 		has   string
 	}{
-		{[]string{one}, "0001-01-01 00:00 UTC, gotimeout", "errgroup"},
-		{[]string{one, "--format=markdown"}, "0001-01-01", "| errgroup | 252 |"},
+		{[]string{one}, "On db, the run is too short to choose", "\n0001-01-01 00:00 UTC, gotimeout"},
+		{[]string{one, "--format=markdown"}, "**On db, the run is too short to choose", "| errgroup | 252 |"},
 		{[]string{one, "--format=json"}, "{\n", `"overshoot_p99_ms": 1.5,`},
 		{[]string{one, "--format=csv"}, "strategy,op,", "\nerrgroup,db,aware,none,250,"},
 		{[]string{one, "--format=html"}, "<!DOCTYPE html>", ""},
