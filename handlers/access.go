@@ -17,12 +17,12 @@ import (
 	"github.com/go-chi/httprate"
 )
 
-// sameSite refuses requests that a web page elsewhere makes a browser send: a lab on
+// sameSite refuses requests that a page of another site makes a browser send: a lab on
 // localhost is open to every page that its user visits. The Host must be an address,
-// localhost or one of l.Hosts, since a name of an attacker may resolve to this machine
-// (DNS rebinding). A request that a browser marks as another site's is refused unless
-// it opens a page in a tab; /race opens none. Programs such as curl send no such
-// marks. The health checks of a platform are answered for any Host.
+// localhost or one of l.Hosts, because an attacker's name may resolve to this machine
+// (DNS rebinding). A request that a browser marks as another site's is refused unless it
+// opens a page in a tab, which /race doesn't. Programs such as curl send no such marks.
+// The health checks of a platform are answered for any Host.
 func (l *Lab) sameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -54,7 +54,7 @@ func hostName(host string) string {
 }
 
 // fromOtherSite reports whether a browser sent the request for a page of another site.
-// A change is left to mayChange, which also knows tokens.
+// mayChange checks the requests that change something, because it also knows tokens.
 func fromOtherSite(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -99,8 +99,8 @@ func fromThisMachine(r *http.Request) bool {
 	return isLoopback(r.RemoteAddr) && isLoopback(r.Host) && http.NewCrossOriginProtection().Check(r) == nil
 }
 
-// isLoopback reports whether host, with a port or without, is this machine. Of names
-// only localhost is certain to be (RFC 6761).
+// isLoopback reports whether host, with a port or without, is this machine. The only name
+// that is certain to be this machine is localhost (RFC 6761).
 func isLoopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -166,9 +166,9 @@ func (l *Lab) fromClient(next http.Handler) http.Handler {
 	return middleware.ClientIPFromXFF(trusted...)(next)
 }
 
-// client identifies the client whose share a request counts towards: by its address,
-// and for IPv6 by its /64, since a client has as many addresses there as it likes. A
-// trusted proxy that names no client has a share of its own.
+// client identifies the client whose share a request uses: by its address, or for IPv6 by
+// its /64, because a client may use any address of it. A trusted proxy that names no client
+// has a share of its own.
 func client(r *http.Request) (string, error) {
 	ip := middleware.GetClientIP(r.Context())
 	if ip == "" {
@@ -177,7 +177,7 @@ func client(r *http.Request) (string, error) {
 	return httprate.CanonicalizeIP(ip), nil
 }
 
-// peer is the address that the connection comes from.
+// peer returns the address from which the connection comes.
 func peer(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host

@@ -15,7 +15,7 @@ import (
 
 const (
 	snapshotEvery = time.Second
-	historyLength = time.Minute // of snapshots, which a new listener is sent
+	historyLength = time.Minute // a new listener gets the snapshots of that time
 	maxListeners  = 1000
 	unreadEvents  = 4 // a listener with more of them is disconnected
 )
@@ -27,10 +27,10 @@ type broadcaster struct {
 	mu        sync.Mutex
 	listeners map[chan []byte]struct{}
 	stop      func()         // ends run; it runs while there are listeners
-	history   []pastSnapshot // of the last minute, the oldest first
+	history   []pastSnapshot // the snapshots of the last minute, the oldest first
 }
 
-// pastSnapshot is a snapshot and what a new listener is sent of it.
+// pastSnapshot is a snapshot, and the part of it that a new listener gets.
 type pastSnapshot struct {
 	snapshot
 	brief json.RawMessage // the snapshot without its receipts
@@ -97,7 +97,7 @@ func (b *broadcaster) leave(messages chan []byte) {
 	b.remove(messages)
 }
 
-// remove removes a listener, which may be removed already. The caller has the lock.
+// remove removes a listener, unless it is removed already. The caller holds the lock.
 func (b *broadcaster) remove(messages chan []byte) {
 	if _, listens := b.listeners[messages]; !listens {
 		return
@@ -108,7 +108,7 @@ func (b *broadcaster) remove(messages chan []byte) {
 	}
 }
 
-// run sends a snapshot once a second until ctx is done: there are no listeners.
+// run sends a snapshot once a second until ctx is done, when the last listener has left.
 func (b *broadcaster) run(ctx context.Context) {
 	tick := time.NewTicker(snapshotEvery)
 	defer tick.Stop()
@@ -138,8 +138,7 @@ func (b *broadcaster) send() {
 	}
 }
 
-// take takes a snapshot and forgets those older than a minute. The caller has the
-// lock.
+// take takes a snapshot and drops those older than a minute. The caller holds the lock.
 func (b *broadcaster) take() snapshot {
 	m := b.lab.snapshot()
 	for len(b.history) > 0 && m.taken.Sub(b.history[0].taken) > historyLength {
@@ -155,7 +154,7 @@ func (b *broadcaster) take() snapshot {
 	return m
 }
 
-// snapshot is the state of the lab at a moment.
+// snapshot is the state of the lab at one time.
 type snapshot struct {
 	taken time.Time
 	At    int64 `json:"at"` // Unix time in milliseconds
@@ -246,7 +245,7 @@ func (l *Lab) forNobody(jobs []Job) *int {
 
 const (
 	heartbeat    = 15 * time.Second // proxies close an idle stream
-	writeTimeout = 10 * time.Second // of an event, to a caller that may read no more
+	writeTimeout = 10 * time.Second // for an event, because the caller may have stopped reading
 )
 
 // stream is an answer of server-sent events, as a browser's EventSource reads them.

@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// The errors of Windows. syscall.ECONNREFUSED and its like are invented numbers there.
+// The errors of Windows. There syscall.ECONNREFUSED and similar constants are numbers that Go
+// invented.
 const (
 	errRefused = syscall.Errno(10061) // WSAECONNREFUSED
 	errReset   = syscall.WSAECONNRESET

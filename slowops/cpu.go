@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// CPU is the op cpu: it computes for the delay and never yields. An aware call
-// checks its context every few microseconds, a deaf one never. The op has no I/O
-// that an IOTimeout could bound.
+// CPU is the op cpu: it computes for the delay and never yields. An aware call checks its
+// context every few microseconds, and a deaf call never does. The op has no I/O that an
+// IOTimeout could bound.
 type CPU struct{}
 
 // Do computes. It returns the error of the context if that ended the call.

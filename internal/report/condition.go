@@ -12,25 +12,25 @@ import (
 	"gotimeout/internal/results"
 )
 
-// Condition is one under which a comparison fails.
+// Condition is a condition under which a comparison fails.
 type Condition struct {
-	Strategy string // "" is each but the floor
+	Strategy string // "" is each strategy, without the floor
 	Column   results.Column
 	Op       string // one of >, >=, <, <=, ==, !=
 	Limit    float64
 }
 
-// Violation is a row of which a condition holds, or of which nobody can tell.
+// Violation is a row for which a condition is true or unknown.
 type Violation struct {
 	Condition
-	Row   *results.Row // nil where there was no row to judge
+	Row   *results.Row // nil if there was no row to judge
 	Value *float64     // nil is not known
 }
 
-// Check returns the rows of which the condition holds. A gate must not open
-// because nobody looked: a figure that is not known is a violation too, and so
-// is a condition for which there is no row. An unbounded strategy, unless the
-// condition names it, is not judged by a figure of timeouts.
+// Check returns the rows for which the condition is true. A pipeline must not pass because a
+// figure is missing, so an unknown figure is a violation too, and so is a condition without
+// a row. An unbounded strategy is not judged by a figure about timeouts unless the condition
+// names the strategy.
 func (c Condition) Check(r *results.Results) (out []Violation) {
 	place, _ := results.Lookup(c.Column.Name)
 	judged := 0
@@ -75,7 +75,7 @@ func (c Condition) holds(v float64) bool {
 	panic("report: no comparison " + c.Op)
 }
 
-// String is the condition as ParseCondition reads it.
+// String returns the condition as ParseCondition reads it.
 func (c Condition) String() string {
 	text := c.Column.Name + " " + c.Op + " " + exact(c.Limit)
 	if c.Strategy != "" {
@@ -84,7 +84,7 @@ func (c Condition) String() string {
 	return text
 }
 
-// String says in a sentence what is wrong.
+// String returns a sentence on the violation.
 func (v Violation) String() string {
 	if v.Row == nil {
 		return fmt.Sprintf("%s: there was no row to judge", v.Condition)
@@ -101,9 +101,9 @@ func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 // conditionForm is [strategy.]column OP number [unit].
 var conditionForm = regexp.MustCompile(`^(?:([^\s.<>=!]+)\.)?([^\s.<>=!]+)\s*([<>=!]+)\s*([-+]?[0-9.]+)\s*(\S*)$`)
 
-// ParseCondition reads a condition as context-cancel.overshoot_p99_ms > 50. Of
-// the strategies, the floor is one. The error says what is wrong, what was
-// probably meant and what is allowed.
+// ParseCondition reads a condition such as context-cancel.overshoot_p99_ms > 50. The floor
+// counts as a strategy. The error says what is wrong, what was probably meant and what is
+// allowed.
 func ParseCondition(text string, strategies []string) (c Condition, err error) {
 	parts := conditionForm.FindStringSubmatch(strings.TrimSpace(text))
 	if parts == nil {
@@ -134,7 +134,7 @@ func ParseCondition(text string, strategies []string) (c Condition, err error) {
 	return c, checkUnit(c.Column, parts[5])
 }
 
-// checkUnit refuses a unit that is not the column's. None is fine.
+// checkUnit refuses a unit that is not the column's. A condition without a unit is valid.
 func checkUnit(of results.Column, unit string) error {
 	written := strings.NewReplacer("µ", "u", "μ", "u") // the micro sign, and the Greek letter
 	own := written.Replace(of.Unit)
@@ -149,7 +149,7 @@ func checkUnit(of results.Column, unit string) error {
 	return fmt.Errorf("%s is in %s, not in %q: write the number in that, with the unit or without", of.Name, of.Unit, unit)
 }
 
-// oneOf refuses what is not allowed, and asks for what was probably meant.
+// oneOf refuses a name that is not allowed, and suggests the one that was probably meant.
 func oneOf(what, got string, allowed []string) error {
 	if slices.Contains(allowed, got) {
 		return nil

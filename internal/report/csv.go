@@ -10,8 +10,8 @@ import (
 	"gotimeout/internal/results"
 )
 
-// CSV writes a line a row, and first the names. What is not known is empty; a
-// list has spaces between.
+// CSV writes the names of the columns and a line for each row. An unknown figure is empty,
+// and a list is separated by spaces.
 func CSV(w io.Writer, r *results.Results) error {
 	line := func(row *results.Row) object {
 		o := append(append(identity(row), conditions(row)...), field{"repeats", len(row.Repeats)})
@@ -32,7 +32,7 @@ func writeCSV(w io.Writer, head object, lines []object) error {
 		for _, f := range o {
 			texts = append(texts, text(f))
 		}
-		_ = out.Write(texts) // Error tells, below
+		_ = out.Write(texts) // out.Error, below, returns the error
 	}
 	write(head, func(f field) string { return f.name })
 	for _, o := range lines {
@@ -63,7 +63,7 @@ func csvText(value any) string {
 	return fmt.Sprint(value)
 }
 
-// csv has a line a figure.
+// csv writes a line for each figure.
 func (c *comparison) csv(w io.Writer) error {
 	var lines []object
 	for _, row := range c.rows {

@@ -11,8 +11,8 @@ import (
 	"gotimeout/internal/stats"
 )
 
-// Lanes draws when the calls of the longest delay were answered, when they ended
-// and when their backend did, of each strategy of a group: an SVG file of its own.
+// Lanes returns an SVG file that shows for each strategy of a group when the calls of the
+// longest delay were answered, when they ended, and when their backend ended.
 func Lanes(g *results.Group) string { return lanesOf(g).standalone() }
 
 // The heights in a picture of lanes.
@@ -20,7 +20,7 @@ const (
 	laneHeight  = 9
 	laneStep    = 11
 	nameHeight  = 14
-	lanesHeight = nameHeight + 3*laneStep + 10 // of a strategy
+	lanesHeight = nameHeight + 3*laneStep + 10 // the height of a strategy
 	lanesRight  = pictureWidth - 42            // leaves room for a figure beside the longest bar
 )
 
@@ -45,7 +45,7 @@ func lanesOf(g *results.Group) *picture {
 	return p
 }
 
-// longest is the longest delay of a group, 0 where it has none.
+// longest returns the longest delay of a group, or 0 if it has none.
 func longest(g *results.Group) (delay float64) {
 	for _, r := range g.Rows {
 		for _, d := range r.Delays {
@@ -55,12 +55,12 @@ func longest(g *results.Group) (delay float64) {
 	return delay
 }
 
-// times are those of a lane, in the order in which they are drawn.
+// times returns the times of a lane, in the order in which they are drawn.
 func times(l results.Lane) [3]*float64 { return [3]*float64{l.Answered, l.Ended, l.BackendEnded} }
 
 var laneNames = [3]string{"answered", "ended", "backend ended"}
 
-// lanesEnd is the end of the axis, in milliseconds.
+// lanesEnd returns the end of the axis, in milliseconds.
 func lanesEnd(g *results.Group) float64 {
 	end := g.Timeout * 1.05
 	for _, r := range g.Rows {
@@ -129,19 +129,19 @@ func (p *picture) lanes(r *results.Row, x scale, timeout, top float64) {
 		p.bar(lookAt(r.Place).colour, lane, x.from, y, x.at(*at))
 		value := x.at(*at) + 4
 		if value < line+3 && value+28 > line {
-			value = line + 4 // not across the line
+			value = line + 4 // so that the figure doesn't cross the line
 		}
 		p.text(value, y+8, letters{ink, smallSize, false, ""}, digits(*at))
 	}
 	from := top - 4
 	if x.from+name.width(text)+2 > line {
-		from = top + nameHeight - 1 // not through the name
+		from = top + nameHeight - 1 // so that the line doesn't cross the name
 	}
 	p.line(ink, 1.2, "", point{line, from}, point{line, top + lanesHeight - 4})
 }
 
-// Latency draws how long the callers of each strategy of a group waited, from
-// the median to one in a thousand: an SVG file of its own.
+// Latency returns an SVG file that shows how long the callers of each strategy of a group
+// waited, from the median to the p99.9.
 func Latency(g *results.Group) string { return latencyOf(g).standalone() }
 
 // The plot of a picture with an axis on each side.
@@ -149,7 +149,7 @@ const (
 	plotTop    = 42
 	plotLeft   = 44
 	plotRight  = pictureWidth - 22
-	plotHeight = 250 // with its axes
+	plotHeight = 250 // with the axes
 )
 
 func latencyOf(g *results.Group) *picture {
@@ -181,11 +181,11 @@ func latencyOf(g *results.Group) *picture {
 	return p
 }
 
-// tail spreads percentiles so that each further nine takes as much room.
+// tail spreads the percentiles, so that p90, p99 and p99.9 are equally far apart.
 func tail(percent float64) float64 { return -math.Log10(1 - percent/100) }
 
-// latencyRange is the range of a logarithmic axis: within ten microseconds to
-// some days.
+// latencyRange returns the range of the logarithmic axis, within ten microseconds to some
+// days.
 func latencyRange(g *results.Group) (low, high float64) {
 	within := func(v float64) float64 { return min(max(v, 0.01), 1e9) }
 	low, high = within(g.Timeout), within(g.Timeout)
@@ -220,7 +220,7 @@ func (p *picture) distribution(r *results.Row, x, y scale) {
 		percent := 100 * (1 - math.Pow(10, -across))
 		return point{x.at(across), y.at(stats.Percentile(r.Answered, percent))}
 	}
-	end := min(3, math.Log10(float64(2*n))) // where the longest stands for itself
+	end := min(3, math.Log10(float64(2*n))) // the percentile of the longest answer
 	const steps = 180
 	var points []point
 	for i := range steps + 1 {
@@ -237,14 +237,14 @@ func (p *picture) distribution(r *results.Row, x, y scale) {
 	}
 }
 
-// Timelines draws the goroutines and connections of each strategy of a group
-// through load, drain and probe: an SVG file of its own.
+// Timelines returns an SVG file that shows the goroutines and connections of each strategy
+// of a group during load, drain and probe.
 func Timelines(g *results.Group) string { return timelinesOf(g).standalone() }
 
 const (
 	panelHeight  = 36
 	panelLeft    = 28                            // leaves room for the scale
-	panelsHeight = nameHeight + panelHeight + 12 // with name and gap
+	panelsHeight = nameHeight + panelHeight + 12 // with the name and the gap
 )
 
 func timelinesOf(g *results.Group) *picture {
@@ -262,8 +262,8 @@ func timelinesOf(g *results.Group) *picture {
 	return p
 }
 
-// timelineRange is from when to when there are samples, in seconds, and the most
-// of anything.
+// timelineRange returns the times of the first and the last sample, in seconds, and the
+// highest value of all series.
 func timelineRange(g *results.Group) (from, to, high float64) {
 	to, high = 1e-3, 1
 	for _, r := range g.Rows {
@@ -278,10 +278,10 @@ func timelineRange(g *results.Group) (from, to, high float64) {
 	return max(from, -1e9), min(to, 1e9), high
 }
 
-// series is something that was counted over time, in seconds.
+// series is a count over time, in seconds.
 type series struct {
 	at, values []float64
-	most       float64 // from the load until all had ended, without the probe
+	most       float64 // the highest value from the load until all work had ended, without the probe
 }
 
 func (s *series) add(of results.Sample, value int) {
@@ -293,7 +293,7 @@ func (s *series) add(of results.Sample, value int) {
 	}
 }
 
-// seriesOf are the goroutines and the connections of a row, in the order of time.
+// seriesOf returns the goroutines and the connections of a row, in the order of time.
 func seriesOf(r *results.Row) (goroutines, connections series) {
 	for _, s := range slices.SortedStableFunc(slices.Values(r.Timeline.Samples), func(a, b results.Sample) int { return cmp.Compare(a.At, b.At) }) {
 		goroutines.add(s, s.Goroutines)
@@ -304,8 +304,8 @@ func seriesOf(r *results.Row) (goroutines, connections series) {
 	return goroutines, connections
 }
 
-// course says a series in three figures: before, the most until all had ended,
-// and in the end.
+// course returns a series in three figures: before the load, the highest until all work had
+// ended, and at the end.
 func (s series) course() string {
 	if len(s.values) == 0 {
 		return "?"
@@ -313,7 +313,7 @@ func (s series) course() string {
 	return fmt.Sprintf("%s → %s → %s", digits(s.values[0]), digits(s.most), digits(s.values[len(s.values)-1]))
 }
 
-// steps are the points of its line: what was seen holds until the next look.
+// steps returns the points of the series' line. A value holds until the next sample.
 func (s series) steps(x, y scale) (points []point) {
 	for i, at := range s.at {
 		if i > 0 {
@@ -351,7 +351,7 @@ func (p *picture) timelineLegend() {
 	}
 }
 
-// panel draws a row's small plot, from top downwards. All have the same scale.
+// panel draws a row's small plot, from top downwards. All plots have the same scale.
 func (p *picture) panel(r *results.Row, x scale, most, top float64) {
 	goroutines, connections := seriesOf(r)
 	p.text(1, top+10, letters{ink, textSize, true, ""}, printable(r.Strategy, 24))
@@ -362,7 +362,7 @@ func (p *picture) panel(r *results.Row, x scale, most, top float64) {
 	drained := x.at(r.Timeline.Drained / 1000)
 	p.fill(drainShade, x.at(r.Timeline.Answered/1000), high, drained, low)
 	if at := lastProbe(r); at > 0 {
-		p.fill(probeShade, drained, high, min(max(x.at(at/1000), drained+3), x.to), low) // however short
+		p.fill(probeShade, drained, high, min(max(x.at(at/1000), drained+3), x.to), low) // visible even for a short probe
 	}
 	p.text(x.from-4, low+1, small, "0")
 	p.text(x.from-4, high+7, small, digits(most))
@@ -372,7 +372,7 @@ func (p *picture) panel(r *results.Row, x scale, most, top float64) {
 	p.line(colour, 1.5, connectionDashes, connections.steps(x, y)...)
 }
 
-// lastProbe is when the probe was seen last, 0 where it wasn't.
+// lastProbe returns the time of the last sample of the probe, or 0 if there is none.
 func lastProbe(r *results.Row) (at float64) {
 	for _, s := range r.Timeline.Samples {
 		if s.Phase == results.Probe {
