@@ -34,18 +34,17 @@ func (c helpCmd) Run(ctx context.Context, getenv environment, to streams) error 
 	return exitStatus(run(ctx, append(c.Command, "--help"), getenv, to.out, to.err))
 }
 
-// twoColumns is the least width for the help of a flag beside its name.
+// twoColumns is the least width at which the help of a flag is beside its name.
 const twoColumns = 72
 
-// helpText is a help while it is written.
+// helpText writes the text of a help.
 type helpText struct {
 	strings.Builder
 	width int
 }
 
-// printHelp prints the help of the command that was named, as wide as the
-// terminal is. kong's own squeezes the flags' help into what is left beside their
-// names, which is a word a line on 40 columns.
+// printHelp prints the help of the named command, as wide as the terminal. kong's own help
+// puts the help of the flags beside their names, which leaves one word a line on 40 columns.
 func printHelp(to streams, c *kong.Context) error {
 	h := &helpText{width: to.columns(to.out)}
 	node, usage := c.Model.Node, c.Model.Name+c.Model.Summary()
@@ -65,7 +64,7 @@ func printHelp(to streams, c *kong.Context) error {
 		h.entries(entries)
 	}
 	var flags [][2]string
-	for _, group := range slices.Backward(node.AllFlags(true)) { // the command's own first
+	for _, group := range slices.Backward(node.AllFlags(true)) { // the command's own flags come first
 		for _, flag := range group {
 			flags = append(flags, [2]string{flagName(flag), flagHelp(flag)})
 		}
@@ -85,8 +84,8 @@ func printHelp(to streams, c *kong.Context) error {
 	return err
 }
 
-// paragraph writes text wrapped, its first line at one column and the others at
-// another.
+// paragraph writes wrapped text, its first line at column first and the other lines at
+// column others.
 func (h *helpText) paragraph(text string, first, others int) {
 	h.WriteString(strings.Repeat(" ", first) + prose.Hang(text, others, h.width) + "\n")
 }
@@ -106,10 +105,10 @@ func (h *helpText) block(text string) {
 	}
 }
 
-// argument is a word of a shell's command line, with what is quoted in it.
+// argument matches a word of a shell's command line, with the quoted parts in it.
 var argument = regexp.MustCompile(`(?:'[^']*'|"[^"]*"|\S)+`)
 
-// command writes an example. Where it is broken, a shell reads it still.
+// command writes an example. A line that is broken is still valid for a shell.
 func (h *helpText) command(line string) {
 	column := 4
 	h.WriteString("    ")
@@ -130,8 +129,8 @@ func (h *helpText) command(line string) {
 	h.WriteString("\n")
 }
 
-// entries writes names and their help: in two columns, or one under the other
-// where there is little room.
+// entries writes names and their help: in two columns, or on a narrow terminal one under
+// the other.
 func (h *helpText) entries(all [][2]string) {
 	const indent, most = 2, 30
 	column := 0
@@ -155,7 +154,7 @@ func (h *helpText) entries(all [][2]string) {
 	}
 }
 
-// flagName is how a flag is written, and what its value is.
+// flagName returns a flag as it is written, with the placeholder of its value.
 func flagName(f *kong.Flag) string {
 	switch {
 	case f.Short != 0:
@@ -166,7 +165,7 @@ func flagName(f *kong.Flag) string {
 	return "    " + f.String()
 }
 
-// flagHelp is a flag's help, with its environment variable.
+// flagHelp returns a flag's help, with its environment variable.
 func flagHelp(f *kong.Flag) string {
 	if len(f.Envs) == 0 {
 		return f.Help
@@ -178,7 +177,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash, zsh, fish" help:"The shell, ${enum}."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (completionCmd) Help() string {
 	return `Write one of these in the file that the shell reads at its start:
 
@@ -187,7 +186,7 @@ func (completionCmd) Help() string {
   gotimeout completion fish | source     # ~/.config/fish/config.fish`
 }
 
-// script makes a shell call the program with the line in COMP_LINE.
+// script returns a script with which a shell calls the program, with the line in COMP_LINE.
 func (c completionCmd) script(program string) string {
 	program = "'" + strings.ReplaceAll(program, "'", `'\''`) + "'"
 	switch c.Shell {
@@ -216,8 +215,8 @@ func (c completionCmd) Run(to streams) error {
 	return err
 }
 
-// completeLine prints what may come next on the line in COMP_LINE, and reports
-// whether there was one: a shell asks so.
+// completeLine prints the words that may come next on the line in COMP_LINE, and reports
+// whether a shell has set COMP_LINE.
 func completeLine(parser *kong.Kong) (bool, error) {
 	var profiles, commands []string
 	for _, p := range badnet.Presets() {
@@ -235,7 +234,7 @@ func completeLine(parser *kong.Kong) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	command.Flags = command.Sub[parser.Model.DefaultCmd.Name].GlobalFlags // which need no command before them
+	command.Flags = command.Sub[parser.Model.DefaultCmd.Name].GlobalFlags // these flags need no command before them
 	line := complete.New(parser.Model.Name, command)
 	line.Out = parser.Stdout
 	return line.Complete(), nil

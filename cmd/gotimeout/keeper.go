@@ -13,10 +13,10 @@ import (
 type keeper struct {
 	collector *results.Collector
 	writer    *results.Writer
-	out, html *lateFile // nil where none is asked for
+	out, html *lateFile // nil if not asked for
 }
 
-// openKeeper opens the files before anything is run, so that no run is in vain.
+// openKeeper opens the files before the first run, so that no run is lost.
 func openKeeper(out, html string) (k *keeper, err error) {
 	k = &keeper{collector: results.NewCollector(), writer: results.NewWriter(io.Discard)}
 	if k.out, err = openLate(out); err != nil {
@@ -34,14 +34,14 @@ func openKeeper(out, html string) (k *keeper, err error) {
 	return k, nil
 }
 
-// lateFile is a file that keeps its old content until the first write: a mistake on
-// the command line must not cost the results of another day.
+// lateFile is a file that keeps its old content until the first write, so that a mistake on
+// the command line doesn't delete earlier results.
 type lateFile struct {
 	*os.File
 	begun bool
 }
 
-// openLate opens a file, or returns nil where the path is "".
+// openLate opens a file, or returns nil if the path is "".
 func openLate(path string) (*lateFile, error) {
 	if path == "" {
 		return nil, nil
@@ -53,7 +53,7 @@ func openLate(path string) (*lateFile, error) {
 func (f *lateFile) Write(p []byte) (int, error) {
 	if !f.begun {
 		f.begun = true
-		_ = f.Truncate(0) // a pipe has nothing to lose
+		_ = f.Truncate(0) // fails only for a pipe, which has no old content
 	}
 	return f.File.Write(p)
 }
@@ -65,8 +65,8 @@ func (f *lateFile) is(other *lateFile) bool {
 	return err == nil && err2 == nil && one.Mode().IsRegular() && os.SameFile(one, two)
 }
 
-// record keeps a record. With every sample, some times a second, it flushes the
-// file: a kill costs no more than that.
+// record keeps a record. It flushes the file with every sample, several times a second, so
+// that a kill loses only the records since then.
 func (k *keeper) record(record any) error {
 	err := cmp.Or(k.collector.Add(record), k.writer.Add(record))
 	if _, ok := record.(*results.Sample); ok {
@@ -83,7 +83,7 @@ func (k *keeper) close() error {
 	return err
 }
 
-// page writes the page that was asked for, if one was.
+// page writes the page, if --html asked for one.
 func (k *keeper) page(write func(io.Writer) error) error {
 	if k.html == nil {
 		return nil

@@ -31,7 +31,7 @@ type networkCmd struct {
 	Show    networkShowCmd    `cmd:"" help:"Show which network netem makes on each link of this machine."`
 }
 
-// driverVars are the enums of the flags that name a driver, and their help.
+// driverVars returns the enums of the flags that name a driver, and their help.
 func driverVars() kong.Vars {
 	vars := kong.Vars{}
 	for name, all := range map[string][]string{
@@ -42,7 +42,7 @@ func driverVars() kong.Vars {
 	return vars
 }
 
-// printJSON prints what a command has instead of a table.
+// printJSON prints the JSON of a command instead of its table.
 func printJSON(to io.Writer, v any) error {
 	lines := json.NewEncoder(to)
 	lines.SetIndent("", "  ")
@@ -76,8 +76,7 @@ func printFact(to io.Writer, indent, width int, label, text string) {
 	fmt.Fprintf(to, "%*s%-12s%s\n", indent, "", label, prose.Hang(text, indent+12, width))
 }
 
-// roundTrip says what a profile's delays make of a round trip, for delay is one
-// way.
+// roundTrip returns the round trip of a profile, because its delays are one-way.
 func roundTrip(p badnet.Profile) string {
 	if p.Up.Loss == 1 || p.Down.Loss == 1 {
 		return "none comes back"
@@ -91,7 +90,7 @@ type networkCheckCmd struct {
 	Profile []string `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (networkCheckCmd) Help() string {
 	return `It makes a private network as bad as the profile says and measures it: dials,
 round trips, and the packets of each way, up towards the server and down from
@@ -167,7 +166,7 @@ func (c *networkCheckCmd) report(to streams, measured *check.Check, err error) e
 	return err
 }
 
-// printCheck prints what was asked beside what was measured.
+// printCheck prints the requested figures and the measured figures side by side.
 func printCheck(to io.Writer, c *check.Check, width int) error {
 	printFact(to, 0, width, "profile", c.Profile.String())
 	printFact(to, 0, width, "driver", c.Driver+", since "+c.Why)
@@ -191,8 +190,7 @@ func printCheck(to io.Writer, c *check.Check, width int) error {
 	return lines.Flush()
 }
 
-// inPrivate does work in a private network and returns its exit status as an
-// error.
+// inPrivate runs w in a private network, and returns the exit status as an error.
 func inPrivate(ctx context.Context, to streams, w private.Work) error {
 	status, err := w.Do(ctx)
 	switch {
@@ -204,7 +202,7 @@ func inPrivate(ctx context.Context, to streams, w private.Work) error {
 	return exitStatus(status)
 }
 
-// refuse says why there is no such network.
+// refuse prints why the system allows no such network.
 func refuse(to streams, err error) error {
 	fmt.Fprintf(to.err, "gotimeout: %s\n", prose.OneLine(err))
 	return exitStatus(exitNoNetwork)
@@ -217,7 +215,7 @@ type networkRunCmd struct {
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (networkRunCmd) Help() string {
 	return `The command runs unchanged, as you, in your terminal, on a private loopback that
 is as bad as the profile says: 127.0.0.1 is on it, and nothing else. The machine's
@@ -232,13 +230,13 @@ summary comes at the end, on stderr. Of the files that you have open, the comman
 gets all but number 3.`
 }
 
-// exitNoNetwork is the exit status where the command was not run, as that of
-// docker run and timeout.
+// exitNoNetwork is the exit status if the command could not be run. docker run and timeout
+// use the same.
 const exitNoNetwork = 125
 
 // Run runs the command on the network. kong calls it.
 func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
-	// What stands before the -- is the profile's.
+	// The words before the -- are the profile.
 	words := []string{c.Profile}
 	if i := slices.Index(c.Command, "--"); i >= 0 {
 		words, c.Command = append(words, c.Command[:i]...), c.Command[i+1:]
@@ -278,7 +276,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	if err != nil {
 		return 0, private.Refused(err)
 	}
-	// Beside the command, which is not to wait for it.
+	// The calibration runs at the same time as the command, which must not wait for it.
 	calibrated := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
@@ -311,7 +309,7 @@ func (c networkDriversCmd) Run(ctx context.Context, to streams) error {
 	})
 }
 
-// print prints a line for each driver, and more where the reason is long.
+// print prints a line for each driver, and further lines for a long reason.
 func (c networkDriversCmd) print(to streams, all []drivers.Tried) error {
 	if c.JSON {
 		return printJSON(to.out, struct {

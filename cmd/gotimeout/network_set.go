@@ -35,7 +35,7 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 		}
 	}
 	if _, err := netem.Set(c.Dev.Name, link, true); errors.Is(err, badnet.ErrCannot) {
-		return usageError{err} // the profile: what the kernel lacks shows later
+		return usageError{err} // the profile is wrong; a fault of the kernel shows later
 	}
 	commands, err := netem.Set(c.Dev.Name, link, c.DryRun)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c networkSetCmd) link() (badnet.Link, error) {
 	return badnet.Link{}, usagef("the profile's up and down differ, and netem shapes only what leaves %s: write keys without up. and down., for that direction", c.Dev.Name)
 }
 
-// isNoWayOut refuses a link whose loss could lock its user out.
+// isNoWayOut refuses a link whose loss could lock the user out.
 func (c networkSetCmd) isNoWayOut() error {
 	carries, err := netem.CarriesDefaultRoute(c.Dev.Name)
 	if err == nil && carries {
@@ -136,7 +136,7 @@ type networkShowCmd struct {
 	JSON bool `help:"Print the links as a JSON array: link, qdisc (null: the kernel's own), ours, profile and round_trip_ms (null: no netem of gotimeout's), packets and dropped."`
 }
 
-// shownLink is a link as --json has it.
+// shownLink is the JSON of a link.
 type shownLink struct {
 	Link      string   `json:"link"`
 	Qdisc     *string  `json:"qdisc"`
@@ -146,7 +146,7 @@ type shownLink struct {
 	badnet.Totals
 }
 
-// Run prints what is on each link. kong calls it.
+// Run prints the queueing of each link. kong calls it.
 func (c networkShowCmd) Run(to streams) error {
 	roots, err := netem.List()
 	if err != nil {
@@ -193,11 +193,11 @@ func shownLinks(roots []netem.Root) []shownLink {
 	return all
 }
 
-// profileArg is a profile on the command line, quoted or not: as an argument it
-// takes all words up to the next flag or --, as a flag's value the one.
+// profileArg is a profile on the command line, quoted or not. As an argument it takes all
+// words up to the next flag or --, and as a flag's value one word.
 type profileArg struct{ profile badnet.Profile }
 
-// Decode reads it. kong calls it.
+// Decode reads a profile. kong calls it.
 func (a *profileArg) Decode(ctx *kong.DecodeContext) error {
 	first, err := ctx.Scan.PopValue("profile")
 	if err != nil {
@@ -213,8 +213,8 @@ func (a *profileArg) Decode(ctx *kong.DecodeContext) error {
 	return err
 }
 
-// onLink is what the link makes of packets, there and back, if l is what it
-// makes of those that leave: on a loopback all of them do.
+// onLink returns the profile of a link that does l to the packets that leave. On a loopback
+// the packets of both directions leave.
 func onLink(l badnet.Link, loopback bool) badnet.Profile {
 	if loopback {
 		return badnet.Profile{Up: l, Down: l}
@@ -222,7 +222,7 @@ func onLink(l badnet.Link, loopback bool) badnet.Profile {
 	return badnet.Profile{Up: l}
 }
 
-// withRoundTrip writes what is on a link.
+// withRoundTrip writes the profile of a link and its round trip.
 func withRoundTrip(l badnet.Link, loopback bool) string {
 	both := badnet.Profile{Up: l, Down: l}
 	return fmt.Sprintf("%s, round trip: %s", both, roundTrip(onLink(l, loopback)))

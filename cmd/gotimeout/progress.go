@@ -15,18 +15,18 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows how far a comparison is: on a terminal a table that grows by a
-// line for each cell, and a bar under it; in a pipe the table alone.
+// progress shows the progress of a comparison: on a terminal a table with a line for each
+// ended cell and a bar under it, and in a pipe only the table.
 type progress struct {
 	to       io.Writer
 	quiet    bool
 	terminal bool
 	narrow   bool // the terminal has fewer than 80 columns
 
-	mu   sync.Mutex   // requests and samples are told from two goroutines
-	head bool         // has been printed
-	cell results.Cell // that runs
-	of   int          // cells in all
+	mu   sync.Mutex   // requests and samples come from two goroutines
+	head bool         // whether the heading has been printed
+	cell results.Cell // the cell that runs
+	of   int          // how many cells there are
 }
 
 func newProgress(to streams, quiet bool) *progress {
@@ -72,7 +72,7 @@ func (p *progress) progress(now load.Progress) {
 		strings.Repeat("=", done), strings.Repeat(" ", width-done), now.Left.Round(time.Second))
 }
 
-// record prints a line for a cell that has ended, of the results with it.
+// record prints a line for a cell that has ended, with its figures from the results.
 func (p *progress) record(record any, r *results.Results) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *progress) ended(end results.End, r *results.Results) {
 	}
 }
 
-// rounded is a figure with a decimal, "-" where there is none.
+// rounded returns a figure with one decimal, or "-".
 func rounded(figure *float64) string {
 	if figure == nil {
 		return "-"
@@ -112,7 +112,7 @@ func rounded(figure *float64) string {
 	return fmt.Sprintf("%.1f", *figure)
 }
 
-// interrupted says what happens after a signal.
+// interrupted prints what happens after a signal.
 func (p *progress) interrupted() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

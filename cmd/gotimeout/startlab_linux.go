@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// apart keeps a terminal's Ctrl-C from the lab, which is asked for what there is
-// after it; and ends it with this process, however that ends.
+// apart keeps a terminal's Ctrl-C from the lab, because the comparison still needs the lab
+// then. It also ends the lab with this process, however this process ends.
 func apart() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,6 +4,6 @@ package main
 
 import "syscall"
 
-// apart keeps a terminal's Ctrl-C from the lab, which is asked for what there is
-// after it.
+// apart keeps a terminal's Ctrl-C from the lab, because the comparison still needs the lab
+// then.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

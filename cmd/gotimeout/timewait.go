@@ -19,7 +19,7 @@ type timewaitCmd struct {
 	JSON bool     `help:"Print each step as a JSON object on a line of its own."`
 }
 
-// experimentNames are the names that --only takes.
+// experimentNames returns the names that --only takes.
 func experimentNames() (names []string) {
 	for _, e := range timewait.All() {
 		names = append(names, e.Name)
@@ -27,7 +27,7 @@ func experimentNames() (names []string) {
 	return names
 }
 
-// Help is what the help says beyond the flags. kong calls it.
+// Help returns the text of the help above the flags. kong calls it.
 func (timewaitCmd) Help() string {
 	return `Experiments make connections on a private loopback, without root, and read from
 the kernel what became of them. Each step prints what it did and saw, and why it
@@ -83,7 +83,7 @@ type stepPrinter struct {
 	experiments, steps int
 	inTable            bool     // the step before was a row
 	unexpected         []string // the steps with an unexpected outcome
-	failed             error    // of a write
+	failed             error    // the error of a write
 }
 
 func (p *stepPrinter) printf(format string, args ...any) {
@@ -104,7 +104,8 @@ func (p *stepPrinter) begin(e timewait.Experiment) {
 	p.inTable = false
 }
 
-// step prints a step: as a row of a table where the step counted connections against an ideal at both ends, and there is room.
+// step prints a step. It is a row of a table if the step compares the connections of both ends
+// with an ideal, and the row fits.
 func (p *stepPrinter) step(s timewait.Step) {
 	p.steps++
 	if !s.OK {
@@ -135,7 +136,7 @@ func (p *stepPrinter) line(label, text string) {
 	p.printf("    %s  %s\n", label, prose.Hang(text, 9, p.width))
 }
 
-// rowWidth is how wide the table is.
+// rowWidth is the width of the table.
 const rowWidth = 74
 
 // row prints a step as a row.
@@ -149,7 +150,7 @@ func (p *stepPrinter) row(s timewait.Step) {
 	p.printf("\n  %-32s  %6d  %5d  %8d %8d  %4d\n", s.Did, *s.Opened, *s.Ideal, *s.ClientTimeWait, *s.ServerTimeWait, *s.Resets)
 }
 
-// verdict prints whether each outcome was expected, and returns an error where one was not.
+// verdict prints whether each outcome was expected, and returns an error if one was not.
 func (p *stepPrinter) verdict() error {
 	switch {
 	case len(p.unexpected) > 0:
