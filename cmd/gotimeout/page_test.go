@@ -15,7 +15,7 @@ func TestPage(t *testing.T) {
 	browser := openBrowser(t)
 	p := start(t, "--network=none", "--network-driver=proxy")
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
-		"race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
+		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
 		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "phases": pageRunsPhases,
 		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
 	} {
@@ -25,6 +25,45 @@ func TestPage(t *testing.T) {
 			}
 			test(t, browser, p)
 		})
+	}
+}
+
+// The first screen is the race: the baseline and the mission's four lie within the
+// window, a recorded race plays in them by itself, and nothing jumps.
+func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
+	for name, l := range map[string]look{
+		"laptop": {width: 1280, height: 800}, "phone": {width: 390, height: 844}, "screen": {width: 1920, height: 1080},
+		"phone-dark": look{width: 390, height: 844}.with("prefers-color-scheme", "dark"), "screen-dark": look{width: 1920, height: 1080}.with("prefers-color-scheme", "dark"),
+	} {
+		b := openTab(t, browser, l)
+		b.open(p.url)
+		b.until(`document.querySelector('[data-name=baseline] .bar').offsetWidth > 20`)
+		if in[bool](b, `document.querySelector('[data-name=baseline] b').classList.contains('known')`) {
+			t.Errorf("%s: the baseline was over before anybody saw it", name)
+		}
+		b.screenshot("first-"+name+"-mid", false)
+		for range 2 { // as it plays, and when it is over
+			for _, lane := range in[[]struct {
+				Name        string
+				Top, Bottom float64
+			}](b, `[...document.querySelectorAll('#lanes .lane')].slice(0, 5).map(lane => ({ name: lane.dataset.name, top: lane.getBoundingClientRect().top, bottom: lane.getBoundingClientRect().bottom }))`) {
+				if lane.Top < 0 || lane.Bottom > float64(l.height) || lane.Bottom-lane.Top < 60 {
+					t.Errorf("%s: %+v of a window of %d", name, lane, l.height)
+				}
+			}
+			b.until(`[...document.querySelectorAll('#lanes .left')].every(p => p.textContent)`)
+		}
+		b.screenshot("first-"+name, false)
+		if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
+			t.Errorf("%s: these jumped: %q", name, jumps)
+		}
+		if said := b.text("#said"); !strings.HasPrefix(said, "A recorded race") || in[bool](b, `performance.getEntriesByType('resource').some(e => e.name.includes('/race'))`) {
+			t.Errorf("%s: a race of the lab, and no recorded one: %q", name, said)
+		}
+		fields := in[int](b, `new Set([...document.querySelectorAll('#asked .field')].filter(f => f.checkVisibility()).map(f => f.offsetTop)).size`)
+		if want := map[bool]int{true: 1, false: 0}[l.width > 500]; fields != want {
+			t.Errorf("%s: the form has %d rows, not %d", name, fields, want)
+		}
 	}
 }
 
@@ -136,9 +175,15 @@ func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
 	}
 }
 
-// Who wants nothing to move sees the states, without a frame between.
+// Who wants nothing to move sees the states, without a frame between, and the end of the
+// recorded race.
 func pageRacesStill(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide.with("prefers-reduced-motion", "reduce"))
+	b.open(p.url)
+	b.until(`[...document.querySelectorAll('#lanes .left')].every(p => p.textContent) && document.querySelectorAll('#lanes b.known').length === 18`)
+	if n := in[int](b, `frames_`); n > 0 {
+		t.Errorf("%d frames of the recorded race were drawn", n)
+	}
 	b.open(p.url + "/?op=http&delay=600ms&timeout=200ms&backend=deaf&race=1")
 	b.until(over)
 	b.checkLanes()

@@ -2,6 +2,7 @@
 const form = $('#asked'), field = form.elements, said = $('#said'), again = $('#again'), run = $('button.main', form)
 const lanes = $$('#lanes .lane').map(item => new Lane(item)), scale = new Scale($('#lanes'))
 let running = null // aborts the race that runs
+let replaying = false
 
 // hear shows a sentence, and reads it to users of a screen reader.
 function hear(text, wrong) {
@@ -24,6 +25,12 @@ function offer() {
   field.backend.disabled ||= field.target.value !== '' // a target takes the backend's place
   field.delay.disabled = op.dataset.noDelay !== ''
   if (field.delay.disabled) $('#op-doc').textContent += ' No delay: ' + op.dataset.noDelay
+  brief()
+}
+
+// brief is the form in a line, for where it is folded.
+function brief() {
+  $('#brief').textContent = `${field.op.value} ${field.delay.disabled ? '' : field.delay.value + ' '}within ${field.timeout.value}, ${field.ctx.value}`
 }
 
 // asked returns the parameters of the race.
@@ -33,8 +40,9 @@ function asked() {
   return q
 }
 
+// preview sets the scale as the form has it.
 function preview() {
-  if (!running) scale.ask(field.delay.disabled ? 0 : inMS(field.delay.value), inMS(field.timeout.value))
+  scale.ask(field.delay.disabled ? 0 : inMS(field.delay.value), inMS(field.timeout.value))
 }
 
 // prepare changes the network to the one that the race is asked on. The answer is whether it is there.
@@ -46,6 +54,7 @@ async function prepare() {
 }
 
 async function race(times) {
+  replaying = false
   running?.abort()
   const end = running = new AbortController()
   const q = asked(), link = new URLSearchParams(q)
@@ -85,6 +94,7 @@ async function follow(response) {
       if (event === 'start') {
         start = data
         begin(start, now)
+        asks(start)
         if (!still.matches) frame()
       } else if (event === 'run') {
         const lane = lanes.find(l => l.name === data.name)
@@ -115,11 +125,48 @@ function begin(start, now) {
   scale.ask(start.alone_ms ?? start.delay_ms, start.timeout_ms)
   for (const lane of lanes) lane.begin(now, start.times)
   $('#heard').replaceChildren()
+  columns(start)
+}
+
+// asks says what a race asks.
+function asks(start) {
   $('#curl').textContent = start.curl
   $('#compare').textContent = start.compare
   const took = start.alone_ms ?? start.delay_ms
   hear(`${start.times > 1 ? start.times + ' calls' : 'A call'}${took ? ' of ' + duration(took) : ''} under a timeout of ${duration(start.timeout_ms)} …`)
-  columns(start)
+}
+
+// replay plays the recorded race once, until somebody presses Run.
+function replay() {
+  const { start, runs } = recorded, began = performance.now()
+  begin(start, began)
+  for (const lane of lanes) if (!runs.some(r => r.name === lane.name)) lane.clear()
+  say(said, `A recorded race, of ${start.op} for ${duration(start.delay_ms)} under a timeout of ${duration(start.timeout_ms)}: press Run for your own.`)
+  replaying = true
+  const frame = () => {
+    if (!replaying) return
+    const now = performance.now(), at = still.matches ? Infinity : now - began
+    replaying = false
+    for (const run of runs) {
+      const lane = lanes.find(l => l.name === run.name)
+      if (!lane || lane.over) continue
+      lane.heard(asOf(run, at), now)
+      if (lane.over) fill(lane, start)
+      replaying ||= !lane.over
+    }
+    draw(now)
+    if (replaying) requestAnimationFrame(frame)
+  }
+  frame()
+}
+
+// asOf is a complete run as it was so many milliseconds after its start.
+function asOf(run, ms) {
+  const times = ['answered_ms', 'ended_ms', 'backend_ended_ms']
+  const seen = { ...run, complete: times.every(t => run[t] <= ms) }
+  for (const t of times) if (run[t] > ms) seen[t] = null
+  if (seen.answered_ms == null) seen.status = null
+  return seen
 }
 
 function draw(now) {
@@ -171,7 +218,7 @@ function fill(lane, start) {
 
 field.op.addEventListener('change', offer)
 field.target?.addEventListener('change', () => { field.backend.disabled = field.target.value !== '' })
-form.addEventListener('input', preview)
+form.addEventListener('input', brief)
 form.addEventListener('submit', event => {
   event.preventDefault()
   if (running) running.abort()

@@ -2,7 +2,6 @@
 const address = new URLSearchParams(location.search)
 for (const e of $$('button[disabled], select[disabled]')) e.disabled = false
 offer()
-preview()
 const wanted = address.get('network')
 if (wanted && field.network) {
   if (![...field.network.options].some(o => o.value === wanted)) field.network.append(make('option', { value: wanted }, wanted))
@@ -12,9 +11,12 @@ listen()
 // A link starts its race, but only a click changes the network.
 if (address.get('race') === '1') {
   if (wanted && field.network && wanted !== field.network.dataset.now) {
+    preview()
     hear(`The link asks for the network ${wanted}: press Run to change the network and to start the race.`)
   } else {
     if (wanted && !field.network) hear(`The link asks for the network ${wanted}, which you can't change here.`, true)
     race(1)
   }
+} else {
+  replay()
 }
