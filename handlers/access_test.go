@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/wire"
 )
 
 // share is the number of runs that a client of a public lab may make a minute.
@@ -98,6 +100,26 @@ func TestShareOfSeveralRuns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who waits for the receipt of a run pays for the run, however often it asks.
+func TestShareOfReceipts(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		ask := public(t, lab)
+		run := ask("/baseline?op=db&delay=0", "192.0.2.1:5")
+		checkStatus(t, run, http.StatusOK)
+		path := *read[wire.Answer](t, run).Receipt
+		for i := range share(lab) {
+			w := ask(path, "192.0.2.1:5")
+			if got, want := w.Header().Get("X-RateLimit-Remaining"), strconv.Itoa(share(lab)-1); w.Code != http.StatusOK || got != want {
+				t.Fatalf("receipt %d: %d, %s runs remain of %s", i+1, w.Code, got, want)
+			}
+		}
+		for range share(lab) {
+			ask("/lab", "192.0.2.1:5")
+		}
+		checkStatus(t, ask(path, "192.0.2.1:5"), http.StatusOK) // of the last run of the share too
+	})
 }
 
 // Each case has two requests, and whether they count as one client's.

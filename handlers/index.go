@@ -57,6 +57,18 @@ func (l *Lab) newIndexView(r *http.Request, asked map[string]string, p params) i
 	return v
 }
 
+// Times is how often the page runs each strategy where it runs them often. In a public
+// lab maxTimes of each are half of a client's share of a minute.
+func (v indexView) Times() int {
+	if v.Public {
+		return maxTimes / 10
+	}
+	return maxTimes
+}
+
+// Once reports whether the lab would refuse to run an op Times times.
+func (v indexView) Once(op Op) bool { return v.Public && (op.Own != nil || op.MakesOwn) }
+
 // The race that a visitor sees first, on the op that is First.
 const (
 	firstDelay   = 2 * time.Second

@@ -231,6 +231,44 @@ func TestIndexNetwork(t *testing.T) {
 	}
 }
 
+// A public lab offers nothing that it refuses, and says how to run one's own. One without
+// a network says how to start one with it.
+func TestIndexPublic(t *testing.T) {
+	own := new(handlers.OwnCall)
+	for name, test := range map[string]struct {
+		public   bool
+		has, not []string
+	}{
+		"public": {true,
+			[]string{">×10<", ">go run ./cmd/gotimeout<", ">go run ./cmd/gotimeout --network cross-region<", ">go run ./cmd/gotimeout compare --ops db --ctx aware --timeout 500ms --delay 2s<", `data-once="yes"`},
+			[]string{"--url", "×100", `id="change"`}},
+		"one's own": {false,
+			[]string{">×100<", "gotimeout compare --url", ">go run ./cmd/gotimeout --network cross-region<", "no network to change"},
+			[]string{">go run ./cmd/gotimeout<", `data-once="yes"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := newLab(roomy)
+			lab.Public = test.public
+			lab.Ops[len(lab.Ops)-1].MakesOwn, lab.Ops[len(lab.Ops)-1].Own = true, own
+			r := request(t.Context(), http.MethodGet, "/?op=db")
+			r.Header.Set("Accept", "text/html")
+			text := serve(lab, r).Body.String()
+			text, _, _ = strings.Cut(text, "<script")
+			_, text, _ = strings.Cut(text, "</style>")
+			for _, want := range test.has {
+				if n := strings.Count(text, want); n != 1 {
+					t.Errorf("%q is there %d times", want, n)
+				}
+			}
+			for _, not := range test.not {
+				if strings.Contains(text, not) {
+					t.Errorf("%q is there", not)
+				}
+			}
+		})
+	}
+}
+
 // The page and the report of a comparison are of the same colours.
 func TestIndexColours(t *testing.T) {
 	root, _ := browse(t, newLab(roomy), "/")

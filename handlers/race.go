@@ -183,6 +183,9 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 		Compare: fmt.Sprintf("gotimeout compare --url %s --ops %s --ctx %s --timeout %s --delay %s",
 			quoted(base(r)), p.op.Name, p.ctx, p.timeout, p.delay),
 	}
+	if l.Public { // it refuses such a load, and compare starts a lab of its own without --url
+		start.Compare = fmt.Sprintf("go run ./cmd/gotimeout compare --ops %s --ctx %s --timeout %s --delay %s", p.op.Name, p.ctx, p.timeout, p.delay)
+	}
 	if p.op.Own != nil {
 		start.Alone = p.op.Own.alone()
 	}

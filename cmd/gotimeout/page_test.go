@@ -20,7 +20,7 @@ func TestPage(t *testing.T) {
 		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name != "race" && name != "phases" { // what these two show depends on times, which a dozen other tabs would spoil
+			if name != "first" && name != "race" && name != "phases" { // what these show depends on times, which a dozen other tabs would spoil
 				t.Parallel()
 			}
 			test(t, browser, p)

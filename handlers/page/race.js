@@ -24,6 +24,7 @@ function offer() {
   }
   field.backend.disabled ||= field.target.value !== '' // a target takes the backend's place
   field.delay.disabled = op.dataset.noDelay !== ''
+  again.hidden = op.dataset.once !== ''
   if (field.delay.disabled) $('#op-doc').textContent += ' No delay: ' + op.dataset.noDelay
   brief()
 }
@@ -224,4 +225,4 @@ form.addEventListener('submit', event => {
   if (running) running.abort()
   else race(1)
 })
-again.addEventListener('click', () => race(100))
+again.addEventListener('click', () => race(+again.value))
