@@ -152,6 +152,7 @@ type raceRun struct {
 	Receipt      string              `json:"receipt"` // "" if the run was refused
 	Status       *receipt.Status     `json:"status"`  // null until the answer
 	Answered     *float64            `json:"answered_ms"`
+	Overshoot    *float64            `json:"overshoot_ms"`
 	Ended        *float64            `json:"ended_ms"`
 	BackendEnded *float64            `json:"backend_ended_ms"`
 	BackendSeen  bool                `json:"backend_seen"`
@@ -165,7 +166,7 @@ type raceRun struct {
 func raceRunOf(v receipt.View, n int, op Op) raceRun {
 	run := raceRun{
 		Name: v.Name, N: n, Receipt: v.ID, Status: v.Status,
-		Answered: v.Answered, Ended: v.Ended, BackendEnded: v.BackendEnded, BackendSeen: v.BackendSeen,
+		Answered: v.Answered, Overshoot: v.Overshoot, Ended: v.Ended, BackendEnded: v.BackendEnded, BackendSeen: v.BackendSeen,
 		Goroutines: v.Goroutines, Connections: v.Connections,
 		Complete: v.Complete || *v.Status == receipt.Refused, Error: v.Error,
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestPage(t *testing.T) {
 	browser := openBrowser(t)
 	p := start(t, "--network=none", "--network-driver=proxy")
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
-		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "refused": pageRefuses,
+		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "public": pageIsPublic, "refused": pageRefuses,
 		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "phases": pageRunsPhases,
 		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
 	} {
@@ -197,15 +198,48 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 	b := openTab(t, browser, wide.with("prefers-color-scheme", "dark"))
 	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
 	b.click("#again")
+	b.until(`document.querySelectorAll('#lanes circle').length > 60`)
+	in[any](b, `jumps = [], 0`) // the lanes grew with the click, as they should
 	b.until(over)
 	b.screenshot("race-a-hundred", false)
 	for _, lane := range in[[]struct {
-		Dots int
-		Left string
-	}](b, `[...document.querySelectorAll('#lanes .lane')].map(lane => ({ dots: lane.querySelectorAll('circle').length, left: lane.querySelector('.left').textContent }))`) {
-		if lane.Dots != 100 || !regexp.MustCompile(`^\d+ (completed|timed out).*answered p50 [\d.,]+, p99 [\d.,]+ ms`).MatchString(lane.Left) {
+		Name, Left, Zoom       string
+		Dots, Backends, Marked int
+	}](b, `[...document.querySelectorAll('#lanes .lane')].map(lane => ({
+		name: lane.dataset.name, left: lane.querySelector('.left').textContent, zoom: lane.querySelector('.zoom').innerText,
+		dots: lane.querySelectorAll('circle:not(.backend)').length, backends: lane.querySelectorAll('circle.backend').length,
+		marked: lane.querySelectorAll('.zoom line').length,
+	}))`) {
+		if lane.Dots != 100 || lane.Name == "baseline" && lane.Backends != 100 || !regexp.MustCompile(`^of 100 runs \d+ (completed|timed out).*answered p50 [\d.,]+, p99 [\d.,]+, max [\d.,]+ ms`).MatchString(lane.Left) {
 			t.Errorf("%+v", lane)
 		}
+		// The baseline has no timeout that it could overshoot. Of fewer than a hundred there is no p99.
+		late, zoomed := 0, strings.Contains(lane.Zoom, "p50")
+		_, _ = fmt.Sscanf(lane.Zoom, "overshoot of %d", &late)
+		if want := map[bool]int{true: 3, false: 2}[late == 100]; zoomed == (lane.Name == "baseline") || zoomed && lane.Marked != want {
+			t.Errorf("%+v", lane)
+		}
+	}
+	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
+		t.Errorf("these jumped: %q", jumps)
+	}
+}
+
+// A public lab runs each strategy ten times, which is too few for a p99.
+func pageIsPublic(t *testing.T, browser context.Context, _ program) {
+	p := start(t, "--public")
+	b := openTab(t, browser, wide)
+	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
+	b.click("#again")
+	b.until(over)
+	b.screenshot("public", true)
+	for _, left := range in[[]string](b, `[...document.querySelectorAll('#lanes .left')].map(p => p.textContent)`) {
+		if !strings.HasPrefix(left, "of 10 runs ") || !strings.Contains(left, "max ") || strings.Contains(left, "p99") {
+			t.Errorf("%q", left)
+		}
+	}
+	if lines := b.text(".lines"); strings.Contains(lines, "--url") || !strings.Contains(lines, "go run ./cmd/gotimeout\n") {
+		t.Errorf("the lines are %q", lines)
 	}
 }
 

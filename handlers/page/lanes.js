@@ -48,12 +48,16 @@ class Lane {
     this.figures = $$('.track b', item)
     this.dots = $('.dots', item)
     this.left = $('.left', item)
+    this.zoomed = $('.zoom', item)
     this.clear()
   }
   clear() {
     this.runs = new Map()
     this.began = null
+    this.marked = new Set()
+    this.drawn = ''
     this.dots.replaceChildren()
+    this.zoomed.replaceChildren()
     this.left.textContent = ''
     this.draw(0, 1)
   }
@@ -94,35 +98,67 @@ class Lane {
   }
   // reach is the latest of its times.
   reach(now) {
-    if (this.times > 1) return Math.max(0, ...[...this.runs.values()].map(r => r.answered_ms ?? 0))
+    if (this.began == null) return 0
+    if (this.times > 1) return Math.max(0, ...[...this.runs.values()].map(r => Math.max(r.answered_ms ?? 0, r.backend_ended_ms ?? 0)))
     return Math.max(0, ...this.times3(now).map(t => !t || !t.known && still.matches ? 0 : t.at))
   }
-  // mark puts a dot at the answer of one of many runs.
+  // mark puts a dot at the answer of one of many runs, and below it one at the backend's end.
   mark(run) {
-    if (run.answered_ms == null || $(`[data-n="${run.n}"]`, this.dots)) return
     const height = (run.n * 0.618034) % 1 // apart from its neighbours, the same each time
-    this.dots.append(svg('circle', { 'data-n': run.n, 'data-at': run.answered_ms, class: run.status, r: 2.5, cy: `${6 + 88 * height}%`, cx: 0 }))
+    for (const [at, name, top] of [[run.answered_ms, run.status, 4], [run.backend_ended_ms, 'backend', 58]]) {
+      const key = top + ' ' + run.n
+      if (at == null || this.marked.has(key)) continue
+      this.marked.add(key)
+      this.dots.append(svg('circle', { 'data-at': at, class: name, r: 2.5, cy: `${top + 38 * height}%`, cx: 0 }))
+    }
   }
   place(scale) {
+    const drawn = `${scale} ${this.marked.size}`
+    if (this.drawn === drawn) return
+    this.drawn = drawn
     for (const dot of this.dots.children) dot.setAttribute('cx', `${dot.dataset.at / scale * 100}%`)
+  }
+  // zoom draws the distribution of many overshoots, on a logarithmic scale of its own.
+  zoom() {
+    const late = [...this.runs.values()].map(r => r.overshoot_ms).filter(v => v > 0).sort((a, b) => a - b)
+    if (late.length < 2) return
+    const bins = Array(48).fill(0), from = Math.log(late[0]), range = Math.log(late.at(-1)) - from || 1
+    const place = ms => (Math.log(ms) - from) / range * bins.length
+    for (const ms of late) bins[Math.min(bins.length - 1, Math.floor(place(ms)))]++
+    const picture = svg('svg', { viewBox: `0 0 ${bins.length} 1`, preserveAspectRatio: 'none', 'aria-hidden': true }), high = Math.max(...bins)
+    bins.forEach((n, i) => { if (n) picture.append(svg('rect', { x: i + .05, y: 1 - n / high, width: .9, height: n / high })) })
+    const words = marks(late).map(([name, ms]) => {
+      picture.append(svg('line', { class: name, x1: place(ms), x2: place(ms), y1: -.15, y2: 1.15 }))
+      return make('span', {}, make('i', { class: name }), `${name} ${digits(ms)}`)
+    })
+    this.zoomed.replaceChildren(picture, make('small', {}, `overshoot of ${late.length}, ms: `, ...words))
   }
   // sum counts many runs, and describes them in a sentence.
   sum() {
     const runs = [...this.runs.values()], answers = runs.map(r => r.answered_ms).filter(v => v != null).sort((a, b) => a - b)
     const counts = ['completed', 'timed_out', 'failed', 'refused'].map(s => [runs.filter(r => r.status === s).length, s.replace('_', ' ')])
     const waste = runs.reduce((sum, r) => sum + Math.max(0, (r.backend_ended_ms ?? 0) - (r.answered_ms ?? 0)), 0) / 1000
-    const stray = runs.reduce((sum, r) => sum + r.goroutines_left, 0)
+    const stray = runs.reduce((sum, r) => sum + r.goroutines_left, 0), strays = runs.filter(r => r.goroutines_left).length
+    const wasted = runs.filter(r => r.backend_ended_ms - r.answered_ms > noise).length
+    const unseen = runs.filter(r => r.answered_ms != null && r.backend_ended_ms == null).length
     return {
       counts, answers, waste, stray,
       text: [
-        counts.filter(([n]) => n).map(([n, s]) => `${n} ${s}`).join(', '),
-        answers.length ? `answered p50 ${digits(quantile(answers, .5))}, p99 ${digits(quantile(answers, .99))} ms` : '',
-        stray ? `left ${stray} goroutine${stray > 1 ? 's' : ''} running` : '',
-        waste > .1 ? `backends worked ${digits(waste)} s after the answers` : '',
+        `of ${runs.length} runs ` + counts.filter(([n]) => n).map(([n, s]) => `${n} ${s}`).join(', '),
+        answers.length ? `answered ${marks(answers).map(([name, ms]) => `${name} ${digits(ms)}`).join(', ')} ms` : '',
+        strays ? `${strays} left ${stray > strays ? stray + ' goroutines' : stray > 1 ? 'a goroutine each' : 'a goroutine'} running` : '',
+        wasted ? `after ${wasted} the backend worked on, ${digits(waste)} s in all` : '',
+        unseen ? `of ${unseen} the backend's end is unknown` : '',
       ].filter(Boolean).join('; '),
     }
   }
 }
+
+// noise is the waste, in ms, below which a difference may be noise of the machine.
+const noise = 10
+
+// marks are the values that describe many, sorted: fewer than a hundred have no p99.
+const marks = sorted => [['p50', quantile(sorted, .5)], ...sorted.length < 100 ? [] : [['p99', quantile(sorted, .99)]], ['max', sorted.at(-1)]]
 
 // quantile of sorted values, by the nearest rank.
 const quantile = (sorted, q) => sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]

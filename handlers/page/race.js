@@ -108,7 +108,7 @@ async function follow(response) {
         if (lane.over && !was) tell(lane, start)
         fill(lane, start)
         if (start.times > 1) say(said, `${lanes.reduce((n, l) => n + l.runs.size, 0)} of ${lanes.length * start.times} answered …`)
-        if (still.matches || start.times > 1) draw(now)
+        if (still.matches && (start.times === 1 || lane.over)) draw(now) // else each frame draws
       } else if (event === 'done') {
         over = true
         end(start, now)
@@ -180,7 +180,10 @@ function draw(now) {
 
 // tell shows the sentence of a lane, and reads it to users of a screen reader.
 function tell(lane, start) {
-  if (start.times > 1) lane.left.textContent = lane.sum().text
+  if (start.times > 1) {
+    lane.left.textContent = lane.sum().text
+    lane.zoom()
+  }
   $('#heard').append(make('p', {}, `${lane.name}: ${lane.left.textContent}`))
 }
 
@@ -208,7 +211,7 @@ function fill(lane, start) {
   let row
   if (start.times > 1) {
     const { counts, answers, stray, waste } = lane.sum()
-    row = [...counts.map(([n]) => n), ...[.5, .99, 1].map(q => figure(quantile(answers, q))), stray, digits(waste)]
+    row = [...counts.map(([n]) => n), ...[.5, .99, 1].map(q => q === .99 && answers.length < 100 ? '–' : figure(quantile(answers, q))), stray, digits(waste)]
   } else {
     const r = lane.runs.get(1), c = r.connections, ongoing = v => v == null && !r.complete ? '…' : figure(v)
     row = [r.status?.replace('_', ' ') ?? '…', ongoing(r.answered_ms), ongoing(r.ended_ms), ongoing(r.backend_ended_ms), r.goroutines_left,
