@@ -146,7 +146,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 // notFound answers 404 with the list of paths.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
 		r.URL.Path, prose.Or(l.paths())))
 }
 

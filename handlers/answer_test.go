@@ -147,7 +147,7 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 
 func TestNotFound(t *testing.T) {
 	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
-		"the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
+		"the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
 		"/%3Cscript%3E":                "/<script>", // in JSON a browser runs no script

@@ -13,6 +13,11 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
+var (
+	MySQLPurposes = mysqlPurposes
+	DocsOf        = docsOf
+)
+
 // WithoutReceipts returns the endpoints of the strategies as Routes does, without
 // receipts. The difference to Routes is the cost of a receipt.
 func (l *Lab) WithoutReceipts() http.Handler {

@@ -150,6 +150,7 @@ func (l *Lab) Routes() http.Handler {
 	pages.Get("/receipts", l.receipts)
 	pages.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/code/{strategy}", takes(l.code, "op"))
+	r.Get("/docs/{page}", takes(l.docs))
 	r.Get("/lab", takes(l.describe))
 	r.Get("/backends", takes(l.backends))
 	r.Get("/sockets", l.sockets)

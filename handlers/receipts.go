@@ -144,16 +144,21 @@ type receiptPage struct {
 	Calls    []receiptBar // the phases
 	Facts    [][2]string  // names and values of the table
 	Again    string       // the path that runs the same again
+	Docs     string       // the page that explains the code of the error, "" without one
 }
 
 // receiptBar is a bar from X, in percent of the width.
 type receiptBar struct {
 	Name, Class, X, Width, Text string
+	For                         string // what a phase is for
 }
 
 func (l *Lab) pageOf(v receipt.View) receiptPage {
 	timeout := millisecondsIn(v.Timeout)
 	pg := receiptPage{View: v, Again: samePath(v), Facts: factRows(v)}
+	if v.Error != nil {
+		pg.Docs = docsOf(v.Error.Code)
+	}
 	if v.Complete {
 		pg.Left = sentence(v, l.opNamed(v.Slow))
 	}
@@ -173,8 +178,9 @@ func (l *Lab) pageOf(v receipt.View) receiptPage {
 		}
 		pg.Bars = append(pg.Bars, b)
 	}
-	for _, ph := range v.Phases {
-		b := receiptBar{Name: ph.Name, Class: "phase", X: percent(*ph.At, scale), Width: percent(scale-*ph.At, scale), Text: "goes on"}
+	purposes := purposes(v, l.opNamed(v.Slow).Own != nil)
+	for i, ph := range v.Phases {
+		b := receiptBar{Name: ph.Name, For: purposes[i], Class: "phase", X: percent(*ph.At, scale), Width: percent(scale-*ph.At, scale), Text: "goes on"}
 		if ph.Op != "" {
 			b.Name = ph.Op + " " + ph.Name
 		}

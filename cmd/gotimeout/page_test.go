@@ -124,6 +124,11 @@ func plainPages(t *testing.T, browser context.Context, p program) {
 			if what != "receipt" {
 				continue
 			}
+			for _, want := range []string{"the query", "the result", "The docs explain this code"} {
+				if text := b.text("main") + b.text("header"); !strings.Contains(text, want) {
+					t.Errorf("no %q in %s", want, text)
+				}
+			}
 			if n := in[int](b, `[...document.querySelectorAll('.lanes rect')].filter(r => r.getBoundingClientRect().width > 20 && getComputedStyle(r).stroke + getComputedStyle(r).fill).length`); n < 3 {
 				t.Errorf("%d bars of three", n)
 			}
