@@ -21,7 +21,7 @@ var pageFiles embed.FS
 var (
 	indexStyle = palette.Page + pageFile("page.css")
 	plainStyle = palette.Page + pageFile("plain.css")
-	script     = pageFile("shared.js", "recorded.js", "lanes.js", "race.js", "code.js", "gauges.js", "network.js", "phases.js", "start.js")
+	script     = pageFile("shared.js", "recorded.js", "lanes.js", "race.js", "beside.js", "code.js", "gauges.js", "network.js", "phases.js", "start.js")
 
 	pageTemplates = sync.OnceValue(func() *template.Template {
 		return template.Must(template.New("").Funcs(template.FuncMap{

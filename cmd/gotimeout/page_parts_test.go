@@ -107,6 +107,53 @@ func pageShowsCode(t *testing.T, browser context.Context, p program) {
 	b.until(`document.querySelector('` + lane + ` .source').textContent.includes('there is no code of context-cancel for')`)
 }
 
+// A race that is over is an address, with its figures; another is set beside it, and one
+// address has both. Who opens the address starts nothing.
+func pageSetsBeside(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, wide)
+	b.open(p.url + "/?op=http&delay=300ms&timeout=50ms&backend=deaf&race=1")
+	b.until(over)
+	first := b.text("#saved")
+	b.click("#keep")
+	in[any](b, `document.querySelector('[name=ctx]').value = 'deaf'`)
+	b.click("#asked .main")
+	b.until(over)
+	both := b.text("#saved")
+	for name, l := range map[string]look{"wide": wide, "narrow-dark": narrow.with("prefers-color-scheme", "dark")} {
+		b := openTab(t, browser, l)
+		b.open(both)
+		b.until(`document.querySelectorAll('#beside b.known').length`)
+		b.screenshot("beside-"+name, true)
+		for side, ctx := range map[string]string{"#lanes": "ctx=deaf", "#beside": "ctx=aware"} {
+			known := in[int](b, `[...document.querySelectorAll('`+side+` b.known')].filter(b => b.textContent > '').length`)
+			if caption := b.text(".side:has(" + side + ") .caption"); known != 18 || !strings.Contains(caption, ctx) {
+				t.Errorf("%s: %s has %d figures, and the caption %q", name, side, known, caption)
+			}
+		}
+		if a, b := in[string](b, `document.querySelector('#lanes .axis').innerText`), in[string](b, `document.querySelector('#beside .axis').innerText`); a != b || a == "" {
+			t.Errorf("%s: two scales: %q and %q", name, a, b)
+		}
+		if in[bool](b, `performance.getEntriesByType('resource').some(e => e.name.includes('/race'))`) {
+			t.Errorf("%s: the address started a race", name)
+		}
+		if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
+			t.Errorf("%s: the page is %d px wide", name, width)
+		}
+		for _, faint := range in[[]string](b, faintTexts) {
+			t.Errorf("%s, less than 4.5 to 1: %s", name, faint)
+		}
+	}
+	b.open(p.url + "/#saved=op%3Ddb*baseline_x_1_2_3&beside=*a_c_1e99_2_3")
+	b.until(`document.querySelector('#said').textContent.startsWith('A recorded race')`)
+	set := func(link string) {
+		in[any](b, `{ const e = document.querySelector('#other'); e.value = '`+link+`'; e.dispatchEvent(new Event('change')) }`)
+	}
+	set("https://x.example/#nothing")
+	b.until(`document.querySelector('#said.wrong')?.textContent.includes('no figures')`)
+	set(first)
+	b.until(`document.querySelectorAll('#beside b.known').length === 18`)
+}
+
 // A preset, a slider and a reset change the network, and what was measured
 // stands there.
 func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {

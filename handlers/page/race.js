@@ -2,7 +2,7 @@
 const form = $('#asked'), field = form.elements, said = $('#said'), again = $('#again'), run = $('button.main', form)
 const lanes = $$('#lanes .lane').map(item => new Lane(item)), scale = new Scale($('#lanes'))
 let running = null // aborts the race that runs
-let replaying = false
+let replaying = false, title = '' // the parameters of the last race
 
 // hear shows a sentence, and reads it to users of a screen reader.
 function hear(text, wrong) {
@@ -60,9 +60,11 @@ async function race(times) {
   const end = running = new AbortController()
   const q = asked(), link = new URLSearchParams(q)
   if (field.network?.value) link.set('network', field.network.value)
+  title = [...link].map(p => p.join('=')).join(' ')
   link.set('race', 1)
-  history.replaceState(null, '', '/?' + link)
+  history.replaceState(null, '', `/?${link}${other ? '#beside=' + encodeURIComponent(figures.get('beside')) : ''}`)
   $('#link').textContent = location.href
+  figures.delete('saved')
   run.textContent = 'Stop'
   try {
     if (!await prepare()) return
@@ -190,6 +192,7 @@ function tell(lane, start) {
 function end(start, now) {
   draw(now)
   const lost = lanes.filter(l => !l.over).length
+  if (start.times === 1 && !lost) save()
   const waste = lanes.reduce((sum, l) => sum + l.sum().waste, 0)
   hear(lost ? `${lost} of ${lanes.length} were not complete when the lab stopped watching.`
     : `All over.${waste > .05 ? ` Backends worked ${digits(waste)} s for callers that had left.` : ''}`)

@@ -8,6 +8,8 @@ if (wanted && field.network) {
   field.network.value = wanted
 }
 listen()
+setBeside(figures.get('beside'))
+const saved = unpack(figures.get('saved'))
 // A link starts its race, but only a click changes the network.
 if (address.get('race') === '1') {
   if (wanted && field.network && wanted !== field.network.dataset.now) {
@@ -17,6 +19,10 @@ if (address.get('race') === '1') {
     if (wanted && !field.network) hear(`The link asks for the network ${wanted}, which you can't change here.`, true)
     race(1)
   }
+} else if (saved) {
+  begin({ times: 1, delay_ms: 0, timeout_ms: 0 }, 0)
+  showRace(main, saved)
+  say(said, `A saved race: ${saved.title}. Press Run for one of this lab.`)
 } else {
   replay()
 }
