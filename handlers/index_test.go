@@ -288,6 +288,23 @@ func TestIndexColours(t *testing.T) {
 	}
 }
 
+// All text of the pages has a size of one scale.
+func TestTypeScale(t *testing.T) {
+	size := regexp.MustCompile(`font(?:-size)?:\s*(?:600 )?([^;}/]+)`)
+	for _, path := range []string{"/", "/receipts"} {
+		root, _ := browse(t, newLab(roomy), path)
+		found := size.FindAllStringSubmatch(all(root, "style")[0].FirstChild.Data, -1)
+		for _, m := range found {
+			if is := strings.Fields(m[1])[0]; !strings.HasPrefix(is, "var(--t") && !strings.HasSuffix(is, "em") && is != "inherit" && !strings.HasPrefix(is, "clamp(") || strings.HasSuffix(is, "rem") {
+				t.Errorf("%s: %s", path, m[0])
+			}
+		}
+		if len(found) < 3 {
+			t.Errorf("%s: %d sizes", path, len(found))
+		}
+	}
+}
+
 // browse gets a page as a browser does.
 func browse(t *testing.T, lab *handlers.Lab, target string) (*html.Node, http.Header) {
 	t.Helper()

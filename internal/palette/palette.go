@@ -18,7 +18,7 @@ const Picture = ":root{color-scheme:light dark;--paper:light-dark(#fff,#16181c);
 	"--s3:light-dark(#b5568c,#d58ab5);--s4:light-dark(#008a65,#1fb88f);--s5:light-dark(#a87400,#e69f00);" +
 	"--s6:light-dark(#2b8cc4,#8fd0f5);--s7:light-dark(#857c00,#f0e442)}@media print{:root{color-scheme:light}}"
 
-// Page is the CSS that a page needs: Picture, and the colours of links, alarms,
-// fields and panels.
-const Page = Picture + ":root{--link:light-dark(#0550ae,#7ab7ff);--alarm:light-dark(#a4001d,#ff8d8d);--hot:var(--s1);" +
+// Page is the CSS that a page needs: Picture, the colours of links, alarms, fields and
+// panels, and the sizes of text from the labels of bars to the title of a page.
+const Page = Picture + ":root{--t1:.75rem;--t2:.85rem;--t3:1rem;--t4:1.25rem;--t5:1.5rem;--link:light-dark(#0550ae,#7ab7ff);--alarm:light-dark(#a4001d,#ff8d8d);--hot:var(--s1);" +
 	"--field:light-dark(#878d95,#737a84);--panel:light-dark(#f4f5f7,#1f2329);--mark:light-dark(#fff3c4,#3d3520)}"
