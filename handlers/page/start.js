@@ -22,6 +22,7 @@ if (address.get('race') === '1') {
 } else if (saved) {
   begin({ times: 1, delay_ms: 0, timeout_ms: 0 }, 0)
   showRace(main, saved)
+  $('#saved').textContent = location.href
   say(said, `A saved race: ${saved.title}. Press Run for one of this lab.`)
 } else {
   replay()
