@@ -9,7 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// docs answers with a page of the docs, as the text that it is.
+// docs answers with the text of a page of the docs.
 func (l *Lab) docs(w http.ResponseWriter, r *http.Request) {
 	text, err := docs.Pages.ReadFile(chi.URLParam(r, "page"))
 	if err != nil {
@@ -17,7 +17,7 @@ func (l *Lab) docs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write(text) // fails only when the caller has left
+	_, _ = w.Write(text) // fails only after the caller has left
 }
 
 // docsOf names the page of the docs that explains the code of a run's error.
@@ -31,8 +31,8 @@ func docsOf(code string) string {
 	return "client-timeouts.md" // a code of a client
 }
 
-// purposes says what each phase of a run was for. A driver of cache or db reports dials,
-// writes and reads alone, and its protocol says what comes when.
+// purposes returns the purpose of each phase of a run. The drivers of cache and db report
+// only dials, writes and reads, and the purpose follows from the order of their protocol.
 func purposes(v receipt.View, own bool) []string {
 	var inDB []int // the phases of db
 	all := make([]string, len(v.Phases))
@@ -53,16 +53,16 @@ func purposes(v receipt.View, own bool) []string {
 	return all
 }
 
-// phasePurpose is what a phase of http or cache is for.
+// phasePurpose has the purpose of each phase of http and cache.
 var phasePurpose = map[string]string{
 	"dns": "the look-up of the server's name", "connect": "the TCP connection", "tls": "the TLS handshake", "request": "the request",
 	"first_byte": "the wait for the first byte of the answer", "headers": "the headers of the answer", "body": "the body of the answer",
 	"dial": "the TCP connection", "write": "the command", "read": "its result",
 }
 
-// mysqlPurposes is what the phases of a MySQL call are for. On a new connection the server
-// greets, the client logs in and the server answers. The last write is the query: one
-// before it belongs to a longer login. An own call may make two statements.
+// mysqlPurposes returns the purposes of the phases of a MySQL call. On a new connection the
+// server greets, the client logs in and the server answers. The last write is the query, and
+// an earlier write belongs to a longer login. An own call may make two statements.
 func mysqlPurposes(phases []string, own bool) []string {
 	greeting := []struct{ phase, purpose string }{{"read", "the greeting of the server"}, {"write", "the login"}, {"read", "the answer to the login"}}
 	all := make([]string, len(phases))

@@ -30,7 +30,7 @@ func TestDocsOfCodes(t *testing.T) {
 	}
 }
 
-// What the phases of a MySQL call were for, by the order in which they come.
+// The purpose of each phase of a MySQL call follows from the order of the phases.
 func TestMySQLPurposes(t *testing.T) {
 	for name, test := range map[string]struct {
 		phases string

@@ -269,7 +269,7 @@ func TestIndexPublic(t *testing.T) {
 	}
 }
 
-// The page and the report of a comparison are of the same colours.
+// The page and the report of a comparison have the same colours.
 func TestIndexColours(t *testing.T) {
 	root, _ := browse(t, newLab(roomy), "/")
 	style := all(root, "style")[0].FirstChild.Data

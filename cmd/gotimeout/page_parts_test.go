@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Without JavaScript the form leads to a text, and all else is there to be read.
+// Without JavaScript the form leads to a text page, and the other parts of the page are readable.
 func pageWithoutScript(t *testing.T, browser context.Context, p program) {
 	bare := wide
 	bare.noScript = true
@@ -28,13 +28,13 @@ func pageWithoutScript(t *testing.T, browser context.Context, p program) {
 		}
 	}
 	if buttons := in[int](b, `[...document.querySelectorAll('button, svg, input[type=range]')].filter(e => e.checkVisibility()).length`); buttons != 1 {
-		t.Errorf("%d things can be seen that do something, not one", buttons)
+		t.Errorf("%d visible buttons, want 1", buttons)
 	}
 	b.click("#asked .main")
 	b.until(`document.body.innerText.includes('times in ms')`)
 }
 
-// The page says when it doesn't hear of the lab, and goes on when it does again.
+// The page shows that its stream is lost, and goes on when the lab is back.
 func pageLosesStream(t *testing.T, browser context.Context, p program) {
 	proxy := openFront(t, p.url)
 	b := openTab(t, browser, wide)
@@ -42,7 +42,7 @@ func pageLosesStream(t *testing.T, browser context.Context, p program) {
 	live := `document.querySelector('#stream').classList.contains('live')`
 	b.until(live)
 	if may := in[bool](b, `!!document.querySelector('#change')`); may || !strings.Contains(b.text("#network"), "You can't change it here") {
-		t.Error("who comes through a proxy may change the network")
+		t.Error("a visitor through a proxy may change the network")
 	}
 	proxy.close()
 	b.until(`document.querySelector('#stream').textContent.startsWith('lost')`)
@@ -88,8 +88,9 @@ func openFront(t *testing.T, to string) *front {
 	return f
 }
 
-// A lane shows its Go for the op of the form, and folds it away again; another op folds
-// all. An op without code says of which ops there is.
+// A lane shows the Go code of its strategy for the op of the form, and hides it again. A
+// change of the op hides all code. For an op without code the lane names the ops that have
+// code.
 func pageShowsCode(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, narrow)
 	b.open(p.url)
@@ -154,8 +155,8 @@ func pageSetsBeside(t *testing.T, browser context.Context, p program) {
 	b.until(`document.querySelectorAll('#beside b.known').length === 18`)
 }
 
-// A preset, a slider and a reset change the network, and what was measured
-// stands there.
+// A preset, a slider and a reset change the network, and the page shows the measured
+// figures.
 func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	p := start(t, "--network=none", "--network-driver=proxy")
 	b := openTab(t, browser, wide)
@@ -175,7 +176,7 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	b.screenshot("network", true)
 	b.sets("#reset")
 	if profile := in[string](b, profile); profile != "none" {
-		t.Errorf("it was reset to %s", profile)
+		t.Errorf("the network was reset to %s", profile)
 	}
 	b.open(p.url + "/?op=http&delay=50ms&timeout=20ms&network=delay%3D10ms&race=1")
 	b.until(`document.querySelector('#said').textContent.includes('press Run to change the network')`)
@@ -188,14 +189,14 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 		return in[bool](b, over)
 	})
 	if profile := in[string](b, profile); profile != "delay=10ms" {
-		t.Errorf("the network of the link is not there, but %s", profile)
+		t.Errorf("the network is %s, want that of the link", profile)
 	}
 }
 
 const profile = `document.querySelector('#path').dataset.profile`
 
-// sets clicks until the network took it: on a busy machine the probes of it may
-// come too late.
+// sets clicks until the change of the network succeeds: on a busy machine its probes may be
+// too late.
 func (b tab) sets(selector string) {
 	b.Helper()
 	eventually(b, selector+" set the network", func() bool {
@@ -205,7 +206,7 @@ func (b tab) sets(selector string) {
 	})
 }
 
-// Each faulty server says which bound came, and shows its phases.
+// Each faulty server has a lane with the bound that was exceeded, and its phases.
 func pageRunsPhases(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide)
 	b.open(p.url)
@@ -239,7 +240,7 @@ func pageIsLegibleDark(t *testing.T, browser context.Context, p program) {
 	openTab(t, browser, narrow.with("prefers-color-scheme", "dark")).checkLegible(p)
 }
 
-// Everything can be reached by the Tab key, and is seen to be.
+// The Tab key reaches every control, and the focus is visible.
 func pageByKeyboard(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide)
 	b.open(p.url)
@@ -253,9 +254,9 @@ func pageByKeyboard(t *testing.T, browser context.Context, p program) {
 		t.Fatal(err)
 	}
 	if missed := in[[]string](b, `reachable.filter(e => !reached.has(e)).map(e => e.outerHTML)`); len(missed) > 0 || total < 60 {
-		t.Errorf("of %d these are not reached: %q", total, missed)
+		t.Errorf("the Tab key misses %q of %d controls", missed, total)
 	}
 	if unseen := in[[]string](b, `reachable.filter(e => reached.get(e) === 'none').map(e => e.outerHTML)`); len(unseen) > 0 {
-		t.Errorf("the focus isn't seen on %q", unseen)
+		t.Errorf("the focus is not visible on %q", unseen)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 const over = `document.querySelector('#said').textContent.startsWith('All over')`
 
-// The page as a visitor has it, with the lab as it is.
+// TestPage opens the page in Chromium, on a lab with the default settings.
 func TestPage(t *testing.T) {
 	slow(t)
 	browser := openBrowser(t)
@@ -29,8 +29,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The first screen is the race: the baseline and the mission's four lie within the
-// window, a recorded race plays in them by itself, and nothing jumps.
+// The first screen shows the race: the lanes of the baseline and of the first four strategies
+// fit the window, a recorded race plays in them by itself, and the layout doesn't shift.
 func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 	for name, l := range map[string]look{
 		"laptop": {width: 1280, height: 800}, "phone": {width: 390, height: 844}, "screen": {width: 1920, height: 1080},
@@ -40,10 +40,10 @@ func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 		b.open(p.url)
 		b.until(`document.querySelector('[data-name=baseline] .bar').offsetWidth > 20`)
 		if in[bool](b, `document.querySelector('[data-name=baseline] b').classList.contains('known')`) {
-			t.Errorf("%s: the baseline was over before anybody saw it", name)
+			t.Errorf("%s: the baseline was over before its lane was seen", name)
 		}
 		b.screenshot("first-"+name+"-mid", false)
-		for range 2 { // as it plays, and when it is over
+		for range 2 { // while the race plays, and after it
 			for _, lane := range in[[]struct {
 				Name        string
 				Top, Bottom float64
@@ -59,7 +59,7 @@ func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 			t.Errorf("%s: these jumped: %q", name, jumps)
 		}
 		if said := b.text("#said"); !strings.HasPrefix(said, "A recorded race") || in[bool](b, `performance.getEntriesByType('resource').some(e => e.name.includes('/race'))`) {
-			t.Errorf("%s: a race of the lab, and no recorded one: %q", name, said)
+			t.Errorf("%s: the page shows a race of the lab and not the recorded one: %q", name, said)
 		}
 		fields := in[int](b, `new Set([...document.querySelectorAll('#asked .field')].filter(f => f.checkVisibility()).map(f => f.offsetTop)).size`)
 		if want := map[bool]int{true: 1, false: 0}[l.width > 500]; fields != want {
@@ -68,24 +68,24 @@ func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 	}
 }
 
-// The address of a race runs it: lanes grow, and in the end each has its times
-// and its sentence. Nothing jumps, and little is loaded.
+// The address of a race starts the race: the lanes grow, and in the end each has its times
+// and its sentence. The layout doesn't shift, and the page loads little.
 func pageRaces(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide)
 	b.open(p.url + "/?op=http&delay=2500ms&timeout=500ms&backend=deaf&race=1")
 	const baseline = `document.querySelector('[data-name=baseline] .bar')`
 	b.until(baseline + `.offsetWidth > 50`)
 	if in[bool](b, baseline+`.nextElementSibling.classList.contains('known')`) {
-		t.Error("the baseline is over, and was never seen to grow")
+		t.Error("the baseline was over before its lane was seen to grow")
 	}
 	b.until(`document.querySelector('[data-name=context-cancel] .track b').classList.contains('known')`)
 	b.screenshot("race-wide-mid", false)
 	b.until(over)
 	b.screenshot("race-wide", true)
 	b.checkLanes()
-	// The HTTP server is deaf: it worked on for all who had left.
+	// The HTTP server is deaf: it works on after each answer.
 	if n := in[int](b, `[...document.querySelectorAll('#lanes .lane')].filter(lane => lane.querySelector('.backend').offsetWidth > 2 * lane.querySelector('.answered').offsetWidth).length`); n == 0 {
-		t.Error("no backend's bar is the longer one")
+		t.Error("no bar of a backend is longer than that of the answer")
 	}
 	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
 		t.Errorf("these jumped: %q", jumps)
@@ -103,8 +103,8 @@ func pageRaces(t *testing.T, browser context.Context, p program) {
 	}
 }
 
-// The pages of receipts and of what is not there fit their windows, the colours of
-// their bars come, and their policy lets all of them through.
+// The pages of receipts and of an unknown path fit their windows. Their bars have colours,
+// and their policy allows all that they need.
 func plainPages(t *testing.T, browser context.Context, p program) {
 	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
 	for name, l := range map[string]look{"wide": wide, "narrow": narrow, "dark": narrow.with("prefers-color-scheme", "dark")} {
@@ -136,8 +136,8 @@ func plainPages(t *testing.T, browser context.Context, p program) {
 	}
 }
 
-// checkLanes sees that each strategy of a race has its times, as bars, as a row
-// and as a sentence.
+// checkLanes checks that each strategy of a race has its times, as bars, as a row and as a
+// sentence.
 func (b tab) checkLanes() {
 	b.Helper()
 	lanes := in[[]struct {
@@ -181,8 +181,8 @@ func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
 	}
 }
 
-// Who wants nothing to move sees the states, without a frame between, and the end of the
-// recorded race.
+// A visitor that prefers reduced motion sees only the states, without frames between them,
+// and the end of the recorded race.
 func pageRacesStill(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide.with("prefers-reduced-motion", "reduce"))
 	b.open(p.url)
@@ -199,12 +199,12 @@ func pageRacesStill(t *testing.T, browser context.Context, p program) {
 }
 
 func pageRacesOften(t *testing.T, browser context.Context, _ program) {
-	p := start(t) // of its own: the other tabs would show its 600 receipts too
+	p := start(t) // a lab of its own, because the other tabs would show its 600 receipts too
 	b := openTab(t, browser, wide.with("prefers-color-scheme", "dark"))
 	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
 	b.click("#again")
 	b.until(`document.querySelectorAll('#lanes circle').length > 60`)
-	in[any](b, `jumps = [], 0`) // the lanes grew with the click, as they should
+	in[any](b, `jumps = [], 0`) // the click may make the lanes grow
 	b.until(over)
 	b.screenshot("race-a-hundred", false)
 	for _, lane := range in[[]struct {
@@ -218,7 +218,7 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 		if lane.Dots != 100 || lane.Name == "baseline" && lane.Backends != 100 || !regexp.MustCompile(`^of 100 runs \d+ (completed|timed out).*answered p50 [\d.,]+, p99 [\d.,]+, max [\d.,]+ ms`).MatchString(lane.Left) {
 			t.Errorf("%+v", lane)
 		}
-		// The baseline has no timeout that it could overshoot. Of fewer than a hundred there is no p99.
+		// The baseline has no timeout to overshoot. Fewer than a hundred runs have no p99.
 		late, zoomed := 0, strings.Contains(lane.Zoom, "p50")
 		_, _ = fmt.Sscanf(lane.Zoom, "overshoot of %d", &late)
 		if want := map[bool]int{true: 3, false: 2}[late == 100]; zoomed == (lane.Name == "baseline") || zoomed && lane.Marked != want {
@@ -230,7 +230,7 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 	}
 }
 
-// A public lab runs each strategy ten times, which is too few for a p99.
+// A public lab runs each strategy ten times, and ten runs are too few for a p99.
 func pageIsPublic(t *testing.T, browser context.Context, _ program) {
 	p := start(t, "--public")
 	b := openTab(t, browser, wide)
@@ -248,11 +248,11 @@ func pageIsPublic(t *testing.T, browser context.Context, _ program) {
 	}
 }
 
-// A refusal is the lab's own sentence, and the next race isn't held up by it.
+// The page shows the sentence of a refusal, and the next race runs as usual.
 func pageRefuses(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide)
 	b.open(p.url + "/?timeout=99h&network=nowhere&race=1")
-	b.click("#asked .main") // a link alone changes no network
+	b.click("#asked .main") // a link alone doesn't change the network
 	b.until(`document.querySelector('#said.wrong')?.textContent.includes('there is no network preset')`)
 	in[any](b, `document.querySelector('[name=network]').value = 'none'`)
 	b.click("#asked .main")

@@ -27,9 +27,8 @@ type recordedRace struct {
 	Runs []map[string]any `json:"runs"`
 }
 
-// The recorded race has a complete run of each strategy, and shows what a race is about:
-// the answers came at the timeout, and the database worked on. Where the strategies are
-// others, -update records a race again.
+// The recorded race has a complete run of each strategy. Its answers came at the timeout, and
+// the database worked on. If the list of strategies has changed, -update records a new race.
 func TestRecordedRace(t *testing.T) {
 	text, err := os.ReadFile(recordedFile)
 	if err != nil {
@@ -67,7 +66,7 @@ func (r recordedRace) names() (names []string) {
 	return names
 }
 
-// script is the race as the page has it, a run a line.
+// script returns the race as the page has it, with a line for each run.
 func (r recordedRace) script(t *testing.T) []byte {
 	t.Helper()
 	start, err := json.Marshal(r.Start)
