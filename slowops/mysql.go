@@ -327,13 +327,22 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 		return short
 	}
 	rounds *= sample.Seconds() / max(took-trip, time.Millisecond).Seconds()
-	least, err := fastest(ctx, db, rounds)
-	if err != nil || least-trip > sample*4/3 {
-		return short
+	for range busyTries {
+		least, err := fastest(ctx, db, rounds)
+		if err != nil {
+			return short
+		}
+		if least-trip <= sample*4/3 {
+			m.speed.learn(rounds, max(least-trip, sample*3/4))
+			return nil
+		}
 	}
-	m.speed.learn(rounds, max(least-trip, sample*3/4))
-	return nil
+	return short
 }
+
+// busyTries is how often a measurement that blames the server is repeated: a busy
+// machine makes it slow too.
+const busyTries = 5
 
 // fastest is the shortest of three measurements: noise makes a measurement longer.
 func fastest(ctx context.Context, db *sql.Conn, rounds float64) (least time.Duration, err error) {
