@@ -80,7 +80,11 @@ func refusedRow(s strategies.Strategy, err error) receipt.View {
 
 // writeTable writes a comparison for a terminal of 80 columns.
 func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View) {
-	fmt.Fprintf(w, "op=%s delay=%s timeout=%s ctx=%s", p.op.Name, p.delay, p.timeout, p.ctx)
+	fmt.Fprintf(w, "op=%s", p.op.Name)
+	if p.op.Own == nil {
+		fmt.Fprintf(w, " delay=%s", p.delay)
+	}
+	fmt.Fprintf(w, " timeout=%s ctx=%s", p.timeout, p.ctx)
 	if p.work != "" {
 		fmt.Fprintf(w, " work=%s", p.work)
 	}
@@ -91,6 +95,9 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 		fmt.Fprintf(w, " target=%s", p.target)
 	}
 	fmt.Fprint(w, "\n")
+	if p.op.Own != nil {
+		fmt.Fprint(w, wrapped(p.op.About()))
+	}
 	if text := pathText(network); text != "" {
 		fmt.Fprint(w, wrapped(text))
 	}

@@ -86,6 +86,13 @@ func (o *commandOp) ownName() string {
 	return "the program " + filepath.Base(o.words[0])
 }
 
+func (o *commandOp) noNetwork() error {
+	if o.Command == "" {
+		return nil
+	}
+	return errors.New("--command (GOTIMEOUT_COMMAND) can't be on the lab's network, which lies between the lab and its backends, and not around a program: leave --network out, or put it around the program, as in --command 'gotimeout network run 3g -- PROGRAM'")
+}
+
 func (*commandOp) server() *private.Server { return nil }
 
 func (o *commandOp) open(l *Lab) (handlers.Op, error) {

@@ -137,6 +137,13 @@ func readURL(text string) (*url.URL, error) {
 	return nil, fmt.Errorf("is %q, which is no base URL: write http://host:port", text)
 }
 
+func (o *httpOp) noNetwork() error {
+	if !o.HTTPRedirects {
+		return nil
+	}
+	return errors.New("--http-redirects (GOTIMEOUT_HTTP_REDIRECTS) can't be had with --network, which carries to the server of --http-request alone: leave one of them out")
+}
+
 func (o *httpOp) server() *private.Server {
 	if o.base == nil {
 		return nil
@@ -146,6 +153,15 @@ func (o *httpOp) server() *private.Server {
 		port = o.base.Scheme // the name of the port
 	}
 	return &private.Server{Network: "tcp", Addr: net.JoinHostPort(o.base.Hostname(), port)}
+}
+
+// nextHop is what the client of an own request connects to.
+func (o *httpOp) nextHop(b *backend) string {
+	proxy, err := http.ProxyFromEnvironment(o.own)
+	if b.via != "" || err != nil || proxy == nil {
+		return b.dialed
+	}
+	return net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), proxy.Scheme))
 }
 
 func (o *httpOp) open(l *Lab) (handlers.Op, error) {
@@ -172,7 +188,7 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 		Parts: []handlers.Part{b.do},
 	}
 	if o.own != nil {
-		b.health = connects("tcp", b.dialed)
+		b.health = connects("tcp", o.nextHop(b))
 		l.makeOwn(&op, o.ownName())
 		return op, nil
 	}

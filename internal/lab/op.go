@@ -31,9 +31,8 @@ type Op interface {
 	open(*Lab) (handlers.Op, error)
 }
 
-// Ops returns every op that has a backend or a computation of its own, new, with
-// no settings. The first one is the default. The op that makes several calls at
-// once is made of these.
+// Ops returns every op but the one that makes several calls at once, which is made of
+// these. They are new, with no settings. The first one is the default.
 func Ops() []Op {
 	return []Op{
 		new(httpOp),

@@ -20,6 +20,11 @@ type ownCaller interface {
 	ownName() string
 }
 
+// networkless is an op with a call that can't be made on a network of the lab's.
+type networkless interface {
+	noNetwork() error // says why, nil where there is no such call
+}
+
 // Check returns an error for settings of own calls that contradict each other, or a
 // network between the lab and its backends.
 func (s Settings) Check(network bool) error {
@@ -28,14 +33,9 @@ func (s Settings) Check(network bool) error {
 		if own, ok := op.(ownCaller); ok && own.ownName() != "" {
 			calls++
 		}
-		switch of := op.(type) {
-		case *commandOp:
-			if network && of.Command != "" {
-				return errors.New("--command (GOTIMEOUT_COMMAND) can't be on the lab's network, which lies between the lab and its backends, and not around a program: leave --network out, or put it around the program, as in --command 'gotimeout network run 3g -- PROGRAM'")
-			}
-		case *httpOp:
-			if network && of.HTTPRedirects {
-				return errors.New("--http-redirects (GOTIMEOUT_HTTP_REDIRECTS) can't be had with --network, which carries to the server of --http-request alone: leave one of them out")
+		if off, ok := op.(networkless); ok && network {
+			if err := off.noNetwork(); err != nil {
+				return err
 			}
 		}
 	}
@@ -56,7 +56,6 @@ func (l *Lab) makeOwn(op *handlers.Op, name string) {
 	op.Doc = "Your own call: " + op.Own.Name + "."
 	op.NoDelay = "the call is your own, and is as slow as it is"
 	op.Works, op.Backends, op.Targets, op.Busy, op.Prepare = nil, nil, nil, nil, nil
-	op.First = true
 }
 
 // connects checks the health of the server of an own call by a dial. The call itself may be
@@ -73,27 +72,28 @@ func connects(network, addr string) handlers.Part {
 
 // The calls that measure how long an own call takes alone.
 const (
-	aloneCalls = 5 // beside one before them, which opens the connection
+	aloneCalls = 5               // beside one before them, which opens the connection
+	aloneFor   = 2 * time.Second // no call begins later; the first may take longer
 	aloneAgain = 10 * time.Second
 )
 
 // measureOwn measures what each own call takes while nothing else goes on. It returns
-// after the first attempt. Where that fails, others follow until ctx is done: a lab
-// may be there before its backend. Wait on the group after that.
+// after the first attempts. Where one fails, others follow until ctx is done: a lab may
+// be there before its backend. Wait on the group after that.
 func (l *Lab) measureOwn(ctx context.Context) *sync.WaitGroup {
-	var again sync.WaitGroup
+	var first, all sync.WaitGroup
 	for _, op := range l.Ops {
 		if op.Own == nil {
 			continue
 		}
-		said := func() { l.Log.Info("own call", "op", op.Name, "call", op.Own.Name, "alone", *op.Own.Alone.Load()) }
-		err := alone(ctx, op)
-		if err == nil {
-			said()
-			continue
-		}
-		l.Log.Warn("the own call fails, and how long it takes is not known until it completes", "op", op.Name, "call", op.Own.Name, "error", err)
-		again.Go(func() {
+		first.Add(1)
+		all.Go(func() {
+			log := l.Log.With("op", op.Name, "call", op.Own.Name)
+			err := alone(ctx, op)
+			if err != nil && ctx.Err() == nil {
+				log.Warn("the own call fails, and how long it takes is not known until it completes", "error", err)
+			}
+			first.Done()
 			for err != nil {
 				select {
 				case <-ctx.Done():
@@ -102,10 +102,11 @@ func (l *Lab) measureOwn(ctx context.Context) *sync.WaitGroup {
 				}
 				err = alone(ctx, op)
 			}
-			said()
+			log.Info("own call", "alone", *op.Own.Alone.Load())
 		})
 	}
-	return &again
+	first.Wait()
+	return &all
 }
 
 // alone measures an op's own call, in at most the time that a preparation may take.
@@ -113,8 +114,12 @@ func alone(ctx context.Context, op handlers.Op) error {
 	ctx, cancel := context.WithTimeout(ctx, handlers.Prepare)
 	defer cancel()
 	var took []time.Duration
+	began := time.Now()
 	for n := range 1 + aloneCalls {
 		start := time.Now()
+		if start.Sub(began) >= aloneFor {
+			break
+		}
 		err := op.Parts[0](ctx, slowops.Call{Run: healthRun})
 		switch {
 		case n == 0 && ctx.Err() == context.DeadlineExceeded:
