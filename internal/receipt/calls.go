@@ -2,6 +2,7 @@ package receipt
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,7 @@ const (
 
 // closing is the end of a connection.
 type closing struct {
+	before        *closing // of the same run; nil is none
 	how           string
 	local, remote netip.AddrPort
 	at            time.Time
@@ -38,7 +40,7 @@ type closing struct {
 func (r *Receipt) ConnClosed(how string, local, remote netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = append(r.closed, closing{how, local, remote, time.Now()})
+	r.closed = &closing{r.closed, how, local, remote, time.Now()}
 }
 
 // timeWait is less than the 60 s for which Linux keeps a connection in TIME-WAIT that
@@ -54,8 +56,7 @@ func (r *Receipt) Resolve(known func(local, remote netip.AddrPort) (bool, error)
 	if !r.complete {
 		return
 	}
-	for i := range r.closed {
-		c := &r.closed[i]
+	for c := r.closed; c != nil; c = c.before {
 		if c.how != finByUs || time.Since(c.at) > timeWait {
 			continue
 		}
@@ -66,8 +67,9 @@ func (r *Receipt) Resolve(known func(local, remote netip.AddrPort) (bool, error)
 }
 
 func (r *Receipt) connections() Connections {
-	c := Connections{Dialed: int(r.dialed.Load()), Reused: int(r.reused.Load()), Kept: int(r.kept.Load()), Closed: len(r.closed)}
-	for _, closed := range r.closed {
+	c := Connections{Dialed: int(r.dialed.Load()), Reused: int(r.reused.Load()), Kept: int(r.kept.Load())}
+	for closed := r.closed; closed != nil; closed = closed.before {
+		c.Closed++
 		switch closed.how {
 		case finByUs:
 			c.FINByUs++
@@ -84,10 +86,24 @@ func (r *Receipt) connections() Connections {
 
 // phase is a part of a call as it was recorded.
 type phase struct {
-	op, name string
 	at, took time.Duration
+	kind     uint16 // in Ledger.kinds: a receipt of two strings for each phase would be too large
 	over     bool
 	failed   bool
+}
+
+type phaseKind struct{ op, name string }
+
+// kind returns the number of a kind of phases. There are a few kinds for each op.
+func (l *Ledger) kind(of phaseKind) uint16 {
+	for {
+		known := l.kinds.Load()
+		if i := slices.Index(*known, of); i >= 0 {
+			return uint16(i)
+		}
+		more := append(slices.Clone(*known), of)
+		l.kinds.CompareAndSwap(known, &more)
+	}
 }
 
 // Phase is a part of a call, such as its connect.
@@ -103,14 +119,14 @@ type Phase struct {
 // that records its end. If the function is called again, the last call counts. A phase may
 // end, and even begin, after the receipt is complete.
 func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
-	now := time.Now()
+	now, kind := time.Now(), r.ledger.kind(phaseKind{op, name})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phases == nil {
 		r.phases = r.room[:0]
 	}
 	i := len(r.phases)
-	r.phases = append(r.phases, phase{op: op, name: name, at: now.Sub(r.start)})
+	r.phases = append(r.phases, phase{kind: kind, at: now.Sub(r.start)})
 	return func(err error) {
 		now := time.Now()
 		r.mu.Lock()
@@ -125,8 +141,17 @@ func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 func (r *Receipt) DialOutlived(remedy string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outlived++
-	r.remedy = remedy
+	if r.dials == nil {
+		r.dials = new(outlivedDials)
+	}
+	r.dials.count++
+	r.dials.remedy = remedy
+}
+
+// outlivedDials are the dials that went on after their call had returned.
+type outlivedDials struct {
+	count  int
+	remedy string // how to end such dials
 }
 
 // Orphaned records that programs that the run's command had started ran on when the
@@ -141,9 +166,10 @@ func (r *Receipt) Orphaned() {
 func (r *Receipt) viewPhases() []Phase {
 	views := make([]Phase, len(r.phases))
 	for i, p := range r.phases {
-		views[i] = Phase{Name: p.name, At: ms(p.at), Failed: p.failed}
+		kind := (*r.ledger.kinds.Load())[p.kind]
+		views[i] = Phase{Name: kind.name, At: ms(p.at), Failed: p.failed}
 		if r.run.Ops > 1 {
-			views[i].Op = p.op
+			views[i].Op = kind.op
 		}
 		if p.over {
 			views[i].Took = ms(p.took)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type Ledger struct {
 	lab    string
 	limits Limits
 
+	kinds atomic.Pointer[[]phaseKind] // of all phases so far; never nil
+
 	mu     sync.Mutex
 	seq    uint64 // the number of the last receipt; the first is 1
 	ring   []*Receipt
@@ -52,13 +55,15 @@ type Counts struct {
 // NewLedger returns a ledger of the last size receipts. Their IDs begin with lab, so
 // that two labs on one database do not take each other's reports.
 func NewLedger(lab string, size int, limits Limits) *Ledger {
-	return &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), open: map[string]*Receipt{}}
+	l := &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), open: map[string]*Receipt{}}
+	l.kinds.Store(new([]phaseKind))
+	return l
 }
 
 // Open starts the receipt of a run and its clock. It returns ErrInFlight,
 // ErrAbandoned or ErrBusy at a limit.
 func (l *Ledger) Open(run Run) (*Receipt, error) {
-	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: run.Ops}
+	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: int32(run.Ops)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.full(run); err != nil {

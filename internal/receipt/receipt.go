@@ -20,14 +20,13 @@ type Run struct {
 	Delay   time.Duration // how long the work takes
 	Timeout time.Duration // the bound
 
-	Unbounded bool // the strategy has no bound: Timeout is only compared with
-
 	Timeouts map[string]string // the timeouts of phases, by parameter
 
-	Ops      int  // how many ops the strategy runs
-	Backends int  // how many backends report their begin and end
-	Seen     bool // all backends of the run report, so the end of the last one is known
-	Busy     bool // the work computes in this process
+	Ops       int  // how many ops the strategy runs
+	Backends  int  // how many backends report their begin and end
+	Unbounded bool // the strategy has no bound: Timeout is only compared with
+	Seen      bool // all backends of the run report, so the end of the last one is known
+	Busy      bool // the work computes in this process
 }
 
 // Status is the outcome of a run.
@@ -52,40 +51,42 @@ type Error struct {
 }
 
 // Receipt is the record of one run. Its methods are safe for use from any
-// goroutine.
+// goroutine. It has at most 512 bytes: the ledger keeps thousands, and the garbage
+// collector takes several times as long to look through a larger object
+// (https://go.dev/issue/73581).
 type Receipt struct {
 	ledger   *Ledger
 	id       string
 	run      Run
 	start    time.Time
-	prepared Figure // see Start
-	open     bool   // not complete; guarded by the ledger's lock
+	prepared time.Duration // see Start; 0 is none
+	open     bool          // not complete; guarded by the ledger's lock
 
 	dialed, reused, kept atomic.Int32
 
 	mu       sync.Mutex
-	closed   []closing // the connections that the run closed, in order
+	closed   *closing // the connection that the run closed last
 	phases   []phase
-	room     [4]phase // the first phases: a call on a pooled connection has no more
-	outlived int      // dials that went on after their call had returned
-	remedy   string   // how to end such dials
-	orphaned bool     // programs of a command ran on when it had ended
-	status   Status   // "" until the answer
+	room     [4]phase       // the first phases: a call on a pooled connection has no more
+	dials    *outlivedDials // nil is none
+	status   Status         // "" until the answer
 	err      *Error
 	answered time.Duration
 	ended    time.Duration
 	backend  time.Duration // when the last backend stopped so far
-	pending  int           // ops that have not returned
-	left     int           // ops that had not returned at the answer
-	began    int           // how many backends reported that they began
-	working  int           // backends that have not stopped
+	pending  int32         // ops that have not returned
+	left     int32         // ops that had not returned at the answer
+	began    int32         // how many backends reported that they began
+	working  int32         // backends that have not stopped
+	orphaned bool          // programs of a command ran on when it had ended
 	unseen   bool          // a backend can no longer be observed: its end is unknown
 	settled  bool          // the wait for backends that have not begun is over
 	complete bool
-	changed  chan struct{} // closed at the next change; nil without a watcher
 
-	onComplete              func(Figures)
 	toldStraggle, toldWaste bool // watchers have had these figures
+
+	changed    chan struct{} // closed at the next change; nil without a watcher
+	onComplete func(Figures)
 }
 
 // Start starts the run's clock again, after a preparation such as the measurement of a database's speed. The receipt shows how
@@ -95,7 +96,7 @@ func (r *Receipt) Start() {
 	defer r.mu.Unlock()
 	now := time.Now()
 	if took := now.Sub(r.start); took >= time.Millisecond {
-		r.prepared = Figure{true, took}
+		r.prepared = took
 	}
 	r.start = now
 }
@@ -192,7 +193,7 @@ func (r *Receipt) settle() {
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
-	if r.began < r.run.Backends && !r.settled {
+	if int(r.began) < r.run.Backends && !r.settled {
 		time.AfterFunc(settleTime, func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()

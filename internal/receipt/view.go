@@ -60,11 +60,14 @@ func (r *Receipt) View() View {
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
 		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
-		Started: r.start.UTC().Format(time.RFC3339Nano), Prepared: r.prepared.ms(),
-		Error: r.err, Goroutines: r.left,
+		Started: r.start.UTC().Format(time.RFC3339Nano), Prepared: Figure{r.prepared > 0, r.prepared}.ms(),
+		Error: r.err, Goroutines: int(r.left),
 		Connections: r.connections(), Phases: r.viewPhases(),
-		OutlivedDials: r.outlived, Remedy: r.remedy, Orphans: r.orphaned,
+		Orphans:     r.orphaned,
 		BackendSeen: r.run.Seen && !r.unseen,
+	}
+	if r.dials != nil {
+		v.OutlivedDials, v.Remedy = r.dials.count, r.dials.remedy
 	}
 	if r.status != "" {
 		status := r.status // a copy: the receipt goes on without the lock

@@ -205,6 +205,13 @@ func TestRecordAllocations(t *testing.T) {
 	}
 }
 
+// A larger receipt would cost each garbage collection several times as much.
+func TestSize(t *testing.T) {
+	if receipt.Size > 512 {
+		t.Errorf("a receipt has %d bytes, want at most 512", receipt.Size)
+	}
+}
+
 func panics(context.Context) error { panic("boom") }
 
 func TestWrapPassesContextAndError(t *testing.T) {
