@@ -49,7 +49,7 @@ func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, err
 			all, of[port(b.Addr)] = append(all, b), b
 		}
 	}
-	return all, sockets.Each(sockets.All, func(one sockets.Socket) {
+	return all, sockets.Each(sockets.Open, func(one sockets.Socket) {
 		if b, there := of[one.Remote.Port()]; there {
 			b.Client[one.State.String()]++
 		}

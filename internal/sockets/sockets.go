@@ -48,8 +48,12 @@ func (s State) String() string {
 // States is a set of states.
 type States uint32
 
-// All has every state.
-const All = ^States(0)
+// All has every state, and Open those of RFC 9293: without sockets that are bound to a port and neither listen nor connect, for
+// which the kernel goes through another table.
+const (
+	All  = ^States(0)
+	Open = 1<<(newSynReceived+1) - 2
+)
 
 // In returns the set of the states.
 func In(states ...State) (set States) {

@@ -14,8 +14,11 @@ import (
 
 // The messages of sock_diag(7), which x/sys doesn't have.
 const (
+	tcpDiagGetSock   = 18 // the older request
 	sockDiagByFamily = 20
 	headerSize       = unix.SizeofNlMsghdr
+	olderRequestSize = 60 // struct inet_diag_req
+	olderStatesAt    = 52 // in it
 	requestSize      = 56 // struct inet_diag_req_v2
 	answerSize       = 72 // struct inet_diag_msg
 	idAt             = 4  // of struct inet_diag_sockid in an answer
@@ -29,19 +32,22 @@ func Each(states States, f func(Socket)) error {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 32<<10) // the kernel's answers are no longer
-	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		if err := dump(fd, buf, family, states, f); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("sock_diag: %w", err)
-		}
+	if err := dump(fd, states, f); err != nil {
+		return fmt.Errorf("sock_diag: %w", err)
 	}
 	return nil
 }
 
-func dump(fd int, buf []byte, family byte, states States, f func(Socket)) error {
-	if err := unix.Sendto(fd, request(family, states, unix.NLM_F_REQUEST|unix.NLM_F_DUMP), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+// dump asks by the older request, which is for both families: the newer one is for one of them, and each makes the kernel go
+// through all of its table of connections, which takes a millisecond or longer.
+func dump(fd int, states States, f func(Socket)) error {
+	b := make([]byte, headerSize+olderRequestSize)
+	putHeader(b, tcpDiagGetSock, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	binary.NativeEndian.PutUint32(b[headerSize+olderStatesAt:], uint32(states))
+	if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
+	buf := make([]byte, 32<<10) // the kernel's answers are no longer
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if errors.Is(err, unix.EINTR) {
@@ -57,15 +63,11 @@ func dump(fd int, buf []byte, family byte, states States, f func(Socket)) error 
 	}
 }
 
-// request makes a struct inet_diag_req_v2 with its header.
-func request(family byte, states States, flags uint16) []byte {
-	b := make([]byte, headerSize+requestSize)
+// putHeader writes the header of a message.
+func putHeader(b []byte, kind, flags uint16) {
 	binary.NativeEndian.PutUint32(b[0:], uint32(len(b)))
-	binary.NativeEndian.PutUint16(b[4:], sockDiagByFamily)
+	binary.NativeEndian.PutUint16(b[4:], kind)
 	binary.NativeEndian.PutUint16(b[6:], flags)
-	b[headerSize], b[headerSize+1] = family, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(b[headerSize+4:], uint32(states))
-	return b
 }
 
 // each reads a packet of messages, and returns whether it was the last packet.
@@ -86,7 +88,7 @@ func each(b []byte, f func(Socket)) (done bool, err error) {
 				}
 			}
 			return true, nil
-		case sockDiagByFamily:
+		case sockDiagByFamily, tcpDiagGetSock:
 			if len(body) >= answerSize {
 				f(socket(body))
 			}
@@ -136,7 +138,10 @@ func Known(local, remote netip.AddrPort) (bool, error) {
 
 // question makes a request for one socket.
 func question(local, remote netip.AddrPort) []byte {
-	b := request(family(local.Addr()), All, unix.NLM_F_REQUEST)
+	b := make([]byte, headerSize+requestSize)
+	putHeader(b, sockDiagByFamily, unix.NLM_F_REQUEST)
+	b[headerSize], b[headerSize+1] = family(local.Addr()), unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[headerSize+4:], uint32(All))
 	id := b[headerSize+8:]
 	binary.BigEndian.PutUint16(id[0:], local.Port())
 	binary.BigEndian.PutUint16(id[2:], remote.Port())
