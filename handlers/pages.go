@@ -16,27 +16,27 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// The parts of the pages. Each page is one answer: it loads nothing, and its
-// Content-Security-Policy lets nothing else run.
-var (
-	indexStyle = palette.Page + pageFile("page.css")
-	plainStyle = palette.Page + pageFile("plain.css")
-	script     = pageFile("shared.js", "recorded.js", "lanes.js", "race.js", "beside.js", "code.js", "gauges.js", "network.js", "phases.js", "start.js")
-
-	pageTemplates = sync.OnceValue(func() *template.Template {
-		return template.Must(template.New("").Funcs(template.FuncMap{
-			"indexStyle": func() template.CSS { return template.CSS(indexStyle) },
-			"plainStyle": func() template.CSS { return template.CSS(plainStyle) },
-			"script":     func() template.JS { return template.JS(script) },
-			"figure":     pageFigure,
-		}).ParseFS(pageFiles, "page/*.html"))
-	})
-
-	pagePolicy = strings.Join([]string{
+// pages are what the pages are made of, which is read when the first one is. Each page
+// is one answer: it loads nothing, and its Content-Security-Policy lets nothing else run.
+var pages = sync.OnceValue(func() (p struct {
+	templates *template.Template
+	policy    string
+}) {
+	indexStyle := palette.Page + pageFile("page.css")
+	plainStyle := palette.Page + pageFile("plain.css")
+	script := pageFile("shared.js", "recorded.js", "lanes.js", "race.js", "beside.js", "code.js", "gauges.js", "network.js", "phases.js", "start.js")
+	p.templates = template.Must(template.New("").Funcs(template.FuncMap{
+		"indexStyle": func() template.CSS { return template.CSS(indexStyle) },
+		"plainStyle": func() template.CSS { return template.CSS(plainStyle) },
+		"script":     func() template.JS { return template.JS(script) },
+		"figure":     pageFigure,
+	}).ParseFS(pageFiles, "page/*.html"))
+	p.policy = strings.Join([]string{
 		"default-src 'none'", "style-src " + hashOf(indexStyle) + " " + hashOf(plainStyle), "script-src " + hashOf(script), "connect-src 'self'",
 		"img-src data:", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
 	}, "; ")
-)
+	return p
+})
 
 // pageFile returns files of the page, one after another.
 func pageFile(names ...string) string {
@@ -77,12 +77,12 @@ func wantsPage(w http.ResponseWriter, r *http.Request) bool {
 // writePage answers with the page of a template.
 func writePage(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
-	if err := pageTemplates().ExecuteTemplate(&page, name, view); err != nil {
+	if err := pages().templates.ExecuteTemplate(&page, name, view); err != nil {
 		panic(err) // only a field that is not there, which any test finds
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Content-Security-Policy", pages().policy)
 	h.Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(status)
 	_, _ = page.WriteTo(w) // fails only when the caller has left

@@ -10,7 +10,7 @@ import (
 )
 
 type codeCmd struct {
-	Strategy string `arg:"" enum:"${strategies}" predictor:"strategy" help:"The strategy: ${enum}."`
+	Strategy string `arg:"" enum:"{strategies}" predictor:"strategy" help:"The strategy: ${enum}."`
 	Op       string `default:"http" placeholder:"OP" help:"The op that it bounds."`
 }
 

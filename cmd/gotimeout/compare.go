@@ -29,7 +29,7 @@ type compareCmd struct {
 	URL        string   `placeholder:"URL" help:"The URL of a running lab, such as http://127.0.0.1:8000. Without --url, compare starts a lab, with the flags and environment variables of serve for its backends."`
 	Strategies []string `placeholder:"NAME" predictor:"strategy" help:"The strategies to compare (default: all)."`
 	Ops        []string `placeholder:"NAME" help:"The ops to compare the strategies on (default: your own call, or else http,cache,db)."`
-	Ctx        []string `default:"aware" enum:"${ctxs}" help:"Whether the ops honour their context (aware), ignore it (deaf), or both."`
+	Ctx        []string `default:"aware" enum:"{ctxs}" help:"Whether the ops honour their context (aware), ignore it (deaf), or both."`
 	Network    []string `sep:"none" placeholder:"PROFILE" predictor:"profile" help:"A network to compare the strategies on: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is). Repeat the flag for several networks."`
 	loadFlags
 

@@ -166,12 +166,7 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 	parser, err := kong.New(c, append(more,
 		kong.Name("gotimeout"),
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
-		kong.Vars{
-			"version":       fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
-			"reportFormats": reportFormats(), "experiments": strings.Join(experimentNames(), ", "),
-			"strategies": strings.Join(strategyNames(), ", "), "ctxs": strings.Join(wire.Ctxs(), ", "),
-		},
-		driverVars(),
+		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.Resolvers(kong.ResolverFunc(func(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 			for _, name := range flag.Envs {
@@ -186,9 +181,16 @@ func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.K
 		return nil, err
 	}
 	parser.Model.HelpFlag.Help = "Show the help of a command and exit."
+	lists := strings.NewReplacer(append(driverLists(),
+		"{reportFormats}", reportFormats(), "{experiments}", strings.Join(experimentNames(), ", "),
+		"{strategies}", strings.Join(strategyNames(), ", "), "{ctxs}", strings.Join(wire.Ctxs(), ", "))...)
 	return parser, kong.Visit(parser.Model.Node, func(node kong.Visitable, next kong.Next) error {
-		if flag, ok := node.(*kong.Flag); ok {
-			flag.Tag.Envs = nil // flag.Envs keeps them
+		switch node := node.(type) {
+		case *kong.Flag:
+			node.Tag.Envs = nil // flag.Envs keeps them
+		case *kong.Value:
+			// No kong.Vars: kong would go through all of them again for each flag, a quarter of the time of a start.
+			node.Enum, node.Help = lists.Replace(node.Enum), lists.Replace(node.Help)
 		}
 		return next(nil)
 	})

@@ -16,8 +16,6 @@ import (
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/prose"
-
-	"github.com/alecthomas/kong"
 )
 
 // networkCmd joins the commands about bad networks.
@@ -31,15 +29,14 @@ type networkCmd struct {
 	Show    networkShowCmd    `cmd:"" help:"Show which network netem makes on each link of this machine."`
 }
 
-// driverVars returns the enums of the flags that name a driver, and their help.
-func driverVars() kong.Vars {
-	vars := kong.Vars{}
+// driverLists are the placeholders of the lists of drivers in the tags, each with its list.
+func driverLists() (lists []string) {
 	for name, all := range map[string][]string{
 		"drivers": drivers.Names(), "bad_drivers": drivers.BadNames(), "packet_drivers": drivers.PacketNames(),
 	} {
-		vars[name], vars[name+"_help"] = strings.Join(all, ","), drivers.Help(all)
+		lists = append(lists, "{"+name+"}", strings.Join(all, ","), "{"+name+"_help}", drivers.Help(all))
 	}
-	return vars
+	return lists
 }
 
 // printJSON prints the JSON of a command instead of its table.
@@ -85,7 +82,7 @@ func roundTrip(p badnet.Profile) string {
 }
 
 type networkCheckCmd struct {
-	Driver  string   `default:"auto" enum:"${bad_drivers}" help:"What makes the network bad: ${bad_drivers_help}."`
+	Driver  string   `default:"auto" enum:"{bad_drivers}" help:"What makes the network bad: {bad_drivers_help}."`
 	JSON    bool     `help:"Print the figures as one JSON object."`
 	Profile []string `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 }
@@ -209,7 +206,7 @@ func refuse(to streams, err error) error {
 }
 
 type networkRunCmd struct {
-	Driver  string   `default:"auto" enum:"${packet_drivers}" help:"What makes the network bad: ${packet_drivers_help}."`
+	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
 	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`

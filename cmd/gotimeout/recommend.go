@@ -24,7 +24,7 @@ type recommendCmd struct {
 
 	FalseTimeouts share           `default:"1%" help:"The share of calls that may be cut though they would have completed."`
 	Op            string          `placeholder:"NAME" help:"The op whose timeout is wanted (default: your own call, or else http)."`
-	Ctx           string          `default:"aware" enum:"${ctxs}" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
+	Ctx           string          `default:"aware" enum:"{ctxs}" help:"Whether the op honours its context (aware) or ignores it (deaf)."`
 	Network       string          `placeholder:"PROFILE" predictor:"profile" help:"The network to the backend: a preset such as 3g, or keys such as 'delay=100ms loss=1%' (default: the lab's network as it is)."`
 	Delay         []time.Duration `placeholder:"50ms" help:"How long the slow work takes. Several durations are taken in turn, one for each request. Every call would complete, so every timeout is false. Your own call has no delay."`
 	Strategies    []string        `placeholder:"NAME" help:"The strategies to try (default: all)."`

@@ -13,7 +13,7 @@ import (
 )
 
 type reportCmd struct {
-	Format string   `default:"table" enum:"${reportFormats}" help:"The format: ${enum}."`
+	Format string   `default:"table" enum:"{reportFormats}" help:"The format: ${enum}."`
 	JSON   bool     `help:"Print one JSON object, as --format json does."`
 	Wide   bool     `help:"Print all columns in the table, not only those that a choice is made by."`
 	File   []string `arg:"" predictor:"file" help:"A file that compare --out or recommend --out wrote; - is the standard input. Two files, the old one first, are compared."`

@@ -27,7 +27,7 @@ type serveCmd struct {
 	labFlags
 
 	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"The network to the backends: a preset such as 3g, or keys such as 'delay=100ms loss=1%'; none adds no delay and no loss. With --network, PUT /network can change the network later."`
-	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"${drivers}" help:"What makes the network bad: ${drivers_help}."`
+	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"{drivers}" help:"What makes the network bad: {drivers_help}."`
 
 	// These are nil if not given, because their defaults depend on Public.
 	MaxDelay     *time.Duration `placeholder:"10s" help:"The longest delay that a request may ask for (default in a public lab: 5s)."`

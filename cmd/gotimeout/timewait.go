@@ -14,7 +14,7 @@ import (
 )
 
 type timewaitCmd struct {
-	Only []string `enum:"${experiments}" placeholder:"NAME" help:"The experiments to run, of ${enum} (default: all)."`
+	Only []string `enum:"{experiments}" placeholder:"NAME" help:"The experiments to run, of ${enum} (default: all)."`
 	Fast bool     `help:"Watch a TIME-WAIT for some seconds instead of its minute, and make fewer requests."`
 	JSON bool     `help:"Print each step as a JSON object on a line of its own."`
 }

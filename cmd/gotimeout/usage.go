@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gotimeout/internal/prose"
@@ -18,29 +19,33 @@ import (
 // plainSentences maps kong's errors for a wrong command line to gotimeout's sentences:
 // %[1]s is the flag with its environment variable, if it has one, and the rest are words of
 // kong's error. The texts are matched because kong's errors have no types.
-var plainSentences = []struct {
+var plainSentences = sync.OnceValue(func() []plainSentence {
+	return []plainSentence{
+		{regexp.MustCompile(`^(--\S+): (?:expected .* value but got .*|missing value.*)$`), wrong.missingValue},
+		{regexp.MustCompile(`^(--\S+): expected a valid 64 bit u?int but got (".*")$`), wrong.notWhole},
+		{regexp.MustCompile(`^(--\S+): bool value must be .* but got (".*")$`), wrong.notBool},
+		{regexp.MustCompile(`^(--\S+|<\S+>) must be one of .* but got (".*")$`), wrong.notListed},
+		{regexp.MustCompile(`^unknown flag (.*?)(?:, did you mean.*)?$`), wrong.unknownFlag},
+		{regexp.MustCompile(`^unexpected argument (.*?)(?:, did you mean.*)?$`), wrong.unexpected},
+		{regexp.MustCompile(`^flag (--\S+) applies to the default command "(.*)", not "(.*)"$`), wrong.tooEarly},
+		{regexp.MustCompile(`^expected one of `), wrong.noCommand},
+		{regexp.MustCompile(`^expected "(.*)"$`), wrong.missingArgument},
+		{regexp.MustCompile(`^missing flags: (.*)$`), wrong.missingArgument},
+		{regexp.MustCompile(`^<.*>(?: \.\.\.)?: (.*)$`), func(_ wrong, words []string) string { return words[1] }},
+		{regexp.MustCompile(`^(--\S+): (.*)$`), func(w wrong, words []string) string { return w.named(words[1]) + ": " + words[2] }},
+	}
+})
+
+type plainSentence struct {
 	kong *regexp.Regexp
 	ours func(w wrong, words []string) string
-}{
-	{regexp.MustCompile(`^(--\S+): (?:expected .* value but got .*|missing value.*)$`), wrong.missingValue},
-	{regexp.MustCompile(`^(--\S+): expected a valid 64 bit u?int but got (".*")$`), wrong.notWhole},
-	{regexp.MustCompile(`^(--\S+): bool value must be .* but got (".*")$`), wrong.notBool},
-	{regexp.MustCompile(`^(--\S+|<\S+>) must be one of .* but got (".*")$`), wrong.notListed},
-	{regexp.MustCompile(`^unknown flag (.*?)(?:, did you mean.*)?$`), wrong.unknownFlag},
-	{regexp.MustCompile(`^unexpected argument (.*?)(?:, did you mean.*)?$`), wrong.unexpected},
-	{regexp.MustCompile(`^flag (--\S+) applies to the default command "(.*)", not "(.*)"$`), wrong.tooEarly},
-	{regexp.MustCompile(`^expected one of `), wrong.noCommand},
-	{regexp.MustCompile(`^expected "(.*)"$`), wrong.missingArgument},
-	{regexp.MustCompile(`^missing flags: (.*)$`), wrong.missingArgument},
-	{regexp.MustCompile(`^<.*>(?: \.\.\.)?: (.*)$`), func(_ wrong, words []string) string { return words[1] }},
-	{regexp.MustCompile(`^(--\S+): (.*)$`), func(w wrong, words []string) string { return w.named(words[1]) + ": " + words[2] }},
 }
 
 // plainer returns one sentence on what is wrong with a command line and what is allowed. For
 // an unknown name it suggests the nearest.
 func plainer(err *kong.ParseError) error {
 	text := prose.OneLine(err)
-	for _, p := range plainSentences {
+	for _, p := range plainSentences() {
 		if words := p.kong.FindStringSubmatch(text); words != nil {
 			return errors.New(p.ours(wrong{err.Context}, words))
 		}

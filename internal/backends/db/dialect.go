@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -26,30 +27,32 @@ type form struct {
 }
 
 // dialect has every statement that the database understands, in the order of the error that lists them.
-var dialect = []form{
-	{"SELECT 1", fold(`SELECT (-?\d+)`), (*session).selectNumber},
-	{"SELECT SLEEP(seconds)", fold(`SELECT SLEEP ?\( ?([\d.]+) ?\)`), (*session).selectSleep},
-	{"SELECT BENCHMARK(rounds, expression)", fold(`SELECT BENCHMARK ?\( ?(\d+) ?,.+\)`), (*session).selectBenchmark},
-	{"SELECT CONNECTION_ID()", fold(`SELECT CONNECTION_ID ?\( ?\)`), (*session).selectConnectionID},
-	{"SELECT VERSION()", fold(`SELECT VERSION ?\( ?\)`), (*session).selectVersion},
-	{"SET ...", fold(`SET .+`), (*session).set},
-	{"KILL [QUERY|CONNECTION] id", fold(`KILL (?:(QUERY|CONNECTION) )?(\d+)`), (*session).killOther},
-	{"SHOW [FULL] PROCESSLIST", fold(`SHOW (FULL )?PROCESSLIST`), (*session).showProcesslist},
-	{lookSQL, fold(regexp.QuoteMeta(lookSQL)), (*session).selectTagged},
-}
+var dialect = sync.OnceValue(func() []form {
+	return []form{
+		{"SELECT 1", fold(`SELECT (-?\d+)`), (*session).selectNumber},
+		{"SELECT SLEEP(seconds)", fold(`SELECT SLEEP ?\( ?([\d.]+) ?\)`), (*session).selectSleep},
+		{"SELECT BENCHMARK(rounds, expression)", fold(`SELECT BENCHMARK ?\( ?(\d+) ?,.+\)`), (*session).selectBenchmark},
+		{"SELECT CONNECTION_ID()", fold(`SELECT CONNECTION_ID ?\( ?\)`), (*session).selectConnectionID},
+		{"SELECT VERSION()", fold(`SELECT VERSION ?\( ?\)`), (*session).selectVersion},
+		{"SET ...", fold(`SET .+`), (*session).set},
+		{"KILL [QUERY|CONNECTION] id", fold(`KILL (?:(QUERY|CONNECTION) )?(\d+)`), (*session).killOther},
+		{"SHOW [FULL] PROCESSLIST", fold(`SHOW (FULL )?PROCESSLIST`), (*session).showProcesslist},
+		{lookSQL, fold(regexp.QuoteMeta(lookSQL)), (*session).selectTagged},
+	}
+})
 
 // fold compiles a pattern that a whole statement must match, in any case.
 func fold(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?is)^` + pattern + `$`) }
 
 // run carries out a statement, or refuses it with error 1064 and the list of known statements.
 func (s *session) run(ctx context.Context, text string) (*mysql.Result, error) {
-	for _, f := range dialect {
+	for _, f := range dialect() {
 		if args := f.pattern.FindStringSubmatch(text); args != nil {
 			return f.do(s, ctx, args[1:])
 		}
 	}
 	var known []string
-	for _, f := range dialect {
+	for _, f := range dialect() {
 		known = append(known, f.help)
 	}
 	return nil, mysql.NewError(mysql.ER_PARSE_ERROR,
