@@ -326,14 +326,18 @@ func withoutEnd(t *testing.T, addr string) string {
 				}
 			}
 		}()
+		var held []byte // of a result that may come in several parts
 		for b := make([]byte, 64<<10); ; {
 			n, err := server.Read(b)
-			if n > endPacket && hold.Load() {
-				n -= endPacket
+			held = append(held, b[:n]...)
+			ready := len(held)
+			if hold.Load() {
+				ready = max(0, ready-endPacket)
 			}
-			if _, failed := client.Write(b[:n]); err != nil || failed != nil {
+			if _, failed := client.Write(held[:ready]); err != nil || failed != nil {
 				return
 			}
+			held = held[ready:]
 		}
 	})
 }
