@@ -61,6 +61,10 @@ func binary(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer from.Close()
+	// No child may inherit the file while it is open to be written: execve would answer
+	// "text file busy" (https://go.dev/issue/22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)
