@@ -212,10 +212,8 @@ func TestSilentServer(t *testing.T) {
 
 // No client retries a call that was refused, or whose connection was closed.
 func TestRefusedAndHungUp(t *testing.T) {
-	nobody := listen(t)
-	nobody.Close()
 	for what, addr := range map[string]string{
-		"refused": nobody.Addr().String(),
+		"refused": down(t),
 		"hung up": serve(t, func(net.Conn) {}),
 	} {
 		for name, do := range opsAt(t, addr) {

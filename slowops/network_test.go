@@ -73,6 +73,14 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
+// down returns an address where nobody listens.
+func down(t *testing.T) string {
+	t.Helper()
+	listener := listen(t)
+	listener.Close()
+	return listener.Addr().String()
+}
+
 // relay passes connections on to a server, unchanged, and counts them as the
 // server would.
 type relay struct {
@@ -219,10 +227,8 @@ func TestMySQLVia(t *testing.T) {
 
 // An error names the server and the address that was dialed.
 func TestViaErrors(t *testing.T) {
-	nobody := listen(t)
-	nobody.Close()
 	silent := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	for what, via := range map[string]string{"refused": nobody.Addr().String(), "silent": silent} {
+	for what, via := range map[string]string{"refused": down(t), "silent": silent} {
 		web := slowops.NewHTTP("http://"+elsewhere, 0)
 		defer web.Close()
 		store := slowops.NewCache(elsewhere+":11211", 0)

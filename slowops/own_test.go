@@ -131,35 +131,10 @@ func TestOwnRedirects(t *testing.T) {
 
 // raw returns the address of a server that answers each connection with the same bytes.
 func raw(t *testing.T, answer string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 4096))
-			_, _ = io.WriteString(c, answer)
-			c.Close()
-		}
-	}()
-	return l.Addr().String()
-}
-
-// down returns an address where nobody listens.
-func down(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return serve(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 4096))
+		_, _ = io.WriteString(c, answer)
+	})
 }
 
 // Whatever the server does, no error of an own call quotes the call.

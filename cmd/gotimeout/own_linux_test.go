@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -124,17 +123,6 @@ func secretCalls(t *testing.T, web, dsn, cache string) []string {
 
 func dsnOf(addr string) string { return "lab@tcp(" + addr + ")/lab" }
 
-// closed returns an address that nothing listens on.
-func closed(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Nothing of an own call is shown anywhere, whether its server is down, fails, or
 // sends the call back.
 func TestOwnCallsStaySecret(t *testing.T) {
@@ -148,7 +136,7 @@ func TestOwnCallsStaySecret(t *testing.T) {
 	y := startYours(t, func() time.Duration { return 0 })
 	for name, args := range map[string][]string{
 		"failing": secretCalls(t, strings.TrimPrefix(echo.URL, "http://"), dsnOf(y.db), y.cache),
-		"down":    secretCalls(t, closed(t), "lab:"+planted+"@tcp("+closed(t)+")/lab", closed(t)),
+		"down":    secretCalls(t, closedPort(t), "lab:"+planted+"@tcp("+closedPort(t)+")/lab", closedPort(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			spans := collect(t)
@@ -247,7 +235,7 @@ func TestReportsKeepOwnCallsSecret(t *testing.T) {
 			append(files, secretCalls(t, web, dsnOf(y.db), y.cache)...)...), 0, "POST " + web + "/report (alone "},
 		"failing": {append([]string{"compare", "--ops=db", "--delay=0"}, secretCalls(t, web, dsnOf(y.db), y.cache)...), 1,
 			"op db doesn't work on this lab: mysql query: error 1064 (42000)"},
-		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closed(t), dsnOf(y.db), y.cache)...), 1, "connection refused"},
+		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closedPort(t), dsnOf(y.db), y.cache)...), 1, "connection refused"},
 		"config": {append([]string{"config"}, secretCalls(t, web, dsnOf(y.db), y.cache)...), 0, "http://***@" + web + "/report?***"},
 		"two labs": {[]string{"compare", "--url=http://" + web, "--http-request=http://a/?" + planted}, 2,
 			"--url starts no lab, and the setting GOTIMEOUT_HTTP_REQUEST is of one"},
