@@ -54,18 +54,24 @@ func (c *Comparison) Recommend(ctx context.Context, target float64, soFar *resul
 func (r *runner) sweep(ctx context.Context, rec *results.Recommendation, longest time.Duration) error {
 	timeouts := rec.Timeouts()
 	r.of = r.done + len(timeouts)*len(r.Plan.Strategies)
-	sample := r.Plan
-	defer func() { r.Plan = sample }()
 	for _, at := range timeouts {
 		if span(at) > longest {
 			break
 		}
-		r.Plan = sample.at(at, rec)
-		if err := r.cells(ctx, r.Plan.matrix(), 1); err != nil {
+		if err := r.try(ctx, at, rec, r.Plan.Strategies); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// try runs strategies at a timeout.
+func (r *runner) try(ctx context.Context, timeout float64, rec *results.Recommendation, strategies []string) error {
+	whole := r.Plan
+	defer func() { r.Plan = whole }()
+	r.Plan = whole.at(timeout, rec)
+	r.Plan.Strategies = strategies
+	return r.cells(ctx, r.Plan.matrix(), 1)
 }
 
 // mostSteps bounds the search for one strategy.
@@ -75,9 +81,7 @@ const mostSteps = 6
 // least timeout at which it reaches the target is known to a tenth, or it has missed at
 // the longest timeout of the lab.
 func (r *runner) search(ctx context.Context, soFar *results.Results, rec *results.Recommendation, longest time.Duration) error {
-	sample := r.Plan
-	defer func() { r.Plan = sample }()
-	for _, strategy := range sample.Strategies {
+	for _, strategy := range r.Plan.Strategies {
 		for range mostSteps {
 			now, err := results.Recommend(soFar, rec.Target)
 			if err != nil {
@@ -87,10 +91,8 @@ func (r *runner) search(ctx context.Context, soFar *results.Results, rec *result
 			if !more || ctx.Err() != nil {
 				break
 			}
-			r.Plan = sample.at(at, rec)
-			r.Plan.Strategies = []string{strategy}
 			r.of = r.done + 1
-			if err := r.cells(ctx, r.Plan.matrix(), 1); err != nil {
+			if err := r.try(ctx, at, rec, []string{strategy}); err != nil {
 				return err
 			}
 		}
