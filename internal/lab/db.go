@@ -217,19 +217,19 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 		return err
 	}
 	q.lab.report(c.Run, (*receipt.Receipt).BackendBegan)
-	var answer *mysql.MySQLError
-	if err == nil || errors.Is(err, slowops.ErrCutShort) || errors.As(err, &answer) {
-		at := query.Answered()
-		q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
-		return err
-	}
-	query.Left(q.way(), func(at time.Time, known bool) {
+	ended := func(at time.Time, known bool) {
 		if known {
 			q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
 		} else {
 			q.lab.report(c.Run, (*receipt.Receipt).BackendLost)
 		}
-	})
+	}
+	var answer *mysql.MySQLError
+	if err == nil || errors.Is(err, slowops.ErrCutShort) || errors.As(err, &answer) {
+		ended(query.Answered(), true)
+	} else {
+		query.Left(q.way(), ended)
+	}
 	return err
 }
 

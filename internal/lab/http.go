@@ -49,13 +49,16 @@ func (o *httpOp) Read(func(string) string) (notes []string, err error) {
 			return nil, fmt.Errorf("--http-url (HTTPBIN_URL) %w", err)
 		}
 	}
-	for flag, given := range map[string]bool{
-		"--http-method (GOTIMEOUT_HTTP_METHOD)": o.HTTPMethod != "", "--http-header (GOTIMEOUT_HTTP_HEADER)": len(o.HTTPHeader) > 0,
-		"--http-body (GOTIMEOUT_HTTP_BODY)": o.HTTPBody != "", "--http-expect (GOTIMEOUT_HTTP_EXPECT)": o.HTTPExpect != "",
-		"--http-redirects (GOTIMEOUT_HTTP_REDIRECTS)": o.HTTPRedirects,
+	for _, flag := range []struct {
+		name  string
+		given bool
+	}{
+		{"--http-method (GOTIMEOUT_HTTP_METHOD)", o.HTTPMethod != ""}, {"--http-header (GOTIMEOUT_HTTP_HEADER)", len(o.HTTPHeader) > 0},
+		{"--http-body (GOTIMEOUT_HTTP_BODY)", o.HTTPBody != ""}, {"--http-expect (GOTIMEOUT_HTTP_EXPECT)", o.HTTPExpect != ""},
+		{"--http-redirects (GOTIMEOUT_HTTP_REDIRECTS)", o.HTTPRedirects},
 	} {
-		if given {
-			return nil, errors.New(flag + " is of an own request, and there is none: give its URL by --http-request")
+		if flag.given {
+			return nil, errors.New(flag.name + " is of an own request, and there is none: give its URL by --http-request")
 		}
 	}
 	return nil, nil
@@ -103,9 +106,9 @@ func (o *httpOp) readRequest() error {
 
 // readStatuses reads statuses, such as 200,3xx.
 func readStatuses(text string) (expect func(int) bool, err error) {
-	all := strings.Split(text, ",")
+	all, status := strings.Split(text, ","), regexp.MustCompile(`^[1-5](\d\d|xx)$`)
 	for _, one := range all {
-		if !regexp.MustCompile(`^[1-5](\d\d|xx)$`).MatchString(one) {
+		if !status.MatchString(one) {
 			return nil, fmt.Errorf("has %.20q, which is no status: write 200, 2xx, or several with commas", one)
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/stats"
 	"gotimeout/slowops"
 )
 
@@ -133,8 +133,7 @@ func alone(ctx context.Context, op handlers.Op) error {
 	if len(took) > 1 {
 		took = took[1:]
 	}
-	slices.Sort(took)
-	median := took[len(took)/2]
+	median := stats.Median(took)
 	op.Own.Alone.Store(&median)
 	return nil
 }
