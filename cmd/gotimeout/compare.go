@@ -275,9 +275,7 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=
 func commandLine(typed *kong.Context) string {
 	secrets := map[string]string{}
 	for _, flag := range typed.Flags() {
-		if flag.Tag.Has("secret") {
-			secrets["--"+flag.Name] = cmp.Or(flag.Tag.Get("secret"), secretAll)
-		}
+		secrets["--"+flag.Name] = secretOf(flag)
 	}
 	words, secret := []string{"gotimeout"}, ""
 	for _, word := range typed.Args {

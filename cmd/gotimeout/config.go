@@ -188,10 +188,16 @@ func shown(flag *kong.Flag) *string {
 		}
 		text = strings.Join(parts, ",")
 	}
-	if flag.Tag.Has("secret") {
-		text = masked(cmp.Or(flag.Tag.Get("secret"), secretAll), text)
-	}
+	text = masked(secretOf(flag), text)
 	return &text
+}
+
+// secretOf returns which part of a flag's value is secret, "" for none.
+func secretOf(flag *kong.Flag) string {
+	if !flag.Tag.Has("secret") {
+		return ""
+	}
+	return cmp.Or(flag.Tag.Get("secret"), secretAll)
 }
 
 // The values of the tag secret: which part of a flag's value is secret. An empty tag is

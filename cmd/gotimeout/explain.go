@@ -23,21 +23,25 @@ func (explainCmd) Help() string {
 
 // Run explains the columns. kong calls it.
 func (c *explainCmd) Run(_ context.Context, to streams) error {
-	asked := strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(c.Column))
+	asked := asName(c.Column)
 	var names []string
 	var b strings.Builder
 	for _, column := range results.Columns() {
 		names = append(names, column.Name)
-		title := strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(column.Title))
-		if asked == "all" || strings.Contains(column.Name, asked) || strings.Contains(title, asked) {
+		if asked == "all" || strings.Contains(column.Name, asked) || strings.Contains(asName(column.Title), asked) {
 			explain(&b, column, to.columns(to.out))
 		}
 	}
 	if b.Len() == 0 {
-		return usageError{fmt.Errorf("%s", prose.Unknown("column", c.Column, names))}
+		return usagef("%s", prose.Unknown("column", c.Column, names))
 	}
 	_, err := io.WriteString(to.out, strings.TrimPrefix(b.String(), "\n"))
 	return err
+}
+
+// asName writes a title as the name of a column.
+func asName(title string) string {
+	return strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(title))
 }
 
 func explain(b *strings.Builder, c results.Column, width int) {

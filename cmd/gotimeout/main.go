@@ -163,14 +163,18 @@ func fail(stderr io.Writer, err error, command string) (code int) {
 // its variable, from the environment or --env-file. kong itself would read only the
 // environment of the process.
 func newParser(c *cli, getenv func(string) string, more ...kong.Option) (*kong.Kong, error) {
+	var read environment // once the command line is parsed
 	parser, err := kong.New(c, append(more,
 		kong.Name("gotimeout"),
 		kong.Description("A lab about timeouts: the same slow call behind each way that Go offers to time out."),
 		kong.Vars{"version": fmt.Sprintf("gotimeout %s (%s, %s/%s)", machine.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.Resolvers(kong.ResolverFunc(func(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if read == nil {
+				read = variables(c, getenv)
+			}
 			for _, name := range flag.Envs {
-				if value := variables(c, getenv)(name); value != "" {
+				if value := read(name); value != "" {
 					return value, nil
 				}
 			}
