@@ -2,12 +2,10 @@ package handlers
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
 
-	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
 
 	"github.com/go-chi/chi/v5"
@@ -20,11 +18,11 @@ func (l *Lab) code(w http.ResponseWriter, r *http.Request) {
 		l.notFound(w, r)
 		return
 	}
-	ops := samples.Ops(strategy)
-	if !slices.Contains(ops, op) {
-		refuse(w, r, http.StatusNotFound, "no_code", fmt.Sprintf("op: %s", prose.Unknown("code of "+strategy+" for", op, ops)))
+	code, err := samples.Of(strategy, op)
+	if err != nil {
+		refuse(w, r, http.StatusNotFound, "no_code", "op: "+err.Error())
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, samples.Of(strategy, op))
+	_, _ = io.WriteString(w, code)
 }

@@ -12,12 +12,19 @@ import (
 // error names the ops that it has code for.
 func TestCode(t *testing.T) {
 	lab := newLab(roomy)
+	code := func(strategy, op string) string {
+		text, err := samples.Of(strategy, op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
 	for path, want := range map[string]struct {
 		status int
 		text   string
 	}{
-		"/code/context-cancel?op=db": {http.StatusOK, samples.Of("context-cancel", "db")},
-		"/code/errgroup":             {http.StatusOK, samples.Of("errgroup", "http")},
+		"/code/context-cancel?op=db": {http.StatusOK, code("context-cancel", "db")},
+		"/code/errgroup":             {http.StatusOK, code("errgroup", "http")},
 		"/code/io-timeout?op=cpu":    {http.StatusNotFound, `there is no code of io-timeout for \"cpu\": use cache, db or http`},
 		"/code/errgroup?ctx=deaf":    {http.StatusBadRequest, "ctx"},
 		"/code/nonesuch":             {http.StatusNotFound, "there is nothing at /code/nonesuch"},

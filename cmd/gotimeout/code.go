@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"io"
-	"slices"
 
-	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
 )
 
@@ -24,10 +22,10 @@ trap as a comment. Put a package clause above it.
 
 // Run prints the code. kong calls it.
 func (c *codeCmd) Run(_ context.Context, to streams) error {
-	ops := samples.Ops(c.Strategy)
-	if !slices.Contains(ops, c.Op) {
-		return usagef("--op: %s", prose.Unknown("code of "+c.Strategy+" for", c.Op, ops))
+	code, err := samples.Of(c.Strategy, c.Op)
+	if err != nil {
+		return usagef("--op: %w", err)
 	}
-	_, err := io.WriteString(to.out, samples.Of(c.Strategy, c.Op))
+	_, err = io.WriteString(to.out, code)
 	return err
 }

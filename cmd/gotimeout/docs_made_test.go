@@ -143,7 +143,8 @@ func madeStrategies() string {
 func madeCode(strategy string) string {
 	var b strings.Builder
 	for _, op := range samples.Ops(strategy) {
-		b.WriteString("```go\n" + samples.Of(strategy, op) + "```\n\n")
+		code, _ := samples.Of(strategy, op) // Ops has no other op
+		b.WriteString("```go\n" + code + "```\n\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

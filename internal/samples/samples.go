@@ -8,22 +8,25 @@ package samples
 
 import (
 	"embed"
+	"errors"
 	"io/fs"
 	"strings"
+
+	"gotimeout/internal/prose"
 )
 
 //go:embed *_http.go *_cache.go *_db.go *_cpu.go
 var files embed.FS
 
-// Of returns the code of a strategy with an op, from the imports on. It is "" if there is
-// none: a computation has no client with a timeout.
-func Of(strategy, op string) string {
+// Of returns the code of a strategy with an op, from the imports on. The error says for which
+// ops there is code: a computation has no client with a timeout.
+func Of(strategy, op string) (code string, err error) {
 	text, err := files.ReadFile(prefix(strategy) + op + ".go")
 	if err != nil {
-		return ""
+		return "", errors.New(prose.Unknown("code of "+strategy+" for", op, Ops(strategy)))
 	}
-	_, code, _ := strings.Cut(string(text), "\n\n")
-	return code
+	_, code, _ = strings.Cut(string(text), "\n\n")
+	return code, nil
 }
 
 // Ops returns the ops for which a strategy has code.

@@ -193,7 +193,8 @@ func rows(t *testing.T) (rows [][]string) {
 
 // functionOf returns the name of a sample.
 func functionOf(strategy, op string) string {
-	_, after, _ := strings.Cut(samples.Of(strategy, op), "\nfunc ")
+	code, _ := samples.Of(strategy, op) // TestOf looks at the error
+	_, after, _ := strings.Cut(code, "\nfunc ")
 	name, _, _ := strings.Cut(after, "(")
 	return name
 }
@@ -209,12 +210,15 @@ func goroutines(function string) int {
 func TestOf(t *testing.T) {
 	for _, s := range strategies.All() {
 		for _, op := range []string{"http", "cache", "db", "cpu"} {
-			code := samples.Of(s.Name, op)
+			code, err := samples.Of(s.Name, op)
 			if s.Client != nil && op == "cpu" {
-				if code != "" {
-					t.Errorf("io-timeout, which bounds a client, has code for a computation: %s", code)
+				if code != "" || err == nil || err.Error() != `there is no code of io-timeout for "cpu": use cache, db or http` {
+					t.Errorf("io-timeout, which bounds a client, has code for a computation: %s, %v", code, err)
 				}
 				continue
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+code, parser.ParseComments)
 			if err != nil || !strings.HasPrefix(code, "import") || strings.Contains(code, `"gotimeout`) {
@@ -227,7 +231,9 @@ func TestOf(t *testing.T) {
 			}
 		}
 	}
-	if code := samples.Of("nonesuch", "http") + samples.Of("baseline", "../baseline_http"); code != "" {
-		t.Error(code)
+	for _, none := range [][2]string{{"nonesuch", "http"}, {"baseline", "../baseline_http"}} {
+		if code, err := samples.Of(none[0], none[1]); code != "" || err == nil {
+			t.Errorf("%s on %s: %v, %s", none[0], none[1], err, code)
+		}
 	}
 }
