@@ -42,8 +42,6 @@ type page struct {
 	Asked     string // one line
 	Colours   template.CSS
 	Warnings  []sentence
-	Verdict   []verdict
-	Sentences []sentence
 	Galleries []gallery
 	Heat      []heatMap
 	Tables    []pageTable
@@ -68,7 +66,6 @@ func newPage(r *results.Results) *page {
 	}
 	p.ask(r)
 	p.Warnings = p.warnings(r)
-	p.Verdict, p.Sentences = p.verdict(), p.sentences()
 	p.draw()
 	p.Heat = p.heat()
 	p.tables()

@@ -75,13 +75,13 @@ func JSON(w io.Writer, r *results.Results) error {
 	}
 	verdicts := []object{}
 	a := newAccount(r)
-	for _, v := range a.verdict() {
+	for _, v := range a.Verdicts {
 		verdicts = append(verdicts, object{
 			{"op", v.Op}, {"ctx", v.Ctx}, {"network", v.Network}, {"timeout_ms", v.Timeout},
 			{"outcome", v.Outcome}, {"strategies", append([]string{}, v.Strategies...)}, {"sentence", v.Sentence.String()},
 		})
 	}
-	_, sentences := a.story()
+	_, sentences := a.text()
 	return writeJSON(w, object{
 		{"verdicts", verdicts},
 		{"sentences", append([]string{}, sentences...)},

@@ -12,7 +12,7 @@ import (
 func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
 	a := newAccount(r)
-	verdicts, sentences := a.story()
+	verdicts, sentences := a.text()
 	for _, text := range verdicts {
 		fmt.Fprintf(&b, "**%s**\n\n", escaped(text))
 	}
@@ -43,7 +43,7 @@ func Markdown(w io.Writer, r *results.Results) error {
 		}
 	}
 	if len(groups) > 0 {
-		markdownList(&b, glossary[:])
+		markdownList(&b, allTerms())
 	}
 	markdownList(&b, append(remarks(r), notes(r)...))
 	_, err := io.WriteString(w, plain(b.String()))

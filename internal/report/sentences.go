@@ -202,13 +202,16 @@ type finding struct {
 	figure string  // the figure alone, for the rows after the worst
 }
 
-// account makes the sentences on results. Its ids name the rows in the tables of a
+// account has the sentences on results: the verdict on each group, and the most important
+// findings, one for each rule, about its worst row. Its ids name the rows in the tables of a
 // page.
 type account struct {
-	results *results.Results
-	groups  []*results.Group
-	ids     map[*results.Row]string
-	several struct{ timeouts bool }
+	results   *results.Results
+	groups    []*results.Group
+	ids       map[*results.Row]string
+	several   struct{ timeouts bool }
+	Verdicts  []verdict
+	Sentences []sentence
 }
 
 func newAccount(r *results.Results) *account {
@@ -222,6 +225,19 @@ func newAccount(r *results.Results) *account {
 		}
 		a.several.timeouts = a.several.timeouts || g.Timeout != a.groups[0].Timeout
 	}
+	harmful := map[*results.Row]bool{} // the rows of which a rule found more than a cost
+	for _, of := range rules() {
+		found := a.findings(of)
+		if len(found) == 0 {
+			continue
+		}
+		a.Sentences = append(a.Sentences, a.sentence(of.serious, found))
+		for _, f := range found {
+			harmful[f.row] = harmful[f.row] || !of.cost
+		}
+	}
+	a.Sentences = a.Sentences[:min(len(a.Sentences), mostSentences)]
+	a.Verdicts = a.judgeGroups(harmful)
 	return a
 }
 
@@ -258,17 +274,6 @@ func (a *account) findings(of rule) (found []finding) {
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.size, a.size) })
 	return found
-}
-
-// sentences returns the most important sentences on the results: one for each rule, about its
-// worst row.
-func (a *account) sentences() (all []sentence) {
-	for _, of := range rules() {
-		if found := a.findings(of); len(found) > 0 {
-			all = append(all, a.sentence(of.serious, found))
-		}
-	}
-	return all[:min(len(all), mostSentences)]
 }
 
 func (a *account) sentence(serious bool, found []finding) sentence {

@@ -31,7 +31,7 @@ func Table(w io.Writer, r *results.Results, to Terminal) error {
 	var b strings.Builder
 	width := to.Width
 	a := newAccount(r)
-	verdicts, sentences := a.story()
+	verdicts, sentences := a.text()
 	for _, text := range verdicts {
 		b.WriteString(prose.Wrap(text, width))
 	}
@@ -176,17 +176,17 @@ func blocks() []block {
 	}
 }
 
-// glossary explains the columns, the decisive ones first.
+// glossary explains the columns that the terminal has.
 func (t Terminal) glossary() []string {
 	if t.Wide {
-		return glossary[:]
+		return allTerms()
 	}
-	return append(slices.Clone(glossary[:decisiveTerms]), "gotimeout explain COLUMN says more of a column, and --wide shows them all.")
+	return append(slices.Clone(decisiveTerms), "gotimeout explain COLUMN says more of a column, and --wide shows them all.")
 }
 
-const decisiveTerms = 7
+func allTerms() []string { return append(slices.Clone(decisiveTerms), otherTerms...) }
 
-var glossary = [...]string{
+var decisiveTerms = []string{
 	"overshoot: answered − timeout, of the requests that were answered after the timeout, whatever the answer. Of the floor: answered − delay.",
 	"false: requests that timed out though the same call alone takes less than the timeout. late: requests that completed more than 5 ms after the timeout, by the lab's clock.",
 	"straggle: how long the op worked on after the answer. waste: seconds that backends worked for nobody, per 1,000 requests that were seen to reach a backend.",
@@ -194,6 +194,9 @@ var glossary = [...]string{
 	"connections: dialed, and the most runs at once that used one (ideal).",
 	"floor: calls that end in time, so what this machine adds by itself. They use no network unless one is named.",
 	"?: nobody could see the figure. -: there is no such figure.",
+}
+
+var otherTerms = []string{
 	"answered: time from when a request was due to its answer, whatever the answer.",
 	"p50, p99: the smallest value that 50% or 99% of the values do not exceed (nearest rank). Of fewer than 100 values, p99 is the longest.",
 	"goroutines, connections left, TIME-WAIT: how many more than before the load. +20ms: 20 ms after the last answer.",

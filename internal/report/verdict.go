@@ -24,31 +24,25 @@ const (
 	tooShort = "too_short" // too few calls timed out to tell
 )
 
-// verdict returns the verdict on each group. A strategy leaves no work behind if each of its
-// timed-out calls was seen to end, none ran on, and no rule except those of cost has a finding.
-func (a *account) verdict() (all []verdict) {
-	remarked := map[*results.Row]bool{}
-	for _, of := range rules() {
-		for _, f := range a.findings(of) {
-			remarked[f.row] = remarked[f.row] || !of.cost
-		}
-	}
+// judgeGroups returns the verdict on each group. A strategy is judged by its timed-out calls:
+// each was seen to end, none ran on, and the strategy is not harmful.
+func (a *account) judgeGroups(harmful map[*results.Row]bool) (all []verdict) {
 	for _, g := range a.groups {
 		bounded := slices.DeleteFunc(slices.Clone(g.Rows), func(r *results.Row) bool { return r.Unbounded || len(r.Repeats) == 0 })
 		if len(bounded) > 0 {
-			all = append(all, a.judge(g, bounded, remarked))
+			all = append(all, a.judge(g, bounded, harmful))
 		}
 	}
 	return all
 }
 
-func (a *account) judge(g *results.Group, bounded []*results.Row, remarked map[*results.Row]bool) verdict {
+func (a *account) judge(g *results.Group, bounded []*results.Row, harmful map[*results.Row]bool) verdict {
 	v := verdict{Key: g.Key}
 	var best []*results.Row
 	most, seen, ranOn := 0, 0, 0
 	for _, r := range bounded {
 		most, seen, ranOn = max(most, r.TimedOut), seen+r.Seen, ranOn+r.RanOn
-		if !remarked[r] && leavesNothing(r) {
+		if !harmful[r] && leavesNothing(r) {
 			best = append(best, r)
 			v.Strategies = append(v.Strategies, r.Strategy)
 		}
@@ -126,12 +120,12 @@ func (a *account) praise(g *results.Group, best []*results.Row) string {
 		millis(worst(results.OvershootP99)), least.percentile(results.OvershootP99), least.beside(results.OvershootP99, "; ", millis))
 }
 
-// story returns the verdicts and the sentences as text, for a terminal and for Markdown.
-func (a *account) story() (verdicts, sentences []string) {
-	for _, v := range a.verdict() {
+// text returns the verdicts and the sentences as text, for a terminal and for Markdown.
+func (a *account) text() (verdicts, sentences []string) {
+	for _, v := range a.Verdicts {
 		verdicts = append(verdicts, v.Sentence.String())
 	}
-	for _, s := range a.sentences() {
+	for _, s := range a.Sentences {
 		sentences = append(sentences, s.String())
 	}
 	return verdicts, sentences
