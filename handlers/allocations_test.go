@@ -47,9 +47,7 @@ var kept *[64]byte
 // allocationsOf runs a no-op under a strategy and returns the allocations of a run.
 func allocationsOf(t *testing.T, strategy string, do func()) float64 {
 	t.Helper()
-	if underRaceDetector() {
-		t.Skip("under the race detector sync.Pool drops values at random")
-	}
+	countsAllocations(t)
 	lab := newLab(roomy)
 	lab.Ops = []handlers.Op{{Name: "noop", Parts: parts(func(context.Context, slowops.Call) error {
 		do()
@@ -57,14 +55,21 @@ func allocationsOf(t *testing.T, strategy string, do func()) float64 {
 	})}}
 	routes, w := lab.Routes(), nowhere{http.Header{}}
 	r := request(t.Context(), http.MethodGet, "/"+strategy+"?op=noop&delay=0&timeout=1s")
-	r.Header.Del("User-Agent")                       // curl's answers are indented
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
+	r.Header.Del("User-Agent") // curl's answers are indented
 	return testing.AllocsPerRun(500, func() { routes.ServeHTTP(w, r) })
 }
 
-func underRaceDetector() bool {
+// countsAllocations makes the counts of a test exact: no garbage collection empties a
+// sync.Pool until the test ends. Under the race detector the pools drop values at random,
+// and the test is skipped.
+func countsAllocations(t *testing.T) {
+	t.Helper()
 	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("under the race detector sync.Pool drops values at random")
+	}
+	percent := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
 }
 
 // nowhere is a ResponseWriter that drops the response.

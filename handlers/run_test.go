@@ -408,6 +408,7 @@ func TestTrace(t *testing.T) {
 
 // Without a trace a call has no traceparent and makes no further allocations.
 func TestNoTrace(t *testing.T) {
+	countsAllocations(t)
 	lab, allocs := newLab(roomy), map[bool]float64{}
 	var sent string
 	lab.Ops[0].Parts = parts(func(_ context.Context, c slowops.Call) error {
