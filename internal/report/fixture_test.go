@@ -168,6 +168,7 @@ type flaw struct {
 	wrong, probeFailures, goroutines, connections, timeWait int
 	late, falseTimeouts, failed, refused, dialed            int
 	overshoot, sentLate, probeTime                          float64
+	lateAnswers                                             int // timed-out calls: the first are answered 80 ms late
 	open                                                    int
 	unseen, ranOn                                           int     // timed-out calls: the first are unseen, the last run on
 	outlast                                                 float64 // how long the backend works after the answer of a call that ran on
@@ -298,6 +299,9 @@ func (m scenario) call(add func(any), c results.Cell, bad flaw, i int) {
 		if c.Strategy != "baseline" {
 			status, code = "timed_out", "timed_out"
 		}
+	}
+	if !c.Floor && delay > timeout && i/4 < bad.lateAnswers {
+		answered += 80
 	}
 	switch turn := i / 4; {
 	case delay > timeout && turn < bad.late:

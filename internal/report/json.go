@@ -78,7 +78,7 @@ func JSON(w io.Writer, r *results.Results) error {
 	for _, v := range a.Verdicts {
 		verdicts = append(verdicts, object{
 			{"op", v.Op}, {"ctx", v.Ctx}, {"network", v.Network}, {"timeout_ms", v.Timeout},
-			{"outcome", v.Outcome}, {"strategies", append([]string{}, v.Strategies...)}, {"sentence", v.Sentence.String()},
+			{"outcome", v.Outcome}, {"strategies", append([]string{}, v.Strategies...)}, {"excluded", reasons(v.Excluded)}, {"tolerated", reasons(v.Tolerated)}, {"sentence", v.Sentence.String()},
 		})
 	}
 	_, sentences := a.text()
@@ -91,6 +91,14 @@ func JSON(w io.Writer, r *results.Results) error {
 		{"remarks", append([]string{}, remarks(r)...)},
 		{"rows", rows},
 	})
+}
+
+func reasons(faults []fault) []object {
+	all := []object{}
+	for _, f := range faults {
+		all = append(all, object{{"strategy", f.Strategy}, {"reason", f.Text}})
+	}
+	return all
 }
 
 func writeJSON(w io.Writer, o object) error {

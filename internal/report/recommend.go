@@ -49,6 +49,10 @@ func recommendSentences(r *results.Recommendation) []string {
 	}
 	times := r.Sample.Took
 	all := usable(r)
+	if least := results.SampleSize(r.Target); len(times) < least {
+		all = append([]string{fmt.Sprintf("The run is too short to recommend a timeout: %s completed, and %d are the least that tell a share of %s. Make it longer (--requests).",
+			plural(float64(len(times)), "call"), least, inPercent(r.Target))}, all...)
+	}
 	alone := fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.", millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key))
 	if len(all) > 0 {
 		alone = fmt.Sprintf("The calls alone: all but %s take no longer than %s (%s).", inPercent(r.Target), millis(r.Timeout), interval)
@@ -96,8 +100,11 @@ func usable(r *results.Recommendation) []string {
 	if len(give) > 0 {
 		all = append(all, fmt.Sprintf("To cut no more than %s of the calls of %s that would have completed, give %s.", inPercent(r.Target), where(r.Sample.Key), prose.And(give)))
 	}
-	if len(none) > 0 {
+	switch {
+	case len(none) > 0 && len(give) > 0:
 		all = append(all, "But "+prose.And(none)+".")
+	case len(none) > 0:
+		all = append(all, fmt.Sprintf("No strategy that was tried can be used to cut %s of the calls of %s: %s.", inPercent(r.Target), where(r.Sample.Key), prose.And(none)))
 	}
 	return all
 }

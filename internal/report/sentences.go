@@ -14,8 +14,22 @@ import (
 // rule finds one kind of harm or cost in a row.
 type rule struct {
 	find    func(judged) finding
-	serious bool // the finding harms later calls
-	cost    bool // the finding is the price of a bound, and no work is left behind
+	calls   func(judged) share // the calls that the verdict judges the row by; nil if the verdict leaves the rule out
+	did     string             // what the strategy did to these calls
+	serious bool               // the finding harms later calls, so that one is enough for the verdict
+}
+
+// share is a number of calls, of all that could have been among them.
+type share struct{ n, of int }
+
+// tolerated is the share of calls that a strategy may get wrong. A single one of fifty may be
+// the machine's, and says nothing about the next fifty.
+const tolerated = 0.01
+
+// beyondChance reports whether the 95% interval of the share is above the tolerated one.
+func (s share) beyondChance() bool {
+	low, _ := results.Wilson(s.n, s.of)
+	return low > tolerated
 }
 
 // A figure gets a sentence if it exceeds the floor's by more than this.
@@ -33,16 +47,16 @@ func rules() []rule {
 		{find: goroutinesLeft, serious: true},
 		{find: connectionsLeft, serious: true},
 		{find: openReceipts, serious: true},
-		{find: late},
-		{find: waste},
-		{find: falseTimeouts},
-		{find: failed},
-		{find: refused},
-		{find: straggle},
-		{find: overshoot},
-		{find: probeTime},
-		{find: timeWait, cost: true},
-		{find: dialed, cost: true},
+		{find: late, calls: requestsOf(results.Late), did: "completed %s late"},
+		{find: waste, calls: ranOn, did: "let %s run on"},
+		{find: falseTimeouts, calls: requestsOf(results.FalseTimeouts), did: "timed out %s that would have ended in time"},
+		{find: failed, calls: requestsOf(results.Failed), did: "failed %s"},
+		{find: refused, calls: requestsOf(results.Refused), did: "made the lab refuse %s"},
+		{find: straggle, calls: straggling, did: "worked on after the answer of %s"},
+		{find: overshoot, calls: overshooting, did: "answered %s late"},
+		{find: probeTime, calls: slowProbes, did: "slowed %s that followed"},
+		{find: timeWait},
+		{find: dialed},
 	}
 }
 
@@ -113,6 +127,47 @@ func waste(j judged) finding {
 	return finding{size: math.Round(size), figure: digits(seconds) + " s",
 		text: fmt.Sprintf("%slet %s of %s%s run on in %s: %s backend seconds for nobody per 1,000 requests%s%s%s",
 			opening, digits(float64(j.RanOn)), plural(float64(j.Seen), "timed-out call"), unseen, orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits), j.few())}
+}
+
+// ranOn counts a call whose backend nobody could see as one that ran on, because nobody knows.
+func ranOn(j judged) share {
+	if j.Backend == "" {
+		return share{}
+	}
+	return share{j.RanOn + j.TimedOut - j.Seen, j.TimedOut}
+}
+
+// requestsOf counts a column over all repeats.
+func requestsOf(place int) func(judged) share {
+	return func(j judged) (s share) {
+		for _, f := range j.Repeats {
+			if f[place] != nil && f[results.Requests] != nil {
+				s = share{s.n + int(*f[place]), s.of + int(*f[results.Requests])}
+			}
+		}
+		return s
+	}
+}
+
+func straggling(j judged) share {
+	return over(j.Straggle, highest(j.floor, results.StraggleP99)+chanceMillis)
+}
+
+func overshooting(j judged) share {
+	return over(j.Overshoot, highest(j.floor, results.OvershootP99)+chanceMillis)
+}
+
+func slowProbes(j judged) share {
+	if probeTime(j).size == 0 {
+		return share{0, len(j.Probed)}
+	}
+	return over(j.Probed, highest(j.floor, results.ProbeP99)+4*chanceMillis)
+}
+
+// over counts the sorted values over a limit.
+func over(sorted []float64, limit float64) share {
+	n, _ := slices.BinarySearch(sorted, math.Nextafter(limit, math.Inf(1)))
+	return share{len(sorted) - n, len(sorted)}
 }
 
 func orBackend(noun string) string { return cmp.Or(noun, "the backend") }
@@ -225,19 +280,15 @@ func newAccount(r *results.Results) *account {
 		}
 		a.several.timeouts = a.several.timeouts || g.Timeout != a.groups[0].Timeout
 	}
-	harmful := map[*results.Row]bool{} // the rows of which a rule found more than a cost
 	for _, of := range rules() {
 		found := a.findings(of)
 		if len(found) == 0 {
 			continue
 		}
 		a.Sentences = append(a.Sentences, a.sentence(of.serious, found))
-		for _, f := range found {
-			harmful[f.row] = harmful[f.row] || !of.cost
-		}
 	}
 	a.Sentences = a.Sentences[:min(len(a.Sentences), mostSentences)]
-	a.Verdicts = a.judgeGroups(harmful)
+	a.Verdicts = a.judgeGroups()
 	return a
 }
 

@@ -87,10 +87,12 @@ func (c *Collector) end(of *cell, end End) {
 	}
 	row.Repeats = append(row.Repeats, of.figures(end))
 	row.Figures = medians(row.Repeats)
-	row.Answered = append(row.Answered, of.answered...)
-	slices.Sort(row.Answered)
-	row.Took = append(row.Took, took(of.took)...)
-	slices.Sort(row.Took)
+	for all, values := range map[*[]float64][]float64{
+		&row.Answered: of.answered, &row.Overshoot: of.overshoot, &row.Straggle: of.straggles, &row.Probed: of.probes, &row.Took: took(of.took),
+	} {
+		*all = append(*all, values...)
+		slices.Sort(*all)
+	}
 	row.Held += of.held
 	row.TimedOut, row.Seen, row.RanOn = row.TimedOut+of.timedOutRuns, row.Seen+of.timedOutSeen, row.RanOn+of.ranOn
 	values := Values{len(of.answered), len(of.overshoot), len(of.straggles), len(of.probes)}

@@ -61,6 +61,9 @@ type Row struct {
 	Figures   Figures   // the medians over the repeats
 	Repeats   []Figures
 	Answered  []float64 // the times of all requests of the load, in milliseconds, sorted
+	Overshoot []float64 // answered − timeout of all requests that were answered after the timeout, sorted
+	Straggle  []float64 // the straggles of all runs whose end is known, sorted
+	Probed    []float64 // the times of all clean calls after the load, sorted
 	Took      []float64 // the times of all runs that completed, by the lab's clock, sorted
 	TookFirst *float64  // the median of Took in the first quarter of the first repeat
 	TookLast  *float64  // the median of Took in its last quarter
