@@ -13,7 +13,7 @@ func Markdown(w io.Writer, r *results.Results) error {
 	var b strings.Builder
 	a := newAccount(r)
 	verdicts, sentences := a.text()
-	for _, text := range verdicts {
+	for _, text := range append(verdicts, remarks(r)...) {
 		fmt.Fprintf(&b, "**%s**\n\n", escaped(text))
 	}
 	for _, text := range sentences {
@@ -45,7 +45,7 @@ func Markdown(w io.Writer, r *results.Results) error {
 	if len(groups) > 0 {
 		markdownList(&b, allTerms())
 	}
-	markdownList(&b, append(remarks(r), notes(r)...))
+	markdownList(&b, notes(r))
 	_, err := io.WriteString(w, plain(b.String()))
 	return err
 }

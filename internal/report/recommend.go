@@ -50,7 +50,7 @@ func recommendSentences(r *results.Recommendation) []string {
 	times := r.Sample.Took
 	all := usable(r)
 	if least := results.SampleSize(r.Target); len(times) < least {
-		all = append([]string{fmt.Sprintf("The run is too short to recommend a timeout: %s completed, and %d are the least that tell a share of %s. Make it longer (--requests).",
+		all = append([]string{fmt.Sprintf("The run is too short to recommend a timeout: %s completed, and %d are the least that tell a share of %s. Let it run to its end, with more calls where some fail (--requests).",
 			plural(float64(len(times)), "call"), least, inPercent(r.Target))}, all...)
 	}
 	alone := fmt.Sprintf("A timeout of %s (%s) cuts %s of the calls of %s that would have completed.", millis(r.Timeout), interval, inPercent(r.Target), where(r.Sample.Key))
@@ -79,17 +79,20 @@ func recommendSentences(r *results.Recommendation) []string {
 // usable returns a sentence for each strategy with the timeout to give it, the shortest first.
 func usable(r *results.Recommendation) []string {
 	var found []results.Swept
-	var none []string
+	var none, unbound []string
 	for _, v := range r.Verdict {
 		switch {
 		case v.At.Requests < results.SampleSize(r.Target): // an interrupt left too few requests
 		case v.Unbound:
-			none = append(none, v.At.Strategy+" binds no call")
+			unbound = append(unbound, v.At.Strategy)
 		case v.From == nil:
 			none = append(none, fmt.Sprintf("%s cuts more at every timeout up to %s", v.At.Strategy, millis(v.Longest)))
 		default:
 			found = append(found, *v.From)
 		}
+	}
+	if len(unbound) > 0 {
+		none = append(none, prose.And(unbound)+" "+map[bool]string{true: "binds", false: "bind"}[len(unbound) == 1]+" no call")
 	}
 	slices.SortStableFunc(found, func(a, b results.Swept) int { return cmp.Compare(a.Timeout, b.Timeout) })
 	var give []string
@@ -123,7 +126,7 @@ func verdictOf(r *results.Recommendation, v results.Verdict) string {
 		s += "; reaches it at no timeout up to " + millis(v.Longest)
 	}
 	if v.Unbound {
-		s += "; but its timeout does not bind: it cut hardly any of the calls that took longer"
+		s += "; but its timeout does not bind: calls that take longer are not cut, or answered at their end only"
 	}
 	return s
 }

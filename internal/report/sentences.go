@@ -49,11 +49,12 @@ func rules() []rule {
 		{find: openReceipts, serious: true},
 		{find: late, calls: requestsOf(results.Late), did: "completed %s late"},
 		{find: waste, calls: ranOn, did: "let %s run on"},
+		{find: noSentence, calls: unseenCalls, did: "ended %s where nobody could see the backend"},
 		{find: falseTimeouts, calls: requestsOf(results.FalseTimeouts), did: "timed out %s that would have ended in time"},
 		{find: failed, calls: requestsOf(results.Failed), did: "failed %s"},
 		{find: refused, calls: requestsOf(results.Refused), did: "made the lab refuse %s"},
-		{find: straggle, calls: straggling, did: "worked on after the answer of %s"},
-		{find: overshoot, calls: overshooting, did: "answered %s late"},
+		{find: straggle, calls: straggling, did: "worked on after %s for more than a tenth of the timeout"},
+		{find: overshoot, calls: overshooting, did: "answered %s more than a tenth of the timeout late"},
 		{find: probeTime, calls: slowProbes, did: "slowed %s that followed"},
 		{find: timeWait},
 		{find: dialed},
@@ -129,13 +130,17 @@ func waste(j judged) finding {
 			opening, digits(float64(j.RanOn)), plural(float64(j.Seen), "timed-out call"), unseen, orBackend(j.Backend), digits(seconds), rate, j.bracketed(results.WastePer1000, digits), j.few())}
 }
 
-// ranOn counts a call whose backend nobody could see as one that ran on, because nobody knows.
-func ranOn(j judged) share {
+func ranOn(j judged) share { return share{j.RanOn, j.Seen} }
+
+// unseenCalls counts the calls that may have run on without anybody's notice.
+func unseenCalls(j judged) share {
 	if j.Backend == "" {
 		return share{}
 	}
-	return share{j.RanOn + j.TimedOut - j.Seen, j.TimedOut}
+	return share{j.TimedOut - j.Seen, j.TimedOut}
 }
+
+func noSentence(judged) finding { return finding{} }
 
 // requestsOf counts a column over all repeats.
 func requestsOf(place int) func(judged) share {
@@ -150,12 +155,16 @@ func requestsOf(place int) func(judged) share {
 }
 
 func straggling(j judged) share {
-	return over(j.Straggle, highest(j.floor, results.StraggleP99)+chanceMillis)
+	return over(j.Straggle, highest(j.floor, results.StraggleP99)+j.tenth())
 }
 
 func overshooting(j judged) share {
-	return over(j.Overshoot, highest(j.floor, results.OvershootP99)+chanceMillis)
+	return over(j.Overshoot, highest(j.floor, results.OvershootP99)+j.tenth())
 }
+
+// tenth is how late an answer or an end must be for the verdict: a caller who waits for a
+// timeout doesn't notice less, and a busy machine adds less to any strategy.
+func (j judged) tenth() float64 { return max(chanceMillis, j.Timeout/10) }
 
 func slowProbes(j judged) share {
 	if probeTime(j).size == 0 {

@@ -32,13 +32,13 @@ func Table(w io.Writer, r *results.Results, to Terminal) error {
 	width := to.Width
 	a := newAccount(r)
 	verdicts, sentences := a.text()
-	for _, text := range verdicts {
+	for _, text := range append(verdicts, remarks(r)...) {
 		b.WriteString(prose.Wrap(text, width))
 	}
 	for _, text := range sentences {
 		b.WriteString("- " + prose.Hang(text, 2, width) + "\n")
 	}
-	if len(verdicts)+len(sentences) > 0 {
+	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
 	b.WriteString(prose.Wrap(origin(r), width))
@@ -58,7 +58,7 @@ func Table(w io.Writer, r *results.Results, to Terminal) error {
 			b.WriteString(prose.Hang(text, 2, width) + "\n")
 		}
 	}
-	for _, text := range append(remarks(r), notes(r)...) {
+	for _, text := range notes(r) {
 		b.WriteString("\n" + prose.Wrap(text, width))
 	}
 	_, err := io.WriteString(w, plain(b.String()))

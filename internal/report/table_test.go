@@ -75,7 +75,7 @@ func TestTableOfRepeats(t *testing.T) {
 
 func TestTableOfCutFile(t *testing.T) {
 	got := text(t, newFixture(t, aRun()).collector.Results(), table)
-	if want := "\nThe records end before a row of a strategy had ended, so there is nothing to\nshow.\n"; !strings.Contains(got, want) {
+	if want := "The records end before a row of a strategy had ended, so there is nothing to\nshow.\n"; !strings.Contains(got, want) {
 		t.Errorf("the text lacks %q:\n%s", want, got)
 	}
 }

@@ -44,9 +44,11 @@ func (a *account) judgeGroups() (all []verdict) {
 func (a *account) judge(g *results.Group, bounded []*results.Row) verdict {
 	v := verdict{Key: g.Key}
 	var best []*results.Row
-	most, seen, ranOn := 0, 0, 0
+	most, seen, ranOn, stopped := 0, 0, 0, false
 	for _, r := range bounded {
 		most, seen, ranOn = max(most, r.TimedOut), seen+r.Seen, ranOn+r.RanOn
+		least, _ := results.Wilson(r.RanOn, r.Seen)
+		stopped = stopped || r.Seen > 0 && least < 0.5
 		excluded, tolerated := judged{r, g.Floor, &a.results.Run}.faults()
 		if excluded == "" {
 			best = append(best, r)
@@ -70,11 +72,15 @@ func (a *account) judge(g *results.Group, bounded []*results.Row) verdict {
 	case seen == 0 && g.Rows[0].Backend != "":
 		v.Outcome = unseen
 		text = "nobody could see when the backend stopped, so none can be chosen for what it leaves there."
-	case seen > 0 && ranOn == seen:
+	case seen > 0 && !stopped:
 		v.Outcome = none
 		least, _ := results.Wilson(ranOn, seen)
-		text = fmt.Sprintf("no strategy stops the work: each of %s that could be seen ran on in %s (95%%: at least %s do). Limit the work there, too.",
-			plural(float64(seen), "timed-out call"), orBackend(g.Rows[0].Backend), inPercent(least))
+		each := "each"
+		if ranOn < seen { // a call that was cut just before its end
+			each = digits(float64(ranOn))
+		}
+		text = fmt.Sprintf("no strategy stops the work: %s of %s that could be seen ran on in %s (95%%: at least %s do). Limit the work there, too.",
+			each, plural(float64(seen), "timed-out call"), orBackend(g.Rows[0].Backend), inPercent(least))
 	default:
 		v.Outcome = none
 		least := slices.MinFunc(bounded, func(a, b *results.Row) int {
@@ -164,8 +170,8 @@ func (a *account) praise(g *results.Group, best []*results.Row) string {
 	_, most := results.Wilson(0, least.TimedOut)
 	all := "all"
 	for _, r := range best {
-		if s := ranOn(judged{Row: r}); s.n > 0 {
-			_, high := results.Wilson(s.n, s.of)
+		if n := r.RanOn + unseenCalls(judged{Row: r}).n; n > 0 {
+			_, high := results.Wilson(n, r.TimedOut)
 			all, most = "nearly all", max(most, high)
 		}
 	}

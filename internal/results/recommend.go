@@ -79,13 +79,14 @@ func (r *Results) sample() *Row {
 // whole rounds a timeout up to whole milliseconds.
 func whole(ms float64) float64 { return max(1, math.Ceil(ms)) }
 
-// Timeouts returns the timeouts of a sweep, in whole milliseconds, the least first: the
-// p50, p90 and p99 of the sample, the recommended timeout, the upper end of its interval, a
+// Timeouts returns the timeouts of a sweep, in whole milliseconds, the least first: half the
+// p50 of the sample, which nearly every call exceeds, so that a strategy that doesn't bind is
+// seen, its p90 and p99, the recommended timeout, the upper end of its interval, a
 // round trip more, because a call that must dial takes so much longer, and twice the
 // recommended timeout.
 func (r *Recommendation) Timeouts() []float64 {
-	all := []float64{r.Timeout, 2 * r.Timeout}
-	for _, percent := range []float64{50, 90, 99} {
+	all := []float64{whole(stats.Percentile(r.Sample.Took, 50) / 2), r.Timeout, 2 * r.Timeout}
+	for _, percent := range []float64{90, 99} {
 		all = append(all, whole(stats.Percentile(r.Sample.Took, percent)))
 	}
 	if r.High != nil {
@@ -126,7 +127,7 @@ const (
 // Verdict is the verdict on a strategy.
 type Verdict struct {
 	Outcome
-	Unbound bool    // it cut hardly any of the calls that took longer than a timeout
+	Unbound bool    // it cut hardly any of the calls that took longer than a timeout, or answered them at their ends
 	At      Swept   // its figures at the recommended timeout
 	Needs   int     // if unclear: how many requests would tell, if the share stays the same
 	From    *Swept  // its figures at the least timeout, from the recommended one on, at which it reaches the target; nil if it never does
@@ -202,16 +203,21 @@ func (r *Recommendation) Next(strategy string, longest float64) (timeout float64
 	return min(2*missed, longest), missed > 0 && missed < longest
 }
 
-// unbound reports whether a strategy cut far fewer calls than the sample says.
+// unbound reports whether a strategy cut far fewer calls than the sample says, or answered
+// those that it cut no sooner than without a timeout.
 func (r *Recommendation) unbound(strategy string) bool {
-	cut, over := 0.0, 0.0
+	const tells = 20
+	cut, over, half := 0.0, 0.0, stats.Percentile(r.Sample.Took, 50)
 	for _, s := range r.Sweep {
 		if s.Strategy == strategy {
+			if waited := s.Held * float64(s.Requests); s.Timeout <= whole(half/2) && s.TimedOut >= tells && waited >= half*float64(s.TimedOut) {
+				return true
+			}
 			cut += float64(s.TimedOut)
 			over += float64(s.Requests) * ShareOver(r.Sample.Took, s.Timeout)
 		}
 	}
-	return over >= 20 && cut < over/10
+	return over >= tells && cut < over/10
 }
 
 // ShareOver returns the share of sorted times that a timeout would cut.

@@ -141,7 +141,7 @@ func TestRecommend(t *testing.T) {
 	if rec.Timeout != 990 || rec.Low != 983 || *rec.High != 997 {
 		t.Errorf("%v, %v to %v", rec.Timeout, rec.Low, text(rec.High))
 	}
-	if got, want := rec.Timeouts(), []float64{500, 900, 990, 997, 1980}; !reflect.DeepEqual(got, want) {
+	if got, want := rec.Timeouts(), []float64{250, 900, 990, 997, 1980}; !reflect.DeepEqual(got, want) {
 		t.Errorf("timeouts %v, want %v", got, want)
 	}
 	if n := len(rec.Sweep); n != 9 || rec.Sweep[0].Timeout != 500 || rec.Sweep[n-1].Timeout != 1980 {
@@ -167,12 +167,12 @@ func TestRecommend(t *testing.T) {
 	}
 }
 
-// The timeouts of a sweep are whole milliseconds without repeats, and one of them is long
-// enough for a handshake too.
+// The timeouts of a sweep are whole milliseconds without repeats. One is short enough to cut
+// nearly every call, and one long enough for a handshake too.
 func TestTimeouts(t *testing.T) {
 	r := sampleOf(0, 0.2, 0.3, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
 	r.Rows[0].RoundTrip = known(3.5)
-	if got, want := recommend(t, r, 0.5).Timeouts(), []float64{2, 4, 6}; !reflect.DeepEqual(got, want) {
+	if got, want := recommend(t, r, 0.5).Timeouts(), []float64{1, 2, 4, 6}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if got := recommend(t, sampleOf(0), 0.5); got.Timeout != 1 || got.High != nil {
