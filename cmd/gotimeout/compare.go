@@ -97,7 +97,7 @@ func (c *compareCmd) Run(ctx context.Context, getenv environment, to streams, ty
 		if c.JSON {
 			format = "json"
 		}
-		err = errors.Join(err, report.Write(to.out, format, report.Terminal{Width: to.columns(to.out), Wide: c.Wide}, r), keep.page(func(w io.Writer) error { return report.HTML(w, r) }))
+		err = errors.Join(err, report.Write(to.out, format, report.Terminal{Width: to.columns(to.out), Wide: c.Wide}, r), keep.page(func(w io.Writer) error { return report.HTML(w, r, conditions...) }))
 	}
 	if err != nil || ctx.Err() != nil {
 		return interrupted(ctx, to, len(r.Rows) > 0, err)

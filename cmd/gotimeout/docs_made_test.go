@@ -376,7 +376,13 @@ func TestAudit(t *testing.T) {
 // recordedComparison reads docs/data/compare.jsonl.gz.
 func recordedComparison(t *testing.T) *results.Results {
 	t.Helper()
-	file, err := os.Open("../../docs/data/compare.jsonl.gz")
+	return recordedFrom(t, "../../docs/data/compare.jsonl.gz")
+}
+
+// recordedFrom reads records that were written by --out, and gzipped.
+func recordedFrom(t *testing.T, path string) *results.Results {
+	t.Helper()
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+
+	"gotimeout/internal/report"
+	"gotimeout/internal/results"
 )
 
 const over = `document.querySelector('#said').textContent.startsWith('All over')`
@@ -18,7 +24,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
 		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "public": pageIsPublic, "refused": pageRefuses,
 		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "beside": pageSetsBeside, "phases": pageRunsPhases,
-		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages,
+		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages, "reports": reportPages,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name != "first" && name != "race" && name != "phases" { // what these show depends on times, which a dozen other tabs would spoil
@@ -132,6 +138,56 @@ func plainPages(t *testing.T, browser context.Context, p program) {
 			if n := in[int](b, `[...document.querySelectorAll('.lanes rect')].filter(r => r.getBoundingClientRect().width > 20 && getComputedStyle(r).stroke + getComputedStyle(r).fill).length`); n < 3 {
 				t.Errorf("%d bars of three", n)
 			}
+		}
+	}
+}
+
+// The pages of a comparison and of a recommendation fit their windows, their text has
+// contrast, and nothing on them jumps. The verdict is on the first screen.
+func reportPages(t *testing.T, browser context.Context, _ program) {
+	const recorded = "../../internal/report/testdata/recorded/"
+	one, two := recordedFrom(t, recorded+"http.jsonl.gz"), recordedComparison(t)
+	conditions, err := parseConditions([]string{"wrong_answers > 0", "ran_on_percent > 50"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := results.Recommend(recordedFrom(t, recorded+"recommend-3g.jsonl.gz"), 0.05)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := map[string]func(io.Writer) error{
+		"compare":   func(w io.Writer) error { return report.HTML(w, one, conditions...) },
+		"two-ops":   func(w io.Writer) error { return report.HTML(w, two) },
+		"recommend": func(w io.Writer) error { return report.RecommendationHTML(w, rec) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		write := pages[r.URL.Path[1:]]
+		if write == nil { // the browser asks for an icon
+			http.NotFound(w, r)
+		} else if err := write(w); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	for look, l := range map[string]look{
+		"wide": wide, "screen-dark": look{width: 1920, height: 1080}.with("prefers-color-scheme", "dark"), "phone": {width: 390, height: 844}, "narrow-dark": narrow.with("prefers-color-scheme", "dark"),
+	} {
+		b := openTab(t, browser, l)
+		for name := range pages {
+			b.open(server.URL + "/" + name)
+			if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
+				t.Errorf("%s is %d px wide in a window of %d", name, width, l.width)
+			}
+			for _, faint := range in[[]string](b, faintTexts) {
+				t.Errorf("%s %s, less than 4.5 to 1: %s", name, look, faint)
+			}
+			if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
+				t.Errorf("%s %s: these jumped: %q", name, look, jumps)
+			}
+			if end := in[float64](b, `document.querySelector('#verdict li, .answer').getBoundingClientRect().bottom`); end > float64(l.height) {
+				t.Errorf("%s %s: the verdict ends at %g of a window of %d", name, look, end, l.height)
+			}
+			b.screenshot(name+"-"+look, true)
 		}
 	}
 }

@@ -19,6 +19,8 @@ const Picture = ":root{color-scheme:light dark;--paper:light-dark(#fff,#16181c);
 	"--s6:light-dark(#2b8cc4,#8fd0f5);--s7:light-dark(#857c00,#f0e442)}@media print{:root{color-scheme:light}}"
 
 // Page is the CSS that a page needs: Picture, the colours of links, alarms, fields and
-// panels, and the sizes of text from the labels of bars to the title of a page.
+// panels, the sizes of text from the labels of bars to the title of a page, and a class a
+// strategy, .of-s0 and on, that sets its colour as --c.
 const Page = Picture + ":root{--t1:.75rem;--t2:.85rem;--t3:1rem;--t4:1.25rem;--t5:1.5rem;--link:light-dark(#0550ae,#7ab7ff);--alarm:light-dark(#a4001d,#ff8d8d);--hot:var(--s1);" +
-	"--field:light-dark(#878d95,#737a84);--panel:light-dark(#f4f5f7,#1f2329);--mark:light-dark(#fff3c4,#3d3520)}"
+	"--field:light-dark(#878d95,#737a84);--panel:light-dark(#f4f5f7,#1f2329);--mark:light-dark(#fff3c4,#3d3520)}" +
+	".of-s0{--c:var(--s0)}.of-s1{--c:var(--s1)}.of-s2{--c:var(--s2)}.of-s3{--c:var(--s3)}.of-s4{--c:var(--s4)}.of-s5{--c:var(--s5)}.of-s6{--c:var(--s6)}.of-s7{--c:var(--s7)}"

@@ -24,11 +24,14 @@ var pageText string
 
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageText)) })
 
-// HTML writes a page that loads nothing: sentences made from the figures, pictures, tables,
-// and how the comparison was measured. Its error is that of the writer.
-func HTML(w io.Writer, r *results.Results) error {
+// HTML writes a page that loads nothing: the verdict, whether the conditions hold, sentences
+// made from the figures, pictures, tables, and how the comparison was measured. Its error is
+// that of the writer.
+func HTML(w io.Writer, r *results.Results, failIf ...Condition) error {
 	var b bytes.Buffer // so that no part of a failed page is written
-	if err := pageTemplate().Execute(&b, newPage(r)); err != nil {
+	p := newPage(r)
+	p.check(failIf)
+	if err := pageTemplate().Execute(&b, p); err != nil {
 		return err
 	}
 	_, err := w.Write(b.Bytes())
@@ -41,6 +44,7 @@ type page struct {
 	Title     string
 	Asked     string // one line
 	Colours   template.CSS
+	Checked   []sentence // the conditions; a serious one holds, or can't be judged
 	Warnings  []sentence
 	Galleries []gallery
 	Heat      []heatMap
@@ -49,6 +53,7 @@ type page struct {
 	PrintCSS  template.CSS
 	Machines  []pageMachine
 	Networks  []network
+	Single    bool // there is one group, so one picture of each kind
 
 	*account
 }
@@ -71,6 +76,7 @@ func newPage(r *results.Results) *page {
 	p.tables()
 	p.Networks = networks(r.Rows)
 	p.Machines = machines(p.Run)
+	p.Single = len(p.groups) == 1
 	return p
 }
 
@@ -105,6 +111,8 @@ type pageTable struct {
 
 type pageRow struct {
 	ID, Strategy, Family string
+	Colour               int
+	Sure                 string // what the row's figures are of
 	Notes                []string
 	Cells                []pageCell
 }
@@ -120,6 +128,7 @@ func (p *page) tables() {
 		}
 		if g.Floor != nil {
 			floor := p.row(floorID(i), g.Floor)
+			floor.Colour = -1 // no strategy's
 			floor.Family = "calls of " + settings(g.Floor.Delays)
 			if onNetwork(g.Floor) {
 				floor.Family += " over " + g.Floor.Network
@@ -132,11 +141,53 @@ func (p *page) tables() {
 }
 
 func (p *page) row(id string, r *results.Row) pageRow {
-	t := pageRow{ID: id, Strategy: r.Strategy, Family: r.Family, Notes: r.Notes}
+	t := pageRow{ID: id, Strategy: r.Strategy, Family: r.Family, Colour: colourOf(r), Sure: sure(r), Notes: r.Notes}
 	for place := range results.Columns() {
 		t.Cells = append(t.Cells, p.cell(r, place))
 	}
 	return t
+}
+
+// sure returns how many calls and repeats the figures of a row are of, and how sure its share
+// of calls that ran on is.
+func sure(r *results.Row) string {
+	text := plural(float64(requestsOf(results.Requests)(judged{Row: r}).of), "request")
+	if n := len(r.Repeats); n > 1 {
+		text += fmt.Sprintf(" in %d repeats", n)
+	}
+	if r.TimedOut == 0 {
+		return text
+	}
+	text += ", " + digits(float64(r.TimedOut)) + " timed out"
+	if r.Seen == 0 {
+		return text
+	}
+	low, high := results.Wilson(r.RanOn, r.Seen)
+	return text + fmt.Sprintf("; %s to %s run on (95%%)", strings.TrimSuffix(inPercent(low), "%"), inPercent(high))
+}
+
+// check judges the conditions under which the comparison fails.
+func (p *page) check(failIf []Condition) {
+	for _, c := range failIf {
+		found := c.Check(p.results)
+		s := sentence{Serious: len(found) > 0, Parts: []part{{Text: fmt.Sprintf("--fail-if '%s': no row fails.", c)}}}
+		for i, v := range found {
+			if i == 0 {
+				s.Parts = []part{{Text: fmt.Sprintf("--fail-if '%s' fails: ", c)}}
+			} else {
+				s.Parts = append(s.Parts, part{Text: ", "})
+			}
+			switch {
+			case v.Row == nil:
+				s.Parts = append(s.Parts, part{Text: "there was no row to judge"})
+			case v.Value == nil:
+				s.Parts = append(s.Parts, p.link(v.Row), part{Text: " (not known)"})
+			default:
+				s.Parts = append(s.Parts, p.link(v.Row), part{Text: " (" + exact(*v.Value) + ")"})
+			}
+		}
+		p.Checked = append(p.Checked, s)
+	}
 }
 
 func (p *page) cell(r *results.Row, place int) pageCell {
@@ -190,6 +241,7 @@ type heatMap struct {
 
 type heatRow struct {
 	Strategy string
+	Colour   int
 	Cells    []heatCell
 }
 
@@ -216,7 +268,7 @@ func (p *page) heat() (maps []heatMap) {
 			m.Heads = append(m.Heads, p.where(g.Key))
 			for _, r := range g.Rows {
 				if !slices.ContainsFunc(m.Rows, func(h heatRow) bool { return h.Strategy == r.Strategy }) {
-					m.Rows = append(m.Rows, heatRow{Strategy: r.Strategy})
+					m.Rows = append(m.Rows, heatRow{Strategy: r.Strategy, Colour: colourOf(r)})
 				}
 			}
 		}

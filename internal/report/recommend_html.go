@@ -29,11 +29,22 @@ type recommendPage struct {
 	Title     string
 	Colours   template.CSS
 	Sentences []string
-	Verdicts  []struct{ Strategy, Text string }
+	Verdicts  []coloured
 	Dials     string
 	Pictures  []template.HTML
 	Words     string
 	Made      string
+}
+
+// coloured is a verdict with the number of the strategy's colour in the palette.
+type coloured struct {
+	Strategy, Text string
+	Colour         int
+}
+
+// Colour returns the number of the strategy's colour in the palette.
+func (p *recommendPage) Colour(strategy string) int {
+	return lookOf(strategy, p.Of.Rows).place % palette.Strategies
 }
 
 // RecommendationHTML writes a recommendation as a page that loads nothing, with the
@@ -45,13 +56,13 @@ func RecommendationHTML(w io.Writer, r *results.Recommendation) error {
 		Sentences: recommendSentences(r), Dials: dialSentence(r), Words: sweepWords, Made: origin(r.Of),
 	}
 	for _, v := range r.Verdict {
-		p.Verdicts = append(p.Verdicts, struct{ Strategy, Text string }{v.At.Strategy, verdictOf(r, v)})
+		p.Verdicts = append(p.Verdicts, coloured{v.At.Strategy, verdictOf(r, v), p.Colour(v.At.Strategy)})
 	}
 	if len(r.Sweep) > 0 {
 		p.Pictures = []template.HTML{sharesOf(r).svg("shares"), wasteOf(r).svg("waste")}
 	}
 	var b bytes.Buffer // so that no part of a failed page is written
-	if err := recommendTemplate().Execute(&b, p); err != nil {
+	if err := recommendTemplate().Execute(&b, &p); err != nil {
 		return err
 	}
 	_, err := w.Write(b.Bytes())

@@ -4,8 +4,11 @@ import (
 	"compress/gzip"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
@@ -84,5 +87,37 @@ func TestFirstScreenOfRecommend(t *testing.T) {
 				t.Errorf("%s: %q is not on the first screen, or not first:\n%s", name, sentence, screen)
 			}
 		}
+	}
+}
+
+// The page says for each row what its figures are of, and has the results of --fail-if.
+func TestPageOfRecorded(t *testing.T) {
+	conditions := []report.Condition{}
+	for _, c := range []string{"wrong_answers > 0", "ran_on_percent > 50", "nosuch.late > 0"} {
+		condition, err := report.ParseCondition(c, []string{"nosuch"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conditions = append(conditions, condition)
+	}
+	var b strings.Builder
+	if err := report.HTML(&b, recorded(t, "http"), conditions...); err != nil {
+		t.Fatal(err)
+	}
+	root, err := html.Parse(strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := byID(t, root)
+	if got, want := textOf(ids["g1-r3"]), "120 requests, 30 timed out; 0 to 11% run on (95%)"; !strings.Contains(got, want) {
+		t.Errorf("no %q in %q", want, got)
+	}
+	got, want := textsOf(all(ids["checked"], "li")), []string{
+		"--fail-if 'wrong_answers > 0': no row fails.",
+		"--fail-if 'ran_on_percent > 50' fails: goroutine-abandon on http (100)",
+		"--fail-if 'nosuch.late > 0' fails: there was no row to judge",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

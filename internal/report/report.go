@@ -34,7 +34,7 @@ func Formats(to Terminal) []Format {
 		{"markdown", Markdown, two((*comparison).markdown)},
 		{"json", JSON, two((*comparison).json)},
 		{"csv", CSV, two((*comparison).csv)},
-		{"html", HTML, nil},
+		{"html", func(w io.Writer, r *results.Results) error { return HTML(w, r) }, nil},
 	}
 }
 

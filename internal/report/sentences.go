@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"gotimeout/internal/palette"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 )
@@ -245,7 +246,10 @@ func dialed(j judged) finding {
 }
 
 // part is a piece of a sentence: a link to a row, or text.
-type part struct{ Text, Href, Strategy string }
+type part struct {
+	Text, Href, Strategy string
+	Colour               int // of the strategy
+}
 
 // sentence is a sentence about figures. A serious one is about harm to other calls.
 type sentence struct {
@@ -317,10 +321,13 @@ func (a *account) where(k results.Key) string {
 func (a *account) link(r *results.Row) part {
 	on := " on " + a.where(r.Key)
 	if id := a.ids[r]; id != "" {
-		return part{Strategy: r.Strategy, Text: on, Href: "#" + id}
+		return part{on, "#" + id, r.Strategy, colourOf(r)}
 	}
 	return part{Text: r.Strategy + on}
 }
+
+// colourOf returns the number of the strategy's colour in the palette.
+func colourOf(r *results.Row) int { return r.Place % palette.Strategies }
 
 // findings returns the findings of a rule, the worst first.
 func (a *account) findings(of rule) (found []finding) {

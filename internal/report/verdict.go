@@ -153,7 +153,7 @@ func (a *account) names(g *results.Group, rows []*results.Row) (parts []part) {
 		if i > 0 {
 			parts = append(parts, part{Text: [2]string{", ", " and "}[i/(len(rows)-1)]})
 		}
-		parts = append(parts, part{Strategy: r.Strategy, Href: a.link(r).Href})
+		parts = append(parts, part{Strategy: r.Strategy, Href: a.link(r).Href, Colour: colourOf(r)})
 	}
 	return parts
 }
