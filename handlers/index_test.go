@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -288,14 +289,46 @@ func TestIndexColours(t *testing.T) {
 	}
 }
 
+// The page with all that belongs to it is small also for who takes no gzip.
+func TestPageIsSmall(t *testing.T) {
+	r := request(t.Context(), http.MethodGet, "/")
+	r.Header.Set("Accept", "text/html")
+	whole := serve(newLab(roomy), r).Body
+	if n := whole.Len(); n > 120_000 || n < 20_000 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	root, err := html.Parse(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"img", "link", "script"} {
+		for _, n := range all(root, name) {
+			if from := attribute(n, "src") + attribute(n, "href"); from != "" && !strings.HasPrefix(from, "data:") {
+				t.Errorf("the page also loads %s", from)
+			}
+		}
+	}
+}
+
 // All text of the pages has a size of one scale.
 func TestTypeScale(t *testing.T) {
 	size := regexp.MustCompile(`font(?:-size)?:\s*(?:600 )?([^;}/]+)`)
+	styles := map[string]string{}
 	for _, path := range []string{"/", "/receipts"} {
 		root, _ := browse(t, newLab(roomy), path)
-		found := size.FindAllStringSubmatch(all(root, "style")[0].FirstChild.Data, -1)
+		styles[path] = all(root, "style")[0].FirstChild.Data
+	}
+	for _, name := range []string{"page.html", "recommend.html"} {
+		text, err := os.ReadFile("../internal/report/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		styles[name], _, _ = strings.Cut(string(text), "</style>")
+	}
+	for path, style := range styles {
+		found := size.FindAllStringSubmatch(style, -1)
 		for _, m := range found {
-			if is := strings.Fields(m[1])[0]; !strings.HasPrefix(is, "var(--t") && !strings.HasSuffix(is, "em") && is != "inherit" && !strings.HasPrefix(is, "clamp(") || strings.HasSuffix(is, "rem") {
+			if is := strings.Fields(m[1])[0]; !strings.HasPrefix(is, "var(--t") && !strings.HasSuffix(is, "em") && is != "inherit" && is != "75%" && !strings.HasPrefix(is, "clamp(") || strings.HasSuffix(is, "rem") {
 				t.Errorf("%s: %s", path, m[0])
 			}
 		}
