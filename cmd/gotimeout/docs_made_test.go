@@ -53,6 +53,8 @@ func made(t *testing.T, name string) string {
 		return madeExperiments()
 	case "touches":
 		return madeTouches()
+	case "verdicts":
+		return madeVerdicts(t)
 	case "formats":
 		return madeFormats()
 	case "drivers":
@@ -329,6 +331,22 @@ func madeColumns() string {
 		rows = append(rows, []string{"`" + c.Name + "`", c.Title, c.Unit, c.Doc})
 	}
 	return table([]string{"column", "title", "unit", "meaning"}, rows)
+}
+
+// madeVerdicts shows the first lines of recorded runs whose right verdict is known.
+func madeVerdicts(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, name := range []string{"http", "db", "short"} {
+		r := recordedFrom(t, "../../internal/report/testdata/recorded/"+name+".jsonl.gz")
+		var table strings.Builder
+		if err := report.Table(&table, r, report.Terminal{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		verdict, _, _ := strings.Cut(table.String(), "\n- ")
+		fmt.Fprintf(&b, "$ %s\n%s\n\n", r.Run.Command, verdict)
+	}
+	return fenced(strings.TrimRight(b.String(), "\n"))
 }
 
 // madeData shows docs/data/NAME.txt: lines of "key: value", an empty line, and the measured
