@@ -121,7 +121,7 @@ func TestMySQLKillQuery(t *testing.T) {
 			seen, result := new(hooks), make(chan error, 1)
 			c := seen.on(slowops.Call{Run: "killed-" + place, Delay: 20 * time.Second})
 			go func() { result <- op.Do(t.Context(), c) }()
-			db, err := op.DB()
+			db, err := newMySQL(t, dsn, 0).DB() // a pool of its own, so that the call dials
 			if err != nil {
 				t.Fatal(err)
 			}
