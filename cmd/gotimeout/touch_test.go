@@ -193,7 +193,7 @@ func throwaway(w io.Writer, r *results.Results) error {
 	return err
 }
 `},
-		edits: map[string][]edit{"internal/report/report.go": {{"\t\t{\"html\", HTML, nil},\n", "\t\t{\"throwaway\", throwaway, nil},\n"}}},
+		edits: map[string][]edit{"internal/report/report.go": {{"\t\t{\"csv\", CSV, two((*comparison).csv)},\n", "\t\t{\"throwaway\", throwaway, nil},\n"}}},
 		check: func(t *testing.T, p touched) {
 			contains(t, p.output(t, "report", "-h"), "throwaway")
 			file := filepath.Join(t.TempDir(), "results.jsonl")
