@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"iter"
@@ -400,16 +399,7 @@ func recordedComparison(t *testing.T) *results.Results {
 // recordedFrom reads records that were written by --out, and gzipped.
 func recordedFrom(t *testing.T, path string) *results.Results {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	raw, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := results.Read(raw)
+	r, err := results.Read(golden.Unzipped(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}

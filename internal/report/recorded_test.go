@@ -1,15 +1,14 @@
 package report_test
 
 import (
-	"compress/gzip"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
 
+	"gotimeout/internal/golden"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
@@ -17,16 +16,7 @@ import (
 // recorded reads the records of a real run: gotimeout compare --out, or recommend --out.
 func recorded(t *testing.T, name string) *results.Results {
 	t.Helper()
-	file, err := os.Open("testdata/recorded/" + name + ".jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	records, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := results.Read(records)
+	r, err := results.Read(golden.Unzipped(t, "testdata/recorded/"+name+".jsonl.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
