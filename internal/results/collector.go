@@ -87,12 +87,11 @@ func (c *Collector) end(of *cell, end End) {
 	}
 	row.Repeats = append(row.Repeats, of.figures(end))
 	row.Figures = medians(row.Repeats)
-	for all, values := range map[*[]float64][]float64{
-		&row.Answered: of.answered, &row.Overshoot: of.overshoot, &row.Straggle: of.straggles, &row.Probed: of.probes, &row.Took: took(of.took),
-	} {
-		*all = append(*all, values...)
-		slices.Sort(*all)
-	}
+	row.Answered = sorted(row.Answered, of.answered)
+	row.Overshoot = sorted(row.Overshoot, of.overshoot)
+	row.Straggle = sorted(row.Straggle, of.straggles)
+	row.Probed = sorted(row.Probed, of.probes)
+	row.Took = sorted(row.Took, took(of.took))
 	row.Held += of.held
 	row.TimedOut, row.Seen, row.RanOn = row.TimedOut+of.timedOutRuns, row.Seen+of.timedOutSeen, row.RanOn+of.ranOn
 	values := Values{len(of.answered), len(of.overshoot), len(of.straggles), len(of.probes)}
@@ -105,6 +104,13 @@ func (c *Collector) end(of *cell, end End) {
 		row.Timeline = Timeline{of.samples, end.Answered, end.Drained}
 		row.TookFirst, row.TookLast = quarters(of.took)
 	}
+}
+
+// sorted adds values to those of the earlier repeats.
+func sorted(all, values []float64) []float64 {
+	all = append(all, values...)
+	slices.Sort(all)
+	return all
 }
 
 func (c *Collector) row(of *cell) *Row {
