@@ -84,16 +84,46 @@ func (c Condition) String() string {
 	return text
 }
 
+const noRow = "there was no row to judge"
+
 // String returns a sentence on the violation.
 func (v Violation) String() string {
 	if v.Row == nil {
-		return fmt.Sprintf("%s: there was no row to judge", v.Condition)
+		return fmt.Sprintf("%s: %s", v.Condition, noRow)
 	}
 	what, where := v.Row.Strategy+"."+v.Column.Name, place(v.Row.Key)
 	if v.Value == nil {
 		return fmt.Sprintf("%s is not known on %s, which can't pass %s %s", what, where, v.Op, exact(v.Limit))
 	}
 	return fmt.Sprintf("%s is %s on %s: %s %s", what, exact(*v.Value), where, v.Op, exact(v.Limit))
+}
+
+// checked says of each condition which rows fail it.
+func (a *account) checked(failIf []Condition) (all []sentence) {
+	for _, c := range failIf {
+		found := c.Check(a.results)
+		if len(found) == 0 {
+			all = append(all, sentence{Parts: []part{{Text: fmt.Sprintf("--fail-if '%s': no row fails.", c)}}})
+			continue
+		}
+		s, opening := sentence{Serious: true}, fmt.Sprintf("--fail-if '%s' fails: ", c)
+		for _, v := range found {
+			s.Parts = append(append(s.Parts, part{Text: opening}), a.violation(v)...)
+			opening = ", "
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (a *account) violation(v Violation) []part {
+	switch {
+	case v.Row == nil:
+		return []part{{Text: noRow}}
+	case v.Value == nil:
+		return []part{a.link(v.Row), {Text: " (not known)"}}
+	}
+	return []part{a.link(v.Row), {Text: " (" + exact(*v.Value) + ")"}}
 }
 
 func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -30,7 +30,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template { return template.Mu
 func HTML(w io.Writer, r *results.Results, failIf ...Condition) error {
 	var b bytes.Buffer // so that no part of a failed page is written
 	p := newPage(r)
-	p.check(failIf)
+	p.Checked = p.checked(failIf)
 	if err := pageTemplate().Execute(&b, p); err != nil {
 		return err
 	}
@@ -164,30 +164,6 @@ func sure(r *results.Row) string {
 	}
 	low, high := results.Wilson(r.RanOn, r.Seen)
 	return text + fmt.Sprintf("; %s to %s run on (95%%)", strings.TrimSuffix(inPercent(low), "%"), inPercent(high))
-}
-
-// check judges the conditions under which the comparison fails.
-func (p *page) check(failIf []Condition) {
-	for _, c := range failIf {
-		found := c.Check(p.results)
-		s := sentence{Serious: len(found) > 0, Parts: []part{{Text: fmt.Sprintf("--fail-if '%s': no row fails.", c)}}}
-		for i, v := range found {
-			if i == 0 {
-				s.Parts = []part{{Text: fmt.Sprintf("--fail-if '%s' fails: ", c)}}
-			} else {
-				s.Parts = append(s.Parts, part{Text: ", "})
-			}
-			switch {
-			case v.Row == nil:
-				s.Parts = append(s.Parts, part{Text: "there was no row to judge"})
-			case v.Value == nil:
-				s.Parts = append(s.Parts, p.link(v.Row), part{Text: " (not known)"})
-			default:
-				s.Parts = append(s.Parts, p.link(v.Row), part{Text: " (" + exact(*v.Value) + ")"})
-			}
-		}
-		p.Checked = append(p.Checked, s)
-	}
 }
 
 func (p *page) cell(r *results.Row, place int) pageCell {

@@ -91,8 +91,12 @@ func usable(r *results.Recommendation) []string {
 			found = append(found, *v.From)
 		}
 	}
-	if len(unbound) > 0 {
-		none = append(none, prose.And(unbound)+" "+map[bool]string{true: "binds", false: "bind"}[len(unbound) == 1]+" no call")
+	switch len(unbound) {
+	case 0:
+	case 1:
+		none = append(none, unbound[0]+" binds no call")
+	default:
+		none = append(none, prose.And(unbound)+" bind no call")
 	}
 	slices.SortStableFunc(found, func(a, b results.Swept) int { return cmp.Compare(a.Timeout, b.Timeout) })
 	var give []string
