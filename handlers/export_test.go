@@ -46,10 +46,7 @@ func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 			DeafBackend: p.backend == "deaf", Work: p.work,
 			Target: p.target, Limit: l.Bounds().Call,
 		}
-		if s.Client != nil {
-			call.IOTimeout = s.Client(p.timeout).IO
-			p.phases.give(&call)
-		}
+		p.bound(&call, s)
 		ctx, cancel := l.bounded(r.Context(), s)
 		defer cancel()
 		ops := make([]strategies.Op, len(p.op.Parts))

@@ -12,7 +12,6 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/prose"
-	"gotimeout/strategies"
 )
 
 // index serves the page to a browser, and to others a text for a terminal.
@@ -190,9 +189,9 @@ var bounds = struct{ Connect, TLS, Header, Read, Total time.Duration }{
 // Bounds are the timeouts of the calls of targets.
 func (indexView) Bounds() any { return bounds }
 
-// ClientStrategy names the first strategy that bounds the client, "" without one.
+// ClientStrategy names the first strategy that sets the client's own timeouts, "" without one.
 func (v indexView) ClientStrategy() string {
-	i := slices.IndexFunc(v.Strategies, func(s strategies.Strategy) bool { return s.Client != nil })
+	i := slices.IndexFunc(v.Strategies, boundsIO)
 	if i < 0 {
 		return ""
 	}

@@ -337,21 +337,34 @@ func (l *Lab) allowed(s strategies.Strategy, p params) error {
 	if !s.Suits(p.op.Name) {
 		return fmt.Errorf("op=%s makes no sense under %s: use op=%s", p.op.Name, s.Name, prose.Or(s.Only))
 	}
-	if s.Client == nil {
+	if !boundsIO(s) {
 		return l.refusePhases(p.phases)
 	}
 	return nil
 }
 
+// boundsIO reports whether the strategy sets the client's own timeouts.
+func boundsIO(s strategies.Strategy) bool { return s.Bounds(time.Hour).IO > 0 }
+
+// bound gives a call the bounds that the strategy asks of its client.
+func (p *params) bound(c *slowops.Call, s strategies.Strategy) {
+	asks := s.Bounds(p.timeout)
+	c.IOTimeout, c.ServerLimit, c.KillAfter = asks.IO, asks.Server, asks.Kill
+	if asks.IO > 0 {
+		p.phases = p.phases.or(p.op.Timeouts, p.timeout)
+		p.phases.give(c)
+	}
+}
+
 // refusePhases refuses phase timeouts. The error names the strategies that take them,
-// which bound the client.
+// which set the client's own timeouts.
 func (l *Lab) refusePhases(ps phases) error {
 	if len(ps) == 0 {
 		return nil
 	}
 	var under []string
 	for _, s := range l.Strategies {
-		if s.Client != nil {
+		if boundsIO(s) {
 			under = append(under, "/"+s.Name)
 		}
 	}

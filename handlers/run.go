@@ -46,11 +46,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		DeafBackend: p.backend == "deaf", Work: p.work,
 		Target: p.target, Limit: l.Bounds().Call,
 	}
-	if s.Client != nil {
-		call.IOTimeout = s.Client(p.timeout).IO
-		p.phases = p.phases.or(p.op.Timeouts, p.timeout)
-		p.phases.give(&call)
-	}
+	p.bound(&call, s)
 	if !l.mayCall(p.op) {
 		return nil, errOwn
 	}

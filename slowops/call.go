@@ -36,6 +36,11 @@ type Call struct {
 	// IOTimeout bounds each dial, read and write that has no timeout of its own.
 	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
 
+	// ServerLimit is the limit that the call gives the server for its work; 0 is none.
+	// KillAfter is when the call has the server end the work, from a second connection;
+	// 0 is never. The database alone has them.
+	ServerLimit, KillAfter time.Duration
+
 	// Target, for http, names one of HTTP.Targets, which is called instead of the
 	// httpbin.
 	Target string

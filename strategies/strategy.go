@@ -68,7 +68,17 @@ type Strategy struct {
 
 // ClientBounds are the bounds that a strategy asks of a client.
 type ClientBounds struct {
-	IO time.Duration // the client's own timeout for its I/O; 0 is none
+	IO     time.Duration // the client's own timeout for its I/O; 0 is none
+	Server time.Duration // the limit that the client gives the server for the work, such as max_execution_time; 0 is none
+	Kill   time.Duration // when the client has the server end the work, from a second connection; 0 is never
+}
+
+// Bounds returns what the strategy asks of the client.
+func (s Strategy) Bounds(timeout time.Duration) (asks ClientBounds) {
+	if s.Client != nil {
+		asks = s.Client(timeout)
+	}
+	return asks
 }
 
 // Suits reports whether the strategy makes sense for the op of that name.

@@ -294,9 +294,7 @@ func abandoning(url string, ld load, m *meter) (func(context.Context), func()) {
 func byStrategy(s strategies.Strategy) func(string, load, *meter) (func(context.Context), func()) {
 	return func(url string, ld load, m *meter) (func(context.Context), func()) {
 		client := enough(ld)
-		if s.Client != nil {
-			client.Timeout = s.Client(ld.timeout).IO
-		}
+		client.Timeout = s.Bounds(ld.timeout).IO
 		return func(ctx context.Context) {
 			_ = s.Do(ctx, ld.timeout, m.op(func(ctx context.Context) error { return get(ctx, client, url) }))
 		}, client.CloseIdleConnections
