@@ -85,14 +85,8 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 		fmt.Fprintf(w, " delay=%s", p.delay)
 	}
 	fmt.Fprintf(w, " timeout=%s ctx=%s", p.timeout, p.ctx)
-	if p.work != "" {
-		fmt.Fprintf(w, " work=%s", p.work)
-	}
-	if p.backend != "" {
-		fmt.Fprintf(w, " backend=%s", p.backend)
-	}
-	if p.target != "" {
-		fmt.Fprintf(w, " target=%s", p.target)
+	for _, c := range p.chosen() {
+		fmt.Fprintf(w, " %s=%s", c[0], c[1])
 	}
 	fmt.Fprint(w, "\n")
 	if p.op.Own != nil {

@@ -33,7 +33,7 @@ func (l *Lab) index(w http.ResponseWriter, r *http.Request) {
 type indexView struct {
 	*Lab
 	Asked    map[string]string // the form's fields
-	Choice   []fieldView       // the fields that only some ops have
+	Choice   []choiceView      // the fields that only some ops have
 	Start    raceStart         // the race of the form
 	Link     string            // the link to that race
 	Snapshot snapshot
@@ -44,7 +44,7 @@ type indexView struct {
 func (l *Lab) newIndexView(r *http.Request, asked map[string]string, p params) indexView {
 	v := indexView{
 		Lab:   l,
-		Asked: asked, Choice: choices(asked, p.op),
+		Asked: asked, Choice: l.choicesOf(p.op),
 		Start: l.startOf(r, p, 1), Link: base(r) + "/?" + p.query() + "&race=1",
 		Snapshot: l.snapshot(), State: l.state(),
 	}
@@ -74,14 +74,20 @@ const (
 	firstTimeout = 500 * time.Millisecond
 )
 
-// formParameters are the parameters of the form, and race=1, which starts its race.
-var formParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target", "network", "race"}
+// formParameters returns the parameters of the form, and race=1, which starts its race.
+func (l *Lab) formParameters() []string {
+	all := []string{"op", "delay", "timeout", "ctx"}
+	for _, c := range l.choicesOf(&Op{}) {
+		all = append(all, c.Name)
+	}
+	return append(all, "network", "race")
+}
 
 // asked returns the form as a query fills it, and the run of the form. A duration that the
 // lab would refuse stays in the form, and the race answers the visitor with the reason. An
 // unknown choice has no place in the form, and is an error.
 func (l *Lab) asked(raw string) (form map[string]string, p params, err error) {
-	q, err := query(raw, formParameters...)
+	q, err := query(raw, l.formParameters()...)
 	if err != nil {
 		return nil, p, err
 	}
@@ -115,25 +121,40 @@ func (l *Lab) asked(raw string) (form map[string]string, p params, err error) {
 	return form, p, nil
 }
 
-// fieldView is a field of the form that only some ops have.
-type fieldView struct {
-	Name, Doc, Asked string
-	Values           []string // nil if this op has no choice
+// choiceView is a parameter that only some ops have, and a field of the form.
+type choiceView struct {
+	Name, Doc string
+	Values    []string // those of the op; nil if it has none
 }
 
-func choices(asked map[string]string, op *Op) []fieldView {
-	fields := []fieldView{
-		{"work", "what the backend does", asked["work"], op.Works},
-		{"backend", "it stops when its client leaves (aware), or not (deaf)", asked["backend"], op.Backends},
-		{"target", "a faulty server in the backend's place", asked["target"], op.targetNames()},
+// choices returns the parameters that only some ops have, and their values for this op.
+func (op *Op) choices() []choiceView {
+	all := []choiceView{
+		{"work", "what the backend does", op.Works},
+		{"backend", "it stops when its client leaves (aware), or not (deaf)", op.Backends},
+		{"target", "a faulty server in the backend's place", op.targetNames()},
 	}
-	for i := range fields {
-		if len(fields[i].Values) < 2 {
-			fields[i].Values = nil
+	for _, of := range op.Params {
+		all = append(all, choiceView{of.Name, of.Doc, of.Values})
+	}
+	return all
+}
+
+// choicesOf is choices with the parameters of the other ops too.
+func (l *Lab) choicesOf(op *Op) []choiceView {
+	all := op.choices()
+	for i := range l.Ops {
+		for _, c := range l.Ops[i].choices() {
+			if !slices.ContainsFunc(all, func(known choiceView) bool { return known.Name == c.Name }) {
+				all = append(all, choiceView{c.Name, c.Doc, nil})
+			}
 		}
 	}
-	return fields
+	return all
 }
+
+// Asks reports whether the form asks for the choice: the op has one.
+func (c choiceView) Asks() bool { return len(c.Values) > 1 }
 
 // Count formats a number that may be unknown.
 func (indexView) Count(n *int) any {
@@ -162,12 +183,9 @@ func (op Op) Delays() bool { return op.NoDelay == "" }
 // Choices lists the parameters that only some ops have, with their values.
 func (op Op) Choices() string {
 	var choices []string
-	for _, c := range []struct {
-		name   string
-		values []string
-	}{{"work", op.Works}, {"backend", op.Backends}, {"target", op.targetNames()}} {
-		if len(c.values) > 0 {
-			choices = append(choices, c.name+"="+strings.Join(c.values, "|"))
+	for _, c := range op.choices() {
+		if len(c.Values) > 0 {
+			choices = append(choices, c.Name+"="+strings.Join(c.Values, "|"))
 		}
 	}
 	return strings.Join(choices, " ")

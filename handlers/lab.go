@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"gotimeout/internal/machine"
@@ -44,7 +45,8 @@ type Lab struct {
 	Metrics        http.Handler  // nil: there is no /metrics
 	Trace          Trace         // nil: no run is traced
 
-	own ownRate
+	own        ownRate
+	parameters func() []string // see runParameters
 }
 
 // Op is slow work that can be asked for by name.
@@ -55,6 +57,7 @@ type Op struct {
 	Works    []string // what work= may be, the default first; nil where there is no choice
 	Backends []string // what backend= may be, the default first; nil where there is no choice
 	Targets  []Target // what target= may be; nil where there is no choice
+	Params   []Param  // the parameters that other ops don't have
 	TLS      bool     // the backend itself speaks TLS
 
 	Own      *OwnCall // the own call that the op makes, or nil
@@ -87,6 +90,13 @@ type Op struct {
 	Prepare func(context.Context, slowops.Call) error
 	// Parts are the calls of the op, which run at once.
 	Parts []Part
+}
+
+// Param is a parameter that only some ops have. Its value is one of slowops.Call.Params.
+type Param struct {
+	Name   string
+	Doc    string   // a phrase for the page
+	Values []string // the default first
 }
 
 // Part makes one call.
@@ -130,6 +140,7 @@ func (l *Lab) Bounds() Bounds {
 
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {
+	l.parameters = sync.OnceValue(l.runParameters)
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, plainHeaders, l.sameSite)
 	if l.Public {

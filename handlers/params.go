@@ -46,21 +46,27 @@ type params struct {
 	work    string
 	backend string
 	target  string
+	own     map[string]string // the values of the op's Params; nil without one
 	phases  phases
 }
 
 // parse reads the query of a run. An error is a sentence for the caller.
 func (l *Lab) parse(raw string) (p params, err error) {
-	q, err := query(raw, runParameters...)
+	q, err := query(raw, l.parameters()...)
 	if err != nil {
 		return p, err
 	}
 	return l.params(q)
 }
 
-// runParameters are the parameters of a run.
-var runParameters = []string{"op", "delay", "timeout", "ctx", "work", "backend", "target",
-	connectTimeout, tlsTimeout, headerTimeout, readTimeout}
+// runParameters returns the parameters of a run.
+func (l *Lab) runParameters() []string {
+	all := []string{"op", "delay", "timeout", "ctx"}
+	for _, c := range l.choicesOf(&Op{}) {
+		all = append(all, c.Name)
+	}
+	return append(all, connectTimeout, tlsTimeout, headerTimeout, readTimeout)
+}
 
 func (l *Lab) params(q map[string]string) (p params, err error) {
 	if p, err = l.choices(q); err != nil {
@@ -90,8 +96,51 @@ func (l *Lab) choices(q map[string]string) (p params, err error) {
 	if p.backend, err = choice(q, "backend", p.op, p.op.Backends); err != nil {
 		return p, err
 	}
-	p.target, err = target(q, &p)
-	return p, err
+	if p.target, err = target(q, &p); err != nil {
+		return p, err
+	}
+	return p, l.ownParams(q, &p)
+}
+
+// ownParams reads the parameters that only some ops have.
+func (l *Lab) ownParams(q map[string]string, p *params) error {
+	for _, of := range p.op.Params {
+		value, err := choice(q, of.Name, p.op, of.Values)
+		if err != nil {
+			return err
+		}
+		if p.own == nil {
+			p.own = map[string]string{}
+		}
+		p.own[of.Name] = value
+	}
+	for i := range l.Ops {
+		for _, of := range l.Ops[i].Params {
+			if _, given := q[of.Name]; given && p.own[of.Name] == "" {
+				return fmt.Errorf("%s can't be chosen for op=%s: leave it out, or use op=%s", of.Name, p.op.Name, prose.Or(l.opsWith(of.Name)))
+			}
+		}
+	}
+	return nil
+}
+
+// opsWith returns the ops that have a parameter.
+func (l *Lab) opsWith(param string) (names []string) {
+	for _, op := range l.Ops {
+		if slices.ContainsFunc(op.Params, func(of Param) bool { return of.Name == param }) {
+			names = append(names, op.Name)
+		}
+	}
+	return names
+}
+
+// chosen returns the parameters that only some ops have, with their values.
+func (p *params) chosen() [][2]string {
+	all := [][2]string{{"work", p.work}, {"backend", p.backend}, {"target", p.target}}
+	for _, of := range p.op.Params {
+		all = append(all, [2]string{of.Name, p.own[of.Name]})
+	}
+	return slices.DeleteFunc(all, func(c [2]string) bool { return c[1] == "" })
 }
 
 // takes refuses a request with a parameter that is not in names.

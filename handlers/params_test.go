@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
+
+	"golang.org/x/net/html"
 )
 
 // asked has the parameters of a run, as its receipt and its op get them.
@@ -356,6 +359,79 @@ func TestUnknownParameters(t *testing.T) {
 				t.Errorf("%s as %s: status %d", target, accept, w.Code)
 			case want != "" && r.Method == http.MethodGet:
 				checkRefused(t, w, "bad_parameter", want)
+			}
+		}
+	}
+}
+
+// cancelLab is a lab whose ops db and all have a parameter that the other ops don't have.
+func cancelLab() *handlers.Lab {
+	lab := newLab(roomy)
+	for _, i := range []int{2, 3} {
+		lab.Ops[i].Params = []handlers.Param{{Name: "cancel", Doc: "how a call ends", Values: []string{"close", "request"}}}
+	}
+	return lab
+}
+
+// A parameter of an op reaches its call, its receipt, and each link to the same run.
+func TestParametersOfAnOp(t *testing.T) {
+	for query, want := range map[string]string{"op=db": "close", "op=db&cancel=request": "request", "op=all&cancel=close": "close", "op=http": ""} {
+		bubble(t, func(t *testing.T, _ *handlers.Lab) {
+			lab := cancelLab()
+			call := watch(lab)
+			w := get(t, lab, "/baseline?"+query)
+			checkStatus(t, w, http.StatusOK)
+			v := view(t, lab, w)
+			if got := v.Params["cancel"]; got != want || call.Params["cancel"] != want {
+				t.Errorf("%s: the receipt has %q and the call has %q, want %q", query, got, call.Params["cancel"], want)
+			}
+			if want == "" {
+				return
+			}
+			if page, _ := browse(t, lab, "/receipts/"+v.ID); !slices.ContainsFunc(all(page, "a"), func(a *html.Node) bool {
+				return strings.Contains(attribute(a, "href"), "cancel="+want)
+			}) {
+				t.Errorf("%s: the page of the receipt has no link with cancel=%s", query, want)
+			}
+			if got := get(t, lab, "/compare?delay=0&"+query).Body.String(); !strings.Contains(got, " cancel="+want+"\n") {
+				t.Errorf("%s: no cancel=%s in\n%s", query, want, got)
+			}
+			settle(t, lab)
+		})
+	}
+}
+
+func TestBadParametersOfAnOp(t *testing.T) {
+	for query, want := range map[string]string{
+		"op=http&cancel=close": "cancel can't be chosen for op=http: leave it out, or use op=db or all",
+		"op=db&cancel=softly":  "cancel=softly is not known for op=db: use close or request",
+	} {
+		for _, path := range []string{"/baseline?", "/compare?", "/race?", "/?"} {
+			w := get(t, cancelLab(), path+query)
+			checkStatus(t, w, http.StatusBadRequest)
+			if a := read[wire.Answer](t, w); a.Error == nil || a.Error.Message != want {
+				t.Errorf("%s%s: %+v, want %s", path, query, a.Error, want)
+			}
+		}
+	}
+}
+
+// The page asks for the parameter of an op that has it, and knows the values of every op.
+func TestFieldOfAnOpsParameter(t *testing.T) {
+	for query, hidden := range map[string]bool{"/?op=http": true, "/?op=db&cancel=request": false} {
+		root, _ := browse(t, cancelLab(), query)
+		for _, s := range all(root, "select") {
+			if attribute(s, "name") != "cancel" {
+				continue
+			}
+			is := slices.ContainsFunc(s.Parent.Attr, func(a html.Attribute) bool { return a.Key == "hidden" })
+			if is != hidden || !hidden && len(all(s, "option")) != 2 {
+				t.Errorf("%s: hidden %t, with %d values", query, is, len(all(s, "option")))
+			}
+		}
+		for _, o := range all(root, "option") {
+			if attribute(o, "value") == "db" && attribute(o, "data-choices") != "work=sleep|cpu cancel=close|request" {
+				t.Errorf("db has the choices %q", attribute(o, "data-choices"))
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {
-	q, err := query(raw, append(slices.Clone(runParameters), "times")...)
+	q, err := query(raw, append(slices.Clone(l.parameters()), "times")...)
 	if err != nil {
 		return p, 0, err
 	}
@@ -199,10 +199,8 @@ func (l *Lab) startOf(r *http.Request, p params, times int) raceStart {
 // query returns the query of the same run, with all defaults.
 func (p *params) query() string {
 	q := []string{"op=" + p.op.Name, "delay=" + p.delay.String(), "timeout=" + p.timeout.String(), "ctx=" + p.ctx}
-	for _, choice := range [][2]string{{"work", p.work}, {"backend", p.backend}, {"target", p.target}} {
-		if choice[1] != "" {
-			q = append(q, choice[0]+"="+choice[1])
-		}
+	for _, c := range p.chosen() {
+		q = append(q, c[0]+"="+c[1])
 	}
 	return strings.Join(q, "&")
 }

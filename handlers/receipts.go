@@ -236,6 +236,9 @@ func factRows(v receipt.View) (all [][2]string) {
 	add("work", v.Work)
 	add("backend", v.Backend)
 	add("target", v.Target)
+	for _, name := range slices.Sorted(maps.Keys(v.Params)) {
+		add(name, v.Params[name])
+	}
 	add("delay", v.Delay)
 	add("timeout", v.Timeout)
 	for _, name := range slices.Sorted(maps.Keys(v.Timeouts)) {
@@ -274,8 +277,10 @@ func samePath(v receipt.View) string {
 			q.Set(name, value)
 		}
 	}
-	for name, value := range v.Timeouts {
-		q.Set(name, value)
+	for _, more := range []map[string]string{v.Params, v.Timeouts} {
+		for name, value := range more {
+			q.Set(name, value)
+		}
 	}
 	return "/" + v.Name + "?" + q.Encode()
 }

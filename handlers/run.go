@@ -44,7 +44,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	call := slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
-		Target: p.target, Limit: l.Bounds().Call,
+		Target: p.target, Params: p.own, Limit: l.Bounds().Call,
 	}
 	p.bound(&call, s)
 	if !l.mayCall(p.op) {
@@ -52,7 +52,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	rc, err := l.Ledger.Open(receipt.Run{
 		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
-		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Timeouts: p.phases.view(),
+		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
 		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
 		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,

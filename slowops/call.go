@@ -45,6 +45,10 @@ type Call struct {
 	// httpbin.
 	Target string
 
+	// Params are the parameters that only some clients have, by their names. A client
+	// names its own, and ignores those of others.
+	Params map[string]string
+
 	// Limit ends also a deaf call, so that no call waits for ever for a silent
 	// server; 0 is no limit. The error then matches ErrLimit. Choose a Limit far
 	// longer than every timeout: a reader would mistake a short one for the

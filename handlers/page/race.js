@@ -14,9 +14,10 @@ function hear(text, wrong) {
 function offer() {
   const op = field.op.selectedOptions[0]
   $('#op-doc').textContent = op.dataset.doc
-  for (const [name, values] of [['work', op.dataset.works], ['backend', op.dataset.backends], ['target', op.dataset.targets]]) {
-    const select = field[name], words = values.trim().split(' ').filter(Boolean)
-    if (name === 'target' && words.length) words.unshift('')
+  const choices = new Map(op.dataset.choices.split(' ').map(choice => choice.split('=')))
+  for (const select of $$('.choice select', form)) {
+    const words = choices.get(select.name)?.split('|') ?? []
+    if (select.name === 'target' && words.length) words.unshift('')
     const was = select.value
     select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the backend itself')))
     if (words.includes(was)) select.value = was

@@ -68,6 +68,11 @@ func all(ops []handlers.Op) handlers.Op {
 		op.MakesOwn = op.MakesOwn || of.Own != nil
 		op.Works = union(op.Works, of.Works)
 		op.Backends = union(op.Backends, of.Backends)
+		for _, param := range of.Params {
+			if !slices.ContainsFunc(op.Params, func(p handlers.Param) bool { return p.Name == param.Name }) {
+				op.Params = append(op.Params, param)
+			}
+		}
 		op.Busy = either(op.Busy, of.Busy)
 		op.Prepare = both(op.Prepare, of.Prepare)
 	}

@@ -9,16 +9,17 @@ import (
 
 // Run describes a run: what the caller asked for and what its op reports.
 type Run struct {
-	Name    string        // the strategy
-	Family  string        // the strategy's family
-	Slow    string        // the op
-	Ctx     string        // aware or deaf
-	Work    string        // what the backend does, for an op with such a choice
-	Backend string        // aware or deaf, for an op with such a choice
-	Target  string        // the faulty server in the backend's place, "" for the backend itself
-	Network any           // the network to the backend, as the JSON shows it; it must not change
-	Delay   time.Duration // how long the work takes
-	Timeout time.Duration // the bound
+	Name    string            // the strategy
+	Family  string            // the strategy's family
+	Slow    string            // the op
+	Ctx     string            // aware or deaf
+	Work    string            // what the backend does, for an op with such a choice
+	Backend string            // aware or deaf, for an op with such a choice
+	Target  string            // the faulty server in the backend's place, "" for the backend itself
+	Params  map[string]string // the values of the parameters that other ops don't have; it must not change
+	Network any               // the network to the backend, as the JSON shows it; it must not change
+	Delay   time.Duration     // how long the work takes
+	Timeout time.Duration     // the bound
 
 	Timeouts map[string]string // the timeouts of phases, by parameter
 

@@ -19,9 +19,11 @@ type View struct {
 	Work      string `json:"work,omitempty"`
 	Backend   string `json:"backend,omitempty"`
 	Target    string `json:"target,omitempty"`
-	Network   any    `json:"network"` // the network to the backend
-	Delay     string `json:"delay"`
-	Timeout   string `json:"timeout"`
+	// Params are the values of the parameters that other ops don't have.
+	Params  map[string]string `json:"params,omitempty"`
+	Network any               `json:"network"` // the network to the backend
+	Delay   string            `json:"delay"`
+	Timeout string            `json:"timeout"`
 	// Prepared is the time from the request until the clock started, nil where
 	// nothing had to be prepared.
 	Prepared *float64 `json:"prepared_ms,omitempty"`
@@ -57,7 +59,7 @@ func (r *Receipt) View() View {
 	v := View{
 		ID: r.id, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Unbounded: r.run.Unbounded, Slow: r.run.Slow,
-		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target,
+		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target, Params: r.run.Params,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
 		Delay: r.run.Delay.String(), Timeout: r.run.Timeout.String(),
 		Started: r.start.UTC().Format(time.RFC3339Nano), Prepared: Figure{r.prepared > 0, r.prepared}.ms(),
