@@ -17,7 +17,7 @@ import (
 type Call struct {
 	Delay       time.Duration // how long the backend works; 0 is no slow work
 	Deaf        bool          // the op ignores its context
-	DeafBackend bool          // http: call the handler that ignores that its client has left
+	DeafBackend bool          // http and grpc: call the handler that ignores that its client has left
 	Work        string        // db: WorkSleep, also for "", or WorkCPU
 	Run         string        // the run's tag, by which a backend reports: letters, digits and dashes
 	Traceparent string        // the W3C trace context for the backend, or ""; like Run, safe in a header and in an SQL comment
@@ -25,15 +25,16 @@ type Call struct {
 	// IOTimeout sets the timeouts of the client itself; 0 sets none. For http
 	// these are http.Client.Timeout and the dialer's timeout, for the cache
 	// gomemcache's Timeout, for the database timeout, readTimeout and
-	// writeTimeout of the DSN.
+	// writeTimeout of the DSN, for grpc the timeout of a method in a service config.
 	IOTimeout time.Duration
 
 	// The timeouts of single phases; 0 sets none. ConnectTimeout bounds the dial
 	// with its DNS lookup, TLSTimeout the TLS handshake, HeaderTimeout the time
 	// from the request to the last header of the answer, and ReadTimeout the time
-	// between two reads. The cache and the database have ConnectTimeout and
-	// ReadTimeout alone. Their drivers have no timeout for a whole call, so there
-	// IOTimeout bounds each dial, read and write that has no timeout of its own.
+	// between two reads. grpc has ConnectTimeout alone, with the TLS handshake in it.
+	// The cache and the database have ConnectTimeout and ReadTimeout alone. Their
+	// drivers have no timeout for a whole call, so there IOTimeout bounds each dial,
+	// read and write that has no timeout of its own.
 	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
 
 	// ServerLimit is the limit that the call gives the server for its work; 0 is none.
@@ -41,8 +42,8 @@ type Call struct {
 	// 0 is never. The database alone has them.
 	ServerLimit, KillAfter time.Duration
 
-	// Target, for http, names one of HTTP.Targets, which is called instead of the
-	// httpbin.
+	// Target names one of HTTP.Targets or GRPC.Targets, which is called instead of the
+	// op's server.
 	Target string
 
 	// Params are the parameters that only some clients have, by their names. A client
@@ -74,8 +75,8 @@ type Observer struct {
 	// EndPeer or EndRST, or "" where the operating system doesn't show how.
 	Closed func(how string, local, remote netip.AddrPort)
 
-	// Phase is called when a phase of the call begins; op is "http", "cache" or
-	// "db". The func that Phase returns is called when the phase ends, with the
+	// Phase is called when a phase of the call begins; op is "http", "cache",
+	// "db" or "grpc". The func that Phase returns is called when the phase ends, with the
 	// error of the phase or nil. A phase may pause and go on: end is then called
 	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))

@@ -98,7 +98,7 @@ func TestDeafReturnsLate(t *testing.T) {
 
 func TestIOTimeout(t *testing.T) {
 	t.Parallel()
-	everywhere(t, slow(anyPooled), slow(realOps), func(t *testing.T, s subject) {
+	everywhere(t, slow(connected), slow(realOps), func(t *testing.T, s subject) {
 		for _, deaf := range []bool{false, true} {
 			c := s.call("iotimeout", s.far())
 			c.IOTimeout, c.Deaf = short, deaf
@@ -117,7 +117,7 @@ func TestIOTimeout(t *testing.T) {
 // A call without an IOTimeout must not inherit the IOTimeout of the call before.
 func TestIOTimeoutIsOfOneCall(t *testing.T) {
 	t.Parallel()
-	for name, s := range pooled(t, 0) {
+	for name, s := range connected(t) {
 		t.Run(name, func(t *testing.T) {
 			c := s.call("first", 0)
 			c.IOTimeout = 2 * short
@@ -175,16 +175,18 @@ func opsAt(t *testing.T, addr string) map[string]doFunc {
 	t.Cleanup(http.Close)
 	cache := slowops.NewCache(addr, 0)
 	t.Cleanup(cache.Close)
-	return map[string]doFunc{"http": http.Do, "cache": cache.Do, "db": newMySQL(t, labDSN(addr), 0).Do}
+	grpc := slowops.NewGRPC(addr)
+	t.Cleanup(grpc.Close)
+	return map[string]doFunc{"http": http.Do, "cache": cache.Do, "db": newMySQL(t, labDSN(addr), 0).Do, "grpc": grpc.Do}
 }
 
 // The server accepts and sends nothing, so MySQL's driver waits in its handshake.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	for name, do := range opsAt(t, addr) {
+	for name := range opsAt(t, addr) {
 		t.Run(name, func(t *testing.T) {
-			seen := new(hooks)
+			do, seen := opsAt(t, addr)[name], new(hooks)
 			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: short}))
 			if !isTimeout(err) || took < short || took > patience {
 				t.Errorf("IOTimeout: %v after %s", err, took)
@@ -197,7 +199,7 @@ func TestSilentServer(t *testing.T) {
 				t.Errorf("Limit: %v after %s", err, took)
 			}
 
-			seen = new(hooks)
+			do, seen = opsAt(t, addr)[name], new(hooks)               // with no connection that grpc still makes for the calls before
 			ctx, cancel := context.WithTimeout(t.Context(), 10*short) // the call has dialed by then
 			defer cancel()
 			took, err = timed(ctx, do, seen.on(slowops.Call{}))
@@ -244,11 +246,13 @@ func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
 	if os.Getenv("GOTIMEOUT_SOAK") == "1" {
 		n = soakPanics
 	}
-	for _, name := range []string{"http", "cache", "db sleep"} {
+	for _, name := range []string{"http", "cache", "db sleep", "grpc"} {
 		t.Run(name, func(t *testing.T) {
 			known := goleak.IgnoreCurrent()
 			t.Run("ops", func(t *testing.T) {
-				s := pooled(t, 4)[name]
+				ops := pooled(t, 4)
+				ops["grpc"] = shared(t)
+				s := ops[name]
 				manyPanics(t, s, n)
 				stillWhole(t, s)
 			})

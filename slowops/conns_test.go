@@ -17,7 +17,7 @@ import (
 )
 
 func TestConnectionHooks(t *testing.T) {
-	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+	everywhere(t, connected, realPooled, func(t *testing.T, s subject) {
 		for i, want := range [][3]int32{{1, 0, 0}, {0, 1, 0}, {0, 1, 0}} {
 			seen := new(hooks)
 			if err := s.do(t.Context(), seen.on(s.call(fmt.Sprint("call-", i), 0))); err != nil {
@@ -64,7 +64,7 @@ func TestTwoAtOnceDialTwice(t *testing.T) {
 }
 
 func TestOneConnectionForMany(t *testing.T) {
-	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+	everywhere(t, connected, realPooled, func(t *testing.T, s subject) {
 		for i := range 100 {
 			if err := s.do(t.Context(), s.call(fmt.Sprint("many-", i), 0)); err != nil {
 				t.Fatal(err)
@@ -149,7 +149,7 @@ func burst(t *testing.T, s subject, seen *hooks, n int) {
 // left behind. The next call dials.
 func TestIdleConnectionsExpire(t *testing.T) {
 	t.Parallel()
-	for name, s := range pooled(t, 0) {
+	for name, s := range connected(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, run := range []string{"first", "afterwards"} {

@@ -1,7 +1,7 @@
 // Package slowops holds the slow work of a lab about timeouts: a GET of an httpbin,
-// a memcached get, a MySQL query and a computation. Each op uses the client that Go
-// programs use for that work. An op can make a call of your own instead: your request,
-// key or statement, or any program.
+// a memcached get, a MySQL query, a gRPC call and a computation. Each op uses the client
+// that Go programs use for that work. An op can make a call of your own instead: your
+// request, key, statement or method, or any program.
 //
 // A [Call] says how slow the work is and whether the op is aware or deaf. An aware
 // op returns soon after its context is done. A deaf op ignores its context.

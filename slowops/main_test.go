@@ -16,6 +16,7 @@ import (
 	"gotimeout/internal/backends"
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
+	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/slowops"
 
@@ -177,10 +178,28 @@ func pooled(t *testing.T, maxConns int) map[string]subject {
 	}
 }
 
+// connected returns the ops with a connection: the pooled ones, and grpc, whose calls share one.
+func connected(t *testing.T) map[string]subject {
+	t.Helper()
+	ops := pooled(t, 0)
+	ops["grpc"] = shared(t)
+	return ops
+}
+
+// shared returns the op grpc.
+func shared(t *testing.T) subject {
+	t.Helper()
+	began := new(runs)
+	remote := startRelay(t, backend(t, grpcbackend.Start, began))
+	op := slowops.NewGRPC(remote.addr)
+	t.Cleanup(op.Close)
+	return subject{do: op.Do, relay: remote, began: began}
+}
+
 // allOps returns every op, with the embedded servers.
 func allOps(t *testing.T) map[string]subject {
 	t.Helper()
-	ops := pooled(t, 0)
+	ops := connected(t)
 	began := new(runs)
 	db := newMySQL(t, labDSN(backend(t, dbbackend.Start, began)), 0)
 	calibrate(t, db)

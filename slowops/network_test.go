@@ -73,12 +73,17 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// down returns an address where nobody listens.
+// down returns an address where nobody listens, and nobody will: the near end of a connection has the port.
 func down(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
-	listener.Close()
-	return listener.Addr().String()
+	t.Cleanup(func() { listener.Close() })
+	held, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { held.Close() })
+	return held.LocalAddr().String()
 }
 
 // relay passes connections on to a server, unchanged, and counts them as the

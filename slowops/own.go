@@ -12,6 +12,7 @@ import (
 	"os/exec"
 
 	"github.com/go-sql-driver/mysql"
+	"google.golang.org/grpc/status"
 )
 
 // discreet is an error of an own call: of a request, statement, key or program. These may be
@@ -75,6 +76,7 @@ func typed(err error) string {
 	var ended *exec.ExitError
 	var program *exec.Error
 	var path *fs.PathError
+	var rpc interface{ GRPCStatus() *status.Status }
 	switch {
 	case errors.As(err, &io):
 		return io.Error()
@@ -90,6 +92,8 @@ func typed(err error) string {
 		return program.Err.Error()
 	case errors.As(err, &path):
 		return path.Err.Error()
+	case errors.As(err, &rpc):
+		return fmt.Sprintf("code %s of the server, whose text is left out as it may quote the call", rpc.GRPCStatus().Code())
 	}
 	return "an error whose text is left out, as it may quote the call"
 }

@@ -19,6 +19,9 @@ import (
 	"gotimeout/slowops"
 
 	"github.com/go-sql-driver/mysql"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // planted stands in each part of an own call that may be secret.
@@ -171,6 +174,13 @@ func TestOwnCallsAreSecret(t *testing.T) {
 		op := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
 		op.Statement = "SELECT " + planted + " FROM FROM"
 		return op.Do(t.Context(), slowops.Call{Run: "a"})
+	}
+	for name, addr := range map[string]string{
+		"down": down(t), "no gRPC": raw(t, planted+"\r\n\r\n"), "nothing": raw(t, ""), "echo": grpcServer(t, func(context.Context, grpc.ServerStream) error { return status.Error(codes.Internal, planted) }),
+	} {
+		calls["grpc "+name] = func(t *testing.T) error {
+			return ownGRPC(t, addr, "gotimeout.Slow/Delay", planted).Do(t.Context(), slowops.Call{Run: "a"})
+		}
 	}
 	for _, name := range []string{"/no/such/program", "false"} {
 		calls["command "+name] = func(t *testing.T) error {

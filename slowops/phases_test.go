@@ -109,9 +109,10 @@ func TestPhasesOfEachOp(t *testing.T) {
 		"http":     {"http connect, http request, http first_byte, http headers, http body", "http request, http first_byte, http headers, http body"},
 		"cache":    {"cache dial, cache write, cache read", "cache write, cache read"},
 		"db sleep": {"db dial, db read, db write, db read, db write, db read", "db write, db read"},
+		"grpc":     {"grpc dial, grpc request, grpc first_byte, grpc body", "grpc request, grpc first_byte, grpc body"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := pooled(t, 0)[name]
+			s := connected(t)[name]
 			for _, want := range []string{want.first, want.next} {
 				seen := new(phases)
 				if err := s.do(t.Context(), seen.on(s.call("phases", 0))); err != nil {

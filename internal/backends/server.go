@@ -24,7 +24,7 @@ type Options struct {
 
 // Server is one running backend.
 type Server struct {
-	Name string // "http", "cache" or "db"
+	Name string // "http", "cache", "db" or "grpc"
 	Addr string // "127.0.0.1:port"
 
 	jobs     *ledger

@@ -12,6 +12,7 @@ import (
 	"gotimeout/internal/backends/backendtest"
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
+	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
 )
 
@@ -22,6 +23,7 @@ func starters() map[string]func(backends.Options) (*backends.Server, error) {
 		"http":  httpbackend.Start,
 		"cache": cachebackend.Start,
 		"db":    dbbackend.Start,
+		"grpc":  grpcbackend.Start,
 	}
 }
 
@@ -64,7 +66,7 @@ func TestStartsFast(t *testing.T) {
 		fastest = min(fastest, time.Since(began))
 	}
 	if fastest > 50*time.Millisecond {
-		t.Errorf("starting the three took %s", fastest)
+		t.Errorf("starting them took %s", fastest)
 	}
 }
 
