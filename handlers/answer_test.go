@@ -19,6 +19,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
@@ -146,7 +147,11 @@ func checkRefused(t *testing.T, w *httptest.ResponseRecorder, code, sentence str
 }
 
 func TestNotFound(t *testing.T) {
-	const there = ": the strategies are /baseline, /goroutine-abandon, /context-cancel, /timer-panic, /errgroup or /io-timeout; " +
+	var strategies []string
+	for _, s := range newLab(roomy).Strategies {
+		strategies = append(strategies, "/"+s.Name)
+	}
+	there := ": the strategies are " + prose.Or(strategies) + "; " +
 		"the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",

@@ -18,7 +18,7 @@ import (
 // compare runs every strategy at once on the same op and answers when all of their
 // receipts are complete.
 func (l *Lab) compare(w http.ResponseWriter, r *http.Request) {
-	p, err := l.parse(r.URL.RawQuery)
+	p, err := l.parse(strategies.Strategy{}, r.URL.RawQuery)
 	if err == nil {
 		err = l.refusePhases(p.phases) // a strategy that bounds no client can't have them
 	}
@@ -110,7 +110,7 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 	}
 	fmt.Fprint(w, "\nanswered: the caller had its answer; ended: the op returned; backend ended: it",
 		"\nstopped working on it (? where nobody can see); left behind: goroutines of the",
-		"\nop at the answer; family: around the call, or inside the client.\n")
+		"\nop at the answer; family: where the strategy puts its bound.\n")
 	for _, row := range rows {
 		if row.Error != nil && *row.Status != receipt.TimedOut {
 			fmt.Fprint(w, "\n", wrapped(row.Name+": "+row.Error.Message))

@@ -70,7 +70,11 @@ func TestOnly(t *testing.T) {
 		if want := "op=http makes no sense under " + name + ": use op=cache or cpu"; !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s lacks %q", w.Body, want)
 		}
-		checkStatus(t, get(t, lab, "/"+name+"?op=cache"), http.StatusOK)
+		for _, query := range []string{"?op=cache", ""} { // the default is the first op that it suits
+			if slow := read[wire.Answer](t, get(t, lab, "/"+name+query)).Slow; slow == nil || *slow != "cache" {
+				t.Errorf("%s%s ran op %v", name, query, slow)
+			}
+		}
 		for op, suits := range map[string]bool{"http": false, "cache": true} {
 			for _, path := range []string{"/compare", "/race"} {
 				body := get(t, lab, path+"?delay=0&op="+op).Body.String()
@@ -114,7 +118,7 @@ func TestCompareJSON(t *testing.T) {
 	for _, accept := range []string{"application/json", "text/html;q=0.5, application/json", "application/json; q=1"} {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
 			got := compareJSON(t, lab, accept, "delay=5h&timeout=1h")
-			for i, s := range lab.Strategies {
+			for i, s := range suiting(lab, "http") {
 				v, want := got[i], matrix[s.Name].aware
 				if v.Name != s.Name || !v.Complete || *v.Answered != float64(want.answered/time.Millisecond) || *v.BackendEnded != want.backend {
 					t.Errorf("row %d: %+v, want %s with %+v", i, v, s.Name, want)
@@ -156,7 +160,7 @@ func TestCompareRefusedInPart(t *testing.T) {
 		}
 		w := get(t, lab, "/compare")
 		checkTable(t, w.Result(), w.Body.String())
-		if want := len(lab.Strategies) - 2; refused != want {
+		if want := len(suiting(lab, "http")) - 2; refused != want {
 			t.Errorf("%d refused, want %d", refused, want)
 		}
 		settle(t, lab)

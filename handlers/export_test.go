@@ -33,10 +33,7 @@ func (l *Lab) WithoutReceipts() http.Handler {
 // connections and phases.
 func (l *Lab) runWithoutReceipt(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, err := l.parse(r.URL.RawQuery)
-		if err == nil {
-			err = l.allowed(s, p)
-		}
+		p, err := l.parse(s, r.URL.RawQuery)
 		if err != nil {
 			badParameter(w, r, err)
 			return

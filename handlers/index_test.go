@@ -70,7 +70,10 @@ func TestIndexLinks(t *testing.T) {
 		for _, op := range lab.Ops {
 			want = append(want, "/compare?op="+op.Name)
 			for _, s := range lab.Strategies {
-				want = append(want, "/"+s.Name, "/"+s.Name+"?op="+op.Name)
+				want = append(want, "/"+s.Name)
+				if s.Suits(op.Name) {
+					want = append(want, "/"+s.Name+"?op="+op.Name)
+				}
 			}
 		}
 		for _, link := range want {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,11 @@ func newLab(limits receipt.Limits) *handlers.Lab {
 	}
 	lab.Ops = fakeOps(lab.Ledger)
 	return lab
+}
+
+// suiting returns the lab's strategies for an op.
+func suiting(lab *handlers.Lab, op string) []strategies.Strategy {
+	return slices.DeleteFunc(slices.Clone(lab.Strategies), func(s strategies.Strategy) bool { return !s.Suits(op) })
 }
 
 // bubble runs a test on a lab in a synctest bubble, and checks that the counts are zero
@@ -173,8 +179,10 @@ func slowOp(ctx context.Context, l *receipt.Ledger, c slowops.Call) error {
 		ctx = context.Background()
 	}
 	d := c.Delay
-	if c.IOTimeout > 0 {
-		d = min(d, c.IOTimeout)
+	for _, bound := range []time.Duration{c.IOTimeout, c.ServerLimit, c.KillAfter} {
+		if bound > 0 {
+			d = min(d, bound)
+		}
 	}
 	select {
 	case <-time.After(d):

@@ -50,13 +50,26 @@ type params struct {
 	phases  phases
 }
 
-// parse reads the query of a run. An error is a sentence for the caller.
-func (l *Lab) parse(raw string) (p params, err error) {
+// parse reads the query of a run, for a strategy or the zero Strategy for all. An error is
+// a sentence for the caller.
+func (l *Lab) parse(s strategies.Strategy, raw string) (p params, err error) {
 	q, err := query(raw, l.parameters()...)
 	if err != nil {
 		return p, err
 	}
-	return l.params(q)
+	if _, given := q["op"]; !given && !s.Suits(l.Ops[0].Name) {
+		q["op"] = l.firstOp(s)
+	}
+	if p, err = l.params(q); err == nil && s.Do != nil {
+		err = l.allowed(s, p)
+	}
+	return p, err
+}
+
+// firstOp names the first op that the strategy suits, or where it suits none the default op.
+func (l *Lab) firstOp(s strategies.Strategy) string {
+	i := slices.IndexFunc(l.Ops, func(op Op) bool { return s.Suits(op.Name) })
+	return l.Ops[max(i, 0)].Name
 }
 
 // runParameters returns the parameters of a run.

@@ -14,6 +14,7 @@ import (
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 
 	"golang.org/x/net/html"
 )
@@ -74,18 +75,14 @@ func watch(lab *handlers.Lab) *slowops.Call {
 	return call
 }
 
-// Only a strategy inside the client sets the client's IOTimeout.
-func TestIOTimeout(t *testing.T) {
+// The call has the bounds that its strategy asks of the client.
+func TestClientBounds(t *testing.T) {
 	for _, s := range newLab(roomy).Strategies {
 		bubble(t, func(t *testing.T, lab *handlers.Lab) {
 			call := watch(lab)
-			get(t, lab, "/"+s.Name+"?delay=0&timeout=2h")
-			var want time.Duration
-			if s.Name == "io-timeout" {
-				want = 2 * hour
-			}
-			if call.IOTimeout != want {
-				t.Errorf("%s: IOTimeout %v, want %v", s.Name, call.IOTimeout, want)
+			get(t, lab, "/"+s.Name+"?op=db&delay=0&timeout=2h")
+			if got := (strategies.ClientBounds{IO: call.IOTimeout, Server: call.ServerLimit, Kill: call.KillAfter}); got != s.Bounds(2*hour) {
+				t.Errorf("%s: the call has %+v, want %+v", s.Name, got, s.Bounds(2*hour))
 			}
 		})
 	}

@@ -65,7 +65,7 @@ func TestRace(t *testing.T) {
 				fmt.Fprintln(&b, events[0].name, start)
 				last := runs(t, c)
 				for n := 1; n <= data[struct{ Times int }](t, events[0]).Times; n++ {
-					for _, s := range lab.Strategies {
+					for _, s := range suiting(lab, data[struct{ Op string }](t, events[0]).Op) {
 						told := last[fmt.Sprint(s.Name, " ", n)]
 						run := told[len(told)-1]
 						fmt.Fprintln(&b, run.at, run.name, idless(lab, run.data))
@@ -191,7 +191,7 @@ func TestRaceRefused(t *testing.T) {
 				}
 			}
 		}
-		if want := 5 * len(lab.Strategies); len(told) != want || refused != want-7 {
+		if want := 5 * len(suiting(lab, "http")); len(told) != want || refused != want-7 {
 			t.Errorf("%d runs, %d refused, want %d and %d", len(told), refused, want, want-7)
 		}
 		settle(t, lab)
@@ -233,7 +233,7 @@ func TestRaceCallerGone(t *testing.T) {
 		if n, want := len(lab.Ledger.Last(1000)), 50; n != want { // as many as the ledger holds
 			t.Errorf("%d receipts, want %d", n, want)
 		}
-		if id, want := lab.Ledger.LastID(), fmt.Sprint("lab-", 20*len(lab.Strategies)); id != want {
+		if id, want := lab.Ledger.LastID(), fmt.Sprint("lab-", 20*len(suiting(lab, "http"))); id != want {
 			t.Errorf("the last run is %s, want %s: one batch for each strategy", id, want)
 		}
 	})

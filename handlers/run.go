@@ -18,10 +18,7 @@ import (
 // run serves a strategy.
 func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, err := l.parse(r.URL.RawQuery)
-		if err == nil {
-			err = l.allowed(s, p)
-		}
+		p, err := l.parse(s, r.URL.RawQuery)
 		if err != nil {
 			badParameter(w, r, err)
 			return

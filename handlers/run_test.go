@@ -55,6 +55,9 @@ var matrix = map[string]struct{ aware, deaf cell }{
 	"io-timeout": {
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0},
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0}},
+	"server-limit": {
+		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0},
+		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0}},
 }
 
 func TestMatrix(t *testing.T) {
@@ -79,13 +82,13 @@ func TestMatrix(t *testing.T) {
 
 func checkCell(t *testing.T, lab *handlers.Lab, name, family, ctx string, want cell) {
 	start := time.Now()
-	w := get(t, lab, "/"+name+"?op=http&delay=5h&timeout=1h&ctx="+ctx)
+	w := get(t, lab, "/"+name+"?op=db&delay=5h&timeout=1h&ctx="+ctx) // the op that each strategy suits
 	if d := time.Since(start); d != want.answered {
 		t.Errorf("answered after %v, want %v", d, want.answered)
 	}
 	checkStatus(t, w, want.status)
 	answer := map[string]any{
-		"completed": want.status == 200, "time": want.time, "timeout": "1h0m0s", "name": name, "slow": "http",
+		"completed": want.status == 200, "time": want.time, "timeout": "1h0m0s", "name": name, "slow": "db",
 		"status": "completed", "ctx": ctx, "family": family, "network": nil,
 		"answered_ms": float64(want.answered / time.Millisecond), "overshoot_ms": want.over,
 		"error": nil, "receipt": "/receipts/lab-1",
@@ -158,12 +161,17 @@ func TestLateBackend(t *testing.T) {
 	})
 }
 
-// eachStrategy runs a test once under each strategy.
+// eachStrategy runs a test under each strategy. The lab's fake ops suit every strategy.
 func eachStrategy(t *testing.T, test func(t *testing.T, lab *handlers.Lab, path string)) {
 	t.Helper()
 	for _, s := range newLab(roomy).Strategies {
 		t.Run(s.Name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, lab *handlers.Lab) { test(t, lab, "/"+s.Name) })
+			bubble(t, func(t *testing.T, lab *handlers.Lab) {
+				for i := range lab.Strategies {
+					lab.Strategies[i].Only = nil
+				}
+				test(t, lab, "/"+s.Name)
+			})
 		})
 	}
 }
@@ -201,7 +209,7 @@ func TestWrongAnswer(t *testing.T) {
 		w = get(t, lab, path+"?op=fails&delay=2h&timeout=1h")
 		settle(t, lab)
 		switch v := view(t, lab, w); path {
-		case "/baseline", "/io-timeout": // which don't end this op
+		case "/baseline", "/io-timeout", "/server-limit": // which don't end this op
 			checkError(t, v, receipt.Failed, receipt.Error{Code: "wrong_answer", Message: "get: it said so"})
 		default:
 			if *v.Status != receipt.TimedOut || v.Error.Code != "timed_out" {

@@ -17,7 +17,7 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	limits := l.Ledger.Limits()
 	f := wire.Lab{
 		Machine: l.Machine, Started: l.Started.UTC(), Network: l.Network != nil, Public: l.Public,
-		Families: map[string]string{}, Unbounded: []string{},
+		Families: map[string]string{}, Unbounded: []string{}, Only: wire.Only{},
 		Caps: wire.Caps{
 			MaxDelay: l.MaxDelay.String(), MaxTimeout: l.MaxTimeout.String(),
 			MaxInFlight: limits.InFlight, MaxAbandoned: limits.Abandoned, Receipts: l.Ledger.Size(),
@@ -27,6 +27,9 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	for _, s := range l.Strategies {
 		f.Strategies = append(f.Strategies, s.Name)
 		f.Families[s.Name] = string(s.Family)
+		if s.Only != nil {
+			f.Only[s.Name] = s.Only
+		}
 		if s.Unbounded {
 			f.Unbounded = append(f.Unbounded, s.Name)
 		}

@@ -142,6 +142,7 @@ const (
 	headerTimeout     = "header_timeout"
 	readTimeout       = "read_timeout"
 	totalTimeout      = "total_timeout"
+	serverLimit       = "server_limit"
 	connectionRefused = "connection_refused"
 	connectionReset   = "connection_reset"
 	dnsError          = "dns_error"
@@ -157,12 +158,13 @@ type Failure struct {
 }
 
 // Code returns the name of the error. For one of the call's own timeouts that is
-// connect_timeout, tls_timeout, header_timeout, read_timeout or total_timeout; else
+// connect_timeout, tls_timeout, header_timeout, read_timeout or total_timeout, for that
+// of the server server_limit; else
 // connection_refused, connection_reset, dns_error, unexpected_eof, or wrong_answer
 // where the answer belongs to the question of another call.
 func (f *Failure) Code() string { return f.code }
 
-// Timeout reports whether the error is one of the call's own timeouts.
+// Timeout reports whether the error is a timeout of the call, or the limit that it gave the server.
 func (f *Failure) Timeout() bool { return f.within > 0 }
 
 // Unwrap returns the client's own error.
@@ -181,6 +183,7 @@ var timeoutFormats = map[string]string{
 	tlsTimeout:     "no TLS handshake within %s",
 	headerTimeout:  "no headers within %s",
 	readTimeout:    "nothing to read for %s",
+	serverLimit:    "the server ended the statement at its limit of %s",
 }
 
 // named returns err as a *Failure if it has a name and is no timeout. A *Failure

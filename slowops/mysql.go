@@ -47,7 +47,7 @@ func (m *MySQL) Close() { m.pools.close() }
 
 // DB returns the pool of the calls that have no timeout of their own.
 func (m *MySQL) DB() (*sql.DB, error) {
-	p, err := m.pools.take(m.Via, m.first(), bounds{})
+	p, err := m.pools.take(m.Via, m.first(bounds{}), bounds{})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,8 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
-	p, err := m.pools.take(m.Via, m.first(), boundsOf(&c))
+	b := boundsOf(&c)
+	p, err := m.pools.take(m.Via, m.first(b), b)
 	if err != nil {
 		return fmt.Errorf("mysql: %w", err)
 	}
@@ -109,27 +110,54 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	// The driver stops watching ctx before it has read the result to its end.
 	defer cutWith(ctx, db, held)()
 
-	if m.Statement != "" {
-		return endedBy(ctx, withCause(readAll(ctx, db, query), held, p.bounds.io))
-	}
 	start, result := time.Now(), 0
-	if err := db.QueryRowContext(ctx, query).Scan(&result); err != nil {
-		return fmt.Errorf("mysql query: %w", endedBy(ctx, withCause(err, held, p.bounds.io)))
+	if m.Statement != "" {
+		err = readAll(ctx, db, query)
+	} else {
+		err = db.QueryRowContext(ctx, query).Scan(&result)
 	}
-	if err := wrong(c, result); err != nil {
-		return err
+	took := time.Since(start)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("mysql query: %w", endedBy(ctx, withCause(err, held, p.bounds.io)))
+	case m.Statement == "":
+		if err = wrong(c, result); err == nil {
+			err = m.checkBenchmark(ctx, db, &c, rounds, took)
+		}
 	}
-	return m.checkBenchmark(ctx, db, &c, rounds, time.Since(start))
+	return atServerLimit(&c, took, err)
 }
 
-// first returns the first statement of each connection, "" for none. In a read-only
-// session each transaction of an own statement is read-only, without the further round
-// trips of START TRANSACTION and ROLLBACK.
-func (m *MySQL) first() string {
-	if m.Statement == "" || m.Write {
-		return ""
+// The errors of a statement that took longer than the limit of the server.
+const (
+	erQueryTimeout     = 3024 // MySQL, max_execution_time
+	erStatementTimeout = 1969 // MariaDB, max_statement_time
+)
+
+// atServerLimit names the error of a statement that the server has ended at the call's
+// ServerLimit.
+func atServerLimit(c *Call, took time.Duration, err error) error {
+	var answer *mysql.MySQLError
+	byAnswer := errors.As(err, &answer) && (answer.Number == erQueryTimeout || answer.Number == erStatementTimeout)
+	if c.ServerLimit > 0 && (byAnswer || errors.Is(err, ErrCutShort) && took >= c.ServerLimit) {
+		return &Failure{code: serverLimit, within: c.ServerLimit, err: err}
 	}
-	return "SET SESSION TRANSACTION READ ONLY"
+	return err
+}
+
+// first returns the first statements of each connection. In a read-only session each
+// transaction of an own statement is read-only, without the further round trips of START
+// TRANSACTION and ROLLBACK. Of the two limits MySQL reads the first, in milliseconds, and
+// MariaDB the second, in seconds; to each the other one is a comment.
+func (m *MySQL) first(b bounds) (statements []string) {
+	if m.Statement != "" && !m.Write {
+		statements = append(statements, "SET SESSION TRANSACTION READ ONLY")
+	}
+	if b.server > 0 {
+		limit := (b.server + time.Millisecond - 1).Truncate(time.Millisecond) // rounded up, as 0 is no limit
+		statements = append(statements, fmt.Sprintf("SET SESSION /*!50708 max_execution_time=%d *//*M!100101 max_statement_time=%s */", limit.Milliseconds(), seconds(limit)))
+	}
+	return statements
 }
 
 // readAll runs a query and reads all rows of all its results.
@@ -316,12 +344,15 @@ func calibrate(ctx context.Context, db *sql.Conn) (rounds float64, took time.Dur
 // the calibration may also have been too low. So a short measurement decides, at the
 // speed that the time would mean.
 func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, rounds float64, took time.Duration) error {
-	if rounds == 0 || took >= c.Delay*9/10 {
+	if rounds == 0 || took >= c.Delay*9/10 || took < c.ServerLimit {
 		return nil
 	}
 	const sample = 20 * time.Millisecond
 	short := fmt.Errorf("mysql: %w: BENCHMARK for %s took %s; is there a max_statement_time, or was the query killed?",
 		ErrCutShort, c.Delay, took.Round(time.Millisecond))
+	if c.ServerLimit > 0 { // it would end the measurement as well
+		return short
+	}
 	trip, err := fastest(ctx, db, 1)
 	if err != nil {
 		return short

@@ -372,3 +372,43 @@ func TestMySQLBenchmarkIsCutShort(t *testing.T) {
 		t.Errorf("a call within the limit: %v after %s", err, took)
 	}
 }
+
+// The server ends a statement at the limit of its call, and the connection is kept. A call
+// without a limit, or within it, is not cut, and the calls don't share a limit.
+func TestMySQLServerLimit(t *testing.T) {
+	t.Parallel()
+	everyMySQL(t, func(t *testing.T, dsn string) {
+		op := newMySQL(t, dsn, 0)
+		calibrate(t, op)
+		own := newMySQL(t, dsn, 0)
+		own.Statement = "SELECT SLEEP(0.2) UNION SELECT SLEEP(20)"
+		if strings.HasPrefix(dsn, "lab@") { // the embedded database knows no UNION, and its SLEEP returns 1
+			own.Statement = "SELECT BENCHMARK(1000000000000, 1)"
+		}
+		for name, of := range map[string]struct {
+			op   *slowops.MySQL
+			work string
+		}{"sleep": {op, slowops.WorkSleep}, "cpu": {op, slowops.WorkCPU}, "own": {own, ""}} {
+			t.Run(name, func(t *testing.T) {
+				var seen hooks
+				c := seen.on(slowops.Call{Run: "limited-" + name, Delay: 20 * time.Second, Work: of.work, Deaf: true, ServerLimit: 300 * time.Millisecond})
+				for range 2 {
+					took, err := timed(t.Context(), of.op.Do, c)
+					var failure *slowops.Failure
+					if !errors.As(err, &failure) || failure.Code() != "server_limit" || !failure.Timeout() || took < c.ServerLimit || took > patience {
+						t.Errorf("%v after %s", err, took)
+					}
+				}
+				if seen.dialed.Load() > 1 || seen.closed.Load() > 0 {
+					t.Errorf("%d dialed, %d closed", seen.dialed.Load(), seen.closed.Load())
+				}
+			})
+		}
+		for _, limit := range []time.Duration{0, time.Nanosecond, patience} { // the shortest limit is not none
+			err := op.Do(t.Context(), slowops.Call{Delay: 400 * time.Millisecond, ServerLimit: limit})
+			if cut := limit == time.Nanosecond; (err != nil) != cut {
+				t.Errorf("limit %s: %v", limit, err)
+			}
+		}
+	})
+}

@@ -18,11 +18,12 @@ const noLimit = 1 << 20
 // maxPools bounds the number of pools, which differ by their timeouts.
 const maxPools = 8
 
-// bounds are timeouts of a DSN: timeout, and readTimeout with writeTimeout.
-type bounds struct{ dial, io time.Duration }
+// bounds are those that a connection has from its begin: two timeouts of a DSN, which are
+// timeout, and readTimeout with writeTimeout; and the limit of the server for a statement.
+type bounds struct{ dial, io, server time.Duration }
 
 func boundsOf(c *Call) bounds {
-	return bounds{cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout)}
+	return bounds{cmp.Or(c.ConnectTimeout, c.IOTimeout), cmp.Or(c.ReadTimeout, c.IOTimeout), c.ServerLimit}
 }
 
 // pools has a pool of connections for each value of bounds, because the driver takes its
@@ -42,9 +43,9 @@ type pool struct {
 	used   time.Time
 }
 
-// take returns the pool for b, and opens one if there is none. first is the first
-// statement of each of its connections, or "". The caller must give the pool back.
-func (ps *pools) take(via, first string, b bounds) (*pool, error) {
+// take returns the pool for b, and opens one if there is none. Each of its connections
+// begins with the statements of first. The caller must give the pool back.
+func (ps *pools) take(via string, first []string, b bounds) (*pool, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.open[b]
@@ -98,7 +99,7 @@ func (ps *pools) close() {
 	ps.open = nil
 }
 
-func openDB(cfg *mysql.Config, via, first string, b bounds, maxConns int) (*sql.DB, error) {
+func openDB(cfg *mysql.Config, via string, first []string, b bounds, maxConns int) (*sql.DB, error) {
 	cfg = cfg.Clone()
 	cfg.Logger = &mysql.NopLogger{} // the errors have the text that the driver would log
 	at := place{cfg.Addr, via}
@@ -123,7 +124,7 @@ func openDB(cfg *mysql.Config, via, first string, b bounds, maxConns int) (*sql.
 // connector keeps the network connection beside the driver's connection, which hides it.
 type connector struct {
 	driver.Connector
-	first  string
+	first  []string
 	bounds bounds
 }
 
@@ -143,8 +144,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, withCause(err, held, c.bounds.io)
 	}
 	dbConn := &mysqlConn{driverConn: dc.(driverConn), held: held}
-	if c.first != "" {
-		if _, err := dbConn.ExecContext(ctx, c.first, nil); err != nil {
+	for _, statement := range c.first {
+		if _, err := dbConn.ExecContext(ctx, statement, nil); err != nil {
 			_ = dbConn.Close()
 			return nil, withCause(err, held, c.bounds.io)
 		}

@@ -16,6 +16,9 @@
 //   - [IOTimeout], where the client ignores its context and has timeouts of its
 //     own, as gomemcache does. Give the client its timeouts; the strategy makes
 //     the client's error match [ErrTimeout].
+//   - [ServerLimit], for a database: nothing runs on, and the connection is kept.
+//     Put it under a ContextCancel with a longer timeout, for a server or a
+//     network that doesn't answer at all.
 //   - [Errgroup], where several calls run at once and the first error should
 //     cancel the others. It returns late if one of them is deaf.
 //   - [GoroutineAbandon], where a call can be neither cancelled nor bounded and

@@ -34,6 +34,7 @@ func ExampleAll() {
 	// timer-panic is around the call
 	// errgroup is around the call
 	// io-timeout is inside the client
+	// server-limit is in the backend
 }
 
 // A baseline ignores the timeout: the op ends by itself.

@@ -115,6 +115,13 @@ var promises = map[string]struct{ aware, deaf want }{
 	"timer-panic":       {want{true, timeout, timeout}, want{true, work, work}},
 	"errgroup":          {want{true, timeout, timeout}, want{true, work, work}},
 	"io-timeout":        {want{false, work, work}, want{false, work, work}},
+	"server-limit":      {want{false, work, work}, want{false, work, work}},
+}
+
+// asked are the bounds that strategies ask of the client.
+var asked = map[string]strategies.ClientBounds{
+	"io-timeout":   {IO: timeout},
+	"server-limit": {Server: timeout},
 }
 
 func TestPromises(t *testing.T) {
@@ -148,15 +155,12 @@ func TestFields(t *testing.T) {
 		if bounded := slices.Contains(strategies.Families(), s.Family); bounded == s.Unbounded || !bounded && s.Family != strategies.NoFamily {
 			t.Errorf("%s: family %q, unbounded %t", s.Name, s.Family, s.Unbounded)
 		}
-		if !s.Suits("http") || !s.Suits("any") {
-			t.Errorf("%s does not suit every op", s.Name)
+		asks := s.Bounds(timeout)
+		if asks != asked[s.Name] || (s.Client != nil) != (asks != strategies.ClientBounds{}) {
+			t.Errorf("%s asks %+v of the client, want %+v", s.Name, asks, asked[s.Name])
 		}
-		asks := strategies.ClientBounds{}
-		if s.Client != nil {
-			asks = s.Client(timeout)
-		}
-		if want := s.Name == "io-timeout"; (s.Client != nil) != want || (asks.IO == timeout) != want {
-			t.Errorf("%s asks %+v of the client", s.Name, asks)
+		if everywhere := asks.Server == 0 && asks.Kill == 0; s.Suits("http") != everywhere || s.Suits("any") != everywhere || !s.Suits("db") {
+			t.Errorf("%s suits %v", s.Name, s.Only)
 		}
 	}
 	some := strategies.Strategy{Only: []string{"db"}}
@@ -189,6 +193,14 @@ func check(t *testing.T, got run, want want) {
 			t.Errorf("error %v does not match %v", got.err, target)
 		}
 	}
+}
+
+// The limit of a server is an error with a code, and may come a moment before the timeout.
+func TestServerLimitNamesTheServersError(t *testing.T) {
+	check(t, measure(t, "server-limit", func(context.Context) error {
+		time.Sleep(timeout - 1)
+		return phaseError{true}
+	}), want{true, timeout - 1, timeout - 1})
 }
 
 func TestIOTimeoutNamesTheClientsError(t *testing.T) {

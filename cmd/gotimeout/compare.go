@@ -311,7 +311,13 @@ func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 		return usagef("--emit runs nothing, and has no results: leave --out and --html out")
 	}
 	all := strategyNames()
-	fillIn(&plan, wire.Lab{Strategies: all}, usually)
+	of := wire.Lab{Strategies: all, Only: wire.Only{}}
+	for _, s := range strategies.All() {
+		if s.Only != nil {
+			of.Only[s.Name] = s.Only
+		}
+	}
+	fillIn(&plan, of, usually)
 	for _, name := range plan.Strategies {
 		if !slices.Contains(all, name) {
 			return usagef("--strategies: %s", prose.Unknown("strategy", name, all))

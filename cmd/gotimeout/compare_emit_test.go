@@ -29,12 +29,16 @@ func TestCompareEmits(t *testing.T) {
 	for _, want := range []string{
 		`__ENV.URL || "http://127.0.0.1:8000"`,
 		`{"strategy":"io-timeout","op":"db","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,10,1000]}`,
+		`{"strategy":"server-limit","op":"db","ctx":"deaf","timeout_ms":250,"delays_ms":[10,10,10,1000]}`,
 		"const rate = 50;",
 		`"failed{strategy:io-timeout,op:db,ctx:deaf}": ["count<=0"],`,
 	} {
 		if !strings.Contains(script, want) {
 			t.Errorf("no %s in\n%s", want, script)
 		}
+	}
+	if strings.Contains(script, `{"strategy":"server-limit","op":"http"`) {
+		t.Errorf("a strategy has a cell of an op that it doesn't suit:\n%s", script)
 	}
 }
 

@@ -181,18 +181,28 @@ func madeOutcomes(t *testing.T) string {
 	}
 	var rows [][]string
 	for _, s := range strategies.All() {
-		aware, deaf, db, cpu := of(s.Name, "http", "aware"), of(s.Name, "http", "deaf"), of(s.Name, "db/cpu", "aware"), of(s.Name, "cpu", "aware")
-		here, connection, server, database := "nothing", "kept", runsOn(aware.backend, "runs on"), runsOn(db.backend, "runs on")
+		op := "http"
+		if !s.Suits(op) {
+			op = "db/sleep"
+		}
+		aware, deaf, db := of(s.Name, op, "aware"), of(s.Name, op, "deaf"), of(s.Name, "db/cpu", "aware")
+		cpu, here, connection, server, database := "-", "nothing", "not measured", "-", runsOn(db.backend, "runs on")
+		if s.Suits("cpu") {
+			cpu = answer(of(s.Name, "cpu", "aware"))
+		}
+		if s.Suits("http") {
+			server = runsOn(aware.backend, "runs on")
+		}
 		if aware.left != "0" {
 			here = "the goroutine, until the call ends"
 		}
-		if resets[s.Name] > 0 {
-			connection = "closed"
+		if n, measured := resets[s.Name]; measured {
+			connection = map[bool]string{false: "kept", true: "closed"}[n > 0]
 		}
 		if s.Unbounded {
 			server, database = "-", "-"
 		}
-		rows = append(rows, []string{"`" + s.Name + "`", answer(aware), answer(deaf), answer(cpu), here, connection, server, database})
+		rows = append(rows, []string{"`" + s.Name + "`", answer(aware), answer(deaf), cpu, here, connection, server, database})
 	}
 	return table([]string{"strategy", "answers a call that honours its context", "a call that ignores it", "a computation", "leaves in your process", "the connection", "a server that watches its client", "a query in MySQL"}, rows)
 }

@@ -54,8 +54,8 @@ func ofLab(env []string, other string) error {
 	return usagef("%s starts no lab, and the setting %s is of one: start that lab with it", other, name)
 }
 
-// fillIn sets the parts of a plan that no flag sets: the lab's strategies, and the lab's
-// own call or else the ops and the delays of otherwise.
+// fillIn sets the parts of a plan that no flag sets: the lab's own call or else the ops and
+// the delays of otherwise, and the lab's strategies for these ops.
 func fillIn(p *load.Plan, f wire.Lab, otherwise load.Plan) {
 	var own, fixed []string // the ops of own calls, and the ops without a delay
 	for _, op := range f.Ops {
@@ -66,13 +66,18 @@ func fillIn(p *load.Plan, f wire.Lab, otherwise load.Plan) {
 			fixed = append(fixed, op.Name)
 		}
 	}
-	if len(p.Strategies) == 0 {
-		p.Strategies = f.Strategies
-	}
 	if len(p.Ops) == 0 {
 		p.Ops = otherwise.Ops
 		if len(own) == 1 {
 			p.Ops = own
+		}
+	}
+	p.Only = f.Only
+	if len(p.Strategies) == 0 {
+		for _, name := range f.Strategies {
+			if slices.ContainsFunc(p.Ops, func(op string) bool { return p.Only.Suits(name, op) }) {
+				p.Strategies = append(p.Strategies, name)
+			}
 		}
 	}
 	if p.Delays == nil {

@@ -120,7 +120,7 @@ func ask(t *testing.T, cells map[string]cell, computes bool) (asked []*outcome) 
 	for _, s := range strategies.All() {
 		for _, op := range matrixOps {
 			for _, ctx := range []string{"aware", "deaf"} {
-				if op.computes != computes {
+				if name, _, _ := strings.Cut(op.name, "/"); op.computes != computes || !s.Suits(name) {
 					continue
 				}
 				name := s.Name + " " + op.name + " " + ctx

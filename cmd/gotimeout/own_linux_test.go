@@ -65,10 +65,15 @@ func TestMatrixOfOwnCalls(t *testing.T) {
 	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "command": "cpu"} {
 		var all sync.WaitGroup
 		for _, s := range strategies.All() {
+			if !s.Suits(op) {
+				continue
+			}
 			for _, ctx := range []string{"aware", "deaf"} {
 				c := cells[s.Name+" "+like+" "+ctx]
 				if c.op = op; op != "db" {
 					c.backend = "?"
+				} else if s.Bounds(time.Second).Server > 0 {
+					c.status = "completed" // MySQL ends a SELECT SLEEP without an error
 				}
 				o := &outcome{cell: c, between: "900ms", path: fmt.Sprintf("/%s?op=%s&ctx=%s&timeout=400ms", s.Name, op, ctx)}
 				asked = append(asked, o)
@@ -90,7 +95,7 @@ func TestOwnCallsOnRealServers(t *testing.T) {
 		"--cache-addr="+real.cacheAddr, "--cache-key=session:7")
 	for _, s := range strategies.All() {
 		_, v := p.complete(t, "/"+s.Name+"?op=db&timeout=50ms")
-		if s.Unbounded && *v.Status == receipt.Completed {
+		if (s.Unbounded || s.Bounds(time.Second).Server > 0) && *v.Status == receipt.Completed { // MariaDB ends a BENCHMARK without an error
 			continue
 		}
 		if *v.Status != receipt.TimedOut || v.Waste == nil || *v.Waste < 10 {
@@ -143,6 +148,9 @@ func TestOwnCallsStaySecret(t *testing.T) {
 			p := start(t, args...)
 			for _, op := range []string{"http", "db", "cache", "command", "all"} {
 				for _, s := range strategies.All() {
+					if !s.Suits(op) {
+						continue
+					}
 					answer := p.show(t, "/"+s.Name+"?op="+op+"&timeout=2s&ctx=aware", "*/*")
 					var a struct{ Receipt string }
 					decode(t, strings.NewReader(answer), &a)

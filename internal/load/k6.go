@@ -95,7 +95,7 @@ func (p Plan) checkK6(script k6Script) error {
 	case load <= time.Second-time.Millisecond:
 		return fmt.Errorf("k6 runs a cell for 1s at least, and this one would take %s with its warm-up: raise --duration", load)
 	}
-	return nil
+	return p.checkOnly()
 }
 
 // inScript writes a value as JSON that people can read.

@@ -17,6 +17,7 @@ import (
 // Plan is the plan of a comparison.
 type Plan struct {
 	Strategies []string
+	Only       wire.Only // the ops of strategies that don't suit all; a cell of another op is left out
 	Ops        []string
 	Ctxs       []string
 	Networks   []string        // the profiles; an empty list is the lab's network as it is
@@ -65,6 +66,9 @@ func (p Plan) matrix() (all []results.Cell) {
 			for _, ctx := range p.Ctxs {
 				for _, timeout := range p.Timeouts {
 					for _, strategy := range p.Strategies {
+						if !p.Only.Suits(strategy, op) {
+							continue
+						}
 						all = append(all, p.cell(results.Cell{
 							Strategy: strategy, Op: op, Ctx: ctx, Network: network, Timeout: ms(timeout),
 						}))
@@ -134,6 +138,9 @@ func (p Plan) check(f wire.Lab) error {
 			}
 		}
 	}
+	if err := p.checkOnly(); err != nil {
+		return err
+	}
 	for i, network := range p.Networks {
 		if slices.Contains(p.Networks[:i], network) {
 			return fmt.Errorf("the network %s is given twice: give it once, and --repeat for more", network)
@@ -149,6 +156,16 @@ func (p Plan) check(f wire.Lab) error {
 		return fmt.Errorf("this lab allows %d runs in flight, and the probe makes %d at once: start it with --max-in-flight %d or more", f.Caps.MaxInFlight, probes/2, probes/2)
 	}
 	return p.checkCaps(f.Caps)
+}
+
+// checkOnly returns an error for a strategy that suits none of the ops.
+func (p Plan) checkOnly() error {
+	for _, name := range p.Strategies {
+		if !slices.ContainsFunc(p.Ops, func(op string) bool { return p.Only.Suits(name, op) }) {
+			return fmt.Errorf("the strategy %s makes no sense for op %s: use --ops %s, or leave it out", name, prose.Or(p.Ops), strings.Join(p.Only[name], ","))
+		}
+	}
+	return nil
 }
 
 // PlanError is the error of a plan that the lab can't run: the caller's flags are wrong.

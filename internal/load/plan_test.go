@@ -40,7 +40,10 @@ func TestPlanRefused(t *testing.T) {
 		"--delay 11s is over this lab's cap: use at most 10s":                 func(p *load.Plan) { p.Delays = []time.Duration{0, 11 * time.Second} },
 		"--timeout 31s is over this lab's cap: use at most 30s":               func(p *load.Plan) { p.Timeouts = []time.Duration{31 * time.Second} },
 		"start it with --network none, or leave --network out":                func(p *load.Plan) { p.Networks = []string{"3g"} },
-		"start it with --receipts 15050, or lower --rate or --durati":         func(p *load.Plan) { p.Rate = 10_000 },
+		"the strategy baseline makes no sense for op http: use --ops db,cpu": func(p *load.Plan) {
+			p.Strategies, p.Only = []string{"baseline"}, wire.Only{"baseline": {"db", "cpu"}}
+		},
+		"start it with --receipts 15050, or lower --rate or --durati": func(p *load.Plan) { p.Rate = 10_000 },
 	} {
 		if err := plan(change).Check(facts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -90,6 +93,10 @@ func TestPlanCells(t *testing.T) {
 	}
 	if want := 2 + 2*2*2*2*2; len(seen) != want {
 		t.Errorf("%d cells, want %d", len(seen), want)
+	}
+	p.Only = wire.Only{"b": {"db"}}
+	if got, want := len(p.Cells()), 2+2*2*2*(2+1); got != want {
+		t.Errorf("%d cells where a strategy suits one of two ops, want %d", got, want)
 	}
 }
 

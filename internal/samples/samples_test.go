@@ -19,6 +19,7 @@ import (
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
 	httpbackend "gotimeout/internal/backends/http"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
 	"gotimeout/strategies"
 
@@ -67,7 +68,7 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close(); http.DefaultClient.CloseIdleConnections() })
-	const query = "SELECT SLEEP(2)"
+	const query, computation = "SELECT SLEEP(2)", "SELECT BENCHMARK(1000000000000, 1)"
 	return map[string]call{
 		"baseline http":          func(context.Context) error { _, err := samples.BaselineHTTP(url); return err },
 		"baseline cache":         func(context.Context) error { _, err := samples.BaselineCache(addr, key); return err },
@@ -112,7 +113,11 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		"errgroup cpu":     func(ctx context.Context) error { _, err := samples.ErrgroupCPU(ctx, of.timeout, rounds); return err },
 		"io-timeout http":  func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
 		"io-timeout cache": func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
-		"io-timeout db":    func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
+		"server-limit db": func(ctx context.Context) error {
+			_, err := samples.ServerLimitDB(ctx, db, computation, of.timeout) // MySQL ends a SLEEP without an error
+			return err
+		},
+		"io-timeout db": func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
 	}, servers
 }
 
@@ -211,9 +216,10 @@ func TestOf(t *testing.T) {
 	for _, s := range strategies.All() {
 		for _, op := range []string{"http", "cache", "db", "cpu"} {
 			code, err := samples.Of(s.Name, op)
-			if s.Client != nil && op == "cpu" {
-				if code != "" || err == nil || err.Error() != `there is no code of io-timeout for "cpu": use cache, db or http` {
-					t.Errorf("io-timeout, which bounds a client, has code for a computation: %s, %v", code, err)
+			if !s.Suits(op) || s.Client != nil && op == "cpu" {
+				want := prose.Unknown("code of "+s.Name+" for", op, samples.Ops(s.Name))
+				if code != "" || err == nil || err.Error() != want {
+					t.Errorf("%s has code for %s, which has nothing that it bounds: %s, %v", s.Name, op, code, err)
 				}
 				continue
 			}

@@ -3,10 +3,11 @@
 // writes them, and package load reads them.
 //
 // Types of other packages that are already in the form of the JSON, such as receipt.View
-// and badnet.State, are not declared again. The package has no behaviour.
+// and badnet.State, are not declared again.
 package wire
 
 import (
+	"slices"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -25,11 +26,23 @@ type Lab struct {
 	Strategies []string          `json:"strategies"`
 	Families   map[string]string `json:"families"`  // the family of each strategy
 	Unbounded  []string          `json:"unbounded"` // the strategies that ignore the timeout
-	Ops        []Op              `json:"ops"`
-	Network    bool              `json:"network"` // the network can be changed
-	Public     bool              `json:"public"`  // each client has a share of the runs, and only the token changes the network
-	Caps       Caps              `json:"caps"`
-	Now        Now               `json:"now"`
+
+	Only Only `json:"only"`
+
+	Ops     []Op `json:"ops"`
+	Network bool `json:"network"` // the network can be changed
+	Public  bool `json:"public"`  // each client has a share of the runs, and only the token changes the network
+	Caps    Caps `json:"caps"`
+	Now     Now  `json:"now"`
+}
+
+// Only has the ops of each strategy that doesn't suit all.
+type Only map[string][]string
+
+// Suits reports whether a strategy makes sense for an op.
+func (o Only) Suits(strategy, op string) bool {
+	ops, some := o[strategy]
+	return !some || slices.Contains(ops, op)
 }
 
 // Op is an op of a lab.

@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	dbVersion = "8.0.11-gotimeout"
-	dbUser    = "lab"
+	dbVersion       = "8.0.11-gotimeout"
+	dbVersionNumber = 80011
+	dbUser          = "lab"
 )
 
 // Start starts a database that speaks MySQL's protocol to the user "lab", who has no password, under any database name.
@@ -115,8 +116,9 @@ func (db *database) session(id uint32) *session {
 
 // Error codes of MySQL that go-mysql does not name.
 const (
-	erServerShutdown = 1053
-	erQueryTimeout   = 3024
+	erServerShutdown   = 1053
+	erStatementTimeout = 1969 // of MariaDB
+	erQueryTimeout     = 3024
 )
 
 var (
@@ -125,6 +127,10 @@ var (
 	errQueryTimeout = &mysql.MyError{
 		Code: erQueryTimeout, State: "HY000",
 		Message: "Query execution was interrupted, maximum statement execution time exceeded",
+	}
+	errStatementTimeout = &mysql.MyError{
+		Code: erStatementTimeout, State: "70100",
+		Message: "Query execution was interrupted (max_statement_time exceeded)",
 	}
 )
 
@@ -135,6 +141,7 @@ type session struct {
 	client *backends.Client
 	id     uint32
 	host   string
+	limits limits // of its statements
 
 	mu     sync.Mutex // guards what the process list shows, and kill
 	schema string
@@ -149,12 +156,13 @@ func (s *session) HandleQuery(sql string) (*mysql.Result, error) {
 	st := parseStatement(sql)
 	ctx, done := s.begin(sql, st.run)
 	defer done()
-	if st.limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, st.limit, errQueryTimeout)
-		defer cancel()
+	text, limits, err := s.limits.of(st)
+	if err != nil {
+		return nil, err
 	}
-	return s.run(ctx, st.text)
+	ctx, cancel := limits.bound(ctx)
+	defer cancel()
+	return s.run(ctx, text)
 }
 
 // begin enters a query in the process list and as a job, until done.

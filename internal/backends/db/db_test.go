@@ -61,6 +61,7 @@ func TestStatements(t *testing.T) {
 	db := open(t, s.Addr, "lab")
 	const (
 		timeout    = "3024 (HY000) Query execution was interrupted, maximum statement execution time exceeded"
+		stopped    = "1969 (70100) Query execution was interrupted (max_statement_time exceeded)"
 		understood = "1064 (42000) This database understands only: SELECT 1; SELECT SLEEP(seconds);"
 	)
 	for query, want := range map[string]string{
@@ -74,9 +75,13 @@ func TestStatements(t *testing.T) {
 		"SELECT BENCHMARK(5000, MD5('a'))":          "0",
 		"SELECT BENCHMARK(99999999999999999999, 1)": "1210 (HY000) Incorrect arguments to benchmark",
 		"SELECT BENCHMARK(1000000000000, 1)":        timeout, // after MaxDelay
-		"SELECT /*+ MAX_EXECUTION_TIME(20) */ BENCHMARK(1000000000000, 1)": timeout,
-		"SELECT /*+ MAX_EXECUTION_TIME(20) */ SLEEP(0.3)":                  "1",
-		"SELECT /*+ MAX_EXECUTION_TIME(2000) */ SLEEP(0.01)":               "0",
+		"SELECT /*+ MAX_EXECUTION_TIME(20) */ BENCHMARK(1000000000000, 1)":                          timeout,
+		"SELECT /*+ MAX_EXECUTION_TIME(20) */ SLEEP(0.3)":                                           "1",
+		"SELECT /*+ MAX_EXECUTION_TIME(2000) */ SLEEP(0.01)":                                        "0",
+		"SET STATEMENT max_statement_time=0.02 FOR SELECT SLEEP(0.3)":                               stopped,
+		"SET STATEMENT sql_mode='', max_statement_time=0.02 FOR SELECT BENCHMARK(1000000000000, 1)": "0",
+		"SET STATEMENT max_execution_time=20 FOR SELECT SLEEP(0.3)":                                 "1",
+		"SET STATEMENT max_statement_time=never FOR SELECT 1":                                       "1232 (42000) Incorrect argument type to variable 'max_statement_time'",
 		"SELECT VERSION()":                             "8.0.11-gotimeout",
 		"SELECT 1 /* gotimeout run=tagged */":          "1",
 		"SELECT SLEEP(0.01) /* gotimeout run=slow */":  "0",
@@ -100,6 +105,51 @@ func TestStatements(t *testing.T) {
 	_, err := db.Prepare("SELECT ?")
 	if e := (*mysql.MySQLError)(nil); !errors.As(err, &e) || e.Number != 1295 {
 		t.Errorf("Prepare: %v", err)
+	}
+}
+
+// The limits of a session hold for each later statement, as on MySQL and MariaDB, or are refused.
+func TestSessionLimits(t *testing.T) {
+	t.Parallel()
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{MaxDelay: time.Minute})
+	const (
+		sleep, bench = "SELECT SLEEP(30)", "SELECT BENCHMARK(1000000000000, 1)"
+		mysqls       = "3024 (HY000) Query execution was interrupted, maximum statement execution time exceeded"
+		mariadbs     = "1969 (70100) Query execution was interrupted (max_statement_time exceeded)"
+		super        = "1227 (42000) Access denied; you need (at least one of) the SUPER or SYSTEM_VARIABLES_ADMIN privilege(s) for this operation"
+	)
+	for set, want := range map[string][]string{
+		"SET SESSION max_execution_time=20":                                               {"", "1", mysqls},
+		"SET @@max_execution_time := 20, max_statement_time = DEFAULT":                    {"", "1", mysqls},
+		"SET NAMES utf8mb4, @@session.MAX_STATEMENT_TIME = 0.02":                          {"", mariadbs, "0"},
+		"SET SESSION /*!50708 max_execution_time=20 *//*M!100101 max_statement_time=9 */": {"", "1", mysqls},
+		"SET SESSION max_execution_time=20 /*!99999 , max_statement_time=x */":            {"", "1", mysqls},
+		"SET GLOBAL max_execution_time=20":                                                {super},
+		"SET @@global.max_statement_time=20":                                              {super},
+		"SET max_execution_time=0.5":                                                      {"1232 (42000) Incorrect argument type to variable 'max_execution_time'"},
+		"SET max_statement_time=-1":                                                       {"1231 (42000) Variable 'max_statement_time' can't be set to the value of '-1'"},
+	} {
+		t.Run(set, func(t *testing.T) {
+			c, _ := connect(t, open(t, s.Addr, "lab"))
+			for i, statement := range []string{set, sleep, bench}[:len(want)] {
+				got := ask(t.Context(), c, statement)
+				if got == sql.ErrNoRows.Error() {
+					got = "" // SET has no rows
+				}
+				if got != want[i] {
+					t.Errorf("%s: %q, want %q", statement, got, want[i])
+				}
+			}
+		})
+	}
+	c, _ := connect(t, open(t, s.Addr, "lab"))
+	for _, set := range []string{"SET max_execution_time=20", "SET max_execution_time=0"} {
+		if _, err := c.ExecContext(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ask(t.Context(), c, "SELECT SLEEP(0.1)"); got != "0" {
+		t.Errorf("without a limit: %s", got)
 	}
 }
 

@@ -20,6 +20,10 @@ func parseStatement(sql string) statement {
 		n, comment := nextToken(sql)
 		token := sql[:n]
 		sql = sql[n:]
+		if code, ok := executable(token); ok {
+			sql = code + " " + sql
+			continue
+		}
 		if !comment {
 			text.WriteString(token)
 			continue
@@ -55,6 +59,18 @@ func nextToken(sql string) (n int, comment bool) {
 		return len(sql), false
 	}
 	return 1, false
+}
+
+// executable returns the code in a comment of the form /*!80000 code */, which MySQL executes if it is of that version or a
+// later one.
+func executable(token string) (code string, ok bool) {
+	code, ok = strings.CutPrefix(token, "/*!")
+	if !ok {
+		return "", false
+	}
+	digits := len(code) - len(strings.TrimLeft(code, "0123456789"))
+	version, _ := strconv.Atoi(code[:digits])
+	return strings.TrimSuffix(code[digits:], "*/"), version <= dbVersionNumber
 }
 
 // endOf returns the index after the first end in sql at or after from, or the length of sql.
