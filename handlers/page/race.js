@@ -1,6 +1,7 @@
 // The race: the form, the lanes, and the same as a table, a link and commands for a terminal.
 const form = $('#asked'), field = form.elements, said = $('#said'), again = $('#again'), run = $('button.main', form)
 const lanes = $$('#lanes .lane').map(item => new Lane(item)), scale = new Scale($('#lanes'))
+let racing = lanes // the lanes of the strategies that the op suits
 let running = null // aborts the race that runs
 let replaying = false, title = '' // the parameters of the last race
 
@@ -106,11 +107,11 @@ async function follow(response) {
         const was = lane.over
         lane.heard(data, now)
         // All lanes began at once: a lane without an event takes the clock of the others.
-        const heard = lanes.filter(l => l.runs.size), began = Math.min(...heard.map(l => l.began))
-        for (const l of lanes) if (!l.runs.size) l.began = began
+        const heard = racing.filter(l => l.runs.size), began = Math.min(...heard.map(l => l.began))
+        for (const l of racing) if (!l.runs.size) l.began = began
         if (lane.over && !was) tell(lane, start)
         fill(lane, start)
-        if (start.times > 1) say(said, `${lanes.reduce((n, l) => n + l.runs.size, 0)} of ${lanes.length * start.times} answered …`)
+        if (start.times > 1) say(said, `${racing.reduce((n, l) => n + l.runs.size, 0)} of ${racing.length * start.times} answered …`)
         if (still.matches && (start.times === 1 || lane.over)) draw(now) // else each frame draws
       } else if (event === 'done') {
         over = true
@@ -127,7 +128,16 @@ async function follow(response) {
 function begin(start, now) {
   $('#race').classList.toggle('many', start.times > 1)
   scale.ask(start.alone_ms ?? start.delay_ms, start.timeout_ms)
-  for (const lane of lanes) lane.begin(now, start.times)
+  racing = lanes.filter(l => !start.strategies || start.strategies.some(s => s.name === l.name))
+  for (const lane of lanes) {
+    lane.begin(now, start.times)
+    const suits = racing.includes(lane)
+    lane.item.classList.toggle('unsuited', !suits)
+    if (!suits) {
+      lane.clear()
+      lane.left.textContent = `makes no sense for ${start.op}`
+    }
+  }
   $('#heard').replaceChildren()
   columns(start)
 }
@@ -192,10 +202,10 @@ function tell(lane, start) {
 
 function end(start, now) {
   draw(now)
-  const lost = lanes.filter(l => !l.over).length
+  const lost = racing.filter(l => !l.over).length
   if (start.times === 1 && !lost) save()
-  const waste = lanes.reduce((sum, l) => sum + l.sum().waste, 0)
-  hear(lost ? `${lost} of ${lanes.length} were not complete when the lab stopped watching.`
+  const waste = racing.reduce((sum, l) => sum + l.sum().waste, 0)
+  hear(lost ? `${lost} of ${racing.length} were not complete when the lab stopped watching.`
     : `All over.${waste > .05 ? ` Backends worked ${digits(waste)} s for callers that had left.` : ''}`)
 }
 
