@@ -24,6 +24,7 @@ var allocations = map[string]float64{
 	"timer-panic":       23,
 	"errgroup":          33,
 	"io-timeout":        26,
+	"kill-query":        33,
 	"server-limit":      26,
 }
 

@@ -55,6 +55,9 @@ var matrix = map[string]struct{ aware, deaf cell }{
 	"io-timeout": {
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0},
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0}},
+	"kill-query": {
+		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: context deadline exceeded", 36e5, 36e5, 0},
+		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0}},
 	"server-limit": {
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0},
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: read: i/o timeout", 36e5, 36e5, 0}},

@@ -143,6 +143,7 @@ const (
 	readTimeout       = "read_timeout"
 	totalTimeout      = "total_timeout"
 	serverLimit       = "server_limit"
+	queryKilled       = "query_killed"
 	connectionRefused = "connection_refused"
 	connectionReset   = "connection_reset"
 	dnsError          = "dns_error"
@@ -159,7 +160,7 @@ type Failure struct {
 
 // Code returns the name of the error. For one of the call's own timeouts that is
 // connect_timeout, tls_timeout, header_timeout, read_timeout or total_timeout, for that
-// of the server server_limit; else
+// of the server server_limit, and for a kill by the call query_killed; else
 // connection_refused, connection_reset, dns_error, unexpected_eof, or wrong_answer
 // where the answer belongs to the question of another call.
 func (f *Failure) Code() string { return f.code }
@@ -184,6 +185,7 @@ var timeoutFormats = map[string]string{
 	headerTimeout:  "no headers within %s",
 	readTimeout:    "nothing to read for %s",
 	serverLimit:    "the server ended the statement at its limit of %s",
+	queryKilled:    "the query was killed after %s",
 }
 
 // named returns err as a *Failure if it has a name and is no timeout. A *Failure

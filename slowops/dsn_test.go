@@ -152,7 +152,7 @@ func TestDSNDemandsTLS(t *testing.T) {
 	fake := &fakeDB{answer: 1}
 	const kind = proto.AUTH_NATIVE_PASSWORD
 	start := func(secure *tls.Config) string {
-		return fake.serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
+		return serveProtocol(t, fake, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
 	}
 	plain, secure := start(nil), start(&tls.Config{Certificates: []tls.Certificate{cert}})
 	embedded := backend(t, dbbackend.Start, nil)

@@ -31,6 +31,7 @@ type MySQL struct {
 	Write     bool
 
 	pools       pools
+	killers     pools // for KILL QUERY
 	speed       speed
 	calibrating chan struct{} // holds the one call that calibrates
 }
@@ -39,11 +40,14 @@ type MySQL struct {
 // its pool; 0 is no bound, so that no call waits for the connection of another. The
 // timeouts of cfg are not used: a call has its own. Call Close after use.
 func NewMySQL(cfg *mysql.Config, maxConns int) *MySQL {
-	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, calibrating: make(chan struct{}, 1)}
+	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, killers: pools{cfg: cfg, maxConns: maxKillers}, calibrating: make(chan struct{}, 1)}
 }
 
 // Close closes the idle connections, and each connection in use when its call returns.
-func (m *MySQL) Close() { m.pools.close() }
+func (m *MySQL) Close() {
+	m.pools.close()
+	m.killers.close()
+}
 
 // DB returns the pool of the calls that have no timeout of their own.
 func (m *MySQL) DB() (*sql.DB, error) {
@@ -96,28 +100,32 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 		return fmt.Errorf("mysql: %w", err)
 	}
 	defer m.pools.give(p)
-	db, err := p.db.Conn(context.WithValue(ctx, callKey{}, &c))
+	db, in, err := p.connect(ctx, &c)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSent, cutBy(ctx, err))
 	}
-	var held *conn
-	_ = db.Raw(func(driverConn any) error { held = driverConn.(*mysqlConn).held; return nil })
-	if held.holder.Load() != &c {
-		held.hold(&c)
-		call(c.Reused)
-	}
+	held := in.held
 	defer func() { db.Close(); held.release(&c) }()
-	// The driver stops watching ctx before it has read the result to its end.
-	defer cutWith(ctx, db, held)()
 
-	start, result := time.Now(), 0
-	if m.Statement != "" {
-		err = readAll(ctx, db, query)
+	result := 0
+	ask := func(ctx context.Context) error {
+		if m.Statement != "" {
+			return readAll(ctx, db, query)
+		}
+		return db.QueryRowContext(ctx, query).Scan(&result)
+	}
+	start, killed := time.Now(), false
+	if c.KillAfter > 0 {
+		killed, err = m.askOrKill(ctx, &c, db, in, ask)
 	} else {
-		err = db.QueryRowContext(ctx, query).Scan(&result)
+		// The driver stops watching ctx before it has read the result to its end.
+		defer cutWith(ctx, db, held)()
+		err = ask(ctx)
 	}
 	took := time.Since(start)
 	switch {
+	case killed:
+		return &Failure{code: queryKilled, within: c.KillAfter, err: fmt.Errorf("mysql query: %w", endedBy(ctx, err))}
 	case err != nil:
 		err = fmt.Errorf("mysql query: %w", endedBy(ctx, withCause(err, held, p.bounds.io)))
 	case m.Statement == "":

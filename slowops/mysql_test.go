@@ -1,6 +1,7 @@
 package slowops_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -10,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,13 +38,18 @@ type fakeDB struct {
 func startFakeDB(t *testing.T, answer int) (*fakeDB, *slowops.MySQL) {
 	t.Helper()
 	db := &fakeDB{answer: answer}
-	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
-	addr := db.serve(t, protocol, proto.AUTH_NATIVE_PASSWORD, "")
-	return db, newMySQL(t, "lab@tcp("+addr+")/lab?maxAllowedPacket=1000", 0)
+	return db, newMySQL(t, labDSN(serveDB(t, db))+"?maxAllowedPacket=1000", 0)
 }
 
-// serve accepts the user lab with the password; kind names the authentication plugin.
-func (db *fakeDB) serve(t *testing.T, protocol *server.Server, kind, password string) (addr string) {
+// serveDB accepts the user lab without a password.
+func serveDB(t *testing.T, db server.Handler) (addr string) {
+	t.Helper()
+	protocol := server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, proto.AUTH_NATIVE_PASSWORD, nil, nil)
+	return serveProtocol(t, db, protocol, proto.AUTH_NATIVE_PASSWORD, "")
+}
+
+// serveProtocol accepts the user lab with the password; kind names the authentication plugin.
+func serveProtocol(t *testing.T, db server.Handler, protocol *server.Server, kind, password string) (addr string) {
 	t.Helper()
 	users := server.NewInMemoryAuthenticationHandler(kind)
 	if err := users.AddUser("lab", password); err != nil {
@@ -61,7 +69,12 @@ func (db *fakeDB) HandleQuery(query string) (*proto.Result, error) {
 	db.mu.Lock()
 	db.queries = append(db.queries, query)
 	db.mu.Unlock()
-	table, err := proto.BuildSimpleTextResultset([]string{"x"}, [][]any{{db.answer}})
+	return single(db.answer)
+}
+
+// single is a result of one value.
+func single(value int) (*proto.Result, error) {
+	table, err := proto.BuildSimpleTextResultset([]string{"x"}, [][]any{{value}})
 	return proto.NewResult(table), err
 }
 
@@ -171,7 +184,7 @@ func TestMySQLViaTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}}
 	const kind = proto.AUTH_NATIVE_PASSWORD
-	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
+	addr := serveProtocol(t, &fakeDB{answer: 1}, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, nil, secure), kind, "")
 	for host, want := range map[string]string{elsewhere: "", "other.invalid": "not other.invalid"} {
 		cfg, _, err := slowops.ParseDSN("lab@tcp(" + host + ":3306)/lab?tls=true")
 		if err != nil {
@@ -195,7 +208,7 @@ func TestMySQLViaHidesThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	const kind = proto.AUTH_CACHING_SHA2_PASSWORD
-	addr := (&fakeDB{answer: 1}).serve(t, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, key, nil), kind, secret)
+	addr := serveProtocol(t, &fakeDB{answer: 1}, server.NewServer("8.0.11", proto.DEFAULT_COLLATION_ID, kind, key, nil), kind, secret)
 	said := make(chan string, 1)
 	op := newMySQL(t, "lab:"+secret+"@unix(/run/x.sock)/lab", 0)
 	op.Via = serve(t, func(c net.Conn) {
@@ -411,4 +424,171 @@ func TestMySQLServerLimit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The server ends the query of an aware or a deaf call. The connection is kept, and no later
+// query of it is ended.
+func TestMySQLKillAfter(t *testing.T) {
+	t.Parallel()
+	everyMySQL(t, func(t *testing.T, dsn string) {
+		op := newMySQL(t, dsn, 1)
+		calibrate(t, op)
+		own := newMySQL(t, dsn, 1)
+		own.Statement = "SELECT BENCHMARK(1000000000000, MD5('own'))"
+		for name, of := range map[string]struct {
+			op   *slowops.MySQL
+			work string
+			deaf bool
+		}{
+			"sleep": {op, slowops.WorkSleep, false}, "cpu": {op, slowops.WorkCPU, false}, "own": {own, "", false},
+			"deaf sleep": {op, slowops.WorkSleep, true}, "deaf cpu": {op, slowops.WorkCPU, true}, "deaf own": {own, "", true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				var seen hooks
+				run := "kill-" + strings.ReplaceAll(name, " ", "-")
+				c := seen.on(slowops.Call{Run: run, Delay: 20 * time.Second, Work: of.work, Deaf: of.deaf, KillAfter: 300 * time.Millisecond})
+				for range 3 {
+					ctx, cancel := context.WithTimeout(t.Context(), c.KillAfter)
+					took, err := timed(ctx, of.op.Do, c)
+					cancel()
+					var failure *slowops.Failure
+					if !errors.As(err, &failure) || failure.Code() != "query_killed" || !failure.Timeout() || took < c.KillAfter || took > patience {
+						t.Errorf("%v after %s", err, took)
+					}
+					if errors.Is(err, context.DeadlineExceeded) == of.deaf {
+						t.Errorf("deaf %t: %v", of.deaf, err)
+					}
+					if err := op.Do(t.Context(), slowops.Call{Delay: time.Millisecond}); err != nil {
+						t.Errorf("the next call: %v", err)
+					}
+				}
+				if seen.closed.Load() > 0 {
+					t.Errorf("%d connections closed", seen.closed.Load())
+				}
+			})
+		}
+		var seen hooks
+		for range 3 { // a call that ends before has no second connection
+			if err := op.Do(t.Context(), seen.on(slowops.Call{Delay: time.Millisecond, KillAfter: patience})); err != nil {
+				t.Error(err)
+			}
+		}
+		seen.want(t, 0, 3, 0)
+	})
+}
+
+// A query that ends as it is killed ends no other query: the connection is with its call until
+// the KILL has its answer. Each of the next calls on it runs to its end.
+func TestMySQLKillInVain(t *testing.T) {
+	t.Parallel()
+	everyMySQL(t, func(t *testing.T, dsn string) {
+		op := newMySQL(t, dsn, 1)
+		for i := range 100 {
+			delay := 10 * time.Millisecond
+			err := op.Do(t.Context(), slowops.Call{Run: fmt.Sprint("vain-", i), Delay: delay, KillAfter: delay - 2*time.Millisecond + time.Duration(i)*50*time.Microsecond})
+			var failure *slowops.Failure
+			if err != nil && (!errors.As(err, &failure) || failure.Code() != "query_killed") {
+				t.Fatal(err)
+			}
+			if err := op.Do(t.Context(), slowops.Call{Run: "next", Delay: time.Millisecond}); err != nil {
+				t.Fatalf("the call after kill %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// lateDB answers a query that it has killed as if the query had run to its end, and ends the
+// next one instead.
+type lateDB struct {
+	fakeDB
+	killed chan struct{}
+	late   atomic.Bool
+}
+
+func (db *lateDB) HandleQuery(query string) (*proto.Result, error) {
+	switch {
+	case strings.HasPrefix(query, "KILL"):
+		db.late.Store(true)
+		close(db.killed)
+		return nil, nil
+	case strings.Contains(query, "SLEEP("):
+		<-db.killed
+		return single(0)
+	case !strings.Contains(query, "COUNT") && db.late.Swap(false):
+		return nil, proto.NewDefaultError(proto.ER_QUERY_INTERRUPTED)
+	}
+	return single(1)
+}
+
+func TestMySQLKillComesLate(t *testing.T) {
+	db := &lateDB{killed: make(chan struct{})}
+	op := newMySQL(t, labDSN(serveDB(t, db)), 1)
+	var seen hooks
+	err := op.Do(t.Context(), seen.on(slowops.Call{Delay: long, KillAfter: short}))
+	if !errors.Is(err, slowops.ErrCutShort) {
+		t.Errorf("the killed call: %v", err)
+	}
+	if err := op.Do(t.Context(), seen.on(slowops.Call{})); err != nil {
+		t.Errorf("the next call of the connection: %v", err)
+	}
+	seen.want(t, 2, 1, 0)
+}
+
+// Where the KILL can't be sent, or the server that gets it is another one, the connection is
+// closed in a bounded time, and no other query is ended.
+func TestMySQLKillFails(t *testing.T) {
+	t.Parallel()
+	first, other := backend(t, dbbackend.Start, new(runs)), &fakeDB{}
+	for name, second := range map[string]string{"another server": serveDB(t, other), "no server": ""} {
+		t.Run(name, func(t *testing.T) {
+			var dials atomic.Int32
+			balancer := serve(t, func(c net.Conn) {
+				to := first
+				if dials.Add(1) > 1 {
+					to = second
+				}
+				if to != "" {
+					pass(c, to)
+				}
+			})
+			var seen hooks
+			c := seen.on(slowops.Call{Run: "kill-fails", Delay: 20 * time.Second, Deaf: true, KillAfter: short})
+			took, err := timed(t.Context(), newMySQL(t, labDSN(balancer), 0).Do, c)
+			var failure *slowops.Failure
+			if err == nil || errors.As(err, &failure) && failure.Code() == "query_killed" || !strings.Contains(err.Error(), "KILL QUERY failed") || took > patience {
+				t.Errorf("%v after %s", err, took)
+			}
+			eventually(t, "the connection is closed", func() bool { return seen.closed.Load() >= 1 })
+		})
+	}
+	if asked := strings.Join(other.queries, "\n"); !strings.Contains(asked, "processlist WHERE ID") || strings.Contains(asked, "KILL") {
+		t.Errorf("another server was asked: %s", asked)
+	}
+}
+
+// How long after its time a kill has ended a query that computes, on the real server, which
+// MYSQL_DSN names: go test ./slowops -bench MySQLKill -benchtime 200x
+func BenchmarkMySQLKill(b *testing.B) {
+	cfg, _, err := slowops.ParseDSN(cmp.Or(os.Getenv("MYSQL_DSN"), "-"))
+	if err != nil {
+		b.Skip("MYSQL_DSN names no server: ", err)
+	}
+	op := slowops.NewMySQL(cfg, 0)
+	defer op.Close()
+	if err := op.Calibrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	var late []float64
+	for i := 0; b.Loop(); i++ {
+		c := slowops.Call{Run: fmt.Sprint("bench-", i), Delay: 2 * time.Second, Work: slowops.WorkCPU, KillAfter: short}
+		took, err := timed(b.Context(), op.Do, c)
+		var failure *slowops.Failure
+		if !errors.As(err, &failure) || failure.Code() != "query_killed" {
+			b.Fatal(err)
+		}
+		late = append(late, float64(took-c.KillAfter)/float64(time.Millisecond))
+	}
+	slices.Sort(late)
+	b.ReportMetric(late[len(late)/2], "late-p50-ms")
+	b.ReportMetric(late[len(late)*99/100], "late-p99-ms")
 }

@@ -1,10 +1,12 @@
 package slowops
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"net"
 	"sync"
 	"time"
@@ -63,6 +65,19 @@ func (ps *pools) take(via string, first []string, b bounds) (*pool, error) {
 	p.users++
 	p.used = time.Now()
 	return p, nil
+}
+
+// connect takes a connection of the pool for c, which then holds it.
+func (p *pool) connect(ctx context.Context, c *Call) (db *sql.Conn, in *mysqlConn, err error) {
+	if db, err = p.db.Conn(context.WithValue(ctx, callKey{}, c)); err != nil {
+		return nil, nil, err
+	}
+	_ = db.Raw(func(driverConn any) error { in = driverConn.(*mysqlConn); return nil })
+	if in.held.holder.Load() != c {
+		in.held.hold(c)
+		call(c.Reused)
+	}
+	return db, in, nil
 }
 
 func (ps *pools) give(p *pool) {
@@ -131,19 +146,20 @@ type connector struct {
 // callKey is the context key of the call for which database/sql dials.
 type callKey struct{}
 
-// slotKey is the context key of the variable that dialMySQL sets to its connection.
+// slotKey is the context key of the greeted that gets the connection of dialMySQL.
 type slotKey struct{}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	var held *conn
-	dc, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &held))
+	var in greeted
+	dc, err := c.Connector.Connect(context.WithValue(ctx, slotKey{}, &in))
+	held := in.conn
 	switch {
 	case err != nil && held == nil && c.bounds.dial > 0 && ctx.Err() == nil && isTimeout(err):
 		return nil, &Failure{code: connectTimeout, within: c.bounds.dial, err: err}
 	case err != nil:
 		return nil, withCause(err, held, c.bounds.io)
 	}
-	dbConn := &mysqlConn{driverConn: dc.(driverConn), held: held}
+	dbConn := &mysqlConn{driverConn: dc.(driverConn), held: held, id: in.id}
 	for _, statement := range c.first {
 		if _, err := dbConn.ExecContext(ctx, statement, nil); err != nil {
 			_ = dbConn.Close()
@@ -162,8 +178,41 @@ func dialMySQL(ctx context.Context, network string, at place) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	*ctx.Value(slotKey{}).(**conn) = cn
-	return cn, nil
+	in := ctx.Value(slotKey{}).(*greeted)
+	in.conn = cn
+	return in, nil
+}
+
+// greeted is a connection that keeps the id that the server's greeting gives it. The driver
+// drops the id, and SELECT CONNECTION_ID() would be a further round trip.
+type greeted struct {
+	*conn
+	id   uint32 // 0 until the greeting has been read, or where it has no id
+	head []byte // what was read until then
+}
+
+func (g *greeted) Read(b []byte) (int, error) {
+	n, err := g.conn.Read(b)
+	const longest = 300 // of a greeting up to the id
+	if g.id == 0 && len(g.head) < longest {
+		g.head = append(g.head, b[:min(n, longest)]...)
+		g.id = connectionID(g.head)
+	}
+	return n, err
+}
+
+// connectionID returns the id in a greeting, or 0: after four bytes of header come the version
+// of the protocol, the server's version up to a zero, and the id.
+func connectionID(greeting []byte) uint32 {
+	const header, protocol = 4, 10
+	if len(greeting) <= header || greeting[header] != protocol {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(greeting[header+1:], []byte{0})
+	if len(rest) < 4 {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(rest)
 }
 
 // driverConn has every interface of go-sql-driver's connection that database/sql uses.
@@ -182,4 +231,5 @@ type driverConn interface {
 type mysqlConn struct {
 	driverConn
 	held *conn
+	id   uint32 // of the session in the server, 0 is unknown
 }

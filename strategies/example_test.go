@@ -34,6 +34,7 @@ func ExampleAll() {
 	// timer-panic is around the call
 	// errgroup is around the call
 	// io-timeout is inside the client
+	// kill-query is in the backend
 	// server-limit is in the backend
 }
 

@@ -115,12 +115,14 @@ var promises = map[string]struct{ aware, deaf want }{
 	"timer-panic":       {want{true, timeout, timeout}, want{true, work, work}},
 	"errgroup":          {want{true, timeout, timeout}, want{true, work, work}},
 	"io-timeout":        {want{false, work, work}, want{false, work, work}},
+	"kill-query":        {want{true, timeout, timeout}, want{false, work, work}},
 	"server-limit":      {want{false, work, work}, want{false, work, work}},
 }
 
 // asked are the bounds that strategies ask of the client.
 var asked = map[string]strategies.ClientBounds{
 	"io-timeout":   {IO: timeout},
+	"kill-query":   {Kill: timeout},
 	"server-limit": {Server: timeout},
 }
 

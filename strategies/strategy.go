@@ -94,6 +94,7 @@ func All() []Strategy {
 		timerPanic(),
 		errgroupStrategy(),
 		ioTimeout(),
+		killQuery(),
 		serverLimit(),
 	}
 }

@@ -113,6 +113,10 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		"errgroup cpu":     func(ctx context.Context) error { _, err := samples.ErrgroupCPU(ctx, of.timeout, rounds); return err },
 		"io-timeout http":  func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
 		"io-timeout cache": func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
+		"kill-query db": func(ctx context.Context) error {
+			_, err := samples.KillQueryDB(ctx, db, computation, of.timeout)
+			return err
+		},
 		"server-limit db": func(ctx context.Context) error {
 			_, err := samples.ServerLimitDB(ctx, db, computation, of.timeout) // MySQL ends a SLEEP without an error
 			return err

@@ -37,6 +37,9 @@ var dialect = sync.OnceValue(func() []form {
 		{"SET ...", fold(`SET (.+)`), (*session).set},
 		{"KILL [QUERY|CONNECTION] id", fold(`KILL (?:(QUERY|CONNECTION) )?(\d+)`), (*session).killOther},
 		{"SHOW [FULL] PROCESSLIST", fold(`SHOW (FULL )?PROCESSLIST`), (*session).showProcesslist},
+		{"SELECT COUNT(*) FROM information_schema.processlist WHERE ID = id AND INFO LIKE '%gotimeout run=ID %'",
+			fold(`SELECT COUNT\(\*\) FROM information_schema\.processlist WHERE ID = (\d+) AND INFO LIKE '%gotimeout run=([\w-]*) %'`), (*session).countTagged},
+		{"DO 0", fold(`DO -?\d+`), (*session).doNothing},
 		{lookSQL, fold(regexp.QuoteMeta(lookSQL)), (*session).selectTagged},
 	}
 })
@@ -209,6 +212,19 @@ func (s *session) selectTagged(context.Context, []string) (*mysql.Result, error)
 	}
 	return table([]string{"ID", "STATE", "INFO"}, rows)
 }
+
+// countTagged answers whether a session shows the query of a run.
+func (s *session) countTagged(_ context.Context, args []string) (*mysql.Result, error) {
+	count := 0
+	for _, p := range s.db.processes() {
+		if strconv.FormatUint(uint64(p.id), 10) == args[0] && strings.Contains(p.info, "gotimeout run="+args[1]+" ") {
+			count++
+		}
+	}
+	return row("COUNT(*)", count)
+}
+
+func (s *session) doNothing(context.Context, []string) (*mysql.Result, error) { return nil, nil }
 
 // process is the row of a session in the process list.
 type process struct {
