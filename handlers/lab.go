@@ -67,6 +67,9 @@ type Op struct {
 	// have, by its parameter.
 	Lacks map[string]string
 
+	// Settings names what bounds a call, as a user of the client or of its backend sets
+	// it, by the family of the strategies that do the same here.
+	Settings map[strategies.Family]string
 	// Timeouts are the phase timeouts that the backend's own setting names, by
 	// their parameters. A strategy that bounds the client uses them for a run that
 	// has none of its own.

@@ -37,7 +37,13 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 	for _, op := range l.Ops {
 		of := wire.Op{
 			Name: op.Name, Delays: op.Delays(), NoDelay: op.NoDelay, Works: append([]string{}, op.Works...),
-			Backend: op.Noun, Calls: len(op.Parts), Settle: milliseconds(op.Settle),
+			Choices: op.withDefaults(), Backend: op.Noun, Calls: len(op.Parts), Settle: milliseconds(op.Settle),
+		}
+		if len(op.Settings) > 0 {
+			of.Settings = make(map[string]string, len(op.Settings))
+		}
+		for family, setting := range op.Settings {
+			of.Settings[string(family)] = setting
 		}
 		if op.Own != nil {
 			of.Own = &wire.OwnCall{Name: op.Own.Name, Alone: op.Own.alone()}
@@ -50,6 +56,17 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 		Counts: l.Ledger.Counts(), LastReceipt: l.Ledger.LastID(),
 	}
 	writeJSON(w, r, http.StatusOK, f)
+}
+
+// withDefaults returns the parameters that only some ops have and that have a default, which
+// target= has not.
+func (op *Op) withDefaults() (all []wire.Choice) {
+	for _, c := range op.choices() {
+		if len(c.Values) > 0 && c.Name != "target" {
+			all = append(all, wire.Choice{Name: c.Name, Values: c.Values})
+		}
+	}
+	return all
 }
 
 // milliseconds returns d in milliseconds for the JSON, exact to the microsecond.

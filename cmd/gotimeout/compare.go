@@ -156,12 +156,20 @@ func (c *compareCmd) plan() (load.Plan, error) {
 		Delays: c.Delay, Timeouts: []time.Duration{c.Timeout},
 		Rate: float64(c.Rate), Duration: c.Duration, Repeat: c.Repeat,
 	}
-	for _, text := range c.Network {
-		if _, err := badnet.Parse(text); err != nil {
-			return p, usagef("--network: %w", err)
-		}
+	if err := checkNetworks(c.Network); err != nil {
+		return p, err
 	}
 	return p, c.loadFlags.check()
+}
+
+// checkNetworks checks the values of --network.
+func checkNetworks(profiles []string) error {
+	for _, text := range profiles {
+		if _, err := badnet.Parse(text); err != nil {
+			return usagef("--network: %w", err)
+		}
+	}
+	return nil
 }
 
 // judge prints the conditions that are true.

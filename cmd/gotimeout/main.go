@@ -45,6 +45,7 @@ type cli struct {
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
 	Config    configCmd    `cmd:"" help:"Show every setting of serve: its value, and where it came from."`
 	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
+	Atlas     atlasCmd     `cmd:"" help:"Say of each client what its context, its own timeouts and a limit in its server do, and what to set."`
 	Recommend recommendCmd `cmd:"" help:"Find the least timeout that cuts no more than a share of the calls that would have completed."`
 	Network   networkCmd   `cmd:"" help:"Run any program on a bad network, measure one, and list the presets and drivers."`
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ var real struct{ cacheAddr, dbDSN string }
 // itself, for the tests that need a process.
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || private.Inside() {
-		if len(os.Args) < 2 || os.Args[1] != "compare" && os.Args[1] != "recommend" { // these commands start the program again
+		if len(os.Args) < 2 || !slices.Contains([]string{"atlas", "compare", "recommend"}, os.Args[1]) { // these commands start the program again
 			os.Unsetenv(asProgram)
 		}
 		main()

@@ -72,6 +72,21 @@ func (p *progress) progress(now load.Progress) {
 		strings.Repeat("=", done), strings.Repeat(" ", width-done), now.Left.Round(time.Second))
 }
 
+// survey moves the bar of an atlas. In a pipe it prints a line for the first call on each
+// network.
+func (p *progress) survey(now load.Progress) {
+	if p.terminal || p.quiet || now.Phase == "network" {
+		p.progress(now)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cell.Strategy == "" || p.cell.Network != now.Cell.Network {
+		fmt.Fprintf(p.to, "call %d of %d, network %s\n", now.Cell.Cell, now.Of, now.Cell.Network)
+	}
+	p.cell = now.Cell
+}
+
 // record prints a line for a cell that has ended, with its figures from the results.
 func (p *progress) record(record any, r *results.Results) {
 	p.mu.Lock()

@@ -37,11 +37,11 @@ func TestRecommendInterrupted(t *testing.T) {
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
 		t.Errorf("%v, stderr %s", err, &stderr)
 	}
-	r, err := readResults(file, nil)
+	r, err := readRecords(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec, err := results.Recommend(r, 0.5)
+	rec, err := results.Recommend(r.Results, 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}

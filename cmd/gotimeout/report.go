@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,12 +17,13 @@ type reportCmd struct {
 	Format string   `default:"table" enum:"{reportFormats}" help:"The format: ${enum}."`
 	JSON   bool     `help:"Print one JSON object, as --format json does."`
 	Wide   bool     `help:"Print all columns in the table, not only those that a choice is made by."`
-	File   []string `arg:"" predictor:"file" help:"A file that compare --out or recommend --out wrote; - is the standard input. Two files, the old one first, are compared."`
+	File   []string `arg:"" predictor:"file" help:"A file that compare --out, recommend --out or atlas --out wrote; - is the standard input. Two files, the old one first, are compared."`
 }
 
 // Help returns the text of the help above the flags. kong calls it.
 func (reportCmd) Help() string {
-	return `Report shows the results of a comparison, or what differs between two.
+	return `Report shows the results of a comparison or an atlas, or what differs between two
+comparisons.
 
   gotimeout report results.jsonl
   gotimeout report results.jsonl --format html > page.html
@@ -33,7 +35,7 @@ other formats have all figures; html shows one comparison only.
 
 csv has a line for each row. json is one object with the run and its rows: a key
 for each column, null where nobody could see the figure, and the same for each
-repeat.`
+repeat. An atlas has no csv.`
 }
 
 // Run shows the results in the files. kong calls it.
@@ -46,12 +48,12 @@ func (c *reportCmd) Run(ctx context.Context, to streams) error {
 	}
 	var all []*results.Results
 	for _, path := range c.File {
-		var r *results.Results
+		var r records
 		var err error
 		read := make(chan struct{})
 		go func(stdin *os.File) {
 			defer close(read)
-			r, err = readResults(path, stdin)
+			r, err = readRecords(path, stdin)
 		}(os.Stdin)
 		select {
 		case <-read:
@@ -61,27 +63,61 @@ func (c *reportCmd) Run(ctx context.Context, to streams) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, r)
+		if r.atlas != nil {
+			return c.atlas(to, path, r.atlas)
+		}
+		all = append(all, r.Results)
 	}
 	return report.Write(to.out, c.Format, report.Terminal{Width: to.columns(to.out), Wide: c.Wide}, all...)
 }
 
-// readResults reads a file, or the standard input.
-func readResults(path string, stdin *os.File) (*results.Results, error) {
+// atlas shows an atlas.
+func (c *reportCmd) atlas(to streams, path string, a *results.Atlas) error {
+	if len(c.File) > 1 {
+		return usagef("%s is an atlas, which report shows alone", path)
+	}
+	switch c.Format {
+	case "html":
+		return report.AtlasHTML(to.out, a)
+	case "markdown":
+		return report.AtlasMarkdown(to.out, a)
+	case "json":
+		return a.Write(to.out)
+	case "table":
+		return report.Atlas(to.out, a, to.columns(to.out))
+	}
+	return usagef("%s is an atlas, which is shown as table, markdown, json or html", path)
+}
+
+// records is what a file of records has: the results of a comparison, or an atlas.
+type records struct {
+	*results.Results
+	atlas *results.Atlas
+}
+
+// readRecords reads a file, or the standard input.
+func readRecords(path string, stdin *os.File) (r records, err error) {
 	file := stdin
 	if path != "-" {
-		var err error
 		if file, err = os.Open(path); err != nil {
-			return nil, err
+			return r, err
 		}
 		defer file.Close()
 	}
-	r, err := results.Read(file)
+	text := bufio.NewReader(file)
+	if begin, _ := text.Peek(len(atlasBegin)); string(begin) == atlasBegin {
+		r.atlas, err = results.ReadAtlas(text)
+	} else {
+		r.Results, err = results.Read(text)
+	}
 	if onPath := new(fs.PathError); err != nil && !errors.As(err, &onPath) {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, err
 }
+
+// atlasBegin is how the file of an atlas begins.
+const atlasBegin = `{"type":"` + results.TypeAtlas + `"`
 
 // reportFormats returns the enum of --format, the default first.
 func reportFormats() string {

@@ -60,7 +60,7 @@ answered, 1 where the lab can't be served, and 2 for a bad value.`
 // newCLI returns the command line, with the settings of every op.
 func newCLI() *cli {
 	c := new(cli)
-	for _, f := range []*labFlags{&c.Serve.labFlags, &c.Config.labFlags, &c.Compare.labFlags, &c.Recommend.labFlags} {
+	for _, f := range []*labFlags{&c.Serve.labFlags, &c.Config.labFlags, &c.Compare.labFlags, &c.Recommend.labFlags, &c.Atlas.labFlags} {
 		*f = newLabFlags()
 	}
 	return c

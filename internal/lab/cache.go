@@ -14,6 +14,7 @@ import (
 	cachebackend "gotimeout/internal/backends/cache"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 )
 
 // cacheOp gets a key from a memcached by gomemcache.
@@ -98,6 +99,10 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 	b.do = client.Do
 	op := handlers.Op{
 		Name: b.name, Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
+		Settings: map[strategies.Family]string{
+			strategies.AroundCall:   "gomemcache takes none: cut its connection",
+			strategies.InsideClient: "memcache.Client.Timeout",
+		},
 		Noun: "memcached", Settle: 1300 * time.Millisecond, // the second of slowops, and the time until its timer has run
 		Dials: true, Reports: bit(b.embedded != nil), Seen: b.embedded != nil,
 		Lacks: map[string]string{

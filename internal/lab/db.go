@@ -15,6 +15,7 @@ import (
 	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -135,6 +136,11 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	}
 	op := handlers.Op{
 		Name: b.name, Doc: "A MySQL query: SELECT SLEEP, or with work=cpu SELECT BENCHMARK.",
+		Settings: map[strategies.Family]string{
+			strategies.AroundCall:   "db.QueryContext",
+			strategies.InsideClient: "readTimeout in the DSN",
+			strategies.InBackend:    "max_execution_time on MySQL or max_statement_time on MariaDB",
+		},
 		Timeouts: o.timeouts,
 		Noun:     "the database", Verbs: map[string]string{slowops.WorkCPU: "computed"},
 		First:  true,                    // the page begins with an op whose work goes on after the caller has left

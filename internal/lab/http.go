@@ -19,6 +19,7 @@ import (
 	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -185,6 +186,10 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 	b.do = client.Do
 	op := handlers.Op{
 		Name: b.name, Doc: "GET /delay/{seconds} of an httpbin.",
+		Settings: map[strategies.Family]string{
+			strategies.AroundCall:   "http.NewRequestWithContext",
+			strategies.InsideClient: "http.Client.Timeout",
+		},
 		Noun: "the HTTP server", Settle: 1300 * time.Millisecond, // the second of slowops, and the time until its timer has run
 		Dials: true, Reports: bit(b.embedded != nil), Seen: b.embedded != nil,
 		Backends: []string{"aware"}, TLS: base.Scheme == "https",

@@ -128,11 +128,7 @@ func (r *runner) introduce(ctx context.Context) error {
 	if r.Own {
 		run.URL = ""
 	}
-	for _, name := range r.facts.Strategies {
-		run.Strategies = append(run.Strategies, results.Strategy{
-			Name: name, Family: r.facts.Families[name], Unbounded: slices.Contains(r.facts.Unbounded, name),
-		})
-	}
+	run.Strategies = strategiesOf(r.facts)
 	for _, op := range r.facts.Ops {
 		of := results.Op{Name: op.Name, Backend: op.Backend, Calls: op.Calls}
 		if op.Own != nil {

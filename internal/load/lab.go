@@ -148,5 +148,13 @@ func refusal(status int, body []byte) error {
 	if json.Unmarshal(body, &answer) != nil || answer.Error == nil {
 		return fmt.Errorf("this is not a goTimeout lab: it answers %d %s", status, http.StatusText(status))
 	}
-	return errors.New(answer.Error.Message)
+	return &refused{status, answer.Error.Message}
 }
+
+// refused is the error of a request that the lab refuses.
+type refused struct {
+	status  int
+	message string
+}
+
+func (r *refused) Error() string { return r.message }

@@ -57,11 +57,7 @@ func (p Plan) floors() (all []results.Cell) {
 // matrix has the cells other than the floors. The cells of a network come
 // together, since a change of the network takes a while.
 func (p Plan) matrix() (all []results.Cell) {
-	networks := p.Networks
-	if len(networks) == 0 {
-		networks = []string{""}
-	}
-	for _, network := range networks {
+	for _, network := range p.networks() {
 		for _, op := range p.Ops {
 			for _, ctx := range p.Ctxs {
 				for _, timeout := range p.Timeouts {
@@ -78,6 +74,14 @@ func (p Plan) matrix() (all []results.Cell) {
 		}
 	}
 	return all
+}
+
+// networks has the profiles; "" is the lab's network as it is.
+func (p Plan) networks() []string {
+	if len(p.Networks) == 0 {
+		return []string{""}
+	}
+	return p.Networks
 }
 
 // cell adds what all cells have in common.

@@ -71,7 +71,7 @@ func Noun(n float64, noun string) string {
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // few is how many names a sentence lists in full. If there are more, it lists the nearest.
-const few = 12
+const few = 14
 
 // Unknown returns the sentence about a name that is not in all: it suggests the nearest
 // names, or lists all of them.

@@ -86,7 +86,7 @@ func TestOneLine(t *testing.T) {
 
 func TestUnknown(t *testing.T) {
 	commands := []string{"serve", "compare", "recommend", "network", "timewait", "report"}
-	many := []string{"a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1"}
+	many := []string{"a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1", "n1", "o1"}
 	for got, test := range map[string]struct {
 		all  []string
 		want string

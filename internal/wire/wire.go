@@ -51,10 +51,21 @@ type Op struct {
 	Delays  bool     `json:"delays"`             // a delay can be asked for
 	NoDelay string   `json:"no_delay,omitempty"` // why a delay can't be asked for
 	Works   []string `json:"works"`              // the values of work=
+	Choices []Choice `json:"choices"`            // the parameters that only some ops have, such as work
 	Backend string   `json:"backend,omitempty"`  // the backend's name in a sentence, such as "the database"; "" is none
 	Calls   int      `json:"calls"`              // how many calls a run makes, at once
 	Settle  float64  `json:"settle_ms"`          // how long its client may keep an idle connection
 	Own     *OwnCall `json:"own,omitempty"`      // the own call that the op makes
+
+	// Settings names what bounds a call, as a user of the client or of its backend sets
+	// it, by the family of the strategies that do the same in the lab.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Choice is a parameter of a run with its values, the default first.
+type Choice struct {
+	Name   string   `json:"name"`
+	Values []string `json:"values"`
 }
 
 // OwnCall is a call of the lab's user.
