@@ -144,6 +144,10 @@ func TestTimeoutsOfGo(t *testing.T) {
 		ask("gomemcache Timeout", target, ops["cache"], slowops.Call{IOTimeout: clientBound})
 		ask("go-sql-driver timeout", target, ops["db"], slowops.Call{ConnectTimeout: clientBound})
 		ask("go-sql-driver readTimeout", target, ops["db"], slowops.Call{ReadTimeout: clientBound})
+		if target != "drip" { // whose bytes are no frames
+			ask("grpc MinConnectTimeout", target, ops["grpc"], slowops.Call{ConnectTimeout: clientBound})
+			ask("grpc methodConfig timeout", target, ops["grpc"], slowops.Call{IOTimeout: clientBound})
+		}
 	}
 	all.Wait()
 	compareCells(t, got, clientsTable(t, false))

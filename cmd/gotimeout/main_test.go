@@ -71,6 +71,9 @@ func environmentOf(env []string) environment {
 	}
 }
 
+// dialing are the ops with a backend.
+var dialing = []string{"http", "cache", "db", "grpc"}
+
 const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 
 // needReal skips a test without real servers; in CI it fails the test.

@@ -53,6 +53,9 @@ var matrixOps = []struct {
 	{"cache", "op=cache", "200ms", "900ms", "1s", false},
 	{"db/sleep", "op=db", "200ms", "900ms", "1s", false},
 	{"db/cpu", "op=db&work=cpu", "50ms", "150ms", "420ms", true}, // the calibration of BENCHMARK is not exact
+	{"grpc", "op=grpc", "200ms", "900ms", "1s", false},
+	{"grpc/deaf", "op=grpc&backend=deaf", "200ms", "900ms", "1s", false},
+	{"grpc/proxy", "op=grpc&target=proxy-detached", "200ms", "900ms", "1s", false},
 	{"cpu", "op=cpu", "50ms", "220ms", "250ms", true},
 	{"all", "op=all", "200ms", "900ms", "1s", false},
 }

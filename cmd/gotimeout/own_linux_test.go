@@ -19,6 +19,7 @@ import (
 	"gotimeout/internal/backends"
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
+	grpcbackend "gotimeout/internal/backends/grpc"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/strategies"
@@ -27,8 +28,8 @@ import (
 )
 
 // yours are servers of somebody who has calls of their own: they stand for a service,
-// a database and a memcached of their own.
-type yours struct{ http, db, cache string }
+// a database, a memcached and a gRPC server of their own.
+type yours struct{ http, db, cache, grpc string }
 
 // startYours starts them. The service answers after a time that each request draws.
 func startYours(t *testing.T, draw func() time.Duration) (y yours) {
@@ -42,7 +43,7 @@ func startYours(t *testing.T, draw func() time.Duration) (y yours) {
 	}))
 	t.Cleanup(server.Close)
 	y.http = server.URL
-	for into, start := range map[*string]func(backends.Options) (*backends.Server, error){&y.db: dbbackend.Start, &y.cache: cachebackend.Start} {
+	for into, start := range map[*string]func(backends.Options) (*backends.Server, error){&y.db: dbbackend.Start, &y.cache: cachebackend.Start, &y.grpc: grpcbackend.Start} {
 		s, err := start(backends.Options{MaxDelay: time.Minute})
 		if err != nil {
 			t.Fatal(err)
@@ -59,10 +60,11 @@ func TestMatrixOfOwnCalls(t *testing.T) {
 	t.Parallel()
 	y := startYours(t, func() time.Duration { return time.Second })
 	p := start(t, "--http-request="+y.http+"/report?id=7", "--db-dsn="+dsnOf(y.db), "--db-query=SELECT SLEEP(1)",
-		"--cache-addr="+y.cache, "--cache-key=delay/1s/own", "--command=sleep 1")
+		"--cache-addr="+y.cache, "--cache-key=delay/1s/own", "--command=sleep 1",
+		"--grpc-target="+y.grpc, "--grpc-method=gotimeout.Slow/Delay", `--grpc-body="1s"`)
 	cells := matrix(t)
 	var asked []*outcome
-	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "command": "cpu"} {
+	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "grpc": "grpc", "command": "cpu"} {
 		var all sync.WaitGroup
 		for _, s := range strategies.All() {
 			if !s.Suits(op) {
@@ -113,7 +115,7 @@ const planted = "PLANTED"
 
 // secretCalls are flags with planted secrets, for servers at these addresses. The
 // stand-in for a database has a user without a password.
-func secretCalls(t *testing.T, web, dsn, cache string) []string {
+func secretCalls(t *testing.T, web, dsn, cache, grpc string) []string {
 	t.Helper()
 	body := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(body, []byte(planted), 0o600); err != nil {
@@ -123,6 +125,7 @@ func secretCalls(t *testing.T, web, dsn, cache string) []string {
 		"--http-request=http://u:" + planted + "@" + web + "/report?key=" + planted, "--http-header", "X-Key: " + planted, "--http-body=@" + body,
 		"--db-dsn=" + dsn, "--db-query=SELECT " + planted,
 		"--cache-addr=" + cache, "--cache-key=" + planted,
+		"--grpc-target=" + grpc, "--grpc-method=gotimeout.Slow/Delay", `--grpc-body="` + planted + `"`,
 		"--command=false " + planted,
 	}
 }
@@ -141,13 +144,13 @@ func TestOwnCallsStaySecret(t *testing.T) {
 	defer echo.Close()
 	y := startYours(t, func() time.Duration { return 0 })
 	for name, args := range map[string][]string{
-		"failing": secretCalls(t, strings.TrimPrefix(echo.URL, "http://"), dsnOf(y.db), y.cache),
-		"down":    secretCalls(t, closedPort(t), "lab:"+planted+"@tcp("+closedPort(t)+")/lab", closedPort(t)),
+		"failing": secretCalls(t, strings.TrimPrefix(echo.URL, "http://"), dsnOf(y.db), y.cache, y.grpc),
+		"down":    secretCalls(t, closedPort(t), "lab:"+planted+"@tcp("+closedPort(t)+")/lab", closedPort(t), closedPort(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			spans := collect(t)
 			p := start(t, args...)
-			for _, op := range []string{"http", "db", "cache", "command", "all"} {
+			for _, op := range append(dialing, "command", "all") {
 				for _, s := range strategies.All() {
 					if !s.Suits(op) {
 						continue
@@ -239,13 +242,13 @@ func TestReportsKeepOwnCallsSecret(t *testing.T) {
 		wants string
 	}{
 		"compare": {append([]string{"compare", "--ops=http,cache", "--strategies=context-cancel", "--rate=20", "--duration=200ms", "--delay=0"},
-			append(files, secretCalls(t, web, dsnOf(y.db), y.cache)...)...), 0, "http is POST " + web + "/report (alone "},
+			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...)...), 0, "http is POST " + web + "/report (alone "},
 		"recommend": {append([]string{"recommend", "--op=http", "--strategies=context-cancel", "--false-timeouts=10%", "--requests=100"},
-			append(files, secretCalls(t, web, dsnOf(y.db), y.cache)...)...), 0, "POST " + web + "/report (alone "},
-		"failing": {append([]string{"compare", "--ops=db", "--delay=0"}, secretCalls(t, web, dsnOf(y.db), y.cache)...), 1,
+			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...)...), 0, "POST " + web + "/report (alone "},
+		"failing": {append([]string{"compare", "--ops=db", "--delay=0"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...), 1,
 			"op db doesn't work on this lab: mysql query: error 1064 (42000)"},
-		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closedPort(t), dsnOf(y.db), y.cache)...), 1, "connection refused"},
-		"config": {append([]string{"config"}, secretCalls(t, web, dsnOf(y.db), y.cache)...), 0, "http://***@" + web + "/report?***"},
+		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closedPort(t), dsnOf(y.db), y.cache, y.grpc)...), 1, "connection refused"},
+		"config": {append([]string{"config"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...), 0, "http://***@" + web + "/report?***"},
 		"two labs": {[]string{"compare", "--url=http://" + web, "--http-request=http://a/?" + planted}, 2,
 			"--url starts no lab, and the setting GOTIMEOUT_HTTP_REQUEST is of one"},
 	} {
@@ -320,13 +323,14 @@ func TestYourCall(t *testing.T) {
 		"compare --http":   checkCut,
 		"compare --db":     checkRanOn,
 		"compare --cache":  checkAnswered,
+		"compare --grpc":   checkAnswered,
 		"compare --comma":  checkCut,
 		"serve --http":     checkServed,
 	}
 	standIns := startYours(t, func() time.Duration { return 50 * time.Millisecond })
-	servers := map[string]yours{"stand-ins": {standIns.http, dsnOf(standIns.db), standIns.cache}}
+	servers := map[string]yours{"stand-ins": {standIns.http, dsnOf(standIns.db), standIns.cache, standIns.grpc}}
 	if real.dbDSN != "" && real.cacheAddr != "" {
-		servers["real"] = yours{standIns.http, real.dbDSN, real.cacheAddr}
+		servers["real"] = yours{standIns.http, real.dbDSN, real.cacheAddr, ""}
 	}
 	for _, s := range readPage(t, "../../docs/your-call.md") {
 		if !s.fence {
@@ -334,7 +338,7 @@ func TestYourCall(t *testing.T) {
 		}
 		for _, line := range s.lines[1 : len(s.lines)-1] {
 			for name, y := range servers {
-				command := strings.NewReplacer("http://127.0.0.1:9000", y.http, "user:pass@tcp(127.0.0.1:3306)/db", y.db, "127.0.0.1:11211", y.cache).Replace(strings.TrimPrefix(line, "gotimeout "))
+				command := strings.NewReplacer("http://127.0.0.1:9000", y.http, "user:pass@tcp(127.0.0.1:3306)/db", y.db, "127.0.0.1:11211", y.cache, "127.0.0.1:50051", y.grpc, "reports.Reports/Get", "gotimeout.Slow/Delay", `{"id": 7}`, `"0.001s"`).Replace(strings.TrimPrefix(line, "gotimeout "))
 				for begins, check := range lines {
 					if strings.HasPrefix(command, begins) && (name != "real" || strings.Contains(command, y.db) || strings.Contains(command, y.cache)) {
 						t.Run(begins+" on "+name, func(t *testing.T) {

@@ -187,8 +187,8 @@ func TestPhasesOfOtherStrategies(t *testing.T) {
 	for _, ph := range v.Phases {
 		ops[ph.Op]++
 	}
-	if ops["http"] != 5 || ops["cache"] != 3 || ops["db"] != 6 {
-		t.Errorf("phases of three ops: %v in %+v", ops, v.Phases)
+	if ops["http"] != 5 || ops["cache"] != 3 || ops["db"] != 6 || ops["grpc"] != 4 {
+		t.Errorf("phases of the ops: %v in %+v", ops, v.Phases)
 	}
 	_, v = p.complete(t, "/context-cancel?target=refused&delay=0")
 	if v.Error == nil || v.Error.Code != "op_failed" {

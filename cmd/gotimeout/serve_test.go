@@ -19,7 +19,7 @@ import (
 
 func TestServesEmbedded(t *testing.T) {
 	p := start(t)
-	for _, op := range []string{"http", "cache", "db", "cpu", "all"} {
+	for _, op := range append(dialing, "cpu", "all") {
 		status, v := p.complete(t, "/context-cancel?delay=0&op="+op)
 		if status != http.StatusOK || *v.Status != receipt.Completed || v.Slow != op {
 			t.Errorf("op=%s: %d, %s", op, status, describe(v))
@@ -32,14 +32,14 @@ func TestServesEmbedded(t *testing.T) {
 			Embedded bool
 		}
 	}
-	if status := p.get(t, "/readyz", &ready); status != http.StatusOK || !ready.Ready || len(ready.Backends) != 3 {
+	if status := p.get(t, "/readyz", &ready); status != http.StatusOK || !ready.Ready || len(ready.Backends) != len(dialing) {
 		t.Errorf("/readyz: %d %+v", status, ready)
 	}
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.log)
 	}
-	for _, want := range []string{"name=http embedded=true", "name=cache embedded=true", "name=db embedded=true"} {
-		if !strings.Contains(p.log.String(), want) {
+	for _, op := range dialing {
+		if want := "name=" + op + " embedded=true"; !strings.Contains(p.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, p.log)
 		}
 	}
@@ -49,7 +49,7 @@ func TestServesEmbedded(t *testing.T) {
 // answer 502.
 func TestServersDown(t *testing.T) {
 	down := closedPort(t)
-	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab")
+	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab", "--grpc-target="+down)
 	var ready struct {
 		Ready    bool
 		Backends []struct{ Name, Error string }
@@ -62,7 +62,7 @@ func TestServersDown(t *testing.T) {
 			t.Errorf("/readyz has for %s: %q", b.Name, b.Error)
 		}
 	}
-	for _, op := range []string{"http", "cache", "db", "db&work=cpu", "all"} {
+	for _, op := range append(dialing, "db&work=cpu", "all") {
 		for _, strategy := range []string{"context-cancel", "goroutine-abandon", "io-timeout"} {
 			status, v := p.complete(t, "/"+strategy+"?timeout=10s&op="+op)
 			code := "op_failed"
@@ -155,10 +155,17 @@ func TestMaxAbandoned(t *testing.T) {
 	}
 }
 
-// A cancelled call closes its connection, and the next call dials a new one.
+// A cancelled call closes its connection, and the next call dials a new one. A cancelled call of
+// gRPC leaves the connection to the next call.
 func TestConnectionsOfARun(t *testing.T) {
 	t.Parallel()
 	p := start(t)
+	p.complete(t, "/baseline?delay=0&op=grpc")
+	for _, path := range []string{"/context-cancel?delay=2s&timeout=50ms&op=grpc", "/baseline?delay=0&op=grpc"} {
+		if _, v := p.complete(t, path); v.Connections != (receipt.Connections{Reused: 1, Kept: 1}) {
+			t.Errorf("%s: connections %+v, want one for all calls", path, v.Connections)
+		}
+	}
 	for _, op := range []string{"http", "cache", "db"} {
 		p.complete(t, "/baseline?delay=0&op="+op)
 		if _, v := p.complete(t, "/context-cancel?delay=2s&timeout=50ms&op="+op); v.Connections.Reused != 1 || v.Connections.Dialed != 0 || v.Connections.Closed != 1 {
@@ -205,7 +212,7 @@ func TestLabFacts(t *testing.T) {
 func TestNetworkByProxy(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--network=delay=50ms", "--network-driver=proxy")
-	for _, op := range []string{"http", "cache", "db"} {
+	for _, op := range dialing {
 		status, v := p.complete(t, "/context-cancel?timeout=4s&op="+op)
 		if status != http.StatusOK || *v.Answered < 100 {
 			t.Errorf("op=%s: %d, %s", op, status, describe(v))

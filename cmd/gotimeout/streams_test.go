@@ -103,7 +103,7 @@ func TestRaceOverALab(t *testing.T) {
 			t.Errorf("%s: %s, the receipt: %s", key, describe(got.View), describe(want))
 		}
 		abandoned := strings.HasPrefix(key, "goroutine-abandon")
-		if abandoned != strings.Contains(got.Left, "its 3 goroutines and their connections stayed for") || abandoned && first[key].Ended != nil {
+		if abandoned != strings.Contains(got.Left, fmt.Sprintf("its %d goroutines and their connections stayed for", len(dialing))) || abandoned && first[key].Ended != nil {
 			t.Errorf("%s: %q, first %s", key, got.Left, describe(first[key].View))
 		}
 	}
@@ -141,7 +141,7 @@ func TestGauges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var args []string
-			busy, idle := "http=1 cache=1 db=2", "http=0 cache=0 db=0"
+			busy, idle := "http=1 cache=1 db=2 grpc=1", "http=0 cache=0 db=0 grpc=0"
 			if real {
 				db, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 				if err != nil {
@@ -149,11 +149,11 @@ func TestGauges(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = db.Close() })
 				args = []string{"--http-url=http://" + closedPort(t), "--db-dsn=lab@tcp(" + db.Addr + ")/lab"}
-				busy, idle = "http=? cache=1 db=2", "http=? cache=0 db=0"
+				busy, idle = "http=? cache=1 db=2 grpc=1", "http=? cache=0 db=0 grpc=0"
 			}
 			p := start(t, args...)
 			e := p.listen(t, "/events")
-			for _, path := range []string{"/goroutine-abandon?op=http", "/goroutine-abandon?op=cache", "/goroutine-abandon?op=db", "/context-cancel?op=db"} {
+			for _, path := range []string{"/goroutine-abandon?op=http", "/goroutine-abandon?op=cache", "/goroutine-abandon?op=db", "/goroutine-abandon?op=grpc", "/context-cancel?op=db"} {
 				go func() { _, _ = p.fetch(path+"&delay=10s&timeout=3s", new(any)) }()
 			}
 			for _, want := range []string{busy, idle} {
@@ -164,7 +164,7 @@ func TestGauges(t *testing.T) {
 						t.Fatalf("never %s, but %q, with %+v", want, seen, got.Receipts)
 					}
 				}
-				if len(got.Receipts) != 4 {
+				if len(got.Receipts) != 5 {
 					t.Errorf("%d receipts", len(got.Receipts))
 				}
 			}

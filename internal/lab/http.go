@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -71,11 +70,9 @@ func (o *httpOp) readRequest() error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return errors.New("--http-request (GOTIMEOUT_HTTP_REQUEST) can't be read: write http://host:port/path?query, special characters as %XX")
 	}
-	body := []byte(o.HTTPBody)
-	if file, isFile := strings.CutPrefix(o.HTTPBody, "@"); isFile {
-		if body, err = os.ReadFile(file); err != nil {
-			return fmt.Errorf("--http-body (GOTIMEOUT_HTTP_BODY) can't be read: %w", err)
-		}
+	body, err := textOrFile(o.HTTPBody)
+	if err != nil {
+		return fmt.Errorf("--http-body (GOTIMEOUT_HTTP_BODY) can't be read: %w", err)
 	}
 	method := cmp.Or(o.HTTPMethod, http.MethodGet)
 	if o.HTTPBody != "" {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,11 +45,19 @@ func (s Settings) Check(network bool) error {
 	case s.OwnName == "":
 		return nil
 	case calls == 0:
-		return errors.New("--name (GOTIMEOUT_NAME) names an own call, and there is none: give --http-request, --db-query, --cache-key or --command")
+		return errors.New("--name (GOTIMEOUT_NAME) names an own call, and there is none: give --http-request, --db-query, --cache-key, --grpc-method or --command")
 	case calls > 1:
 		return fmt.Errorf("--name (GOTIMEOUT_NAME) names one call, and there are %d: leave it out", calls)
 	}
 	return nil
+}
+
+// textOrFile returns the body of an own call: the content of the file after an @, or the text itself.
+func textOrFile(text string) ([]byte, error) {
+	if file, isFile := strings.CutPrefix(text, "@"); isFile {
+		return os.ReadFile(file)
+	}
+	return []byte(text), nil
 }
 
 // makeOwn gives op an own call.

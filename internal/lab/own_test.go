@@ -58,6 +58,7 @@ func read(ops []lab.Op) error {
 // error says what to do, and quotes no secret.
 func TestOwnSettings(t *testing.T) {
 	const url, dsn, addr = "--http-request=http://a/?key=" + planted, "--db-dsn=u:" + planted + "@tcp(a:1)/d", "--cache-addr=a:1"
+	const target = "--grpc-target=a:1"
 	for _, tt := range []struct {
 		args string // separated by spaces
 		want string
@@ -76,6 +77,14 @@ func TestOwnSettings(t *testing.T) {
 		{dsn + " --db-write", "is of an own statement, and there is none: give it by --db-query"},
 		{"--cache-key=" + planted, "is of a memcached of your own, and there is none: give its address by --cache-addr"},
 		{addr + " --cache-key=" + planted + "\tb", "--cache-key (GOTIMEOUT_CACHE_KEY) is no key of memcached: use at most 250 bytes"},
+		{"--grpc-method=a.B/C", "is of a gRPC server of your own, and there is none: give its address by --grpc-target"},
+		{"--grpc-tls", "--grpc-tls (GOTIMEOUT_GRPC_TLS) is of a gRPC server of your own, and there is none"},
+		{"--grpc-target=a", `--grpc-target (GRPC_TARGET) is "a", which can't be read`},
+		{"--grpc-target=https://u:" + planted + "@a:1", "--grpc-target (GRPC_TARGET) has an @, and an address has no user: write host:port"},
+		{target + " --grpc-body={}", "--grpc-body (GOTIMEOUT_GRPC_BODY) is of an own method, and there is none: give it by --grpc-method"},
+		{target + " --grpc-method=/a.B/C", "--grpc-method (GOTIMEOUT_GRPC_METHOD) can't be read: write package.Service/Method"},
+		{target + " --grpc-method=a.B/C --grpc-body=" + planted, "--grpc-body (GOTIMEOUT_GRPC_BODY) is no JSON: write such as '{\"name\": \"value\"}', or @FILE"},
+		{target + " --grpc-method=a.B/C --grpc-body=@/no/such/file", "--grpc-body (GOTIMEOUT_GRPC_BODY) can't be read: open /no/such/file"},
 		{"--shell", "--shell (GOTIMEOUT_SHELL) reads a command, and there is none: give it by --command"},
 		{"--command='" + planted, "--command (GOTIMEOUT_COMMAND) names no program, or has a quote without its end"},
 		{"--command=\t", "--command (GOTIMEOUT_COMMAND) names no program"},

@@ -18,6 +18,7 @@ import (
 	"gotimeout/internal/backends/backendtest"
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
+	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
@@ -25,6 +26,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func TestMain(m *testing.M) {
@@ -52,6 +56,7 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		"http":  backendtest.Start(t, httpbackend.Start, options),
 		"cache": backendtest.Start(t, cachebackend.Start, options),
 		"db":    backendtest.Start(t, dbbackend.Start, options),
+		"grpc":  backendtest.Start(t, grpcbackend.Start, options),
 	}
 	url, addr, key := "http://"+servers["http"].Addr+"/delay/"+of.work.String(), servers["cache"].Addr, "delay/"+of.work.String()+"/x"
 	cfg, err := mysql.ParseDSN("lab@tcp(" + servers["db"].Addr + ")/lab")
@@ -69,6 +74,12 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 	}
 	t.Cleanup(func() { db.Close(); http.DefaultClient.CloseIdleConnections() })
 	const query, computation = "SELECT SLEEP(2)", "SELECT BENCHMARK(1000000000000, 1)"
+	target, method, in := "passthrough:///"+servers["grpc"].Addr, "/gotimeout.Slow/Delay", durationpb.New(of.work)
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
 	return map[string]call{
 		"baseline http":          func(context.Context) error { _, err := samples.BaselineHTTP(url); return err },
 		"baseline cache":         func(context.Context) error { _, err := samples.BaselineCache(addr, key); return err },
@@ -109,8 +120,29 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 			_, err := samples.ErrgroupCache(ctx, addr, of.timeout, key)
 			return err
 		},
-		"errgroup db":      func(ctx context.Context) error { _, err := samples.ErrgroupDB(ctx, db, of.timeout, query); return err },
-		"errgroup cpu":     func(ctx context.Context) error { _, err := samples.ErrgroupCPU(ctx, of.timeout, rounds); return err },
+		"errgroup db":   func(ctx context.Context) error { _, err := samples.ErrgroupDB(ctx, db, of.timeout, query); return err },
+		"errgroup cpu":  func(ctx context.Context) error { _, err := samples.ErrgroupCPU(ctx, of.timeout, rounds); return err },
+		"baseline grpc": func(context.Context) error { _, err := samples.BaselineGRPC(conn, method, in); return err },
+		"goroutine-abandon grpc": func(context.Context) error {
+			_, err := samples.GoroutineAbandonGRPC(conn, method, in, of.timeout)
+			return err
+		},
+		"context-cancel grpc": func(ctx context.Context) error {
+			_, err := samples.ContextCancelGRPC(ctx, conn, method, in, of.timeout)
+			return err
+		},
+		"timer-panic grpc": func(ctx context.Context) error {
+			_, err := samples.TimerPanicGRPC(ctx, conn, method, in, of.timeout)
+			return err
+		},
+		"errgroup grpc": func(ctx context.Context) error {
+			_, err := samples.ErrgroupGRPC(ctx, conn, method, of.timeout, in)
+			return err
+		},
+		"io-timeout grpc": func(context.Context) error {
+			_, err := samples.IOTimeoutGRPC(target, method, in, of.timeout)
+			return err
+		},
 		"io-timeout http":  func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
 		"io-timeout cache": func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
 		"kill-query db": func(ctx context.Context) error {
@@ -218,7 +250,7 @@ func goroutines(function string) int {
 // package of this module.
 func TestOf(t *testing.T) {
 	for _, s := range strategies.All() {
-		for _, op := range []string{"http", "cache", "db", "cpu"} {
+		for _, op := range []string{"http", "cache", "db", "grpc", "cpu"} {
 			code, err := samples.Of(s.Name, op)
 			if !s.Suits(op) || s.Client != nil && op == "cpu" {
 				want := prose.Unknown("code of "+s.Name+" for", op, samples.Ops(s.Name))

@@ -27,16 +27,18 @@ type Target struct {
 	Sound     bool   // passes on all that it gets
 }
 
-// proxies are the targets. Envoy, nginx and net/http/httputil reset the stream to the backend when the stream of the caller is
-// reset, and pass grpc-timeout on; a hop over REST, or a proxy that keeps to a list of headers, loses grpc-timeout. A service
-// in between that calls on under context.WithoutCancel, or under context.Background, loses both.
+// proxies are the targets, in the order of their names. Each is the behaviour of a real hop:
+// Envoy takes the header away where it enforces the timeout itself (https://github.com/envoyproxy/envoy/pull/15176), HAProxy did not
+// pass a reset on (https://github.com/haproxy/haproxy/issues/172), and a service that calls on under context.WithoutCancel, or
+// under context.Background, passes on neither.
 var proxies = []struct {
 	name, doc        string
 	deadline, cancel bool // what the proxy passes on
 }{
 	{"proxy", "A proxy that passes the deadline and a cancel on.", true, true},
-	{"proxy-detached", "A service in between that calls the backend under context.WithoutCancel: neither the deadline nor a cancel crosses.", false, false},
-	{"proxy-no-deadline", "A proxy that drops the deadline: the backend stops when the cancel arrives.", false, true},
+	{"proxy-detached", "A hop that calls the server under a context of its own: neither the deadline nor a cancel crosses.", false, false},
+	{"proxy-no-cancel", "A proxy that passes on the deadline alone: a cancel before it changes nothing.", true, false},
+	{"proxy-no-deadline", "A proxy that passes on a cancel alone: the server works on until the cancel arrives.", false, true},
 }
 
 // StartTargets starts the proxies in front of the server at an address.
