@@ -57,9 +57,9 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--max-in-flight=1")
 	_, ok := p.complete(t, "/baseline?op=cache&delay=10ms")
-	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
+	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=3s&timeout=500ms")
 	held := make(chan error, 1)
-	go func() { _, err := p.fetch("/errgroup?delay=2s", new(any)); held <- err }()
+	go func() { _, err := p.fetch("/baseline?delay=6s", new(any)); held <- err }()
 	eventually(t, "a run is in flight", func() bool { return p.scrape(t)["gotimeout_in_flight"] == 1 })
 	if status := p.get(t, "/context-cancel", new(any)); status != http.StatusServiceUnavailable {
 		t.Errorf("a second run in flight has the status %d", status)
@@ -74,7 +74,7 @@ func TestMetrics(t *testing.T) {
 		`gotimeout_runs_total{op="db",status="timed_out",strategy="goroutine-abandon"}`: 1,
 		`gotimeout_runs_total{op="http",status="refused",strategy="context-cancel"}`:    1,
 		`gotimeout_runs_total{op="http",status="failed",strategy="context-cancel"}`:     0,
-		"gotimeout_timeout_seconds_sum" + abandoned:                                     .05,
+		"gotimeout_timeout_seconds_sum" + abandoned:                                     .5,
 		"gotimeout_answered_seconds_sum" + abandoned:                                    *cut.Answered / 1000,
 		"gotimeout_overshoot_seconds_sum" + abandoned:                                   *cut.Overshoot / 1000,
 		"gotimeout_straggle_seconds_sum" + abandoned:                                    *cut.Straggle / 1000,
@@ -126,12 +126,12 @@ var slowLine = regexp.MustCompile(`level=WARN msg=slow strategy=(\S+) op=http an
 // A bounded run that is answered too late is logged with its receipt. A run of the baseline
 // has no timeout, and is never late.
 func TestLogSlow(t *testing.T) {
-	p := start(t, "--log-slow=100ms")
-	p.complete(t, "/baseline?delay=50ms&timeout=20ms")
-	p.complete(t, "/context-cancel?delay=300ms&timeout=20ms")
-	p.complete(t, "/baseline?delay=300ms&timeout=20ms")
-	_, late := p.complete(t, "/context-cancel?delay=300ms&timeout=20ms&ctx=deaf")
-	_, deaf := p.complete(t, "/errgroup?delay=300ms&timeout=20ms&ctx=deaf")
+	t.Parallel()
+	p := start(t, "--log-slow=2s")
+	p.complete(t, "/context-cancel?delay=3s&timeout=20ms")
+	p.complete(t, "/baseline?delay=3s&timeout=20ms")
+	_, late := p.complete(t, "/context-cancel?delay=3s&timeout=20ms&ctx=deaf")
+	_, deaf := p.complete(t, "/errgroup?delay=3s&timeout=20ms&ctx=deaf")
 	p.stop()
 	lines := slowLine.FindAllStringSubmatch(p.log.String(), -1)
 	if len(lines) != 2 {
@@ -139,7 +139,7 @@ func TestLogSlow(t *testing.T) {
 	}
 	for i, want := range [][]string{{"context-cancel", "completed", late.ID}, {"errgroup", "timed_out", deaf.ID}} {
 		answered, err := time.ParseDuration(lines[i][2])
-		if err != nil || answered < 300*time.Millisecond || !slices.Equal([]string{lines[i][1], lines[i][3], lines[i][4]}, want) {
+		if err != nil || answered < 3*time.Second || !slices.Equal([]string{lines[i][1], lines[i][3], lines[i][4]}, want) {
 			t.Errorf("%s, want %q", lines[i][0], want)
 		}
 	}

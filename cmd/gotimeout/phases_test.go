@@ -22,13 +22,14 @@ import (
 //go:embed testdata/phases.txt
 var phasesText string
 
-// The timeouts of the table: far apart, and far from the pace of a drip. A cell in which
-// the timeout of the phase must not fire has a longer one, still shorter than the total:
-// on a busy machine an ordinary handshake may take phaseTimeout.
+// The timeout of the cell is the shorter one where that timeout must fire. Otherwise it is
+// long: on a busy machine an ordinary handshake may take seconds. The timeout of a phase
+// is always set beside a longer one of the run.
 const (
 	phaseTimeout = 300 * time.Millisecond
-	sparedPhase  = 900 * time.Millisecond
-	totalTimeout = 1200 * time.Millisecond
+	totalTimeout = 4 * time.Second
+	sparedPhase  = 3 * time.Second // in a run that exceeds totalTimeout
+	sparedTotal  = 10 * time.Second
 )
 
 // askedPhase is a cell of the table, and the outcome of its run.
@@ -44,14 +45,17 @@ func (a *askedPhase) path() string {
 	if a.want == "completed" {
 		path = "/io-timeout?target=" + a.target + "&delay=0"
 	}
-	bound := sparedPhase
-	if a.want == a.timeout {
-		bound = phaseTimeout
+	phase, total := sparedTotal-time.Second, sparedTotal
+	switch a.want {
+	case a.timeout:
+		phase = phaseTimeout
+	case "total_timeout":
+		phase, total = sparedPhase, totalTimeout
 	}
 	if a.timeout != "timeout" {
-		path += "&" + a.timeout + "=" + bound.String()
+		path += "&" + a.timeout + "=" + phase.String()
 	}
-	return path + "&timeout=" + totalTimeout.String()
+	return path + "&timeout=" + total.String()
 }
 
 // TestPhases runs beside no other test of the package, and few cells at once: under the
@@ -60,7 +64,7 @@ func TestPhases(t *testing.T) {
 	p := start(t)
 	cells := phaseCells(t)
 	var some errgroup.Group
-	some.SetLimit(16)
+	some.SetLimit(32)
 	for _, a := range cells {
 		some.Go(func() error {
 			a.status, a.view, a.err = p.finish(a.path())
@@ -125,7 +129,7 @@ func (a *askedPhase) check(t *testing.T) {
 	case v.Error == nil || v.Error.Code != a.want:
 		t.Fatalf("want %s: %d, %s", a.want, a.status, describe(v))
 	}
-	status, least, most := http.StatusBadGateway, time.Duration(0), totalTimeout
+	status, least, most := http.StatusBadGateway, time.Duration(0), sparedTotal
 	switch {
 	case a.want == "total_timeout":
 		status, least, most = http.StatusGatewayTimeout, totalTimeout, time.Minute
@@ -148,19 +152,19 @@ func (a *askedPhase) check(t *testing.T) {
 func TestPhasesOfDrivers(t *testing.T) {
 	p := start(t)
 	for query, want := range map[string]string{
-		"op=cache&delay=8s&read_timeout=200ms": "read_timeout",
-		"op=db&delay=8s&read_timeout=200ms":    "read_timeout",
-		"op=cache&delay=8s&timeout=200ms":      "read_timeout",
-		"op=db&delay=8s&timeout=200ms":         "read_timeout",
-		"op=cache&delay=0&connect_timeout=.2":  "",
-		"op=db&delay=0&connect_timeout=.2":     "",
-		"op=cache&tls_timeout=200ms":           "bad_parameter",
-		"op=cache&header_timeout=200ms":        "bad_parameter",
-		"op=db&tls_timeout=200ms":              "bad_parameter",
-		"op=db&header_timeout=200ms":           "bad_parameter",
-		"op=all&read_timeout=200ms":            "bad_parameter",
-		"op=cpu&read_timeout=200ms":            "bad_parameter",
-		"tls_timeout=200ms":                    "bad_parameter",
+		"op=cache&delay=8s&read_timeout=200ms":          "read_timeout",
+		"op=db&delay=8s&read_timeout=200ms":             "read_timeout",
+		"op=cache&delay=8s&timeout=2s":                  "read_timeout",
+		"op=db&delay=8s&timeout=2s":                     "read_timeout",
+		"op=cache&delay=0&connect_timeout=5&timeout=10": "",
+		"op=db&delay=0&connect_timeout=5&timeout=10":    "",
+		"op=cache&tls_timeout=200ms":                    "bad_parameter",
+		"op=cache&header_timeout=200ms":                 "bad_parameter",
+		"op=db&tls_timeout=200ms":                       "bad_parameter",
+		"op=db&header_timeout=200ms":                    "bad_parameter",
+		"op=all&read_timeout=200ms":                     "bad_parameter",
+		"op=cpu&read_timeout=200ms":                     "bad_parameter",
+		"tls_timeout=200ms":                             "bad_parameter",
 	} {
 		t.Run(query, func(t *testing.T) {
 			t.Parallel()
@@ -197,11 +201,11 @@ func TestPhasesOfOtherStrategies(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return // this system has no blackhole
 	}
-	_, v = p.complete(t, "/context-cancel?target=blackhole&timeout=200ms")
+	_, v = p.complete(t, "/context-cancel?target=blackhole&timeout=1s")
 	if v.OutlivedDials != 1 || v.Remedy == "" || len(v.Phases) != 1 || v.Phases[0].Took != nil {
 		t.Errorf("a dial that outlives its request: %+v", v)
 	}
-	_, v = p.complete(t, "/io-timeout?target=blackhole&timeout=1s&connect_timeout=200ms")
+	_, v = p.complete(t, "/io-timeout?target=blackhole&timeout=10s&connect_timeout=200ms")
 	if v.OutlivedDials != 0 || len(v.Phases) != 1 || v.Phases[0].Took == nil || !v.Phases[0].Failed {
 		t.Errorf("a dial with a connect_timeout: %+v", v)
 	}

@@ -96,7 +96,7 @@ func TestGrace(t *testing.T) {
 	p := start(t)
 	answered := make(chan int, 1)
 	go func() {
-		resp, err := http.Get(p.url + "/baseline?delay=1s")
+		resp, err := http.Get(p.url + "/baseline?delay=4s")
 		if err != nil {
 			t.Error(err)
 			answered <- 0
@@ -120,7 +120,7 @@ func TestGrace(t *testing.T) {
 // await polls /backends until the counts are as wanted.
 func (p program) await(t *testing.T, what string, wanted func(receipt.Counts) bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		var backends struct{ Counts receipt.Counts }
 		p.get(t, "/backends", &backends)
@@ -138,7 +138,7 @@ func TestMaxAbandoned(t *testing.T) {
 	var first receipt.View
 	for range 2 {
 		var answer struct{ Receipt string }
-		p.get(t, "/goroutine-abandon?delay=1s&timeout=10ms", &answer)
+		p.get(t, "/goroutine-abandon?delay=5s&timeout=10ms", &answer)
 		p.get(t, answer.Receipt, &first)
 	}
 	resp, err := http.Get(p.url + "/baseline?delay=0")
@@ -167,8 +167,8 @@ func TestConnectionsOfARun(t *testing.T) {
 		}
 	}
 	for _, op := range []string{"http", "cache", "db"} {
-		p.complete(t, "/baseline?delay=0&op="+op)
-		if _, v := p.complete(t, "/context-cancel?delay=2s&timeout=50ms&op="+op); v.Connections.Reused != 1 || v.Connections.Dialed != 0 || v.Connections.Closed != 1 {
+		p.get(t, "/baseline?delay=0&op="+op, new(any)) // the pool keeps the connection for a second
+		if _, v := p.complete(t, "/context-cancel?delay=4s&timeout=1s&op="+op); v.Connections.Reused != 1 || v.Connections.Dialed != 0 || v.Connections.Closed != 1 {
 			t.Errorf("op=%s, cancelled: connections %+v, want the pooled one closed", op, v.Connections)
 		}
 		if _, v := p.complete(t, "/baseline?delay=0&op="+op); v.Connections != (receipt.Connections{Dialed: 1, Kept: 1}) {
@@ -228,7 +228,7 @@ func TestNetworkByProxy(t *testing.T) {
 	if status, s = p.change(t, "PUT", "/network?backend=db", "delay=100ms"); status != http.StatusOK || s.Profile != "delay=50ms" {
 		t.Errorf("%d %+v", status, s)
 	}
-	if c := s.Backends["db"].Calibration; c == nil || *c.RoundTripP50 < 200 || *c.Dial > 100 {
+	if c := s.Backends["db"].Calibration; c == nil || *c.RoundTripP50 < 200 || *c.Dial >= 200 {
 		t.Errorf("the calibration is %+v", c)
 	}
 	if _, v := p.complete(t, "/baseline?op=db"); *v.Answered < 200 {
