@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // settings is the configuration of a small lab.
 var settings = lab.Settings{
-	MaxDelay: time.Second, MaxTimeout: time.Second, MaxInFlight: 10, MaxAbandoned: 10, Receipts: 10,
+	MaxDelay: 4 * time.Second, MaxTimeout: 10 * time.Second, MaxInFlight: 10, MaxAbandoned: 10, Receipts: 10,
 }
 
 // A lab of stand-ins is ready, logs how to connect to its database, and leaves nothing
@@ -87,9 +88,9 @@ func TestTimeoutsOfADSN(t *testing.T) {
 				t.Fatal(err)
 			}
 			with := settings
-			with.Ops, with.MaxTimeout = lab.Ops(), 5*time.Second
+			with.Ops = lab.Ops()
 			notes, err := with.Ops[2].Read(func(name string) string {
-				return map[string]string{"DATABASE_URL": fmt.Sprintf("mysql://%s:%s@%s/%s?readTimeout=200ms&timeout=3s&writeTimeout=250ms", cfg.User, cfg.Passwd, cfg.Addr, cfg.DBName)}[name]
+				return map[string]string{"DATABASE_URL": fmt.Sprintf("mysql://%s:%s@%s/%s?readTimeout=200ms&timeout=9s&writeTimeout=8s", cfg.User, cfg.Passwd, cfg.Addr, cfg.DBName)}[name]
 			})
 			if err != nil || len(notes) != 4 || !strings.HasPrefix(notes[2], "readTimeout=200ms is taken out of the database's DSN") {
 				t.Fatalf("%q, %v", notes, err)
@@ -99,27 +100,31 @@ func TestTimeoutsOfADSN(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
+			var all sync.WaitGroup
 			for path, want := range map[string]string{
 				"/baseline?":                         "200 ",
 				"/context-cancel?":                   "200 ",
 				"/io-timeout?":                       "504 read_timeout",
-				"/io-timeout?read_timeout=2s&":       "200 ",
+				"/io-timeout?read_timeout=8s&":       "200 ",
 				"/io-timeout?read_timeout=300ms&":    "504 read_timeout",
 				"/goroutine-abandon?ctx=deaf&op=db&": "200 ",
 			} {
 				if !strings.Contains(path, "op=") {
 					path += "op=db&"
 				}
-				w := httptest.NewRecorder()
-				l.Routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"delay=500ms&timeout=4s", nil))
-				var answer struct{ Error struct{ Code string } }
-				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-					t.Fatal(err)
-				}
-				if got := fmt.Sprint(w.Code, " ", answer.Error.Code); got != want {
-					t.Errorf("%s: %s, want %s: %s", path, got, want, w.Body)
-				}
+				all.Go(func() {
+					w := httptest.NewRecorder()
+					l.Routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"delay=2s&timeout=10s", nil))
+					var answer struct{ Error struct{ Code string } }
+					if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+						t.Error(err)
+					}
+					if got := fmt.Sprint(w.Code, " ", answer.Error.Code); got != want {
+						t.Errorf("%s: %s, want %s: %s", path, got, want, w.Body)
+					}
+				})
 			}
+			all.Wait()
 		})
 	}
 }

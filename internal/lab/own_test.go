@@ -167,7 +167,7 @@ func TestOwnRequestOfSettings(t *testing.T) {
 		{[]string{"--http-expect=2xx"}, 200, "GET false 0"},
 	} {
 		l := open(t, settings, &log, append(tt.args, "--http-request="+server.URL+"/report?id=7")...)
-		if status, answer := ask(l, "/context-cancel?timeout=1s"); status != tt.status {
+		if status, answer := ask(l, "/context-cancel?timeout=10s"); status != tt.status {
 			t.Errorf("%q: %d %s", tt.args, status, answer)
 		}
 		if got := <-asked; got != tt.want {
@@ -187,18 +187,18 @@ func TestOwnCall(t *testing.T) {
 	with.Public, with.MaxInFlight = true, 100
 	l := open(t, with, &log, "--http-request="+server.URL+"/report?key="+planted)
 	for path, want := range map[string]string{
-		"/baseline?delay=1s":                  "delay=1s can't be had: the call is your own, and is as slow as it is",
-		"/baseline?backend=aware":             "backend can't be chosen for op=http, which is an own call: leave it out",
-		"/baseline?target=hang":               "target can't be chosen for op=http, which is an own call: leave it out",
-		"/compare?delay=1s":                   "can't be had",
-		"/io-timeout?connect_timeout=10ms":    `"status":"completed"`,
-		"/baseline?delay=0":                   `"status":"completed"`,
-		"/baseline?op=all&delay=0":            `"status":"completed"`,
-		"/readyz":                             `"ready":true`,
-		"/lab":                                `"own":{"name":"GET ` + host + `/report","alone_ms":null}`,
-		"/":                                   "Your own call: GET " + host + "/report. How long it takes alone is not known",
-		"/baseline?op=command":                "there is no op",
-		"/context-cancel?op=cache&delay=10ms": `"status":"completed"`,
+		"/baseline?delay=1s":                         "delay=1s can't be had: the call is your own, and is as slow as it is",
+		"/baseline?backend=aware":                    "backend can't be chosen for op=http, which is an own call: leave it out",
+		"/baseline?target=hang":                      "target can't be chosen for op=http, which is an own call: leave it out",
+		"/compare?delay=1s":                          "can't be had",
+		"/io-timeout?connect_timeout=9s&timeout=10s": `"status":"completed"`,
+		"/baseline?delay=0":                          `"status":"completed"`,
+		"/baseline?op=all&delay=0":                   `"status":"completed"`,
+		"/readyz":                                    `"ready":true`,
+		"/lab":                                       `"own":{"name":"GET ` + host + `/report","alone_ms":null}`,
+		"/":                                          "Your own call: GET " + host + "/report. How long it takes alone is not known",
+		"/baseline?op=command":                       "there is no op",
+		"/context-cancel?op=cache&delay=10ms":        `"status":"completed"`,
 	} {
 		if _, answer := ask(l, path); !strings.Contains(strings.Join(strings.Fields(answer), " "), want) || strings.Contains(answer, planted) {
 			t.Errorf("%s: %s, want %q", path, answer, want)
@@ -217,7 +217,7 @@ func TestOwnCallsASecond(t *testing.T) {
 	l := open(t, with, &log, "--command=true")
 	start, refused := time.Now(), 0
 	for range 30 {
-		if status, answer := ask(l, "/baseline?op=command&timeout=1s"); status == http.StatusServiceUnavailable && strings.Contains(answer, "too_many_own") {
+		if status, answer := ask(l, "/baseline?op=command&timeout=10s"); status == http.StatusServiceUnavailable && strings.Contains(answer, "too_many_own") {
 			refused++
 		}
 	}
@@ -279,7 +279,7 @@ func TestOrphans(t *testing.T) {
 	for command, want := range map[string]string{"sleep 300 &": "true", "sleep 0 & wait": "<nil>"} {
 		var log strings.Builder
 		l := open(t, settings, &log, "--shell", "--command="+command)
-		_, answer := ask(l, "/context-cancel?op=command&timeout=1s")
+		_, answer := ask(l, "/context-cancel?op=command&timeout=10s")
 		var run struct{ Receipt string }
 		if err := json.Unmarshal([]byte(answer), &run); err != nil {
 			t.Fatal(err)

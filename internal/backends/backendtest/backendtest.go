@@ -16,7 +16,7 @@ import (
 
 // Patience bounds what should happen soon; it is far below the delays that tests expect to be cut short.
 const (
-	Patience = 10 * time.Second
+	Patience = 30 * time.Second
 	Long     = 5 * time.Minute
 )
 
