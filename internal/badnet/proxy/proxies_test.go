@@ -24,8 +24,8 @@ import (
 
 const (
 	ms       = time.Millisecond
-	patience = 20 * time.Second // the bound for an event that should come soon
-	slack    = 3 * time.Second  // the time that a busy machine may add
+	patience = time.Minute      // the bound for an event that should come soon
+	slack    = 10 * time.Second // the time that a busy machine may add
 )
 
 // The package logs nothing, though toxiproxy also writes to zerolog's global logger.
@@ -121,16 +121,6 @@ func (l *lab) pass(from, to net.Conn) time.Duration {
 	return time.Since(start)
 }
 
-// fastest is the shortest of several passes, because a busy machine makes some longer.
-func (l *lab) fastest(from, to net.Conn) time.Duration {
-	l.Helper()
-	least := patience
-	for range 9 {
-		least = min(least, l.pass(from, to))
-	}
-	return least
-}
-
 func (l *lab) write(to io.Writer, text string) {
 	l.Helper()
 	if _, err := io.WriteString(to, text); err != nil {
@@ -221,11 +211,11 @@ func TestCheckAtTheBounds(t *testing.T) {
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct{ up, down time.Duration }{
-		"none":                         {0, 0},
-		"delay=50ms":                   {50 * ms, 50 * ms},
-		"up.delay=80ms":                {80 * ms, 0},
-		"down.delay=80ms":              {0, 80 * ms},
-		"up.delay=20ms down.delay=1ms": {20 * ms, 1 * ms},
+		"none":                       {0, 0},
+		"delay=50ms":                 {50 * ms, 50 * ms},
+		"up.delay=1s":                {1000 * ms, 0},
+		"down.delay=1s":              {0, 1000 * ms},
+		"up.delay=1s down.delay=1ms": {1000 * ms, 1 * ms},
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
@@ -237,9 +227,18 @@ func TestDelay(t *testing.T) {
 	}
 }
 
+// off is what a pass may take longer than asked. It is less than the difference between two
+// delays of a test.
+const off = 500 * ms
+
+// checkFastest takes the shortest of several passes, because a busy machine makes some longer.
 func checkFastest(l *lab, what string, from, to net.Conn, asked time.Duration) {
 	l.Helper()
-	if took := l.fastest(from, to); took < asked || took > asked+20*ms {
+	took := patience
+	for try := 0; try < 9 && took > asked+off; try++ {
+		took = min(took, l.pass(from, to))
+	}
+	if took < asked || took > asked+off {
 		l.Errorf("%s: at least %s, and not %s", what, took, asked)
 	}
 }
@@ -254,7 +253,7 @@ func TestDialIsNotDelayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 9*time.Second {
 		t.Errorf("a dial took %s", took)
 	}
 }
@@ -279,10 +278,10 @@ func TestJitter(t *testing.T) {
 func TestRate(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct{ up, down time.Duration }{
-		"rate=800kbit":                     {500 * ms, 500 * ms},
-		"up.rate=800kbit":                  {500 * ms, 0},
-		"down.rate=1600kbit delay=250ms":   {250 * ms, 500 * ms},
-		"down.rate=1600mbit up.rate=4mbit": {100 * ms, 0},
+		"rate=400kbit":                       {1000 * ms, 1000 * ms},
+		"up.rate=400kbit":                    {1000 * ms, 0},
+		"down.rate=400kbit delay=250ms":      {250 * ms, 1250 * ms},
+		"down.rate=1600mbit up.rate=400kbit": {1000 * ms, 0},
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
@@ -295,7 +294,7 @@ func TestRate(t *testing.T) {
 			}{{"up", client, server, want.up}, {"down", server, client, want.down}} {
 				const size = 50_000
 				least := patience
-				for try := 0; try < 5 && least > w.asked+100*ms; try++ {
+				for try := 0; try < 5 && least > w.asked+off; try++ {
 					start := time.Now()
 					l.write(w.from, string(make([]byte, size)))
 					if _, err := io.CopyN(io.Discard, w.to, size); err != nil {
@@ -303,7 +302,7 @@ func TestRate(t *testing.T) {
 					}
 					least = min(least, time.Since(start))
 				}
-				if least < w.asked*95/100 || least > w.asked+100*ms {
+				if least < w.asked*95/100 || least > w.asked+off {
 					t.Errorf("%s took %s, not %s", w.way, least, w.asked)
 				}
 			}
@@ -314,10 +313,10 @@ func TestRate(t *testing.T) {
 // All connections of a link share its rate, and take turns.
 func TestRateOfAllConnections(t *testing.T) {
 	t.Parallel()
-	const connections, size, asked = 4, 12_500, 400 * ms // 50 kB at 1 Mbit/s
-	l := newLab(t, "down.rate=1mbit")
+	const connections, size, asked = 4, 25_000, 1000 * ms // 100 kB at 800 kbit/s
+	l := newLab(t, "down.rate=800kbit")
 	least := patience
-	for try := 0; try < 5 && least > asked+100*ms; try++ {
+	for try := 0; try < 5 && least > asked+off; try++ {
 		var all sync.WaitGroup
 		var took [connections]time.Duration
 		start := time.Now()
@@ -341,7 +340,7 @@ func TestRateOfAllConnections(t *testing.T) {
 			t.Errorf("one of %d connections had its %d bytes after %s", connections, size, first)
 		}
 	}
-	if least < asked*95/100 || least > asked+100*ms {
+	if least < asked*95/100 || least > asked+off {
 		t.Errorf("%d connections took %s together, not %s", connections, least, asked)
 	}
 }
