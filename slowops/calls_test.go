@@ -119,12 +119,13 @@ func TestIOTimeoutIsOfOneCall(t *testing.T) {
 	t.Parallel()
 	for name, s := range connected(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := s.call("first", 0)
-			c.IOTimeout = 2 * short
+			c.IOTimeout = 20 * short
 			if err := s.do(t.Context(), c); err != nil {
 				t.Error(err)
 			}
-			if err := s.do(t.Context(), s.call("second", 4*short)); err != nil {
+			if err := s.do(t.Context(), s.call("second", 25*short)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -187,8 +188,8 @@ func TestSilentServer(t *testing.T) {
 	for name := range opsAt(t, addr) {
 		t.Run(name, func(t *testing.T) {
 			do, seen := opsAt(t, addr)[name], new(hooks)
-			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: short}))
-			if !isTimeout(err) || took < short || took > patience {
+			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: 10 * short})) // the call has dialed by then
+			if !isTimeout(err) || took < 10*short || took > patience {
 				t.Errorf("IOTimeout: %v after %s", err, took)
 			}
 			eventually(t, "Closed", func() bool { return seen.closed.Load() == 1 })
@@ -199,8 +200,8 @@ func TestSilentServer(t *testing.T) {
 				t.Errorf("Limit: %v after %s", err, took)
 			}
 
-			do, seen = opsAt(t, addr)[name], new(hooks)               // with no connection that grpc still makes for the calls before
-			ctx, cancel := context.WithTimeout(t.Context(), 10*short) // the call has dialed by then
+			do, seen = opsAt(t, addr)[name], new(hooks) // with no connection that grpc still makes for the calls before
+			ctx, cancel := context.WithTimeout(t.Context(), 10*short)
 			defer cancel()
 			took, err = timed(ctx, do, seen.on(slowops.Call{}))
 			if !errors.Is(err, context.DeadlineExceeded) || took > patience {

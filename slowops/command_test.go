@@ -46,7 +46,7 @@ func TestCommand(t *testing.T) {
 func TestCommandCancelled(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*short) // the shell has written the file by then
+	ctx, cancel := context.WithTimeout(t.Context(), 40*short) // the shell has written the file by then
 	defer cancel()
 	took, err := timed(ctx, shell("sleep 300 & echo $! >"+pids+"; wait").Do, slowops.Call{})
 	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != "command: context deadline exceeded" || took > patience {

@@ -30,9 +30,9 @@ var clientsText string
 
 // The durations are those of testdata/timeouts.py.
 const (
-	clientBound  = 400 * time.Millisecond
-	clientGoesOn = 1200 * time.Millisecond
-	clientDelay  = 2 * time.Second
+	clientBound  = time.Second
+	clientGoesOn = 2500 * time.Millisecond
+	clientDelay  = 4 * time.Second
 )
 
 // clientsTable returns the cells by "timeout\ttarget", without the cells that are ?: no
@@ -199,7 +199,7 @@ func fullListener(t *testing.T) (addr string) {
 	}
 	addr = (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: at.(*syscall.SockaddrInet4).Port}).String()
 	for range 10 {
-		c, err := net.DialTimeout("tcp", addr, 2*short)
+		c, err := net.DialTimeout("tcp", addr, 5*short)
 		if err != nil {
 			return addr
 		}

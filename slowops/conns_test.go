@@ -30,7 +30,7 @@ func TestConnectionHooks(t *testing.T) {
 
 func TestCancelClosesTheConnection(t *testing.T) {
 	everywhere(t, slow(anyPooled), slow(realPooled), func(t *testing.T, s subject) {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*short)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*short)
 		defer cancel()
 		cancelled, next := new(hooks), new(hooks)
 		if err := s.do(ctx, cancelled.on(s.call("cancelled", s.far()))); !errors.Is(err, context.DeadlineExceeded) {
@@ -254,7 +254,7 @@ func TestPoolsShrinkAfterABurst(t *testing.T) {
 	for i := range 40 {
 		calls.Go(func() {
 			c := withTimeout(i)
-			c.Delay = 2 * short
+			c.Delay = 30 * short // until all pools are there
 			if err := db.Do(t.Context(), c); err != nil {
 				t.Error(err)
 			}
@@ -288,7 +288,7 @@ func TestPoolIsNotEvictedUnderAWaiter(t *testing.T) {
 	began := new(runs)
 	db := newMySQL(t, labDSN(backend(t, dbbackend.Start, began)), 1)
 	holder, waiter := withTimeout(0), withTimeout(0)
-	holder.Delay, waiter.Run = 3*short, "waiter"
+	holder.Delay, waiter.Run = 20*short, "waiter"
 	results := make(chan error, 2)
 	go func() { results <- db.Do(t.Context(), holder) }()
 	eventually(t, "began", func() bool { return began.has(holder.Run) })

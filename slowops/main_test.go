@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience = 10 * time.Second // the bound for an event that should come soon
+	patience = 30 * time.Second // the bound for an event that should come soon
 	long     = 5 * time.Minute  // a delay that no test waits for
 	short    = 100 * time.Millisecond
 )
@@ -141,10 +141,11 @@ func (s subject) call(run string, delay time.Duration) slowops.Call {
 	return slowops.Call{Run: run, Delay: delay, Work: s.work}
 }
 
-// least is the least time that a call with the delay takes.
+// least is the least time that a call with the delay takes. Nothing is known where the machine
+// may have slowed down the calibration and not the work.
 func (s subject) least(delay time.Duration) time.Duration {
 	if s.inexact {
-		return delay / 10 // the machine may have slowed down the calibration and not the work
+		return 0
 	}
 	return delay
 }

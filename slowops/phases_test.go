@@ -139,7 +139,7 @@ func TestPhasesOfTargets(t *testing.T) {
 			t.Parallel()
 			seen := new(phases)
 			// Each target has an op, and so a Transport, of its own: no connection is reused.
-			_ = op.Do(t.Context(), seen.on(slowops.Call{Target: target, TLSTimeout: 2 * short, ReadTimeout: 4 * short, IOTimeout: patience}))
+			_ = op.Do(t.Context(), seen.on(slowops.Call{Target: target, TLSTimeout: 30 * short, ReadTimeout: 40 * short, IOTimeout: patience}))
 			seen.want(t, want)
 		})
 	}
@@ -207,13 +207,16 @@ func TestReadTimeoutIsBetweenTwoReads(t *testing.T) {
 	t.Parallel()
 	op := targets(t)
 	for _, target := range []string{"drip", "drip-h2"} {
-		took, err := timed(t.Context(), op.Do, slowops.Call{Target: target, Delay: 8 * short, ReadTimeout: 4 * short})
-		if err != nil || took < 8*short {
-			t.Errorf("%s: %v after %s", target, err, took)
-		}
-		if err := op.Do(t.Context(), slowops.Call{Target: target, Delay: short}); err != nil {
-			t.Errorf("%s: the next call: %v", target, err)
-		}
+		t.Run(target, func(t *testing.T) {
+			t.Parallel()
+			took, err := timed(t.Context(), op.Do, slowops.Call{Target: target, Delay: 30 * short, ReadTimeout: 25 * short})
+			if err != nil || took < 30*short {
+				t.Errorf("%v after %s", err, took)
+			}
+			if err := op.Do(t.Context(), slowops.Call{Target: target, Delay: short}); err != nil {
+				t.Errorf("the next call: %v", err)
+			}
+		})
 	}
 }
 
