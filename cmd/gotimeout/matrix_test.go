@@ -50,16 +50,16 @@ var matrixOps = []struct {
 	timeout, between, delay string
 	computes                bool // cells that compute run alone, because they need the processors
 }{
-	{"http", "op=http", "3s", "4700ms", "4800ms", false},
-	{"http/deaf", "op=http&backend=deaf", "3s", "4700ms", "4800ms", false},
-	{"cache", "op=cache", "3s", "4700ms", "4800ms", false},
-	{"db/sleep", "op=db", "3s", "4700ms", "4800ms", false},
+	{"http", "op=http", "2s", "4700ms", "4800ms", false},
+	{"http/deaf", "op=http&backend=deaf", "2s", "4700ms", "4800ms", false},
+	{"cache", "op=cache", "2s", "4700ms", "4800ms", false},
+	{"db/sleep", "op=db", "2s", "4700ms", "4800ms", false},
 	{"db/cpu", "op=db&work=cpu", "250ms", "700ms", "2s", true}, // the calibration of BENCHMARK is not exact
-	{"grpc", "op=grpc", "3s", "4700ms", "4800ms", false},
-	{"grpc/deaf", "op=grpc&backend=deaf", "3s", "4700ms", "4800ms", false},
-	{"grpc/proxy", "op=grpc&target=proxy-detached", "3s", "4700ms", "4800ms", false},
+	{"grpc", "op=grpc", "2s", "4700ms", "4800ms", false},
+	{"grpc/deaf", "op=grpc&backend=deaf", "2s", "4700ms", "4800ms", false},
+	{"grpc/proxy", "op=grpc&target=proxy-detached", "2s", "4700ms", "4800ms", false},
 	{"cpu", "op=cpu", "250ms", "1400ms", "1500ms", true},
-	{"all", "op=all", "3s", "4700ms", "4800ms", false},
+	{"all", "op=all", "2s", "4700ms", "4800ms", false},
 }
 
 func TestMatrix(t *testing.T) { runMatrix(t, false) }
@@ -75,16 +75,10 @@ func TestMatrixComputes(t *testing.T) {
 // memcached can't delay an answer, so a delay is refused, and the end of its work is unknown.
 func runMatrix(t *testing.T, computes bool) {
 	t.Run("stand-ins", func(t *testing.T) {
-		if !computes {
-			t.Parallel()
-		}
 		runCells(t, start(t), computes, func(c cell) cell { return c })
 	})
 	t.Run("real", func(t *testing.T) {
 		needReal(t)
-		if !computes {
-			t.Parallel()
-		}
 		p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
 		runCells(t, p, computes, func(c cell) cell {
 			switch c.op {
@@ -93,7 +87,7 @@ func runMatrix(t *testing.T, computes bool) {
 			case "all":
 				c.backend = "?"
 				if c.strategy == "goroutine-abandon" {
-					c.left = "2" // the cache has answered
+					c.left = "3" // the cache has answered
 				}
 			}
 			return c
