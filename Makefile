@@ -1,4 +1,4 @@
-.PHONY: help test docs pictures race bench results servers ci
+.PHONY: help test docs pictures race bench results atlas servers ci
 
 help:
 	@echo "make test      go test ./...: needs nothing but Go"
@@ -7,6 +7,7 @@ help:
 	@echo "make race      the tests under the race detector"
 	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
 	@echo "make results   measure the tables and pictures of docs/compare.md again"
+	@echo "make atlas     run the atlas again, and write docs/atlas.md and its page (5 minutes)"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
 	@echo "make ci        everything that must hold before a change goes in"
 
@@ -27,6 +28,9 @@ bench:
 
 results:
 	scripts/results
+
+atlas:
+	scripts/atlas
 
 servers:
 	@scripts/servers start

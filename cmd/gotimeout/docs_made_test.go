@@ -68,6 +68,12 @@ func made(t *testing.T, name string) string {
 		return fenced(rootFile(t, of))
 	case "data":
 		return madeData(t, of)
+	case "atlas":
+		var b strings.Builder
+		if err := report.AtlasMarkdown(&b, recordedAtlas(t)); err != nil {
+			t.Fatal(err)
+		}
+		return madeData(t, "atlas") + b.String()
 	case "public":
 		return madePublic(t)
 	case "tls":
@@ -414,6 +420,25 @@ func recordedFrom(t *testing.T, path string) *results.Results {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// recordedAtlas reads docs/data/atlas.json.gz.
+func recordedAtlas(t *testing.T) *results.Atlas {
+	t.Helper()
+	a, err := results.ReadAtlas(golden.Unzipped(t, "../../docs/data/atlas.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// The page of the atlas is made from its receipts.
+func TestDocsAtlas(t *testing.T) {
+	var page bytes.Buffer
+	if err := report.AtlasHTML(&page, recordedAtlas(t)); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "../../../docs/atlas.html", page.Bytes())
 }
 
 // The table and the pictures of the comparison are made from its records.
