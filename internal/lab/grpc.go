@@ -13,6 +13,7 @@ import (
 	grpcbackend "gotimeout/internal/backends/grpc"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 )
 
 // grpcOp calls a method of a gRPC server by grpc-go.
@@ -83,6 +84,10 @@ func (o *grpcOp) open(l *Lab) (handlers.Op, error) {
 	const one = "grpc-go has a deadline for the whole call, and one timeout for the dial with its TLS handshake: connect_timeout"
 	op := handlers.Op{
 		Name: b.name, Doc: "A gRPC call, whose deadline crosses to the server.",
+		Settings: map[strategies.Family]string{
+			strategies.AroundCall:   "context.WithTimeout, which the server gets too",
+			strategies.InsideClient: "timeout of the method in the service config",
+		},
 		Noun: "the gRPC server", Settle: 1300 * time.Millisecond, // the second of slowops, and the time until its timer has run
 		Dials: true, Reports: bit(b.embedded != nil), Seen: b.embedded != nil,
 		Lacks: map[string]string{"tls_timeout": one, "header_timeout": one, "read_timeout": one},

@@ -26,9 +26,9 @@ const (
 	computeDelay, computeTimeout = 300 * time.Millisecond, 100 * time.Millisecond
 )
 
-// atOnce is how many calls of an op wait at once: no more than a small pool of connections
-// has, so that no call waits for the connection of another.
-const atOnce = 4
+// atOnce is how many calls of an op wait at once. The pools of the lab's clients are not
+// smaller, so no call waits for the connection of another.
+const atOnce = 8
 
 // Atlas runs each strategy with each client, aware and deaf, on each network of the plan,
 // and returns the receipts. When ctx is done, it returns those until then. It fails as Run
@@ -93,7 +93,7 @@ func (s *survey) prepare(ctx context.Context) error {
 	s.Plan.Ctxs, s.Plan.Delays, s.Plan.Timeouts = wire.Ctxs(), []time.Duration{waitDelay}, []time.Duration{waitTimeout}
 	for _, client := range s.atlas.Clients {
 		networks := len(s.Plan.networks())
-		if client.Backend == "" {
+		if computes(client) {
 			networks = 1
 		}
 		s.of += networks * len(s.Plan.Strategies) * len(s.Plan.Ctxs) * s.Plan.Repeat
@@ -173,8 +173,8 @@ func (s *survey) standIns(ctx context.Context) error {
 	return err
 }
 
-// on runs the cells of a network. Only the first network has those of clients without a
-// backend.
+// on runs the cells of a network. Only the first network has those of clients whose calls
+// compute: the calls that wait show what the network changes.
 func (s *survey) on(ctx context.Context, profile string, first bool) error {
 	at := results.Cell{Network: profile}
 	if err := s.setNetwork(ctx, &at); err != nil {
@@ -188,7 +188,7 @@ func (s *survey) on(ctx context.Context, profile string, first bool) error {
 	s.atlas.Networks = append(s.atlas.Networks, network)
 	var waits, computations []job
 	for _, client := range s.atlas.Clients {
-		if client.Backend == "" && !first {
+		if computes(client) && !first {
 			continue
 		}
 		jobs := s.cells(client, at.Network)
