@@ -194,12 +194,12 @@ func (e atlasEntry) text() string {
 	return strings.Join(rest, ", ")
 }
 
-// lasting writes milliseconds as a person says them.
+// lasting writes milliseconds as a person says them, with a space that breaks no line.
 func lasting(ms float64) string {
 	if ms < 995 {
-		return fmt.Sprintf("%.0f ms", ms)
+		return fmt.Sprintf("%.0f\u00a0ms", ms)
 	}
-	return fmt.Sprintf("%.1f s", ms/1000)
+	return fmt.Sprintf("%.1f\u00a0s", ms/1000)
 }
 
 // Atlas writes an atlas for a terminal: the sentences on each client.
