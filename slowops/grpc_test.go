@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
@@ -117,7 +119,7 @@ func served(t *testing.T, server *grpc.Server) (addr string) {
 	return listener.Addr().String()
 }
 
-// An aware call sends its deadline, a deaf one none, and both their tags.
+// An aware call sends its deadline, a deaf one none, and both their tags and trace contexts.
 func TestGRPCDeadlineCrosses(t *testing.T) {
 	deadlines := make(chan time.Duration, 1)
 	addr := grpcServer(t, func(ctx context.Context, s grpc.ServerStream) error {
@@ -126,6 +128,11 @@ func TestGRPCDeadlineCrosses(t *testing.T) {
 			at = time.Now()
 		}
 		deadlines <- time.Until(at).Round(time.Minute)
+		for key, want := range map[string]string{"gotimeout-run": "a-1", "traceparent": "00-1-1-01"} {
+			if got := metadata.ValueFromIncomingContext(ctx, key); !slices.Equal(got, []string{want}) {
+				t.Errorf("%s: %q", key, got)
+			}
+		}
 		_ = s.RecvMsg(new(durationpb.Duration))
 		return s.SendMsg(new(emptypb.Empty))
 	})
@@ -145,6 +152,7 @@ func TestGRPCDeadlineCrosses(t *testing.T) {
 		{ctx, slowops.Call{Deaf: true, Limit: 20 * time.Minute}, 20 * time.Minute},
 		{t.Context(), slowops.Call{}, 0},
 	} {
+		tt.call.Run, tt.call.Traceparent = "a-1", "00-1-1-01"
 		if err := op.Do(tt.ctx, tt.call); err != nil {
 			t.Fatal(err)
 		}
