@@ -109,17 +109,18 @@ func TestEndsWithItsCaller(t *testing.T) {
 	r := backendtest.NewRuns()
 	s := backendtest.Start(t, grpcbackend.Start, r.Options())
 	c := dial(t, s.Addr)
-	_, done := c.start(t, r, short, delay, "deadline")
+	cancel, done := c.start(t, r, backendtest.Long, deafDelay, "deaf") // the first, to be there when the others have ended
+	cancel()
+	<-done
+	_, done = c.start(t, r, short, delay, "deadline")
 	if err := <-done; status.Code(err) != codes.DeadlineExceeded {
 		t.Error(err)
 	}
-	cancel, done := c.start(t, r, backendtest.Long, delay, "cancel")
+	cancel, done = c.start(t, r, backendtest.Long, delay, "cancel")
 	cancel()
 	if err := <-done; status.Code(err) != codes.Canceled {
 		t.Error(err)
 	}
-	cancel, _ = c.start(t, r, backendtest.Long, deafDelay, "deaf")
-	cancel()
 	for _, run := range []string{"deadline", "cancel"} {
 		backendtest.Eventually(t, run+" ends", r.HasEnded(run))
 	}
@@ -136,9 +137,12 @@ func TestTheDeadlineNeedsNoNetwork(t *testing.T) {
 	r := backendtest.NewRuns()
 	s, targets := started(t, r.Options())
 	direct, proxied := dial(t, s.Addr), dial(t, targets.Addrs["proxy-no-deadline"])
-	for run, c := range map[string]*client{"direct": direct, "proxied": proxied} {
-		_, done := c.start(t, r, 3*short, delay, run)
-		c.mute.Store(true)
+	for _, call := range []struct {
+		run string
+		*client
+	}{{"proxied", proxied}, {"direct", direct}} {
+		_, done := call.start(t, r, 3*short, delay, call.run)
+		call.mute.Store(true)
 		if err := <-done; status.Code(err) != codes.DeadlineExceeded {
 			t.Error(err)
 		}
