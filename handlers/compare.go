@@ -97,7 +97,7 @@ func writeTable(w io.Writer, p params, network *badnet.Path, rows []receipt.View
 	}
 	fmt.Fprint(w, "\n")
 
-	const line = "%-17s  %-6s  %-9s %8s %9s %7s %8s %6s\n"
+	const line = "%-17s  %-7s  %-9s %8s %9s %7s %8s %6s\n"
 	fmt.Fprintf(w, line, "times in ms", "", "", "", "", "", "backend", "left")
 	fmt.Fprintf(w, line, "strategy", "family", "status", "answered", "overshoot", "ended", "ended", "behind")
 	for _, row := range rows {

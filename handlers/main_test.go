@@ -48,6 +48,11 @@ func newLab(limits receipt.Limits) *handlers.Lab {
 	return lab
 }
 
+// exact returns the strategies without those whose op may be left at the answer or not.
+func exact(all []strategies.Strategy) []strategies.Strategy {
+	return slices.DeleteFunc(all, func(s strategies.Strategy) bool { return matrix[s.Name].aware.left == oneOrNone })
+}
+
 // suiting returns the lab's strategies for an op.
 func suiting(lab *handlers.Lab, op string) []strategies.Strategy {
 	return slices.DeleteFunc(slices.Clone(lab.Strategies), func(s strategies.Strategy) bool { return !s.Suits(op) })

@@ -54,6 +54,7 @@ func TestRace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, lab *handlers.Lab) {
+				lab.Strategies = exact(lab.Strategies)
 				c := ask(t.Context(), lab.Routes(), "/race?"+query)
 				checkCounts(t, lab, none)
 				events := c.got()

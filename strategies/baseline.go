@@ -20,5 +20,5 @@ type Baseline struct{}
 
 // Do is the Do of a Strategy.
 func (Baseline) Do(ctx context.Context, _ time.Duration, ops ...Op) error {
-	return together(ops)(ctx)
+	return Together(ops...)(ctx)
 }

@@ -23,7 +23,7 @@ type ContextCancel struct{}
 func (ContextCancel) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
 	defer cancel()
-	err := together(ops)(ctx)
+	err := Together(ops...)(ctx)
 	if err == nil {
 		return nil
 	}

@@ -33,6 +33,8 @@ func ExampleAll() {
 	// context-cancel is around the call
 	// timer-panic is around the call
 	// errgroup is around the call
+	// timeout-handler is around the handler
+	// write-timeout is around the handler
 	// io-timeout is inside the client
 	// kill-query is in the backend
 	// server-limit is in the backend

@@ -34,7 +34,7 @@ type GoroutineAbandon struct {
 // Do is the Do of a Strategy.
 func (s *GoroutineAbandon) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	c := s.newCall(timeout)
-	op := together(ops)
+	op := Together(ops...)
 	go func() { c.done <- guard(context.WithoutCancel(ctx), op) }()
 
 	select {

@@ -31,7 +31,7 @@ type IOTimeout struct{}
 // Do is the Do of a Strategy.
 func (IOTimeout) Do(ctx context.Context, timeout time.Duration, ops ...Op) error {
 	start := time.Now()
-	err := together(ops)(ctx)
+	err := Together(ops...)(ctx)
 	if err == nil {
 		return nil
 	}

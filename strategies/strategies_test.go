@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gotimeout/strategies"
+	"gotimeout/strategies/chitimeout"
+	"gotimeout/strategies/failsafetimeout"
 
 	"go.uber.org/goleak"
 )
@@ -90,9 +92,15 @@ func measureIn(ctx context.Context, s strategies.Strategy, ops ...strategies.Op)
 	return r
 }
 
+// all returns the strategies of the package and those of the packages below it, which keep
+// the same contract.
+func all() []strategies.Strategy {
+	return append(strategies.All(), chitimeout.Strategy(), failsafetimeout.Strategy())
+}
+
 func named(t *testing.T, name string) strategies.Strategy {
 	t.Helper()
-	for _, s := range strategies.All() {
+	for _, s := range all() {
 		if s.Name == name {
 			return s
 		}
@@ -114,6 +122,10 @@ var promises = map[string]struct{ aware, deaf want }{
 	"context-cancel":    {want{true, timeout, timeout}, want{false, work, work}},
 	"timer-panic":       {want{true, timeout, timeout}, want{true, work, work}},
 	"errgroup":          {want{true, timeout, timeout}, want{true, work, work}},
+	"failsafe-timeout":  {want{true, timeout, timeout}, want{true, work, work}},
+	"timeout-handler":   {want{true, timeout, timeout}, want{true, timeout, work}},
+	"chi-timeout":       {want{true, timeout, timeout}, want{false, work, work}},
+	"write-timeout":     {want{true, work, work}, want{true, work, work}},
 	"io-timeout":        {want{false, work, work}, want{false, work, work}},
 	"kill-query":        {want{true, timeout, timeout}, want{false, work, work}},
 	"server-limit":      {want{false, work, work}, want{false, work, work}},
@@ -128,7 +140,7 @@ var asked = map[string]strategies.ClientBounds{
 
 func TestPromises(t *testing.T) {
 	seen := 0
-	for _, s := range strategies.All() {
+	for _, s := range all() {
 		row, ok := promises[s.Name]
 		if !ok {
 			t.Errorf("%s has no row in the matrix", s.Name)
@@ -153,7 +165,7 @@ func TestPromises(t *testing.T) {
 
 // The fields of a strategy agree with its family.
 func TestFields(t *testing.T) {
-	for _, s := range strategies.All() {
+	for _, s := range all() {
 		if bounded := slices.Contains(strategies.Families(), s.Family); bounded == s.Unbounded || !bounded && s.Family != strategies.NoFamily {
 			t.Errorf("%s: family %q, unbounded %t", s.Name, s.Family, s.Unbounded)
 		}
@@ -247,7 +259,7 @@ func TestContextCancelAndTheSocketsDeadline(t *testing.T) {
 
 // each runs a test of every strategy, in a bubble.
 func each(t *testing.T, test func(t *testing.T, s strategies.Strategy)) {
-	for _, s := range strategies.All() {
+	for _, s := range all() {
 		t.Run(s.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, named(t, s.Name)) })
 		})
@@ -300,7 +312,7 @@ func TestCallerGone(t *testing.T) {
 func TestPanicOfTheOp(t *testing.T) {
 	boom := func(context.Context) error { panic("boom") }
 	each(t, func(t *testing.T, s strategies.Strategy) {
-		own := s.Name == "goroutine-abandon" || s.Name == "errgroup"
+		own := s.Name == "goroutine-abandon" || s.Name == "errgroup" || s.Family == strategies.AroundHandler
 		for _, ops := range [][]strategies.Op{{boom}, {boom, aware(work)}} {
 			panicked, err := catch(func() error { return s.Do(t.Context(), timeout, ops...) })
 			if !own && len(ops) == 1 {

@@ -61,8 +61,8 @@ type Strategy struct {
 	// once. It returns an error that matches both ErrTimeout and
 	// context.DeadlineExceeded when the timeout cut the wait, and also when the
 	// ops returned errors after the timeout. Otherwise it returns the first error
-	// of an op. A panic of an op that has a goroutine of its own comes back as a
-	// *PanicError; a panic of an op on the caller's goroutine unwinds the caller.
+	// of an op. A panic of an op that has a goroutine or a handler of its own comes
+	// back as a *PanicError; a panic of an op on the caller's goroutine unwinds the caller.
 	Do func(ctx context.Context, timeout time.Duration, ops ...Op) error
 }
 
@@ -93,6 +93,8 @@ func All() []Strategy {
 		contextCancel(),
 		timerPanic(),
 		errgroupStrategy(),
+		timeoutHandler(),
+		writeTimeout(),
 		ioTimeout(),
 		killQuery(),
 		serverLimit(),
@@ -128,9 +130,9 @@ func guard(ctx context.Context, op Op) (err error) {
 	return op(ctx)
 }
 
-// together makes one op of several that run at the same time. The first error
+// Together makes one op of several that run at the same time. The first error
 // cancels the others; the op returns when all of them have.
-func together(ops []Op) Op {
+func Together(ops ...Op) Op {
 	if len(ops) == 1 {
 		return ops[0]
 	}

@@ -46,7 +46,7 @@ func (s *TimerPanic) Do(ctx context.Context, timeout time.Duration, ops ...Op) (
 			panic(v)
 		}
 	}()
-	err = together(ops)(wait)
+	err = Together(ops...)(wait)
 	wait.checkpoint()
 	return err
 }

@@ -14,8 +14,8 @@ type codeCmd struct {
 
 // Help returns the text of the help above the flags. kong calls it.
 func (codeCmd) Help() string {
-	return `The code is complete, uses the standard library and the client alone, and has its
-trap as a comment. Put a package clause above it.
+	return `The code is complete, and has its trap as a comment. It uses the standard library, the
+client, and where the strategy is of a library that one. Put a package clause above it.
 
   gotimeout code context-cancel --op db`
 }

@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/load"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/internal/wire"
-	"gotimeout/strategies"
 
 	"github.com/alecthomas/kong"
 )
@@ -306,7 +306,7 @@ func commandLine(typed *kong.Context) string {
 
 // strategyNames returns the names of this program's strategies.
 func strategyNames() (all []string) {
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		all = append(all, s.Name)
 	}
 	return all
@@ -320,7 +320,7 @@ func (c *compareCmd) emit(w io.Writer, plan load.Plan) error {
 	}
 	all := strategyNames()
 	of := wire.Lab{Strategies: all, Only: wire.Only{}}
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		if s.Only != nil {
 			of.Only[s.Name] = s.Only
 		}

@@ -22,6 +22,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/golden"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/internal/samples"
@@ -140,7 +141,7 @@ func madeExperiments() string {
 
 func madeStrategies() string {
 	var rows [][]string
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		rows = append(rows, []string{"`" + s.Name + "`", string(s.Family), s.Doc})
 	}
 	return table([]string{"strategy", "family", "what it does"}, rows)
@@ -186,7 +187,7 @@ func madeOutcomes(t *testing.T) string {
 		}
 	}
 	var rows [][]string
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		op := "http"
 		if !s.Suits(op) {
 			op = "db/sleep"
@@ -199,8 +200,11 @@ func madeOutcomes(t *testing.T) string {
 		if s.Suits("http") {
 			server = runsOn(aware.backend, "runs on")
 		}
-		if aware.left != "0" {
+		switch "timeout end" {
+		case aware.answered + " " + aware.ended:
 			here = "the goroutine, until the call ends"
+		case deaf.answered + " " + deaf.ended:
+			here = "nothing; of a call that ignores it the goroutine, until the call ends"
 		}
 		if n, measured := resets[s.Name]; measured {
 			connection = map[bool]string{false: "kept", true: "closed"}[n > 0]
@@ -249,7 +253,7 @@ func madePublic(t *testing.T) string {
 	for i := range rows {
 		rows[i] = append(rows[i], public[i], private[i])
 	}
-	share := fmt.Sprintf("%d runs a minute", 200*len(strategies.All()))
+	share := fmt.Sprintf("%d runs a minute", 200*len(lab.Strategies()))
 	rows = append(rows,
 		[]string{"a client, which is an address or an IPv6 /64", share, "no limit"},
 		[]string{"the network is changed", "with `GOTIMEOUT_TOKEN` only", "with the token, or from this machine"})
@@ -465,7 +469,7 @@ func TestDocsNameTheAPI(t *testing.T) {
 		p.get(t, path, &refused)
 		_, allowed, _ := strings.Cut(refused.Error.Message, ": ")
 		for _, name := range word.FindAllString(allowed, -1) {
-			if known := name == "use" || name == "or" || slices.ContainsFunc(strategies.All(), func(s strategies.Strategy) bool { return strings.HasPrefix(s.Name, strings.Trim(name, "/")) }); !known && !strings.Contains(page, "`"+name) {
+			if known := name == "use" || name == "or" || slices.ContainsFunc(lab.Strategies(), func(s strategies.Strategy) bool { return strings.HasPrefix(s.Name, strings.Trim(name, "/")) }); !known && !strings.Contains(page, "`"+name) {
 				t.Errorf("docs/http-api.md does not name %s", name)
 			}
 		}

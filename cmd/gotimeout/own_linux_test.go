@@ -20,9 +20,9 @@ import (
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
-	"gotimeout/strategies"
 
 	"google.golang.org/protobuf/encoding/prototext"
 )
@@ -66,7 +66,7 @@ func TestMatrixOfOwnCalls(t *testing.T) {
 	var asked []*outcome
 	var all sync.WaitGroup
 	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "grpc": "grpc", "command": "cpu"} {
-		for _, s := range strategies.All() {
+		for _, s := range lab.Strategies() {
 			if !s.Suits(op) {
 				continue
 			}
@@ -96,18 +96,19 @@ func TestOwnCallsOnRealServers(t *testing.T) {
 	p := start(t, "--db-dsn="+real.dbDSN, "--db-query=SELECT SLEEP(6) AS report -- of a year",
 		"--cache-addr="+real.cacheAddr, "--cache-key=session:7")
 	var all sync.WaitGroup
-	for _, s := range strategies.All() {
+	cells := matrix(t)
+	for _, s := range lab.Strategies() {
 		all.Go(func() {
 			_, v, err := p.finish("/" + s.Name + "?op=db&timeout=3s")
 			asks := s.Bounds(time.Second)
 			switch {
 			case err != nil:
 				t.Error(err)
-			case s.Unbounded && *v.Status == receipt.Completed:
 			case asks.Server > 0 || asks.Kill > 0: // the server ends the statement, a SLEEP perhaps without an error
 				if v.BackendEnded == nil || *v.BackendEnded > 5500 {
 					t.Errorf("%s: %s", s.Name, describe(v))
 				}
+			case cells[s.Name+" db/sleep aware"].answered == "end": // so there is no waste
 			case *v.Status != receipt.TimedOut || v.Waste == nil || *v.Waste < 10:
 				t.Errorf("%s: %s, backend ended %v: %s", s.Name, *v.Status, v.BackendEnded, describe(v))
 			}
@@ -160,7 +161,7 @@ func TestOwnCallsStaySecret(t *testing.T) {
 			spans := collect(t)
 			p := start(t, args...)
 			for _, op := range append(dialing, "command", "all") {
-				for _, s := range strategies.All() {
+				for _, s := range lab.Strategies() {
 					if !s.Suits(op) {
 						continue
 					}

@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"gotimeout/internal/golden"
-	"gotimeout/strategies"
+	"gotimeout/internal/lab"
 )
 
 const recordedFile = "../../handlers/page/recorded.js"
@@ -28,8 +27,8 @@ type recordedRace struct {
 	Runs []map[string]any `json:"runs"`
 }
 
-// The recorded race has a complete run of each strategy. Its answers came at the timeout, and
-// the database worked on, but for a strategy that ends the work there. If the list of strategies has changed, -update records a new race.
+// The recorded race has a complete run of each strategy, which was answered and ended in the
+// database as the matrix has it. If the list of strategies has changed, -update records a new race.
 func TestRecordedRace(t *testing.T) {
 	text, err := os.ReadFile(recordedFile)
 	if err != nil {
@@ -37,11 +36,9 @@ func TestRecordedRace(t *testing.T) {
 	}
 	head, body, _ := bytes.Cut(text, []byte("const recorded = "))
 	var names []string
-	inBackend := map[string]bool{} // the strategies that end the work in the database
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		if s.Suits("db") {
 			names = append(names, s.Name)
-			inBackend[s.Name] = s.Bounds(time.Second).Server > 0 || s.Bounds(time.Second).Kill > 0
 		}
 	}
 	race := readRecorded(t, body)
@@ -54,11 +51,12 @@ func TestRecordedRace(t *testing.T) {
 	if got := race.names(); !slices.Equal(got, names) {
 		t.Fatalf("%s is of %q, and the strategies are %q: go test -run TestRecordedRace -update records it again", recordedFile, got, names)
 	}
+	cells := matrix(t)
 	for _, run := range race.Runs {
 		answered, _ := run["answered_ms"].(float64)
 		backend, _ := run["backend_ended_ms"].(float64)
-		name, _ := run["name"].(string)
-		if bounded := name != "baseline"; run["complete"] != true || run["left"] == "" || inBackend[name] != (backend < race.Start.Delay) || bounded != (answered < race.Start.Delay/2) {
+		want := cells[run["name"].(string)+" db/sleep aware"]
+		if run["complete"] != true || run["left"] == "" || (want.backend == "timeout") != (backend < race.Start.Delay) || (want.answered == "timeout") != (answered < race.Start.Delay/2) {
 			t.Errorf("%v", run)
 		}
 	}

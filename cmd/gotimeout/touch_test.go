@@ -35,7 +35,7 @@ var touches = map[string]touch{
 		files: map[string]string{"strategies/throwaway.go": `package strategies
 
 func throwaway() Strategy {
-	return Strategy{Name: "throwaway", Family: OutOfRequest, Doc: "Shows that a strategy is one file.", Do: Baseline{}.Do}
+	return Strategy{Name: "throwaway", Family: AroundCall, Doc: "Shows that a strategy is one file.", Do: Baseline{}.Do}
 }
 `},
 		edits: map[string][]edit{"strategies/strategy.go": {{"\t\terrgroupStrategy(),\n", "\t\tthrowaway(),\n"}}},
@@ -44,8 +44,8 @@ func throwaway() Strategy {
 			url := p.serve(t)
 			contains(t, p.fetch(t, url+"/", "text/html"), "throwaway", "Shows that a strategy is one file.")
 			contains(t, p.fetch(t, url+"/", "*/*"), "throwaway", "Shows that a strategy is one file.")
-			contains(t, p.fetch(t, url+"/throwaway?op=cpu&delay=0", "*/*"), `"name":"throwaway"`, `"family":"out of the request"`)
-			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway request completed")
+			contains(t, p.fetch(t, url+"/throwaway?op=cpu&delay=0", "*/*"), `"name":"throwaway"`, `"family":"around the call"`)
+			contains(t, p.fetch(t, url+"/compare?op=cpu&delay=0", "*/*"), "throwaway call completed")
 		},
 	},
 	"an op": {

@@ -23,7 +23,6 @@ import (
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/telemetry"
 	"gotimeout/slowops"
-	"gotimeout/strategies"
 )
 
 // Settings are the settings of a lab.
@@ -77,7 +76,7 @@ type Lab struct {
 // lab's streams of events. Close the lab after use.
 func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error) {
 	l = &Lab{settings: s, network: s.Network, Lab: &handlers.Lab{
-		Strategies: strategies.All(),
+		Strategies: Strategies(),
 		Ledger: receipt.NewLedger(fmt.Sprintf("%06x", rand.Uint32()>>8), s.Receipts,
 			receipt.Limits{InFlight: s.MaxInFlight, Abandoned: s.MaxAbandoned, Busy: mostBusy()}),
 		MaxDelay: s.MaxDelay, MaxTimeout: s.MaxTimeout, LogSlow: s.LogSlow,
@@ -122,7 +121,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 }
 
 // mostBusy bounds the runs that compute. It has room for at least two comparisons at once.
-func mostBusy() int { return max(4*runtime.GOMAXPROCS(0), 2*len(strategies.All())) }
+func mostBusy() int { return max(4*runtime.GOMAXPROCS(0), 2*len(Strategies())) }
 
 // Close ends all work, and closes all that Open opened, in reverse order.
 func (l *Lab) Close() {

@@ -1,5 +1,5 @@
 // Package samples has the shortest Go code for each strategy with each op. The code uses the
-// standard library and the client, and no package of this module. gotimeout code prints the
+// standard library, the client and the strategy's library, and no package of this module. gotimeout code prints the
 // files, the page shows them, and docs/code.md has them.
 //
 // Its functions are to be copied, not called. Most make a client for each call, so that

@@ -3,11 +3,13 @@ package samples_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -20,9 +22,9 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
-	"gotimeout/strategies"
 
 	"github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
@@ -143,8 +145,43 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 			_, err := samples.IOTimeoutGRPC(target, method, in, of.timeout)
 			return err
 		},
-		"io-timeout http":  func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
-		"io-timeout cache": func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
+		"io-timeout http":       func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
+		"io-timeout cache":      func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
+		"timeout-handler http":  served(samples.TimeoutHandlerHTTP(url, of.timeout)),
+		"timeout-handler cache": served(samples.TimeoutHandlerCache(addr, key, of.timeout)),
+		"timeout-handler db":    served(samples.TimeoutHandlerDB(db, query, of.timeout)),
+		"timeout-handler cpu":   served(samples.TimeoutHandlerCPU(rounds, of.timeout)),
+		"chi-timeout http":      served(samples.ChiTimeoutHTTP(url, of.timeout)),
+		"chi-timeout cache":     served(samples.ChiTimeoutCache(addr, key, of.timeout)),
+		"chi-timeout db":        served(samples.ChiTimeoutDB(db, query, of.timeout)),
+		"chi-timeout cpu":       served(samples.ChiTimeoutCPU(rounds, of.timeout)),
+		"write-timeout http":    dialed(samples.WriteTimeoutHTTP(url, of.timeout)),
+		"write-timeout cache":   dialed(samples.WriteTimeoutCache(addr, key, of.timeout)),
+		"write-timeout db":      dialed(samples.WriteTimeoutDB(db, query, of.timeout)),
+		"write-timeout cpu":     dialed(samples.WriteTimeoutCPU(rounds, of.timeout)),
+		"failsafe-timeout http": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutHTTP(ctx, url, of.timeout)
+			return err
+		},
+		"failsafe-timeout cache": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutCache(ctx, addr, key, of.timeout)
+			return err
+		},
+		"failsafe-timeout db": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutDB(ctx, db, query, of.timeout)
+			return err
+		},
+		"failsafe-timeout cpu": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutCPU(ctx, rounds, of.timeout)
+			return err
+		},
+		"timeout-handler grpc": served(samples.TimeoutHandlerGRPC(conn, method, in, of.timeout)),
+		"chi-timeout grpc":     served(samples.ChiTimeoutGRPC(conn, method, in, of.timeout)),
+		"write-timeout grpc":   dialed(samples.WriteTimeoutGRPC(conn, method, in, of.timeout)),
+		"failsafe-timeout grpc": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutGRPC(ctx, conn, method, in, of.timeout)
+			return err
+		},
 		"kill-query db": func(ctx context.Context) error {
 			_, err := samples.KillQueryDB(ctx, db, computation, of.timeout)
 			return err
@@ -155,6 +192,33 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		},
 		"io-timeout db": func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
 	}, servers
+}
+
+// served makes a request to a handler. A status of 500 and above is an error.
+func served(h http.Handler) call {
+	return func(ctx context.Context) error {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		if w.Code >= http.StatusInternalServerError {
+			return errors.New(w.Body.String())
+		}
+		return nil
+	}
+}
+
+// dialed makes a request to a server.
+func dialed(s *http.Server) call {
+	return func(context.Context) error {
+		server := httptest.NewUnstartedServer(nil)
+		server.Config = s
+		server.Start()
+		defer server.Close()
+		answer, err := server.Client().Get(server.URL)
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err
+	}
 }
 
 // roundsOf returns how many rounds of the samples' loop take at least d. The fastest
@@ -199,7 +263,7 @@ func TestSamples(t *testing.T) {
 			if want := row[4] == "timeout"; (answered < of.between) != want || answered < of.timeout {
 				t.Errorf("answered after %s, want at the timeout: %t", answered, want)
 			}
-			if want := row[7]; want != map[bool]string{false: "0", true: "1"}[left > 0] {
+			if want := row[7]; want != "0-1" && want != map[bool]string{false: "0", true: "1"}[left > 0] {
 				t.Errorf("%d goroutines were left behind, want %s", left, want)
 			}
 			if server := servers[row[1]]; server != nil {
@@ -249,7 +313,7 @@ func goroutines(function string) int {
 // Each strategy has code for each op, short enough to copy. The code imports no
 // package of this module.
 func TestOf(t *testing.T) {
-	for _, s := range strategies.All() {
+	for _, s := range lab.Strategies() {
 		for _, op := range []string{"http", "cache", "db", "grpc", "cpu"} {
 			code, err := samples.Of(s.Name, op)
 			if !s.Suits(op) || s.Client != nil && op == "cpu" {

@@ -216,7 +216,7 @@ const (
 	longBody  = 256 << 10 // does not
 )
 
-// churnClients are plain clients, and then a client for each of the lab's strategies.
+// churnClients are plain clients, and then a client for each strategy of package strategies that bounds one.
 func churnClients() []churnClient {
 	all := []churnClient{
 		{"keep-alive off", "Each answer ends its connection, and the end that closes first keeps a TIME-WAIT for each request: here the two ends race for that.",
@@ -231,6 +231,9 @@ func churnClients() []churnClient {
 		{"abandoned", "", byCalls, true, shortBody, abandoning},
 	}
 	for _, s := range strategies.All() {
+		if !s.Suits("http") {
+			continue
+		}
 		all = append(all, churnClient{name: "strategy " + s.Name, expected: byCalls, slow: true, body: shortBody, client: byStrategy(s)})
 	}
 	return all
