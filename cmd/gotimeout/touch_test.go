@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gotimeout/internal/prose"
 )
 
 // touch is a thing that a newcomer adds: the files that the change adds, and the
@@ -145,7 +147,7 @@ func (o *throwawayOp) open(l *Lab) (handlers.Op, error) {
 			contains(t, p.fetch(t, url+"/context-cancel?op=throwaway&delay=0", "*/*"), `"slow":"throwaway"`, `"status":"completed"`)
 			contains(t, p.fetch(t, url+"/compare?op=throwaway&delay=0", "*/*"), "op=throwaway", "baseline none completed")
 			contains(t, p.fetch(t, url+"/compare?op=all&delay=0", "*/*"), "baseline none completed")
-			contains(t, p.fetch(t, url+"/", "text/html"), "http, cache, db and throwaway at once.")
+			contains(t, p.fetch(t, url+"/", "text/html"), prose.And(append(dialing, "throwaway"))+" at once.")
 			contains(t, p.output(t, "compare", "--ops=throwaway", "--delay=10ms", "--rate=20", "--duration=200ms", "--timeout=100ms", "--strategies=context-cancel", "--quiet"), "throwaway")
 		},
 	},
