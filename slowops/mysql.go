@@ -355,7 +355,7 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 	if rounds == 0 || took >= c.Delay*9/10 || took < c.ServerLimit {
 		return nil
 	}
-	const sample = 20 * time.Millisecond
+	const sample = 5 * time.Millisecond // short, so that a busy machine computes some sample without a pause
 	short := fmt.Errorf("mysql: %w: BENCHMARK for %s took %s; is there a max_statement_time, or was the query killed?",
 		ErrCutShort, c.Delay, took.Round(time.Millisecond))
 	if c.ServerLimit > 0 { // it would end the measurement as well
@@ -375,7 +375,7 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 			m.speed.learn(rounds, max(least-trip, sample*3/4))
 			return nil
 		}
-		if least-trip > 3*sample { // no machine is that busy each time
+		if least-trip > 10*sample { // no machine is that busy each time
 			break
 		}
 	}
