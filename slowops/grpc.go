@@ -104,8 +104,8 @@ func (g *GRPC) do(ctx context.Context, c Call, m *grpcMethod) (err error) {
 		err = r.invoke(bounded)
 	}
 	r.leave(err)
-	if at, ok := bounded.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && !time.Now().Before(at) {
-		<-bounded.Done() // the server's timer for this deadline may be a moment earlier
+	if at, ok := bounded.Deadline(); ok && err != nil && !time.Now().Before(at) {
+		<-bounded.Done() // the server's timer for this deadline may be a moment earlier, and a proxy may make a 502 of the answer
 	}
 	switch {
 	case err == nil:

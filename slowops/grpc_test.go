@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +179,34 @@ func TestGRPCServersOwnDeadline(t *testing.T) {
 		if isTimeout(err) || errors.As(err, &failure) || !strings.Contains(err.Error(), "the server's own") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// lateContext is done later than at its deadline.
+type lateContext struct {
+	context.Context
+	at time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.at, true }
+
+// A server, or a proxy before it, may keep the deadline a moment before the call does. Whatever comes
+// then, the call was cut by its context.
+func TestGRPCServerKeepsTheDeadlineFirst(t *testing.T) {
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(3 * short)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	proxy.Config.Protocols = new(http.Protocols)
+	proxy.Config.Protocols.SetUnencryptedHTTP2(true)
+	proxy.Start()
+	t.Cleanup(proxy.Close)
+	op := slowops.NewGRPC(proxy.Listener.Addr().String())
+	t.Cleanup(op.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*short)
+	defer cancel()
+	if err := op.Do(lateContext{ctx, time.Now().Add(2 * short)}, slowops.Call{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 
