@@ -104,21 +104,22 @@ type program struct {
 	log  *lockedBuffer
 }
 
+// lockedBuffer embeds no bytes.Buffer, whose ReadFrom io.Copy would call without the lock.
 type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
+	mu  sync.Mutex
+	all bytes.Buffer
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
+	return b.all.Write(p)
 }
 
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.String()
+	return b.all.String()
 }
 
 var servingAt = regexp.MustCompile(`msg(?:=|":")serving"?[ ,]"?url(?:=|":")([^\s"]+)`)
