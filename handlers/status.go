@@ -77,6 +77,7 @@ type Health struct {
 	Name     string `json:"name"`
 	Embedded bool   `json:"embedded"`
 	Addr     string `json:"addr"`
+	User     string `json:"user,omitempty"` // of the stand-in, where it has one; it needs no password
 	Ready    bool   `json:"ready"`
 	Error    string `json:"error,omitempty"`
 }

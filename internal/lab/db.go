@@ -119,11 +119,12 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	}
 	cfg := o.cfg
 	if b.embedded != nil {
-		dsn := "lab@tcp(" + b.addr + ")/lab"
+		b.user = dbbackend.User
+		dsn := b.user + "@tcp(" + b.addr + ")/lab"
 		if cfg, _, err = slowops.ParseDSN(dsn); err != nil {
 			return handlers.Op{}, err
 		}
-		b.about = []any{"dsn", dsn}
+		b.about = []any{"user", b.user, "dsn", dsn}
 	}
 	client := slowops.NewMySQL(cfg, 0)
 	client.Via, client.Statement, client.Write = b.via, o.DBQuery, o.DBWrite

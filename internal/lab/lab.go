@@ -174,6 +174,7 @@ type backend struct {
 	dialed     string                // via, or the host:port of the server
 	embedded   *backends.Server      // nil for a real server
 	about      []any                 // further attributes for the log
+	user       string                // of the stand-in, "" where it has none
 	do         handlers.Part         // makes a call
 	health     handlers.Part         // checks whether the backend is ready; nil is do, without a delay
 	working    func() []handlers.Job // the jobs, without a request to the backend; nil where they are unknown
@@ -240,7 +241,7 @@ func (l *Lab) health(ctx context.Context) []handlers.Backend {
 }
 
 func (b *backend) look(ctx context.Context) handlers.Backend {
-	h := handlers.Backend{Health: handlers.Health{Name: b.name, Embedded: b.embedded != nil, Addr: b.addr, Ready: true}}
+	h := handlers.Backend{Health: handlers.Health{Name: b.name, Embedded: b.embedded != nil, Addr: b.addr, User: b.user, Ready: true}}
 	ask := b.health
 	if ask == nil {
 		ask = b.do

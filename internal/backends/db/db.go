@@ -22,7 +22,9 @@ import (
 const (
 	dbVersion       = "8.0.11-gotimeout"
 	dbVersionNumber = 80011
-	dbUser          = "lab"
+
+	// User is the user of the database, who has no password.
+	User = "lab"
 )
 
 // Start starts a database that speaks MySQL's protocol to the user "lab", who has no password, under any database name.
@@ -40,15 +42,10 @@ func start(o backends.Options, poll, handshake time.Duration) (*backends.Server,
 	if err != nil {
 		return nil, err
 	}
-	users := server.NewInMemoryAuthenticationHandler(mysql.AUTH_NATIVE_PASSWORD)
-	if err := users.AddUser(dbUser, ""); err != nil {
-		return nil, err
-	}
 	db := &database{
 		Server: s,
 		// Not NewDefaultServer, which spends a quarter of a second on making keys for TLS.
-		protocol:  server.NewServer(dbVersion, mysql.DEFAULT_COLLATION_ID, mysql.AUTH_NATIVE_PASSWORD, nil, nil),
-		users:     users,
+		protocol:  server.NewServerWithAuth(dbVersion, mysql.DEFAULT_COLLATION_ID, mysql.AUTH_NATIVE_PASSWORD, nil, nil, login{}),
 		longest:   o.MaxDelay,
 		poll:      poll,
 		handshake: handshake,
@@ -61,7 +58,6 @@ func start(o backends.Options, poll, handshake time.Duration) (*backends.Server,
 type database struct {
 	*backends.Server
 	protocol  *server.Server
-	users     server.AuthenticationHandler
 	longest   time.Duration
 	poll      time.Duration
 	handshake time.Duration
@@ -79,7 +75,7 @@ func (db *database) serve(nc net.Conn) {
 	if err := nc.SetDeadline(time.Now().Add(db.handshake)); err != nil {
 		return
 	}
-	c, err := db.protocol.NewCustomizedConn(s.client, db.users, s)
+	c, err := db.protocol.NewCustomizedConn(s.client, login{}, s)
 	if err != nil {
 		return
 	}
@@ -87,10 +83,10 @@ func (db *database) serve(nc net.Conn) {
 		return
 	}
 	c.SetStatus(mysql.SERVER_STATUS_AUTOCOMMIT)
-	s.id = c.ConnectionID()
+	s.conn, s.id = c, c.ConnectionID()
 	db.add(s)
 	defer db.remove(s)
-	for c.HandleCommand() == nil { // after COM_QUIT the next call fails
+	for !s.denied && c.HandleCommand() == nil { // after COM_QUIT the next call fails
 	}
 }
 
@@ -141,7 +137,9 @@ type session struct {
 	client *backends.Client
 	id     uint32
 	host   string
+	conn   *server.Conn
 	limits limits // of its statements
+	denied bool   // COM_CHANGE_USER was refused, which ends the session
 
 	mu     sync.Mutex // guards what the process list shows, and kill
 	schema string
@@ -151,8 +149,17 @@ type session struct {
 	kill   context.CancelCauseFunc // ends the query that runs now, or nil
 }
 
-// HandleQuery carries out one statement. The job has ended, and left the process list, before the answer is written.
+// HandleQuery carries out one statement.
 func (s *session) HandleQuery(sql string) (*mysql.Result, error) {
+	t, err := s.query(sql)
+	if err != nil {
+		return nil, err
+	}
+	return t.result(false)
+}
+
+// query carries out one statement. The job has ended, and left the process list, before the answer is written.
+func (s *session) query(sql string) (*table, error) {
 	st := parseStatement(sql)
 	ctx, done := s.begin(sql, st.run)
 	defer done()
@@ -198,32 +205,4 @@ func interruption(ctx context.Context) error {
 		return e
 	}
 	return errShutdown
-}
-
-// UseDB accepts any name.
-func (s *session) UseDB(name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.schema = name
-	return nil
-}
-
-func (s *session) HandleFieldList(string, string) ([]*mysql.Field, error) {
-	return nil, mysql.NewDefaultError(mysql.ER_UNKNOWN_COM_ERROR)
-}
-
-// HandleStmtPrepare refuses: a client that interpolates its arguments, or has none, needs no prepared statements.
-func (s *session) HandleStmtPrepare(string) (int, int, any, error) {
-	return 0, 0, nil, mysql.NewError(mysql.ER_UNSUPPORTED_PS,
-		"This database does not support prepared statements: send the statement as text (interpolateParams=true)")
-}
-
-func (s *session) HandleStmtExecute(any, string, []any) (*mysql.Result, error) {
-	return nil, mysql.NewDefaultError(mysql.ER_UNSUPPORTED_PS)
-}
-
-func (s *session) HandleStmtClose(any) error { return nil }
-
-func (s *session) HandleOtherCommand(byte, []byte) error {
-	return mysql.NewDefaultError(mysql.ER_UNKNOWN_COM_ERROR)
 }

@@ -3,11 +3,13 @@ package dbbackend_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +104,78 @@ func TestStatements(t *testing.T) {
 	if got := ask(t.Context(), db, "SELECT CONNECTION_ID()"); got < "10001" {
 		t.Errorf("CONNECTION_ID() = %s", got)
 	}
-	_, err := db.Prepare("SELECT ?")
-	if e := (*mysql.MySQLError)(nil); !errors.As(err, &e) || e.Number != 1295 {
-		t.Errorf("Prepare: %v", err)
+}
+
+// A prepared statement does what the same statement does as text, with the same errors.
+func TestPreparedStatements(t *testing.T) {
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{MaxDelay: time.Minute})
+	db := open(t, s.Addr, "lab")
+	for query, test := range map[string]struct {
+		args []any
+		want string
+	}{
+		"SELECT ?":                     {[]any{7}, "7"},
+		"SELECT SLEEP(?)":              {[]any{0.01}, "0"},
+		"SELECT SLEEP(?) /* what? */ ": {[]any{"0.01"}, "0"},
+		"SELECT /*+ MAX_EXECUTION_TIME(20) */ SLEEP(?)":           {[]any{30}, "1"},
+		"SELECT BENCHMARK(?, MD5('?'))":                           {[]any{[]byte("1000")}, "0"},
+		"SELECT @@version":                                        {nil, "8.0.11-gotimeout"},
+		"SET STATEMENT max_statement_time=? FOR SELECT SLEEP(30)": {[]any{0.02}, "1969 (70100) Query execution was interrupted (max_statement_time exceeded)"},
+		"SELECT SLEEP(? )":                                        {[]any{"it's \\"}, "1064"},
+		"DROP TABLE ?":                                            {[]any{1}, "1064"},
+	} {
+		for range 2 { // the connection goes on after an error
+			var got string
+			err := db.QueryRowContext(t.Context(), query, test.args...).Scan(&got)
+			if e := (*mysql.MySQLError)(nil); errors.As(err, &e) {
+				got = fmt.Sprintf("%d (%s) %s", e.Number, e.SQLState, e.Message)
+			} else if err != nil {
+				t.Fatalf("%s: %v", query, err)
+			}
+			if got != test.want && !(test.want == "1064" && strings.HasPrefix(got, test.want)) {
+				t.Errorf("%s %v\n got %s\nwant %s", query, test.args, got, test.want)
+			}
+		}
+	}
+}
+
+// Drivers and pools send these when they connect, and around a transaction.
+func TestSession(t *testing.T) {
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{})
+	c, id := connect(t, open(t, s.Addr, "lab"))
+	tx, err := c.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t.Context(), tx, "SELECT 1"); got != "1" || tx.Commit() != nil {
+		t.Errorf("in a transaction: %s", got)
+	}
+	for query, want := range map[string]string{
+		"SELECT @@max_allowed_packet":            "67108864",
+		"select @@version_comment limit 1":       "the stand-in of goTimeout",
+		"SELECT @@session.tx_isolation AS level": "REPEATABLE-READ",
+		"SELECT @@sql_mode":                      "",
+		"SELECT @@max_execution_time":            "0",
+		"SELECT @@nonesuch":                      "1193 (HY000) Unknown system variable 'nonesuch'",
+		"SELECT @@version, 1":                    "1064",
+		"SELECT DATABASE()":                      "any",
+		"BEGIN":                                  "", "START TRANSACTION READ ONLY": "", "ROLLBACK": "", "COMMIT": "", "DO 0": "", "USE other": "",
+		"SET NAMES utf8mb4": "", "SET autocommit=1": "",
+	} {
+		got := ask(t.Context(), c, query)
+		if got == sql.ErrNoRows.Error() {
+			got = ""
+		}
+		if got != want && !(want == "1064" && strings.HasPrefix(got, want)) {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	var a, b string
+	if err := c.QueryRowContext(t.Context(), "SELECT @@version, @@time_zone zone").Scan(&a, &b); err != nil || b != "SYSTEM" {
+		t.Errorf("two variables: %s, %s, %v", a, b, err)
+	}
+	if got := ask(t.Context(), c, "SELECT CONNECTION_ID()"); got != id {
+		t.Errorf("another session answers: %s", got)
 	}
 }
 
@@ -158,8 +229,20 @@ func TestOnlyLabMayEnter(t *testing.T) {
 	if err := open(t, s.Addr, "lab").Ping(); err != nil {
 		t.Error(err)
 	}
-	if err := open(t, s.Addr, "root").Ping(); err == nil {
-		t.Error("root can log in")
+	for login, with := range map[string]string{"root": "NO", "root:secret": "YES", "lab:secret": "YES"} {
+		user, password, _ := strings.Cut(login, ":")
+		config := mysql.NewConfig()
+		config.User, config.Passwd, config.Net, config.Addr = user, password, "tcp", s.Addr
+		connector, err := mysql.NewConnector(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		var denied *mysql.MySQLError
+		if err := db.Ping(); !errors.As(err, &denied) || denied.Number != 1045 || !strings.HasSuffix(denied.Message, "(using password: "+with+")") {
+			t.Errorf("%s: %v", login, err)
+		}
 	}
 }
 
@@ -216,16 +299,61 @@ func TestDBCommands(t *testing.T) {
 		command string
 		want    byte
 	}{
-		"COM_PING":       {"\x0e", ok},
-		"COM_INIT_DB":    {"\x02other", ok},
-		"COM_FIELD_LIST": {"\x04t\x00%", refused},
-		"COM_STATISTICS": {"\x09", refused},
+		"COM_PING":             {"\x0e", ok},
+		"COM_INIT_DB":          {"\x02other", ok},
+		"COM_FIELD_LIST":       {"\x04t\x00%", refused},
+		"COM_RESET_CONNECTION": {"\x1f", ok},
+		"COM_CHANGE_USER":      {"\x11lab\x00\x00other\x00", ok},
+		"COM_CHANGE_USER cut":  {"\x11lab\x00\x09o", refused},
+		"COM_PROCESS_KILL":     {"\x0c\xff\xff\xff\xff", refused},
+		"COM_PROCESS_KILL cut": {"\x0c\xff", refused},
+		"COM_STATISTICS":       {"\x09", refused},
 	} {
 		c.Write(append([]byte{byte(len(x.command)), 0, 0, 0}, x.command...))
 		answer := make([]byte, 256)
 		if n, err := c.Read(answer); err != nil || n < 5 || answer[4] != x.want {
 			t.Errorf("%s: %q, %v", name, answer[:n], err)
 		}
+	}
+}
+
+// COM_CHANGE_USER makes the session a new one, or ends it. COM_PROCESS_KILL ends another session.
+func TestChangeUserAndProcessKill(t *testing.T) {
+	s := backendtest.Start(t, dbbackend.Start, backends.Options{MaxDelay: time.Minute})
+	c := login(t, s.Addr)
+	say := func(command string) []byte {
+		c.Write(append([]byte{byte(len(command)), 0, 0, 0}, command...))
+		answer := make([]byte, 1024)
+		n, _ := c.Read(answer)
+		return answer[:n]
+	}
+	say("\x03SET max_execution_time=7")
+	if got := say("\x03SELECT @@max_execution_time"); !strings.Contains(string(got), "\x017\x05") {
+		t.Errorf("the limit of the session: %q", got)
+	}
+	say("\x11lab\x00\x00other\x00")
+	if got := say("\x03SELECT @@max_execution_time"); !strings.Contains(string(got), "\x010\x05") {
+		t.Errorf("the limit after COM_CHANGE_USER: %q", got)
+	}
+	if got := say("\x03SELECT DATABASE()"); !strings.Contains(string(got), "\x05other") {
+		t.Errorf("the database after COM_CHANGE_USER: %q", got)
+	}
+	victim, id := connect(t, open(t, s.Addr, "lab"))
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := say("\x0c" + string(binary.LittleEndian.AppendUint32(nil, uint32(n)))); len(got) < 5 || got[4] != 0 {
+		t.Errorf("COM_PROCESS_KILL: %q", got)
+	}
+	if got := ask(t.Context(), victim, "SELECT 1"); got == "1" {
+		t.Error("the killed session answers")
+	}
+	if got := say("\x11root\x00\x00\x00"); !strings.Contains(string(got), "Access denied for user 'root'") {
+		t.Errorf("COM_CHANGE_USER to root: %q", got)
+	}
+	if got := say("\x0e"); len(got) > 0 {
+		t.Errorf("the refused session answers: %q", got)
 	}
 }
 

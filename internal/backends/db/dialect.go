@@ -22,60 +22,89 @@ import (
 // form is a statement that the database understands.
 type form struct {
 	help    string // the statement as a client may write it
+	columns int    // of its result; anyNumber where each @@ makes one
 	pattern *regexp.Regexp
-	do      func(s *session, ctx context.Context, args []string) (*mysql.Result, error)
+	do      func(s *session, ctx context.Context, args []string) (*table, error)
 }
+
+const anyNumber = -1
 
 // dialect has every statement that the database understands, in the order of the error that lists them.
 var dialect = sync.OnceValue(func() []form {
 	return []form{
-		{"SELECT 1", fold(`SELECT (-?\d+)`), (*session).selectNumber},
-		{"SELECT SLEEP(seconds)", fold(`SELECT SLEEP ?\( ?([\d.]+) ?\)`), (*session).selectSleep},
-		{"SELECT BENCHMARK(rounds, expression)", fold(`SELECT BENCHMARK ?\( ?(\d+) ?,.+\)`), (*session).selectBenchmark},
-		{"SELECT CONNECTION_ID()", fold(`SELECT CONNECTION_ID ?\( ?\)`), (*session).selectConnectionID},
-		{"SELECT VERSION()", fold(`SELECT VERSION ?\( ?\)`), (*session).selectVersion},
-		{"SET ...", fold(`SET (.+)`), (*session).set},
-		{"KILL [QUERY|CONNECTION] id", fold(`KILL (?:(QUERY|CONNECTION) )?(\d+)`), (*session).killOther},
-		{"SHOW [FULL] PROCESSLIST", fold(`SHOW (FULL )?PROCESSLIST`), (*session).showProcesslist},
-		{"SELECT COUNT(*) FROM information_schema.processlist WHERE ID = id AND INFO LIKE '%gotimeout run=ID %'",
+		{"SELECT 1", 1, fold(`SELECT (-?\d+)`), (*session).selectNumber},
+		{"SELECT SLEEP(seconds)", 1, fold(`SELECT SLEEP ?\( ?([\d.]+) ?\)`), (*session).selectSleep},
+		{"SELECT BENCHMARK(rounds, expression)", 1, fold(`SELECT BENCHMARK ?\( ?(\d+) ?,.+\)`), (*session).selectBenchmark},
+		{"SELECT CONNECTION_ID()", 1, fold(`SELECT CONNECTION_ID ?\( ?\)`), (*session).selectConnectionID},
+		{"SELECT VERSION()", 1, fold(`SELECT VERSION ?\( ?\)`), (*session).selectVersion},
+		{"SELECT DATABASE()", 1, fold(`SELECT (?:DATABASE|SCHEMA) ?\( ?\)`), (*session).selectDatabase},
+		{"SELECT USER()", 1, fold(`SELECT (?:USER|CURRENT_USER) ?\( ?\)`), (*session).selectUser},
+		{"SELECT @@variable, ...", anyNumber, fold(`SELECT (@@.+?)(?: LIMIT 1)?`), (*session).selectVariables},
+		{"SET ...", 0, fold(`SET (.+)`), (*session).set},
+		{"USE database", 0, fold("USE `?(\\w+)`?"), (*session).use},
+		{"BEGIN", 0, fold(`BEGIN(?: WORK)?|START TRANSACTION(?: .+)?`), (*session).beginTransaction},
+		{"COMMIT", 0, fold(`COMMIT(?: WORK)?|ROLLBACK(?: WORK)?`), (*session).endTransaction},
+		{"KILL [QUERY|CONNECTION] id", 0, fold(`KILL (?:(QUERY|CONNECTION) )?(\d+)`), (*session).killOther},
+		{"SHOW [FULL] PROCESSLIST", 8, fold(`SHOW (FULL )?PROCESSLIST`), (*session).showProcesslist},
+		{"SELECT COUNT(*) FROM information_schema.processlist WHERE ID = id AND INFO LIKE '%gotimeout run=ID %'", 1,
 			fold(`SELECT COUNT\(\*\) FROM information_schema\.processlist WHERE ID = (\d+) AND INFO LIKE '%gotimeout run=([\w-]*) %'`), (*session).countTagged},
-		{"DO 0", fold(`DO -?\d+`), (*session).doNothing},
-		{lookSQL, fold(regexp.QuoteMeta(lookSQL)), (*session).selectTagged},
+		{"DO 0", 0, fold(`DO -?\d+`), (*session).doNothing},
+		{lookSQL, 3, fold(regexp.QuoteMeta(lookSQL)), (*session).selectTagged},
 	}
 })
 
 // fold compiles a pattern that a whole statement must match, in any case.
 func fold(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?is)^` + pattern + `$`) }
 
-// run carries out a statement, or refuses it with error 1064 and the list of known statements.
-func (s *session) run(ctx context.Context, text string) (*mysql.Result, error) {
+// run carries out a statement.
+func (s *session) run(ctx context.Context, text string) (*table, error) {
+	f, args, err := find(text)
+	if err != nil {
+		return nil, err
+	}
+	return f.do(s, ctx, args)
+}
+
+// find returns the form of a statement and its arguments. It refuses an unknown one with error 1064 and the list of the known
+// ones.
+func find(text string) (f form, args []string, err error) {
 	for _, f := range dialect() {
 		if args := f.pattern.FindStringSubmatch(text); args != nil {
-			return f.do(s, ctx, args[1:])
+			return f, args[1:], nil
 		}
 	}
 	var known []string
 	for _, f := range dialect() {
 		known = append(known, f.help)
 	}
-	return nil, mysql.NewError(mysql.ER_PARSE_ERROR,
+	return form{}, nil, mysql.NewError(mysql.ER_PARSE_ERROR,
 		fmt.Sprintf("This database understands only: %s; not %.80q", strings.Join(known, "; "), text))
 }
 
-// row answers a table of one row with one column.
-func row(column string, value any) (*mysql.Result, error) {
-	return table([]string{column}, [][]any{{value}})
+// table is the result of a statement; nil is one without rows.
+type table struct {
+	columns []string
+	rows    [][]any
 }
 
-func table(columns []string, rows [][]any) (*mysql.Result, error) {
-	r, err := mysql.BuildSimpleTextResultset(columns, rows)
+// result returns the table as the protocol has it: in binary for a prepared statement.
+func (t *table) result(binary bool) (*mysql.Result, error) {
+	if t == nil {
+		return nil, nil
+	}
+	r, err := mysql.BuildSimpleResultset(t.columns, t.rows, binary && len(t.rows) > 0) // without rows the text form has the columns
 	if err != nil {
 		return nil, err
 	}
 	return mysql.NewResult(r), nil
 }
 
-func (s *session) selectNumber(_ context.Context, args []string) (*mysql.Result, error) {
+// row answers a table of one row with one column.
+func row(column string, value any) (*table, error) {
+	return &table{[]string{column}, [][]any{{value}}}, nil
+}
+
+func (s *session) selectNumber(_ context.Context, args []string) (*table, error) {
 	n, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
 		return nil, mysql.NewError(mysql.ER_PARSE_ERROR, "This database's integers have 64 bits")
@@ -83,16 +112,16 @@ func (s *session) selectNumber(_ context.Context, args []string) (*mysql.Result,
 	return row(args[0], n)
 }
 
-func (s *session) selectConnectionID(context.Context, []string) (*mysql.Result, error) {
+func (s *session) selectConnectionID(context.Context, []string) (*table, error) {
 	return row("CONNECTION_ID()", s.id)
 }
 
-func (s *session) selectVersion(context.Context, []string) (*mysql.Result, error) {
+func (s *session) selectVersion(context.Context, []string) (*table, error) {
 	return row("VERSION()", dbVersion)
 }
 
 // killOther interrupts the query of a connection, and closes the connection unless only the query is meant.
-func (s *session) killOther(ctx context.Context, args []string) (*mysql.Result, error) {
+func (s *session) killOther(ctx context.Context, args []string) (*table, error) {
 	id, err := strconv.ParseUint(args[1], 10, 32)
 	victim := s.db.session(uint32(id))
 	if err != nil || victim == nil {
@@ -114,7 +143,7 @@ func (s *session) killOther(ctx context.Context, args []string) (*mysql.Result, 
 // MySQL's limit on the execution time ends a query with only a SLEEP without an error, by the answer 1, as MySQL's manual says.
 // MariaDB's limit is error 1969.
 // A KILL QUERY does the same on MySQL; here it is error 1317, as on MariaDB and as for any other query.
-func (s *session) selectSleep(ctx context.Context, args []string) (*mysql.Result, error) {
+func (s *session) selectSleep(ctx context.Context, args []string) (*table, error) {
 	seconds, err := strconv.ParseFloat(args[0], 64)
 	if err != nil {
 		return nil, mysql.NewDefaultError(mysql.ER_WRONG_ARGUMENTS, "sleep")
@@ -151,7 +180,7 @@ const busiest = 4
 
 // selectBenchmark computes and answers 0. The expression is ignored: each round is the MD5 of the round before, so that no round
 // can be left out. BENCHMARK never checks whether its client is still there.
-func (s *session) selectBenchmark(ctx context.Context, args []string) (*mysql.Result, error) {
+func (s *session) selectBenchmark(ctx context.Context, args []string) (*table, error) {
 	rounds, err := strconv.ParseUint(args[0], 10, 64)
 	if err != nil {
 		return nil, mysql.NewDefaultError(mysql.ER_WRONG_ARGUMENTS, "benchmark")
@@ -182,7 +211,7 @@ func (s *session) setState(state string) {
 }
 
 // showProcesslist cuts the SQL after 100 characters without FULL, as MySQL does.
-func (s *session) showProcesslist(_ context.Context, args []string) (*mysql.Result, error) {
+func (s *session) showProcesslist(_ context.Context, args []string) (*table, error) {
 	columns := []string{"Id", "User", "Host", "db", "Command", "Time", "State", "Info"}
 	var rows [][]any
 	for _, p := range s.db.processes() {
@@ -197,24 +226,24 @@ func (s *session) showProcesslist(_ context.Context, args []string) (*mysql.Resu
 		// The state is a []byte, because go-mysql makes NULL of an empty string.
 		state := []byte(p.state)
 		seconds := int64(time.Since(p.since).Seconds())
-		rows = append(rows, []any{p.id, dbUser, p.host, orNull(p.schema), command, seconds, state, orNull(info)})
+		rows = append(rows, []any{p.id, User, p.host, orNull(p.schema), command, seconds, state, orNull(info)})
 	}
-	return table(columns, rows)
+	return &table{columns, rows}, nil
 }
 
 // selectTagged answers the query that [ProcessList] sends.
-func (s *session) selectTagged(context.Context, []string) (*mysql.Result, error) {
+func (s *session) selectTagged(context.Context, []string) (*table, error) {
 	var rows [][]any
 	for _, p := range s.db.processes() {
 		if p.id != s.id && runTag(p.info) != "" {
 			rows = append(rows, []any{p.id, []byte(p.state), p.info})
 		}
 	}
-	return table([]string{"ID", "STATE", "INFO"}, rows)
+	return &table{[]string{"ID", "STATE", "INFO"}, rows}, nil
 }
 
 // countTagged answers whether a session shows the query of a run.
-func (s *session) countTagged(_ context.Context, args []string) (*mysql.Result, error) {
+func (s *session) countTagged(_ context.Context, args []string) (*table, error) {
 	count := 0
 	for _, p := range s.db.processes() {
 		if strconv.FormatUint(uint64(p.id), 10) == args[0] && strings.Contains(p.info, "gotimeout run="+args[1]+" ") {
@@ -224,7 +253,7 @@ func (s *session) countTagged(_ context.Context, args []string) (*mysql.Result, 
 	return row("COUNT(*)", count)
 }
 
-func (s *session) doNothing(context.Context, []string) (*mysql.Result, error) { return nil, nil }
+func (s *session) doNothing(context.Context, []string) (*table, error) { return nil, nil }
 
 // process is the row of a session in the process list.
 type process struct {

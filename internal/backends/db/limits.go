@@ -85,8 +85,10 @@ func (l *limits) assign(text string) error {
 	return nil
 }
 
+var autocommit = regexp.MustCompile(`(?i)\bautocommit\s*:?=\s*(\w+)`)
+
 // set carries out SET. Its limits hold from the next statement on.
-func (s *session) set(_ context.Context, args []string) (*mysql.Result, error) {
+func (s *session) set(_ context.Context, args []string) (*table, error) {
 	l := s.limits
 	for assignment := range strings.SplitSeq(args[0], ",") {
 		if err := l.assign(assignment); err != nil {
@@ -94,5 +96,12 @@ func (s *session) set(_ context.Context, args []string) (*mysql.Result, error) {
 		}
 	}
 	s.limits = l
+	switch on := autocommit.FindStringSubmatch(args[0]); {
+	case on == nil:
+	case on[1] == "0" || strings.EqualFold(on[1], "off"):
+		s.conn.UnsetStatus(mysql.SERVER_STATUS_AUTOCOMMIT)
+	default:
+		s.conn.SetStatus(mysql.SERVER_STATUS_AUTOCOMMIT)
+	}
 	return nil, nil
 }
