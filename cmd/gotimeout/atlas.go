@@ -65,7 +65,7 @@ func (c *atlasCmd) Run(ctx context.Context, getenv environment, to streams, type
 		return interrupted(ctx, to, false, err)
 	}
 	defer closeLab()
-	plan.Ops = c.Ops // openLab takes the op of an own call, which has no place in an atlas
+	plan.Strategies, plan.Ops = c.Strategies, c.Ops // openLab fills in what a comparison takes
 	show := newProgress(to, c.Quiet)
 	defer context.AfterFunc(ctx, show.interrupted)()
 	atlas, err := (&load.Comparison{Lab: lab, Own: c.URL == "", Command: commandLine(typed), Plan: plan, Show: show.survey}).Atlas(ctx)

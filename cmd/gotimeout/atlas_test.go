@@ -62,14 +62,14 @@ func TestAtlas(t *testing.T) {
 // Ctrl-C ends an atlas with the cells until then.
 func TestAtlasInterrupted(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "atlas", "--ops=cpu", "--repeat=100", "--strategies=context-cancel,goroutine-abandon", "--network=none")
+	cmd := exec.Command(os.Args[0], "atlas", "--repeat=100", "--network=none")
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
 	var stdout, stderr lockedBuffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a call was made", func() bool { return strings.Contains(stderr.String(), "call 1 of 400") })
+	eventually(t, "a call was made", func() bool { return strings.Contains(stderr.String(), "call 1 of ") })
 	_ = cmd.Process.Signal(os.Interrupt)
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || !strings.Contains(stdout.String(), "The atlas was interrupted") {

@@ -71,6 +71,9 @@ func (s *survey) prepare(ctx context.Context) error {
 		Command: s.Command, Repeat: s.Plan.Repeat, Lab: facts.Machine, Strategies: strategiesOf(facts),
 		LeftOut: []results.LeftOut{},
 	}
+	if len(s.Plan.Strategies) == 0 {
+		s.Plan.Strategies = facts.Strategies
+	}
 	s.atlas.Strategies = slices.DeleteFunc(s.atlas.Strategies, func(of results.Strategy) bool {
 		return !slices.Contains(s.Plan.Strategies, of.Name)
 	})

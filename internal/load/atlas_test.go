@@ -73,7 +73,6 @@ func (l *atlasLab) survey(t *testing.T, ctx context.Context, p load.Plan) (*resu
 		t.Fatal(err)
 	}
 	t.Cleanup(lab.Close)
-	p.Strategies = []string{"baseline", "context-cancel"}
 	return (&load.Comparison{Lab: lab, Own: true, Plan: p}).Atlas(ctx)
 }
 
