@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"gotimeout/handlers"
 	dbbackend "gotimeout/internal/backends/db"
-	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/prose"
-	"gotimeout/internal/receipt"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
 
@@ -131,7 +128,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	l.atClose(client.Close)
 	b.do = client.Do
 	if b.embedded == nil {
-		if err := watchQueries(l, b, cfg); err != nil {
+		if err := watchMySQL(l, b, cfg); err != nil {
 			return handlers.Op{}, err
 		}
 	}
@@ -180,18 +177,11 @@ func calibrate(ctx context.Context, client *slowops.MySQL, c slowops.Call) error
 	return nil
 }
 
-// lookEvery is the interval at which the process list is read, and so the resolution of
-// the end of a query in a real database.
-const lookEvery = 10 * time.Millisecond
-
-// watchQueries reports the end of each query of a real database, from its process list.
-// The reads don't pass the bad network: a late read would count as waste.
-func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
-	via := ""
-	if l.network != nil {
-		if via, err = l.network.Direct(cfg.Net, cfg.Addr); err != nil {
-			return err
-		}
+// watchMySQL watches the queries of a real MySQL or MariaDB by its process list.
+func watchMySQL(l *Lab, b *backend, cfg *mysql.Config) error {
+	via, err := l.direct(cfg.Net, cfg.Addr)
+	if err != nil {
+		return err
 	}
 	looks := slowops.NewMySQL(cfg, 1) // a pool of its own, so that a read and a run don't wait for each other
 	looks.Via = via
@@ -200,76 +190,9 @@ func watchQueries(l *Lab, b *backend, cfg *mysql.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("--db-dsn (MYSQL_DSN) can't be used: %w", err)
 	}
-	q := &queries{lab: l, name: b.name, do: b.do, list: dbbackend.NewProcessList(db, lookEvery)}
-	l.atClose(q.list.Close)
-	b.do, b.working = q.call, q.working
+	l.watchQueries(b, dbbackend.Look(db), func(err error) bool {
+		var answer *mysql.MySQLError
+		return errors.Is(err, slowops.ErrCutShort) || errors.As(err, &answer)
+	})
 	return nil
-}
-
-// queries watches the queries of runs on a real database.
-type queries struct {
-	lab  *Lab
-	name string // the backend's name
-	do   handlers.Part
-	list *dbbackend.ProcessList
-}
-
-// call makes a call, and reports the end of its query: when the query has left the process
-// list, or with the answer. A query that was never sent has no end to report.
-func (q *queries) call(ctx context.Context, c slowops.Call) error {
-	query := q.list.Query(c.Run)
-	err := q.do(ctx, c)
-	if errors.Is(err, slowops.ErrNotSent) {
-		query.NotSent()
-		return err
-	}
-	q.lab.report(c.Run, (*receipt.Receipt).BackendBegan)
-	ended := func(at time.Time, known bool) {
-		if known {
-			q.lab.report(c.Run, func(r *receipt.Receipt) { r.BackendEndedAt(at) })
-		} else {
-			q.lab.report(c.Run, (*receipt.Receipt).BackendLost)
-		}
-	}
-	var answer *mysql.MySQLError
-	if err == nil || errors.Is(err, slowops.ErrCutShort) || errors.As(err, &answer) {
-		ended(query.Answered(), true)
-	} else {
-		query.Left(q.way(), ended)
-	}
-	return err
-}
-
-// way describes the network between the lab and the database, as measured and as asked for.
-func (q *queries) way() dbbackend.Way {
-	way := dbbackend.Way{InTransit: 300 * time.Millisecond} // TCP sends a lost packet again after 200 ms and a round trip
-	if q.lab.network == nil {
-		return way
-	}
-	path := q.lab.network.State().Of(q.name)
-	ms := 0.0
-	if path.RoundTrip != nil {
-		ms = *path.RoundTrip
-	}
-	c := path.Calibration
-	if c != nil && c.RoundTripP99 != nil {
-		ms = max(ms, *c.RoundTripP99)
-	}
-	asked, err := badnet.Parse(path.Profile)
-	way.Lossy = err != nil || asked.Up.Loss > 0 || asked.Down.Loss > 0 || c != nil && (c.Lost > 0 || c.RoundTripP50 == nil)
-	way.InTransit += time.Duration(2 * ms * float64(time.Millisecond))
-	return way
-}
-
-// working returns the queries that have not ended, as far as the process list shows.
-func (q *queries) working() []handlers.Job {
-	runs := q.list.Runs()
-	slices.Sort(runs)
-	all := []handlers.Job{}
-	for _, run := range slices.Compact(runs) {
-		if run != healthRun {
-			all = append(all, handlers.Job{Receipt: run})
-		}
-	}
-	return all
 }

@@ -1,6 +1,6 @@
 // Package dbbackend stands in for MySQL. It is no database: it knows the handful of statements that the lab sends, and refuses
-// any other with a list of them. Where a real MySQL or MariaDB takes its place, [ProcessList] finds out when a run's query has
-// left that server's process list.
+// any other with a list of them. Where a real MySQL or MariaDB takes its place, [Look] reads that server's process list, from
+// which a [backends.ProcessList] finds out when a run's query has ended.
 //
 // A run's tag is the comment "/* gotimeout run=ID */". As in MySQL, BENCHMARK never notices that its client has left, and SLEEP
 // notices it at its next check, 5 s apart.

@@ -231,11 +231,11 @@ func (s *session) showProcesslist(_ context.Context, args []string) (*table, err
 	return &table{columns, rows}, nil
 }
 
-// selectTagged answers the query that [ProcessList] sends.
+// selectTagged answers the query that [Look] sends.
 func (s *session) selectTagged(context.Context, []string) (*table, error) {
 	var rows [][]any
 	for _, p := range s.db.processes() {
-		if p.id != s.id && runTag(p.info) != "" {
+		if p.id != s.id && backends.RunTag(p.info) != "" {
 			rows = append(rows, []any{p.id, []byte(p.state), p.info})
 		}
 	}

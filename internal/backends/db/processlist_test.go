@@ -16,9 +16,9 @@ import (
 )
 
 // watching watches the query of a run, and returns a channel of the calls of ended.
-func watching(p *dbbackend.ProcessList, run string) <-chan bool {
+func watching(p *backends.ProcessList, run string) <-chan bool {
 	ended := make(chan bool, 2) // has room for one call too many
-	p.Query(run).Left(dbbackend.Way{}, func(_ time.Time, known bool) { ended <- known })
+	p.Query(run).Left(backends.Way{}, func(_ time.Time, known bool) { ended <- known })
 	return ended
 }
 
@@ -73,7 +73,7 @@ func listed(t *testing.T, db *sql.DB, query string) bool {
 }
 
 func checkProcessList(t *testing.T, db *sql.DB) {
-	p := dbbackend.NewProcessList(db, 5*time.Millisecond)
+	p := backends.NewProcessList(dbbackend.Look(db), 5*time.Millisecond)
 	defer p.Close()
 	within(t, watching(p, "nobody"), true)
 
@@ -119,7 +119,7 @@ func TestProcessListOfMySQL(t *testing.T) {
 
 func TestProcessListThatCannotBeRead(t *testing.T) {
 	s := backendtest.Start(t, dbbackend.Start, backends.Options{})
-	p := dbbackend.NewProcessList(open(t, s.Addr, "root"), time.Millisecond)
+	p := backends.NewProcessList(dbbackend.Look(open(t, s.Addr, "root")), time.Millisecond)
 	defer p.Close()
 	within(t, watching(p, "1"), false)
 	within(t, watching(p, "2"), false) // it reads the list again for the next query
@@ -135,7 +135,7 @@ func TestProcessListClose(t *testing.T) {
 	defer func() { leave(); <-answer }()
 	backendtest.Eventually(t, "began", r.HasBegun("sleep"))
 
-	p := dbbackend.NewProcessList(db, time.Hour)
+	p := backends.NewProcessList(dbbackend.Look(db), time.Hour)
 	ended := watching(p, "sleep")
 	p.Close()
 	within(t, ended, false)
@@ -205,12 +205,12 @@ func (r *fakeRows) Next(row []driver.Value) error {
 }
 
 // hourly returns a server that shows the runs, its process list, which is read once an hour, and the time at which the test began.
-func hourly(t *testing.T, runs ...string) (*fakeServer, *dbbackend.ProcessList, time.Time) {
+func hourly(t *testing.T, runs ...string) (*fakeServer, *backends.ProcessList, time.Time) {
 	f := &fakeServer{}
 	f.set(runs...)
 	db := sql.OpenDB(f)
 	t.Cleanup(func() { db.Close() })
-	p := dbbackend.NewProcessList(db, time.Hour)
+	p := backends.NewProcessList(dbbackend.Look(db), time.Hour)
 	t.Cleanup(p.Close)
 	return f, p, time.Now()
 }
@@ -219,9 +219,9 @@ func hourly(t *testing.T, runs ...string) (*fakeServer, *dbbackend.ProcessList, 
 type end struct{ at, told time.Duration }
 
 // endOf returns a channel of the end of a run's query.
-func endOf(p *dbbackend.ProcessList, run string, inTransit time.Duration, began time.Time) <-chan end {
+func endOf(p *backends.ProcessList, run string, inTransit time.Duration, began time.Time) <-chan end {
 	ends := make(chan end, 1)
-	p.Query(run).Left(dbbackend.Way{InTransit: inTransit}, func(at time.Time, known bool) {
+	p.Query(run).Left(backends.Way{InTransit: inTransit}, func(at time.Time, known bool) {
 		if known {
 			ends <- end{at.Sub(began), time.Since(began)}
 		}
@@ -298,7 +298,7 @@ func TestProcessListBusySession(t *testing.T) {
 func TestProcessListAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p, began := hourly(t, "seen", "runs")
-		check := func(run string, q *dbbackend.Query, want time.Duration) {
+		check := func(run string, q *backends.Query, want time.Duration) {
 			t.Helper()
 			if got := q.Answered().Sub(began); got != want {
 				t.Errorf("%s ended at %s, want %s", run, got, want)
@@ -332,7 +332,7 @@ func TestProcessListEndedBeforeItsCallerLeft(t *testing.T) {
 		time.Sleep(90 * time.Minute)
 		f.set() // from 2 h
 		time.Sleep(3 * time.Hour)
-		q.Left(dbbackend.Way{InTransit: 100 * time.Hour}, func(at time.Time, known bool) { told <- at.Sub(began) })
+		q.Left(backends.Way{InTransit: 100 * time.Hour}, func(at time.Time, known bool) { told <- at.Sub(began) })
 		if at := <-told; at != 2*time.Hour || time.Since(began) != 5*time.Hour {
 			t.Errorf("ended at %s, reported after %s", at, time.Since(began))
 		}
@@ -365,7 +365,7 @@ func TestProcessListWhereQueriesAreLost(t *testing.T) {
 		f, p, _ := hourly(t, "seen")
 		known := map[string]chan bool{"seen": make(chan bool, 1), "never": make(chan bool, 1)}
 		for run, ended := range known {
-			p.Query(run).Left(dbbackend.Way{InTransit: time.Hour, Lossy: true}, func(_ time.Time, known bool) { ended <- known })
+			p.Query(run).Left(backends.Way{InTransit: time.Hour, Lossy: true}, func(_ time.Time, known bool) { ended <- known })
 		}
 		time.Sleep(90 * time.Minute)
 		f.set()

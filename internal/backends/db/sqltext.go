@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gotimeout/internal/backends"
 )
 
 // statement is an SQL text, reduced for comparison.
@@ -28,7 +30,7 @@ func parseStatement(sql string) statement {
 			text.WriteString(token)
 			continue
 		}
-		if run := runTag(token); run != "" {
+		if run := backends.RunTag(token); run != "" {
 			st.run = run
 		}
 		if strings.EqualFold(strings.TrimSpace(text.String()), "SELECT") {
@@ -80,15 +82,6 @@ func endOf(sql string, from int, end string) int {
 		return len(sql)
 	}
 	return from + i + len(end)
-}
-
-// runTag returns the ID in "gotimeout run=ID", which reaches to a space or the comment's end, or "".
-func runTag(text string) string {
-	_, rest, _ := strings.Cut(text, "gotimeout run=")
-	if end := strings.IndexAny(rest, " \t\r\n*"); end >= 0 {
-		rest = rest[:end]
-	}
-	return rest
 }
 
 // executionTime returns the limit of an optimizer hint "/*+ MAX_EXECUTION_TIME(ms) */", or 0.
