@@ -53,10 +53,11 @@ func purposes(v receipt.View, own bool) []string {
 	return all
 }
 
-// phasePurpose has the purpose of each phase of http and cache.
+// phasePurpose has the purpose of each phase of the ops other than db.
 var phasePurpose = map[string]string{
 	"dns": "the look-up of the server's name", "connect": "the TCP connection", "tls": "the TLS handshake", "request": "the request",
 	"first_byte": "the wait for the first byte of the answer", "headers": "the headers of the answer", "body": "the body of the answer",
+	"login": "the login", "query": "the query", "result": "its result", "cancel request": "a request to end the query, on a connection of its own",
 	"dial": "the TCP connection", "write": "the command", "read": "its result",
 }
 

@@ -76,7 +76,7 @@ type Observer struct {
 	Closed func(how string, local, remote netip.AddrPort)
 
 	// Phase is called when a phase of the call begins; op is "http", "cache",
-	// "db" or "grpc". The func that Phase returns is called when the phase ends, with the
+	// "db", "postgres" or "grpc". The func that Phase returns is called when the phase ends, with the
 	// error of the phase or nil. A phase may pause and go on: end is then called
 	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))

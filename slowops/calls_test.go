@@ -98,7 +98,7 @@ func TestDeafReturnsLate(t *testing.T) {
 
 func TestIOTimeout(t *testing.T) {
 	t.Parallel()
-	everywhere(t, slow(connected), slow(realOps), func(t *testing.T, s subject) {
+	everywhere(t, bounding(slow(connected)), bounding(slow(realOps)), func(t *testing.T, s subject) {
 		for _, deaf := range []bool{false, true} {
 			c := s.call("iotimeout", s.far())
 			c.IOTimeout, c.Deaf = short, deaf
@@ -178,7 +178,9 @@ func opsAt(t *testing.T, addr string) map[string]doFunc {
 	t.Cleanup(cache.Close)
 	grpc := slowops.NewGRPC(addr)
 	t.Cleanup(grpc.Close)
-	return map[string]doFunc{"http": http.Do, "cache": cache.Do, "db": newMySQL(t, labDSN(addr), 0).Do, "grpc": grpc.Do}
+	return map[string]doFunc{
+		"http": http.Do, "cache": cache.Do, "db": newMySQL(t, labDSN(addr), 0).Do, "postgres": newPostgres(t, labURL(addr), 0).Do, "grpc": grpc.Do,
+	}
 }
 
 // The server accepts and sends nothing, so MySQL's driver waits in its handshake.
@@ -206,6 +208,9 @@ func TestSilentServer(t *testing.T) {
 			took, err = timed(ctx, do, seen.on(slowops.Call{}))
 			if !errors.Is(err, context.DeadlineExceeded) || took > patience {
 				t.Errorf("context: %v after %s", err, took)
+			}
+			if name == "postgres" { // its pool dials on, see TestPostgresPoolDialsOn
+				return
 			}
 			eventually(t, "Closed", func() bool { return seen.closed.Load() == 1 })
 			seen.want(t, 1, 0, 1)
@@ -247,7 +252,7 @@ func TestTimerPanicsLeaveThePoolsWhole(t *testing.T) {
 	if os.Getenv("GOTIMEOUT_SOAK") == "1" {
 		n = soakPanics
 	}
-	for _, name := range []string{"http", "cache", "db sleep", "grpc"} {
+	for _, name := range []string{"http", "cache", "db sleep", "postgres", "grpc"} {
 		t.Run(name, func(t *testing.T) {
 			known := goleak.IgnoreCurrent()
 			t.Run("ops", func(t *testing.T) {

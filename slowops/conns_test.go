@@ -36,11 +36,15 @@ func TestCancelClosesTheConnection(t *testing.T) {
 		if err := s.do(ctx, cancelled.on(s.call("cancelled", s.far()))); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
-		eventually(t, "Closed", func() bool { return cancelled.closed.Load() == 1 })
+		conns := int32(1)
+		if s.cancels {
+			conns = 2
+		}
+		eventually(t, "Closed", func() bool { return cancelled.closed.Load() == conns })
 		if err := s.do(t.Context(), next.on(s.call("next", 0))); err != nil {
 			t.Fatal(err)
 		}
-		cancelled.want(t, 1, 0, 1)
+		cancelled.want(t, conns, 0, conns)
 		next.want(t, 1, 0, 0)
 	})
 }
@@ -64,7 +68,7 @@ func TestTwoAtOnceDialTwice(t *testing.T) {
 }
 
 func TestOneConnectionForMany(t *testing.T) {
-	everywhere(t, connected, realPooled, func(t *testing.T, s subject) {
+	everywhere(t, sharing(connected), sharing(realPooled), func(t *testing.T, s subject) {
 		for i := range 100 {
 			if err := s.do(t.Context(), s.call(fmt.Sprint("many-", i), 0)); err != nil {
 				t.Fatal(err)
@@ -99,7 +103,7 @@ func TestMaxConns(t *testing.T) {
 
 // A library's default of two idle connections must not close the rest of a burst.
 func TestSecondBurstDialsNothing(t *testing.T) {
-	everywhere(t, anyPooled, realPooled, func(t *testing.T, s subject) {
+	everywhere(t, sharing(anyPooled), sharing(realPooled), func(t *testing.T, s subject) {
 		const size = 50
 		first, second := new(hooks), new(hooks)
 		burst(t, s, first, size)

@@ -18,6 +18,7 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
+	postgresbackend "gotimeout/internal/backends/postgres"
 	"gotimeout/slowops"
 
 	"go.uber.org/goleak"
@@ -135,6 +136,9 @@ type subject struct {
 	began   *runs  // the runs that the server began; nil where the server can't report them
 	inexact bool   // a delay is only about as long as asked for
 	quick   bool   // the server can't delay an answer
+	cancels bool   // a cancel makes a connection of its own
+	unbound bool   // the client has a timeout for the connection alone
+	looks   bool   // the pool takes its idle connections for a moment, to look at them
 }
 
 func (s subject) call(run string, delay time.Duration) slowops.Call {
@@ -163,7 +167,7 @@ func (s subject) far() time.Duration {
 // http and db also at most maxConns in use.
 func pooled(t *testing.T, maxConns int) map[string]subject {
 	t.Helper()
-	var began [3]runs // one of each op, because a run has the same tag in all of them
+	var began [4]runs // one of each op, because a run has the same tag in all of them
 	web := startRelay(t, backend(t, httpbackend.Start, &began[0]))
 	http := slowops.NewHTTP("http://"+web.addr, maxConns)
 	t.Cleanup(http.Close)
@@ -172,10 +176,12 @@ func pooled(t *testing.T, maxConns int) map[string]subject {
 	t.Cleanup(cache.Close)
 	base := startRelay(t, backend(t, dbbackend.Start, &began[2]))
 	db := newMySQL(t, labDSN(base.addr), maxConns)
+	other := startRelay(t, backend(t, postgresbackend.Start, &began[3]))
 	return map[string]subject{
 		"http":     {do: http.Do, relay: web, began: &began[0]},
 		"cache":    {do: cache.Do, relay: store, began: &began[1]},
 		"db sleep": {do: db.Do, relay: base, began: &began[2], work: slowops.WorkSleep},
+		"postgres": postgresSubject(newPostgres(t, labURL(other.addr), maxConns).Do, other, &began[3]),
 	}
 }
 
@@ -206,6 +212,7 @@ func allOps(t *testing.T) map[string]subject {
 	calibrate(t, db)
 	ops["db cpu"] = subject{do: db.Do, began: began, work: slowops.WorkCPU, inexact: true}
 	ops["cpu"] = subject{do: slowops.CPU{}.Do}
+	ops["postgres cpu"] = subject{do: ops["postgres"].do, began: ops["postgres"].began, work: slowops.WorkCPU, unbound: true}
 	return ops
 }
 
@@ -216,6 +223,7 @@ func realOps(t *testing.T) map[string]subject {
 	db := newMySQL(t, realServer(t, "MYSQL_DSN"), 0)
 	calibrate(t, db)
 	ops["db cpu"] = subject{do: db.Do, work: slowops.WorkCPU, inexact: true}
+	ops["postgres cpu"] = subject{do: ops["postgres"].do, work: slowops.WorkCPU, unbound: true}
 	return ops
 }
 
@@ -234,6 +242,7 @@ func realPooled(t *testing.T) map[string]subject {
 	return map[string]subject{
 		"cache":    {do: cache.Do, relay: store, quick: true},
 		"db sleep": {do: db.Do, relay: base, work: slowops.WorkSleep},
+		"postgres": realPostgres(t),
 	}
 }
 
@@ -290,6 +299,24 @@ func slow(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]s
 	return func(t *testing.T) map[string]subject {
 		all := ops(t)
 		maps.DeleteFunc(all, func(_ string, s subject) bool { return s.quick })
+		return all
+	}
+}
+
+// bounding leaves out the ops whose client has no timeout for reads.
+func bounding(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]subject {
+	return func(t *testing.T) map[string]subject {
+		all := ops(t)
+		maps.DeleteFunc(all, func(_ string, s subject) bool { return s.unbound })
+		return all
+	}
+}
+
+// sharing leaves out the ops whose pool may dial while a connection is idle.
+func sharing(ops func(*testing.T) map[string]subject) func(*testing.T) map[string]subject {
+	return func(t *testing.T) map[string]subject {
+		all := ops(t)
+		maps.DeleteFunc(all, func(_ string, s subject) bool { return s.looks })
 		return all
 	}
 }

@@ -67,7 +67,7 @@ var ErrCutShort = errors.New("the server cut the work short")
 
 // ErrNotSent is matched by the error of a call that got no connection, so that its
 // query was never sent.
-var ErrNotSent = errors.New("mysql connect")
+var ErrNotSent = errors.New("no connection")
 
 // Do makes the query. Call Calibrate before the first call of WorkCPU. When ctx
 // ended an aware call, the error matches ctx.Err(). Else an error of the server
@@ -102,7 +102,7 @@ func (m *MySQL) do(ctx context.Context, c Call) error {
 	defer m.pools.give(p)
 	db, in, err := p.connect(ctx, &c)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotSent, cutBy(ctx, err))
+		return fmt.Errorf("mysql: %w: %w", ErrNotSent, cutBy(ctx, err))
 	}
 	held := in.held
 	defer func() { db.Close(); held.release(&c) }()

@@ -44,6 +44,7 @@ func cause(err error) string {
 	var plain plainError
 	var failure *Failure
 	var server *mysql.MySQLError
+	var state interface{ SQLState() string } // of pgx
 	switch errors.As(err, &failure); {
 	case errors.As(err, &plain):
 		return plain.Error()
@@ -55,6 +56,8 @@ func cause(err error) string {
 		return "the answer to another question: the connection is poisoned"
 	case errors.As(err, &server):
 		return fmt.Sprintf("error %d (%s) of the server, whose text is left out as it quotes the statement", server.Number, server.SQLState[:])
+	case errors.As(err, &state):
+		return fmt.Sprintf("error %s of the server, whose text is left out as it quotes the statement", state.SQLState())
 	}
 	for _, known := range []error{
 		context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF, mysql.ErrInvalidConn, driver.ErrBadConn,

@@ -109,6 +109,7 @@ func TestPhasesOfEachOp(t *testing.T) {
 		"http":     {"http connect, http request, http first_byte, http headers, http body", "http request, http first_byte, http headers, http body"},
 		"cache":    {"cache dial, cache write, cache read", "cache write, cache read"},
 		"db sleep": {"db dial, db read, db write, db read, db write, db read", "db write, db read"},
+		"postgres": {"postgres dial, postgres login, postgres query, postgres result", "postgres query, postgres result"},
 		"grpc":     {"grpc dial, grpc request, grpc first_byte, grpc body", "grpc request, grpc first_byte, grpc body"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestPhasesOfANameAndDNSError(t *testing.T) {
 // another for each read.
 func TestTimeoutsOfTheDrivers(t *testing.T) {
 	t.Parallel()
-	for name, s := range pooled(t, 0) {
+	for name, s := range bounding(anyPooled)(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, ctx := range []bool{false, true} {
 				c := s.call("read", long)

@@ -8,8 +8,8 @@ import (
 func serverLimit() Strategy {
 	return Strategy{
 		Name: "server-limit", Family: InBackend,
-		Doc:    "Gives the server the timeout as its limit for a statement (max_execution_time, max_statement_time): the work stops on time for aware and deaf ops alike, and the connection is kept.",
-		Only:   []string{"db"},
+		Doc:    "Gives the server the timeout as its limit for a statement (max_execution_time, max_statement_time, statement_timeout): the work stops on time for aware and deaf ops alike, and the connection is kept.",
+		Only:   []string{"db", "postgres"},
 		Client: func(timeout time.Duration) ClientBounds { return ClientBounds{Server: timeout} },
 		Do:     ServerLimit{}.Do,
 	}
@@ -24,6 +24,7 @@ func serverLimit() Strategy {
 // A limit is no part of the call, but of its session: a pool whose connections have one
 // gives it to every call. MySQL's max_execution_time bounds SELECT alone; MariaDB's
 // max_statement_time bounds every statement, and ends a SELECT BENCHMARK without an error.
+// PostgreSQL's statement_timeout bounds every statement, and may be set for one transaction.
 type ServerLimit struct{}
 
 // Do is the Do of a Strategy.

@@ -25,7 +25,7 @@ import (
 )
 
 // real has the addresses of the real servers for the tests.
-var real struct{ cacheAddr, dbDSN string }
+var real struct{ cacheAddr, dbDSN, postgresURL string }
 
 // TestMain removes the variables of servers and addresses from the environment, so that a
 // test has only those that it sets. With asProgram set the test binary is the program
@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFaultyLab) != "" {
 		serveFaulty()
 	}
-	real.cacheAddr, real.dbDSN = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN")
-	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN",
+	real.cacheAddr, real.dbDSN, real.postgresURL = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN"), os.Getenv("POSTGRES_URL")
+	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "POSTGRES_URL", "REDIS_URL", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN",
 		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "GOTIMEOUT_LOG_FORMAT", "GOTIMEOUT_HOST", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
 		os.Unsetenv(name)
 	}
@@ -72,7 +72,7 @@ func environmentOf(env []string) environment {
 }
 
 // dialing are the ops with a backend.
-var dialing = []string{"http", "cache", "db", "grpc"}
+var dialing = []string{"http", "cache", "db", "postgres", "grpc"}
 
 const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 
@@ -80,11 +80,11 @@ const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 func needReal(t *testing.T) {
 	t.Helper()
 	switch {
-	case real.cacheAddr != "" && real.dbDSN != "":
+	case real.cacheAddr != "" && real.dbDSN != "" && real.postgresURL != "":
 	case os.Getenv("CI") == "true":
-		t.Fatal("CI must run this against real servers: set MEMCACHED_ADDR and MYSQL_DSN")
+		t.Fatal("CI must run this against real servers: set MEMCACHED_ADDR, MYSQL_DSN and POSTGRES_URL")
 	default:
-		t.Skip(`there are no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR and MYSQL_DSN`)
+		t.Skip(`there are no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR, MYSQL_DSN and POSTGRES_URL`)
 	}
 }
 

@@ -56,6 +56,10 @@ var matrixOps = []struct {
 	{"cache", "op=cache", "2s", "4700ms", "4800ms", false},
 	{"db/sleep", "op=db", "2s", "4700ms", "4800ms", false},
 	{"db/cpu", "op=db&work=cpu", "250ms", "700ms", "2s", true}, // the calibration of BENCHMARK is not exact
+	{"postgres/sleep", "op=postgres", "2s", "4700ms", "4800ms", false},
+	{"postgres/request", "op=postgres&cancel=request", "2s", "4700ms", "4800ms", false},
+	{"postgres/grace", "op=postgres&cancel=grace", "2s", "4700ms", "4800ms", false},
+	{"postgres/cpu", "op=postgres&work=cpu", "1s", "1900ms", "2s", true},
 	{"grpc", "op=grpc", "2s", "4700ms", "4800ms", false},
 	{"grpc/deaf", "op=grpc&backend=deaf", "2s", "4700ms", "4800ms", false},
 	{"grpc/proxy", "op=grpc&target=proxy-detached", "2s", "4700ms", "4800ms", false},
@@ -76,18 +80,19 @@ func TestMatrixComputes(t *testing.T) {
 // memcached can't delay an answer, so a delay is refused, and the end of its work is unknown.
 func runMatrix(t *testing.T, computes bool) {
 	t.Run("stand-ins", func(t *testing.T) {
-		runCells(t, start(t), computes, func(c cell) cell { return c })
+		runCells(t, start(t), computes, 1000, func(c cell) cell { return c })
 	})
 	t.Run("real", func(t *testing.T) {
 		needReal(t)
-		p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN)
-		runCells(t, p, computes, func(c cell) cell {
+		p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN, "--postgres-url="+real.postgresURL)
+		const atOnce = 32 // a login costs PostgreSQL a process
+		runCells(t, p, computes, atOnce, func(c cell) cell {
 			switch c.op {
 			case "cache":
 				c.status = "refused"
 			case "all":
 				c.backend = "?"
-				c.left = strings.ReplaceAll(c.left, "4", "3") // the cache has answered
+				c.left = strings.ReplaceAll(c.left, "5", "4") // the cache has answered
 			}
 			return c
 		})
@@ -104,12 +109,14 @@ type outcome struct {
 	err     error
 }
 
-func runCells(t *testing.T, p program, computes bool, expect func(cell) cell) {
+func runCells(t *testing.T, p program, computes bool, atOnce int, expect func(cell) cell) {
 	asked := askedCells(t, computes)
 	var waiting sync.WaitGroup
+	turns := make(chan struct{}, atOnce)
 	for _, o := range asked {
 		o.cell = expect(o.cell)
-		waiting.Go(func() { o.code, o.view, o.err = p.finish(o.path) })
+		turns <- struct{}{}
+		waiting.Go(func() { o.code, o.view, o.err = p.finish(o.path); <-turns })
 		if computes {
 			waiting.Wait()
 		}

@@ -49,7 +49,7 @@ func TestServesEmbedded(t *testing.T) {
 // answer 502.
 func TestServersDown(t *testing.T) {
 	down := closedPort(t)
-	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab", "--grpc-target="+down)
+	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab", "--postgres-url=postgres://u:secret@"+down+"/lab", "--grpc-target="+down)
 	var ready struct {
 		Ready    bool
 		Backends []struct{ Name, Error string }
@@ -277,7 +277,7 @@ func TestPublicShowsNoPasswords(t *testing.T) {
 func TestOnPaaS(t *testing.T) {
 	t.Setenv("GOTIMEOUT_PUBLIC", "true")
 	t.Setenv("GOTIMEOUT_TRUSTED_PROXIES", "127.0.0.0/8")
-	t.Setenv("DATABASE_URL", "postgres://u:secret@db/d")
+	t.Setenv("DATABASE_URL", "mssql://u:secret@db/d")
 	p := start(t)
 	ask := func(client string) int {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/compare?op=cpu&delay=0", nil)

@@ -117,8 +117,8 @@ func TestPaaS(t *testing.T) {
 		"nothing":         {nil, "", nil},
 		"MySQL":           {[]string{"DATABASE_URL=mysql://u:secret@a:1/d"}, "a:1", []string{"the database is that of DATABASE_URL"}},
 		"JawsDB first":    {[]string{"DATABASE_URL=mysql://u:secret@a:1/d", "JAWSDB_URL=mysql://u:secret@b/d"}, "b:3306", []string{"the database is that of JAWSDB_URL"}},
-		"MYSQL_DSN first": {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=postgres://x"}, "c:3", nil},
-		"PostgreSQL":      {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "", []string{"DATABASE_URL" + ignored}},
+		"MYSQL_DSN first": {[]string{"JAWSDB_URL=mysql://u:secret@b:2/d", "MYSQL_DSN=u@tcp(c:3)/d", "DATABASE_URL=mysql://x"}, "c:3", nil},
+		"PostgreSQL":      {[]string{"DATABASE_URL=postgres://u:secret@a:5432/d"}, "a:5432", []string{"the PostgreSQL is that of DATABASE_URL"}},
 		"another's":       {[]string{"DATABASE_URL=secret"}, "", []string{"DATABASE_URL" + ignored}},
 		"options":         {[]string{"JAWSDB_URL=mysql://u:secret@b/d?reconnect=true&pool=5"}, "b:3306", []string{"the database is that of JAWSDB_URL", "JAWSDB_URL has options that go-sql-driver doesn't know, and they are not used: pool and reconnect; a system variable stands in a DSN, as in user:pass@tcp(host:3306)/db?sql_mode=ANSI"}},
 		"one of the two":  {[]string{"JAWSDB_URL=mysql2://u:secret@b/d", "DATABASE_URL=mysql://a:1/d"}, "a:1", []string{"JAWSDB_URL" + ignored, "the database is that of DATABASE_URL"}},
@@ -153,6 +153,8 @@ func TestServerAddresses(t *testing.T) {
 		"--cache-addr=unix:///run/mc.sock":               {Network: "unix", Addr: "/run/mc.sock"},
 		"--db-dsn=mysql://u:secret@tcp(h:1)/d":           {Network: "tcp", Addr: "h:1"},
 		"--db-dsn=mysql://u:secret@unix(/run/my.sock)/d": {Network: "unix", Addr: "/run/my.sock"},
+		"--postgres-url=postgres://u:secret@h/d":         {Network: "tcp", Addr: "h:5432"},
+		"--postgres-url=host=/run/pg user=u password=p":  {Network: "unix", Addr: "/run/pg/.s.PGSQL.5432"},
 	} {
 		if s := readSettings(t, "", nil, arg); !slices.Equal(s.lab.Servers(), []private.Server{want}) {
 			t.Errorf("%s: %+v, want %+v", arg, s.lab.Servers(), want)

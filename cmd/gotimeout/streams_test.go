@@ -141,7 +141,7 @@ func TestGauges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var args []string
-			busy, idle := "http=1 cache=1 db=2 grpc=1", "http=0 cache=0 db=0 grpc=0"
+			busy, idle := "http=1 cache=1 db=2 postgres=0 grpc=1", "http=0 cache=0 db=0 postgres=0 grpc=0"
 			if real {
 				db, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 				if err != nil {
@@ -149,7 +149,7 @@ func TestGauges(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = db.Close() })
 				args = []string{"--http-url=http://" + closedPort(t), "--db-dsn=lab@tcp(" + db.Addr + ")/lab"}
-				busy, idle = "http=? cache=1 db=2 grpc=1", "http=? cache=0 db=0 grpc=0"
+				busy, idle = "http=? cache=1 db=2 postgres=0 grpc=1", "http=? cache=0 db=0 postgres=0 grpc=0"
 			}
 			p := start(t, args...)
 			e := p.listen(t, "/events")

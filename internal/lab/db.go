@@ -38,7 +38,7 @@ func (o *dbOp) Read(getenv func(string) string) (notes []string, err error) {
 	}
 	for _, name := range []string{"JAWSDB_URL", "DATABASE_URL"} {
 		switch text := getenv(name); {
-		case text == "" || o.cfg != nil:
+		case text == "" || o.cfg != nil || name == "DATABASE_URL" && ofPostgres(text): // the op postgres takes that one
 		case !strings.HasPrefix(text, "mysql://"): // not quoted: another form may have a password anywhere
 			notes = append(notes, name+" is ignored: it is no mysql:// URL, and this lab's database is a MySQL; MYSQL_DSN names one")
 		default:

@@ -38,6 +38,7 @@ func Ops() []Op {
 		new(httpOp),
 		new(cacheOp),
 		new(dbOp),
+		new(postgresOp),
 		new(grpcOp),
 		new(cpuOp),
 		new(commandOp),

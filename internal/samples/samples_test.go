@@ -22,11 +22,13 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
+	postgresbackend "gotimeout/internal/backends/postgres"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -59,6 +61,8 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		"cache": backendtest.Start(t, cachebackend.Start, options),
 		"db":    backendtest.Start(t, dbbackend.Start, options),
 		"grpc":  backendtest.Start(t, grpcbackend.Start, options),
+
+		"postgres": backendtest.Start(t, postgresbackend.Start, options),
 	}
 	url, addr, key := "http://"+servers["http"].Addr+"/delay/"+of.work.String(), servers["cache"].Addr, "delay/"+of.work.String()+"/x"
 	cfg, err := mysql.ParseDSN("lab@tcp(" + servers["db"].Addr + ")/lab")
@@ -74,7 +78,16 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 	if err := db.Ping(); err != nil { // puts a connection into the pool
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close(); http.DefaultClient.CloseIdleConnections() })
+	pgURL := "postgres://lab@" + servers["postgres"].Addr + "/lab?sslmode=disable"
+	pool, err := pgxpool.New(t.Context(), pgURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close(); pool.Close(); http.DefaultClient.CloseIdleConnections() })
+	const pgQuery = "SELECT 1 FROM pg_sleep(2)"
 	const query, computation = "SELECT SLEEP(2)", "SELECT BENCHMARK(1000000000000, 1)"
 	target, method, in := "passthrough:///"+servers["grpc"].Addr, "/gotimeout.Slow/Delay", durationpb.New(of.work)
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -145,20 +158,27 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 			_, err := samples.IOTimeoutGRPC(target, method, in, of.timeout)
 			return err
 		},
-		"io-timeout http":       func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
-		"io-timeout cache":      func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
-		"timeout-handler http":  served(samples.TimeoutHandlerHTTP(url, of.timeout)),
-		"timeout-handler cache": served(samples.TimeoutHandlerCache(addr, key, of.timeout)),
-		"timeout-handler db":    served(samples.TimeoutHandlerDB(db, query, of.timeout)),
-		"timeout-handler cpu":   served(samples.TimeoutHandlerCPU(rounds, of.timeout)),
-		"chi-timeout http":      served(samples.ChiTimeoutHTTP(url, of.timeout)),
-		"chi-timeout cache":     served(samples.ChiTimeoutCache(addr, key, of.timeout)),
-		"chi-timeout db":        served(samples.ChiTimeoutDB(db, query, of.timeout)),
-		"chi-timeout cpu":       served(samples.ChiTimeoutCPU(rounds, of.timeout)),
-		"write-timeout http":    dialed(samples.WriteTimeoutHTTP(url, of.timeout)),
-		"write-timeout cache":   dialed(samples.WriteTimeoutCache(addr, key, of.timeout)),
-		"write-timeout db":      dialed(samples.WriteTimeoutDB(db, query, of.timeout)),
-		"write-timeout cpu":     dialed(samples.WriteTimeoutCPU(rounds, of.timeout)),
+		"io-timeout http":          func(context.Context) error { _, err := samples.IOTimeoutHTTP(url, of.timeout); return err },
+		"io-timeout cache":         func(context.Context) error { _, err := samples.IOTimeoutCache(addr, key, of.timeout); return err },
+		"timeout-handler http":     served(samples.TimeoutHandlerHTTP(url, of.timeout)),
+		"timeout-handler cache":    served(samples.TimeoutHandlerCache(addr, key, of.timeout)),
+		"timeout-handler db":       served(samples.TimeoutHandlerDB(db, query, of.timeout)),
+		"timeout-handler postgres": served(samples.TimeoutHandlerPostgres(pool, pgQuery, of.timeout)),
+		"chi-timeout postgres":     served(samples.ChiTimeoutPostgres(pool, pgQuery, of.timeout)),
+		"write-timeout postgres":   dialed(samples.WriteTimeoutPostgres(pool, pgQuery, of.timeout)),
+		"failsafe-timeout postgres": func(ctx context.Context) error {
+			_, err := samples.FailsafeTimeoutPostgres(ctx, pool, pgQuery, of.timeout)
+			return err
+		},
+		"timeout-handler cpu": served(samples.TimeoutHandlerCPU(rounds, of.timeout)),
+		"chi-timeout http":    served(samples.ChiTimeoutHTTP(url, of.timeout)),
+		"chi-timeout cache":   served(samples.ChiTimeoutCache(addr, key, of.timeout)),
+		"chi-timeout db":      served(samples.ChiTimeoutDB(db, query, of.timeout)),
+		"chi-timeout cpu":     served(samples.ChiTimeoutCPU(rounds, of.timeout)),
+		"write-timeout http":  dialed(samples.WriteTimeoutHTTP(url, of.timeout)),
+		"write-timeout cache": dialed(samples.WriteTimeoutCache(addr, key, of.timeout)),
+		"write-timeout db":    dialed(samples.WriteTimeoutDB(db, query, of.timeout)),
+		"write-timeout cpu":   dialed(samples.WriteTimeoutCPU(rounds, of.timeout)),
 		"failsafe-timeout http": func(ctx context.Context) error {
 			_, err := samples.FailsafeTimeoutHTTP(ctx, url, of.timeout)
 			return err
@@ -188,6 +208,31 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		},
 		"server-limit db": func(ctx context.Context) error {
 			_, err := samples.ServerLimitDB(ctx, db, computation, of.timeout) // MySQL ends a SLEEP without an error
+			return err
+		},
+		"baseline postgres": func(context.Context) error { _, err := samples.BaselinePostgres(pool, pgQuery); return err },
+		"goroutine-abandon postgres": func(context.Context) error {
+			_, err := samples.GoroutineAbandonPostgres(pool, pgQuery, of.timeout)
+			return err
+		},
+		"context-cancel postgres": func(ctx context.Context) error {
+			_, err := samples.ContextCancelPostgres(ctx, pool, pgQuery, of.timeout)
+			return err
+		},
+		"timer-panic postgres": func(ctx context.Context) error {
+			_, err := samples.TimerPanicPostgres(ctx, pool, pgQuery, of.timeout)
+			return err
+		},
+		"errgroup postgres": func(ctx context.Context) error {
+			_, err := samples.ErrgroupPostgres(ctx, pool, of.timeout, pgQuery)
+			return err
+		},
+		"io-timeout postgres": func(context.Context) error {
+			_, err := samples.IOTimeoutPostgres(pgURL, pgQuery, of.timeout)
+			return err
+		},
+		"server-limit postgres": func(ctx context.Context) error {
+			_, err := samples.ServerLimitPostgres(ctx, pool, pgQuery, of.timeout)
 			return err
 		},
 		"io-timeout db": func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
@@ -314,7 +359,7 @@ func goroutines(function string) int {
 // package of this module.
 func TestOf(t *testing.T) {
 	for _, s := range lab.Strategies() {
-		for _, op := range []string{"http", "cache", "db", "grpc", "cpu"} {
+		for _, op := range []string{"http", "cache", "db", "postgres", "grpc", "cpu"} {
 			code, err := samples.Of(s.Name, op)
 			if !s.Suits(op) || s.Client != nil && op == "cpu" {
 				want := prose.Unknown("code of "+s.Name+" for", op, samples.Ops(s.Name))
