@@ -321,11 +321,26 @@ func TestDBCommands(t *testing.T) {
 func TestChangeUserAndProcessKill(t *testing.T) {
 	s := backendtest.Start(t, dbbackend.Start, backends.Options{MaxDelay: time.Minute})
 	c := login(t, s.Addr)
-	say := func(command string) []byte {
+	say := func(command string) (answer []byte) { // the packets of the answer: one, or rows between two ends
 		c.Write(append([]byte{byte(len(command)), 0, 0, 0}, command...))
-		answer := make([]byte, 1024)
-		n, _ := c.Read(answer)
-		return answer[:n]
+		for ends := 0; ends < 2; {
+			packet := make([]byte, 4, 1024)
+			if _, err := io.ReadFull(c, packet); err != nil {
+				return answer
+			}
+			packet = packet[:4+packet[0]]
+			if _, err := io.ReadFull(c, packet[4:]); err != nil {
+				return answer
+			}
+			first := len(answer) == 0
+			answer = append(answer, packet...)
+			if kind := packet[4]; first && (kind == 0 || kind == 0xff) {
+				return answer
+			} else if kind == 0xfe {
+				ends++
+			}
+		}
+		return answer
 	}
 	say("\x03SET max_execution_time=7")
 	if got := say("\x03SELECT @@max_execution_time"); !strings.Contains(string(got), "\x017\x05") {
