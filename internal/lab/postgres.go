@@ -10,6 +10,7 @@ import (
 	postgresbackend "gotimeout/internal/backends/postgres"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -111,6 +112,10 @@ func (o *postgresOp) open(l *Lab) (handlers.Op, error) {
 	}
 	op := handlers.Op{
 		Name: b.name, Doc: "A PostgreSQL query by pgx: SELECT pg_sleep, or with work=cpu a loop. Cancelled, pgx ends the query in the server too.",
+		Settings: map[strategies.Family]string{
+			strategies.AroundCall: "pgxpool.Pool.Query",
+			strategies.InBackend:  "statement_timeout",
+		},
 		Timeouts: o.timeouts,
 		Noun:     "PostgreSQL", Verbs: map[string]string{slowops.WorkCPU: "computed"},
 		Settle: 2500 * time.Millisecond, // pgx's pool looks once a second for connections that are idle for longer
