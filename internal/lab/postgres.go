@@ -93,13 +93,14 @@ func (o *postgresOp) open(l *Lab) (handlers.Op, error) {
 	}
 	cfg := o.cfg
 	if b.embedded != nil {
-		url := "postgres://lab@" + b.addr + "/lab?sslmode=disable"
+		b.user = postgresbackend.User
+		url := "postgres://" + b.user + "@" + b.addr + "/lab?sslmode=disable"
 		if cfg, err = slowops.ParsePostgres(url); err != nil {
 			return handlers.Op{}, err
 		}
 		clear(cfg.ConnConfig.RuntimeParams) // of the variables of libpq, which are meant for another server
 		cfg.ConnConfig.ConnectTimeout, cfg.ConnConfig.ValidateConnect = 0, nil
-		b.about = []any{"url", url}
+		b.about = []any{"user", b.user, "url", url}
 	}
 	client := slowops.NewPostgres(cfg, 0)
 	client.Via, client.Statement, client.Write = b.via, o.PostgresQuery, o.PostgresWrite

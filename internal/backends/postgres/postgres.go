@@ -23,10 +23,10 @@ import (
 	"gotimeout/internal/backends"
 )
 
-const (
-	version = "15.0 (goTimeout)"
-	user    = "lab"
-)
+// User is the one user, who has no password.
+const User = "lab"
+
+const version = "15.0 (goTimeout)"
 
 // handshake is how long a client may take to log in, and longest is the size of the longest message.
 const (
@@ -159,8 +159,8 @@ type portal struct {
 // login refuses other users than lab, and reads statement_timeout as a parameter or in the options.
 func (s *session) login(parameters map[string]string) bool {
 	var err error
-	if name := parameters["user"]; name != user {
-		err = &pgError{"28000", `role "` + name + `" does not exist; this database has the user ` + user}
+	if name := parameters["user"]; name != User {
+		err = &pgError{"28000", `role "` + name + `" does not exist; this database has the user ` + User}
 	}
 	settings := []string{"statement_timeout=" + parameters["statement_timeout"]}
 	for option := range strings.SplitSeq(parameters["options"], "-c") {
