@@ -309,6 +309,8 @@ func (c atlasClient) setDeaf(deaf, network string, knob func(strategies.Family) 
 	switch others, left := namesOf(c.at("", deaf, network), holds), namesOf(c.at("", deaf, network), onTime); {
 	case len(own) > 0:
 		return "a call that ignores its context is ended by the client's own timeout" + knob(strategies.InsideClient)
+	case len(others) > 0 && slices.Equal(others, namesOf(c.at(string(strategies.InBackend), deaf, network), holds)):
+		return "a call that ignores its context is ended by " + prose.Or(others) + knob(strategies.InBackend)
 	case len(others) > 0:
 		return "a call that ignores its context is ended by " + prose.Or(others)
 	case len(left) > 0:

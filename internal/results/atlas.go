@@ -153,7 +153,7 @@ type Judgement struct {
 	Straggle   *float64 // medians of the runs that know them
 	Waste      *float64
 	Goroutines int    // at the answer, the most of a run
-	Closed     int    // runs that closed their connection
+	Closed     int    // runs that gave no connection back to the pool
 	Seen       int    // with a receipt
 	Dirty      int    // runs after which a clean call failed
 	Error      string // of a run that failed
@@ -163,7 +163,7 @@ type Judgement struct {
 type Kind struct {
 	Answer        Answer
 	Call, Backend Fate
-	Closes        bool // most runs closed their connection
+	Closes        bool // most runs gave no connection back to the pool
 	Spoils        bool // most clean calls after the runs failed
 }
 
@@ -195,7 +195,9 @@ func (a *Atlas) Judge(c Client, cell *AtlasCell) Judgement {
 			wastes = append(wastes, *r.Waste)
 		}
 		o.Goroutines = max(o.Goroutines, r.Goroutines)
-		if r.Connections.Closed > 0 {
+		// A client may close a connection later, or one of its own beside the call's, as for a
+		// cancel request; a call that keeps none has lost its connection.
+		if c := r.Connections; c.Dialed+c.Reused > 0 && c.Kept == 0 {
 			o.Closed++
 		}
 		if *r.Status == receipt.Failed {

@@ -19,7 +19,7 @@ func view(status receipt.Status, answered, straggle, waste float64, closed int) 
 		}
 		return &v
 	}
-	return &receipt.View{Status: &status, Answered: known(answered), Straggle: known(straggle), Waste: known(waste), Connections: receipt.Connections{Closed: closed}}
+	return &receipt.View{Status: &status, Answered: known(answered), Straggle: known(straggle), Waste: known(waste), Connections: receipt.Connections{Reused: 1, Kept: 1 - closed}}
 }
 
 // A cell is judged by the median of its runs, and by what most of them did.
