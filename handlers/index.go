@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/palette"
 	"gotimeout/internal/prose"
+	"gotimeout/strategies"
 )
 
 // index serves the page to a browser, and to others a text for a terminal.
@@ -54,6 +56,58 @@ func (l *Lab) newIndexView(r *http.Request, asked map[string]string, p params) i
 		v.MayNot = err.Error()
 	}
 	return v
+}
+
+// inView is how many lanes are not folded: those of the strategy without a bound and of the
+// four that the lab is about.
+const inView = 5
+
+// laneView is a lane of the race.
+type laneView struct {
+	strategies.Strategy
+	Colour int    // of the palette
+	CodeOp string // the op whose code the lane shows: that of the form, if the strategy suits it
+}
+
+// familyView are the lanes that the page folds together.
+type familyView struct {
+	Title string // "" for those in view
+	Lanes []laneView
+}
+
+// Names lists the strategies of the lanes.
+func (f familyView) Names() string {
+	names := make([]string, len(f.Lanes))
+	for i, lane := range f.Lanes {
+		names[i] = lane.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// Lanes returns the lanes in view, and the others by their families.
+func (v indexView) Lanes() (families []familyView) {
+	shown := map[strategies.Family]bool{}
+	for i, s := range v.Strategies {
+		lane := laneView{s, i % palette.Strategies, v.Asked["op"]}
+		if !s.Suits(lane.CodeOp) {
+			lane.CodeOp = v.firstOp(s)
+		}
+		switch last := len(families) - 1; {
+		case i == 0 || i >= inView && (i == inView || s.Family != v.Strategies[i-1].Family):
+			title := ""
+			if i > 0 {
+				title = string(s.Family)
+			}
+			if shown[s.Family] {
+				title = "more " + title
+			}
+			families = append(families, familyView{title, []laneView{lane}})
+		default:
+			families[last].Lanes = append(families[last].Lanes, lane)
+		}
+		shown[s.Family] = true
+	}
+	return families
 }
 
 // Times is how often the page runs each strategy where it runs them often. In a public

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -234,6 +235,17 @@ func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
 	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
 		t.Errorf("these jumped: %q", jumps)
 	}
+	// The strategies that the lab is about are in view, and the others folded by their families.
+	const visible = `[...document.querySelectorAll('#lanes .lane')].filter(lane => lane.checkVisibility()).map(lane => lane.dataset.name)`
+	names := strategyNames()
+	if got := in[[]string](b, visible); !slices.Equal(got, names[:5]) {
+		t.Errorf("in view are %q, want the first five of %q", got, names)
+	}
+	in[any](b, `document.querySelectorAll('#lanes .family summary').forEach(summary => summary.click()), 0`)
+	if got := in[[]string](b, visible); !slices.Equal(got, names) {
+		t.Errorf("unfolded are %q, want %q", got, names)
+	}
+	b.screenshot("race-narrow-unfolded", true)
 	if width := in[float64](b, `document.documentElement.scrollWidth`); width > 360 {
 		t.Errorf("the page is %g wide", width)
 	}
@@ -269,7 +281,7 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 		Name, Left, Zoom       string
 		Dots, Backends, Marked int
 	}](b, `[...document.querySelectorAll('#lanes .lane:not(.unsuited)')].map(lane => ({
-		name: lane.dataset.name, left: lane.querySelector('.left').textContent, zoom: lane.querySelector('.zoom').innerText,
+		name: lane.dataset.name, left: lane.querySelector('.left').textContent, zoom: lane.querySelector('.zoom').textContent,
 		dots: lane.querySelectorAll('circle:not(.backend)').length, backends: lane.querySelectorAll('circle.backend').length,
 		marked: lane.querySelectorAll('.zoom line').length,
 	}))`) {
