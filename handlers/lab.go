@@ -44,6 +44,9 @@ type Lab struct {
 	LogSlow        time.Duration // a run with more overshoot is logged; 0 logs none
 	Metrics        http.Handler  // nil: there is no /metrics
 	Trace          Trace         // nil: no run is traced
+	// Outside begins the runs of the strategies whose ops are elsewhere, by the place. The
+	// ops for a place without a func are made in this process.
+	Outside map[strategies.Place]Outside
 
 	own        ownRate
 	parameters func() []string // see runParameters
@@ -91,6 +94,9 @@ type Op struct {
 	// Prepare, if set, is called before the run's clock starts. It must take no
 	// longer than the constant Prepare. Its error is the run's error.
 	Prepare func(context.Context, slowops.Call) error
+	// Watch, if set, wraps a call that is made outside this process, so that the backend
+	// is watched from here.
+	Watch func(Part) Part
 	// Parts are the calls of the op, which run at once.
 	Parts []Part
 }

@@ -53,7 +53,7 @@ type params struct {
 // parse reads the query of a run, for a strategy or the zero Strategy for all. An error is
 // a sentence for the caller.
 func (l *Lab) parse(s strategies.Strategy, raw string) (p params, err error) {
-	q, err := query(raw, l.parameters()...)
+	q, err := query(raw, l.allParameters()...)
 	if err != nil {
 		return p, err
 	}
@@ -70,6 +70,14 @@ func (l *Lab) parse(s strategies.Strategy, raw string) (p params, err error) {
 func (l *Lab) firstOp(s strategies.Strategy) string {
 	i := slices.IndexFunc(l.Ops, func(op Op) bool { return s.Suits(op.Name) })
 	return l.Ops[max(i, 0)].Name
+}
+
+// allParameters returns the parameters of a run, which Routes keeps.
+func (l *Lab) allParameters() []string {
+	if l.parameters == nil {
+		return l.runParameters()
+	}
+	return l.parameters()
 }
 
 // runParameters returns the parameters of a run.

@@ -38,12 +38,9 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 // execute runs an op under a strategy and returns the answered receipt. An error is the
 // ledger's refusal: no run was started.
 func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*receipt.Receipt, error) {
-	call := slowops.Call{
-		Delay: p.delay, Deaf: p.ctx == "deaf",
-		DeafBackend: p.backend == "deaf", Work: p.work,
-		Target: p.target, Params: p.own, Limit: l.Bounds().Call,
-	}
+	call := l.callOf(p)
 	p.bound(&call, s)
+	outside := l.Outside[s.Outside]
 	if !l.mayCall(p.op) {
 		return nil, errOwn
 	}
@@ -53,7 +50,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
 		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
-		Busy: p.op.Busy != nil && p.op.Busy(call),
+		Busy: outside != nil || p.op.Busy != nil && p.op.Busy(call), // the start of a process computes
 	})
 	if err != nil {
 		return nil, err
@@ -65,7 +62,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	}
 	ctx, cancel := l.bounded(ctx, s)
 	defer cancel()
-	ops := l.calls(ctx, rc, p.op, call)
+	ops := l.calls(ctx, rc, outside, p, call)
 	ctx = l.trace(ctx, rc)
 	status, failure := outcome(ctx, s, p.timeout, l.doRecovered(ctx, s, p, ops))
 	rc.Answered(status, failure)
@@ -73,26 +70,41 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	return rc, nil
 }
 
+// callOf returns the call that the parameters of a run describe.
+func (l *Lab) callOf(p params) slowops.Call {
+	return slowops.Call{
+		Delay: p.delay, Deaf: p.ctx == "deaf",
+		DeafBackend: p.backend == "deaf", Work: p.work,
+		Target: p.target, Params: p.own, Limit: l.Bounds().Call,
+	}
+}
+
 // calls returns the calls of an op, wrapped by the receipt. If the op can't be
-// prepared, each call returns that error.
-func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, op *Op, call slowops.Call) []strategies.Op {
-	var failed func(context.Context) error
-	if op.Prepare != nil {
-		if err := op.Prepare(ctx, call); err != nil {
-			failed = func(context.Context) error { return err }
-		}
+// prepared, or its run can't be begun outside, each call returns that error.
+func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, outside Outside, p params, call slowops.Call) []strategies.Op {
+	parts := p.op.Parts
+	var err error
+	if p.op.Prepare != nil {
+		err = p.op.Prepare(ctx, call)
+	}
+	if err == nil && outside != nil {
+		parts, err = l.begin(ctx, outside, p, call)
+	}
+	if p.op.Prepare != nil || outside != nil {
 		rc.Start()
 	}
-	ops := make([]strategies.Op, len(op.Parts))
-	for i, part := range op.Parts {
-		do := failed
-		if do == nil {
-			do = l.call(op, part, call)
+	ops := make([]strategies.Op, len(p.op.Parts))
+	for i := range ops {
+		if err != nil {
+			ops[i] = rc.Wrap(failing(err))
+		} else {
+			ops[i] = rc.Wrap(l.call(p.op, parts[i], call))
 		}
-		ops[i] = rc.Wrap(do)
 	}
 	return ops
 }
+
+func failing(err error) strategies.Op { return func(context.Context) error { return err } }
 
 // errLongest ends a run that takes longer than Bounds.Run.
 var errLongest = errors.New("longer than the lab allows")

@@ -3,12 +3,13 @@ package slowops
 import (
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"time"
 )
 
 // Command is the op command: a program that runs to its end. The program's input is
-// empty and its output is dropped. An exit status other than 0 is an error, which
+// empty and its output is dropped, unless they are set. An exit status other than 0 is an error, which
 // doesn't quote the arguments.
 //
 // The program has a process group of its own, except on Windows, which has none. When
@@ -18,6 +19,14 @@ import (
 type Command struct {
 	Name string
 	Args []string
+
+	// InGroup leaves the program in the process group of this process, which something
+	// else kills as a whole. Then only the program itself is killed with ctx, and no
+	// process of its own is looked for.
+	InGroup bool
+
+	Stdin  io.Reader
+	Stdout io.Writer
 }
 
 // Do runs the program. When ctx ended an aware call, the error matches ctx.Err().
@@ -25,11 +34,14 @@ func (m Command) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
 	program := exec.CommandContext(ctx, m.Name, m.Args...)
-	program.SysProcAttr = ownGroup()
-	program.Cancel = func() error { return killGroup(program.Process) }
+	program.Stdin, program.Stdout = m.Stdin, m.Stdout
+	if !m.InGroup {
+		program.SysProcAttr = ownGroup()
+		program.Cancel = func() error { return killGroup(program.Process) }
+	}
 	program.WaitDelay = time.Second // for a system without process groups
 	err := program.Run()
-	if program.Process != nil && ctx.Err() == nil && groupRuns(program.Process.Pid) {
+	if !m.InGroup && program.Process != nil && ctx.Err() == nil && groupRuns(program.Process.Pid) {
 		_ = killGroup(program.Process)
 		call(c.Orphaned)
 	}

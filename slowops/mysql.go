@@ -324,6 +324,13 @@ func (m *MySQL) Calibrate(ctx context.Context) error {
 	return nil
 }
 
+// Speed returns the measured speed in rounds of BENCHMARK a second, 0 before Calibrate.
+func (m *MySQL) Speed() float64 { return m.speed.get() }
+
+// SetSpeed sets the speed as another MySQL of the same server has measured it, in the place
+// of Calibrate.
+func (m *MySQL) SetSpeed(rounds float64) { m.speed.learn(rounds, time.Second) }
+
 // calibrate returns how long a number of rounds takes, without the round trip.
 func calibrate(ctx context.Context, db *sql.Conn) (rounds float64, took time.Duration, err error) {
 	trip, err := fastest(ctx, db, 1)

@@ -27,6 +27,9 @@
 //   - [TimerPanic], to see what a timeout by panic, as Python's
 //     gevent.Timeout, comes to in Go: it returns no sooner than ContextCancel,
 //     and it throws away a result that came late.
+//   - [SubprocessKill], for work that must end at the timeout though it checks
+//     nothing, such as a computation in C: only the end of its process ends it.
+//     A start of a process is the price of each run.
 //   - [Baseline], to measure what the call takes without a bound.
 //
 // # Use a strategy in your own program

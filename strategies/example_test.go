@@ -38,6 +38,7 @@ func ExampleAll() {
 	// io-timeout is inside the client
 	// kill-query is in the backend
 	// server-limit is in the backend
+	// subprocess-kill is outside the process
 }
 
 // A baseline ignores the timeout: the op ends by itself.

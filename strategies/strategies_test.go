@@ -129,6 +129,7 @@ var promises = map[string]struct{ aware, deaf want }{
 	"io-timeout":        {want{false, work, work}, want{false, work, work}},
 	"kill-query":        {want{true, timeout, timeout}, want{false, work, work}},
 	"server-limit":      {want{false, work, work}, want{false, work, work}},
+	"subprocess-kill":   {want{true, timeout, timeout}, want{false, work, work}}, // of ops in this process
 }
 
 // asked are the bounds that strategies ask of the client.

@@ -53,6 +53,10 @@ type Strategy struct {
 	// nothing of the client.
 	Client func(timeout time.Duration) ClientBounds
 
+	// Outside says where the ops of a run are, if not in this process. The caller
+	// then calls Do with ops that have the run done there.
+	Outside Place
+
 	// Do runs ops at the same time and waits for them at most timeout, as far as
 	// the strategy can. It calls each op exactly once, possibly after Do itself
 	// has returned.
@@ -65,6 +69,15 @@ type Strategy struct {
 	// back as a *PanicError; a panic of an op on the caller's goroutine unwinds the caller.
 	Do func(ctx context.Context, timeout time.Duration, ops ...Op) error
 }
+
+// Place is where the ops of a run are.
+type Place string
+
+// The places of ops.
+const (
+	InProcess Place = "" // in the process of the caller
+	InChild   Place = "child"
+)
 
 // ClientBounds are the bounds that a strategy asks of a client.
 type ClientBounds struct {
@@ -98,6 +111,7 @@ func All() []Strategy {
 		ioTimeout(),
 		killQuery(),
 		serverLimit(),
+		subprocessKill(),
 	}
 }
 

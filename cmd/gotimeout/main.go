@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"gotimeout/internal/lab"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/wire"
@@ -27,6 +28,9 @@ import (
 )
 
 func main() {
+	if lab.IsChild(os.Args) {
+		os.Exit(fail(os.Stderr, lab.Child(context.Background(), os.Stdin, os.Stdout), ""))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))

@@ -19,6 +19,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/lab"
 	"gotimeout/internal/receipt"
 
 	"go.uber.org/goleak"
@@ -31,6 +32,9 @@ var real struct{ cacheAddr, dbDSN, postgresURL string }
 // test has only those that it sets. With asProgram set the test binary is the program
 // itself, for the tests that need a process.
 func TestMain(m *testing.M) {
+	if lab.IsChild(os.Args) {
+		main()
+	}
 	if os.Getenv(asProgram) != "" || private.Inside() {
 		if len(os.Args) < 2 || !slices.Contains([]string{"atlas", "compare", "recommend"}, os.Args[1]) { // these commands start the program again
 			os.Unsetenv(asProgram)
@@ -223,6 +227,16 @@ func decode(t *testing.T, r io.Reader, body any) {
 	if err := json.NewDecoder(r).Decode(body); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// suiting returns how many strategies suit an op.
+func suiting(op string) (n int) {
+	for _, s := range lab.Strategies() {
+		if s.Suits(op) {
+			n++
+		}
+	}
+	return n
 }
 
 // eventually waits for a condition that should soon be true.

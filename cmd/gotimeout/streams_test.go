@@ -93,7 +93,7 @@ func TestRaceOverALab(t *testing.T) {
 	if name := e.next(t, new(any)); name != "" {
 		t.Errorf("%q after done", name)
 	}
-	if len(last) != 2*len(names) || len(names) != 6 {
+	if len(last) != 2*len(names) || len(names) != suiting("all") {
 		t.Fatalf("%d runs of %d strategies", len(last), len(names))
 	}
 	for key, got := range last {
@@ -180,7 +180,7 @@ func TestStopsWithOpenStreams(t *testing.T) {
 	race := p.listen(t, "/race?delay=1m&timeout=30s&ctx=deaf")
 	gauges.next(t, new(any))
 	race.next(t, new(any))
-	p.await(t, "in flight", func(c receipt.Counts) bool { return c.InFlight == 6 })
+	p.await(t, "in flight", func(c receipt.Counts) bool { return c.InFlight == suiting("http") })
 	asked := time.Now()
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d: %s", code, p.log)

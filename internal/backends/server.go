@@ -55,6 +55,12 @@ func Listen(name string, o Options) (*Server, error) {
 	}, nil
 }
 
+// Elsewhere describes a server of another process, which does the work and knows of it. It can't
+// be closed.
+func Elsewhere(name, addr string) *Server {
+	return &Server{Name: name, Addr: addr, jobs: &ledger{open: map[uint64]Job{}}}
+}
+
 // Begin enters work that begins now, under the tag of its run or "". The caller must call end exactly once, when the work has
 // stopped.
 func (s *Server) Begin(run, work string) (end func()) { return s.jobs.begin(run, work) }

@@ -99,7 +99,7 @@ func (o *commandOp) open(l *Lab) (handlers.Op, error) {
 	if o.Command == "" {
 		return handlers.Op{}, nil
 	}
-	program := slowops.Command{Name: o.words[0], Args: o.words[1:]}
+	program := slowops.Command{Name: o.words[0], Args: o.words[1:], InGroup: l.isChild()}
 	op := handlers.Op{
 		Name: "command", Noun: "what the program called",
 		Lacks: lacksAll("the lab knows no timeouts of a program: write them into --command"),

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -127,6 +128,14 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	client.Via, client.Statement, client.Write = b.via, o.DBQuery, o.DBWrite
 	l.atClose(client.Close)
 	b.do = client.Do
+	b.extra = func() any { return client.Speed() }
+	if l.isChild() {
+		var speed float64
+		if err := json.Unmarshal(b.given, &speed); err != nil {
+			return handlers.Op{}, err
+		}
+		client.SetSpeed(speed)
+	}
 	if b.embedded == nil {
 		if err := watchMySQL(l, b, cfg); err != nil {
 			return handlers.Op{}, err

@@ -121,15 +121,28 @@ func describe(ctx context.Context, client *slowops.GRPC) error {
 
 // withTargets starts the proxies in front of the stand-in.
 func (o *grpcOp) withTargets(l *Lab, b *backend, client *slowops.GRPC, op handlers.Op) (handlers.Op, error) {
-	targets, err := grpcbackend.StartTargets(l.options(), b.addr)
+	targets, err := o.targets(l, b)
 	if err != nil {
 		return handlers.Op{}, err
 	}
-	l.atClose(func() { _ = targets.Close() })
 	client.Targets = targets.Addrs
 	op.Backends = []string{"aware", "deaf"}
 	for _, t := range targets.List {
 		op.Targets = append(op.Targets, handlers.Target(t))
 	}
 	return op, nil
+}
+
+// targets starts the targets. A child has those of its parent.
+func (o *grpcOp) targets(l *Lab, b *backend) (targets *grpcbackend.Targets, err error) {
+	if l.isChild() {
+		targets = new(grpcbackend.Targets)
+		return targets, json.Unmarshal(b.given, targets)
+	}
+	if targets, err = grpcbackend.StartTargets(l.options(), b.addr); err != nil {
+		return nil, err
+	}
+	l.atClose(func() { _ = targets.Close() })
+	b.extra = func() any { return targets }
+	return targets, nil
 }

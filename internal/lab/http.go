@@ -197,11 +197,10 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 		l.makeOwn(&op, o.ownName())
 		return op, nil
 	}
-	targets, err := httpbackend.StartTargets(l.options())
+	targets, err := o.targets(l, b)
 	if err != nil {
 		return handlers.Op{}, err
 	}
-	l.atClose(func() { _ = targets.Close() })
 	client.Targets, client.Roots = targets.URLs, targets.Roots
 	if b.embedded != nil {
 		op.Backends = append(op.Backends, "deaf")
@@ -211,4 +210,18 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 		op.Targets = append(op.Targets, handlers.Target(t))
 	}
 	return op, nil
+}
+
+// targets starts the targets. A child has those of its parent.
+func (o *httpOp) targets(l *Lab, b *backend) (*httpbackend.Targets, error) {
+	if l.isChild() {
+		return httpbackend.TargetsElsewhere(b.given)
+	}
+	targets, err := httpbackend.StartTargets(l.options())
+	if err != nil {
+		return nil, err
+	}
+	l.atClose(func() { _ = targets.Close() })
+	b.extra = func() any { return targets }
+	return targets, nil
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/telemetry"
 	"gotimeout/slowops"
+	"gotimeout/strategies"
 )
 
 // Settings are the settings of a lab.
@@ -67,7 +69,8 @@ type Lab struct {
 	settings Settings
 	network  *live.Network
 	backends []*backend
-	kernel   *kernel // nil where the system doesn't show its sockets
+	parent   []standIn // in a child, the backends of its parent
+	kernel   *kernel   // nil where the system doesn't show its sockets
 	closes   []func()
 }
 
@@ -96,18 +99,11 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		l.atClose(func() { _ = l.network.Close() })
 	}
 	if s.Ops == nil {
-		s.Ops = Ops()
+		l.settings.Ops = Ops()
 	}
-	for _, op := range s.Ops {
-		opened, err := op.open(l)
-		if err != nil {
-			return nil, err
-		}
-		if opened.Name != "" {
-			l.Ops = append(l.Ops, opened)
-		}
+	if l.Ops, err = l.openOps(l.settings.Ops); err != nil {
+		return nil, err
 	}
-	l.Ops = append(l.Ops, all(l.Ops))
 	for _, b := range l.backends {
 		log.Info("backend", append([]any{"name", b.name, "embedded", b.embedded != nil, "addr", b.addr}, b.about...)...)
 	}
@@ -117,7 +113,28 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		l.Kernel = l.kernel
 	}
 	l.measure()
+	l.Outside = map[strategies.Place]handlers.Outside{strategies.InChild: l.inChild}
 	return l, nil
+}
+
+// openOps opens the ops.
+func (l *Lab) openOps(ops []Op) (all []handlers.Op, err error) {
+	for _, op := range ops {
+		opened, err := op.open(l)
+		if err != nil {
+			return nil, err
+		}
+		if opened.Name == "" {
+			continue
+		}
+		for _, b := range l.backends {
+			if b.name == opened.Name {
+				opened.Watch = b.watch
+			}
+		}
+		all = append(all, opened)
+	}
+	return append(all, together(all)), nil
 }
 
 // mostBusy bounds the runs that compute. It has room for at least two comparisons at once.
@@ -170,20 +187,32 @@ func (l *Lab) measure() {
 // backend is the server that an op calls: a real one, or the op's stand-in.
 type backend struct {
 	name, addr string
-	via        string                // the address to dial, from which the network leads to the server; "" is addr
-	dialed     string                // via, or the host:port of the server
-	embedded   *backends.Server      // nil for a real server
-	about      []any                 // further attributes for the log
-	user       string                // of the stand-in, "" where it has none
-	do         handlers.Part         // makes a call
-	health     handlers.Part         // checks whether the backend is ready; nil is do, without a delay
-	working    func() []handlers.Job // the jobs, without a request to the backend; nil where they are unknown
+	via        string                            // the address to dial, from which the network leads to the server; "" is addr
+	dialed     string                            // via, or the host:port of the server
+	embedded   *backends.Server                  // nil for a real server
+	about      []any                             // further attributes for the log
+	user       string                            // of the stand-in, "" where it has none
+	extra      func() any                        // what the op's client in a child needs beside the address; nil is nothing
+	given      json.RawMessage                   // in a child, the extra of its parent
+	do         handlers.Part                     // makes a call
+	health     handlers.Part                     // checks whether the backend is ready; nil is do, without a delay
+	watch      func(handlers.Part) handlers.Part // wraps a call so that its query is watched; nil where the backend reports
+	answered   func(error) bool                  // whether an error is the server's answer; nil is unknown
+	working    func() []handlers.Job             // the jobs, without a request to the backend; nil where they are unknown
 }
 
 // backend attaches the server of an op to the network: the real server, or if that is nil
 // a stand-in, whose reports go to the receipts.
 func (l *Lab) backend(name string, real *private.Server, standIn func(backends.Options) (*backends.Server, error)) (*backend, error) {
 	b, network := &backend{name: name}, "tcp"
+	if of := l.parentsOf(name); of != nil {
+		b.addr, b.via, b.dialed, b.given = of.Addr, of.Via, cmp.Or(of.Via, of.Addr), of.Extra
+		if of.Embedded {
+			b.embedded = backends.Elsewhere(name, b.addr)
+		}
+		l.backends = append(l.backends, b)
+		return b, nil
+	}
 	if real != nil {
 		network, b.addr = real.Network, real.Addr
 	} else {

@@ -48,9 +48,9 @@ func Ops() []Op {
 // allName is the op that calls all backends at once.
 const allName = "all"
 
-// all makes one op from the ops that call a backend. Calls that can't be slow have no delay
+// together makes one op from the ops that call a backend. Calls that can't be slow have no delay
 // in it.
-func all(ops []handlers.Op) handlers.Op {
+func together(ops []handlers.Op) handlers.Op {
 	op := handlers.Op{Name: allName, Dials: true, Seen: true}
 	var names []string
 	for _, of := range ops {
@@ -77,6 +77,7 @@ func all(ops []handlers.Op) handlers.Op {
 		}
 		op.Busy = either(op.Busy, of.Busy)
 		op.Prepare = both(op.Prepare, of.Prepare)
+		op.Watch = inside(op.Watch, of.Watch)
 	}
 	op.Doc = prose.And(names) + " at once."
 	op.Lacks = lacksAll("its clients don't have the same ones: ask for op=" + prose.Or(names))
@@ -117,6 +118,17 @@ func both(a, b handlers.Part) handlers.Part {
 		return a
 	}
 	return func(ctx context.Context, c slowops.Call) error { return errors.Join(a(ctx, c), b(ctx, c)) }
+}
+
+// inside returns a and b, the one around the other.
+func inside(a, b func(handlers.Part) handlers.Part) func(handlers.Part) handlers.Part {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(part handlers.Part) handlers.Part { return a(b(part)) }
 }
 
 func bit(b bool) int {

@@ -18,11 +18,19 @@ import (
 const lookEvery = 10 * time.Millisecond
 
 // watchQueries reports the end of each query of a real server, from the server's list of queries. answered
-// reports whether the error of a call is the server's answer.
+// reports whether the error of a call is the server's answer. The queries of a child are watched by
+// its parent.
 func (l *Lab) watchQueries(b *backend, look backends.Look, answered func(error) bool) {
-	q := &queries{lab: l, name: b.name, do: b.do, list: backends.NewProcessList(look, lookEvery), answered: answered}
+	b.answered = answered
+	if l.isChild() {
+		return
+	}
+	q := &queries{lab: l, name: b.name, list: backends.NewProcessList(look, lookEvery), answered: answered}
 	l.atClose(q.list.Close)
-	b.do, b.working = q.call, q.working
+	b.watch = func(do handlers.Part) handlers.Part {
+		return func(ctx context.Context, c slowops.Call) error { return q.call(ctx, c, do) }
+	}
+	b.do, b.working = b.watch(b.do), q.working
 }
 
 // direct returns the address to dial for reads of a server's list, "" for the server's own. They don't pass
@@ -38,7 +46,6 @@ func (l *Lab) direct(network, addr string) (via string, err error) {
 type queries struct {
 	lab  *Lab
 	name string // the backend's name
-	do   handlers.Part
 	list *backends.ProcessList
 
 	answered func(error) bool // whether an error is the server's answer to the query
@@ -46,9 +53,9 @@ type queries struct {
 
 // call makes a call, and reports the end of its query: when the query has left the process
 // list, or with the answer. A query that was never sent has no end to report.
-func (q *queries) call(ctx context.Context, c slowops.Call) error {
+func (q *queries) call(ctx context.Context, c slowops.Call, do handlers.Part) error {
 	query := q.list.Query(c.Run)
-	err := q.do(ctx, c)
+	err := do(ctx, c)
 	if errors.Is(err, slowops.ErrNotSent) {
 		query.NotSent()
 		return err
@@ -61,7 +68,7 @@ func (q *queries) call(ctx context.Context, c slowops.Call) error {
 			q.lab.report(c.Run, (*receipt.Receipt).BackendLost)
 		}
 	}
-	if err == nil || q.answered(err) {
+	if err == nil || errors.Is(err, errAnswered) || q.answered(err) {
 		ended(query.Answered(), true)
 	} else {
 		query.Left(q.way(), ended)

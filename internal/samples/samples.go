@@ -25,7 +25,7 @@ func Of(strategy, op string) (code string, err error) {
 	if err != nil {
 		return "", errors.New(prose.Unknown("code of "+strategy+" for", op, Ops(strategy)))
 	}
-	_, code, _ = strings.Cut(string(text), "\n\n")
+	_, code, _ = strings.Cut(string(text), "package samples\n\n")
 	return code, nil
 }
 

@@ -231,7 +231,7 @@ func churnClients() []churnClient {
 		{"abandoned", "", byCalls, true, shortBody, abandoning},
 	}
 	for _, s := range strategies.All() {
-		if !s.Suits("http") {
+		if s.Outside != strategies.InProcess || !s.Suits("http") {
 			continue
 		}
 		all = append(all, churnClient{name: "strategy " + s.Name, expected: byCalls, slow: true, body: shortBody, client: byStrategy(s)})

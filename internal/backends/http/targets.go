@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -25,8 +26,9 @@ type Targets struct {
 	List []Target
 	// URLs has the base URL of each by its name.
 	URLs map[string]string
-	// Roots trusts the certificate of the targets that speak TLS.
-	Roots *x509.CertPool
+	// Roots trusts Certificate, the certificate of the targets that speak TLS.
+	Roots       *x509.CertPool `json:"-"`
+	Certificate []byte
 
 	servers []*backends.Server
 	closes  []func()
@@ -73,7 +75,7 @@ func StartTargets(o backends.Options) (t *Targets, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start targets: %w", err)
 	}
-	t.Roots = roots
+	t.Roots, t.Certificate = roots, certificate.Certificate[0]
 	secure := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	defer func() {
 		if err != nil {
@@ -109,6 +111,21 @@ func StartTargets(o backends.Options) (t *Targets, err error) {
 		}
 		t.List = append(t.List, Target{Name: name, Doc: f.doc + " Over HTTP/2.", TLS: true, Sound: f.name == "ok"})
 	}
+	return t, nil
+}
+
+// TargetsElsewhere returns the targets of another process, from their JSON. There is nothing to close.
+func TargetsElsewhere(text []byte) (*Targets, error) {
+	t := new(Targets)
+	if err := json.Unmarshal(text, t); err != nil {
+		return nil, fmt.Errorf("targets of another process: %w", err)
+	}
+	certificate, err := x509.ParseCertificate(t.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("targets of another process: %w", err)
+	}
+	t.Roots = x509.NewCertPool()
+	t.Roots.AddCert(certificate)
 	return t, nil
 }
 
