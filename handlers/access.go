@@ -115,7 +115,7 @@ const shareEvery = time.Minute
 
 // limitClients refuses requests of a client of a public lab beyond its share. A
 // request that runs nothing counts as one run, but for /healthz, which the platform
-// asks for, and for a receipt, since its run has been counted.
+// asks for, and for a receipt or a job, since its run has been counted.
 func (l *Lab) limitClients(next http.Handler) http.Handler {
 	share := 2 * maxTimes * len(l.Strategies)
 	counted := httprate.LimitBy(share, shareEvery, client, httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +139,7 @@ func (l *Lab) limitClients(next http.Handler) http.Handler {
 
 // runs returns how many runs a request counts as.
 func (l *Lab) runs(r *http.Request) int {
-	if strings.HasPrefix(r.URL.Path, "/receipts/") {
+	if strings.HasPrefix(r.URL.Path, "/receipts/") || strings.HasPrefix(r.URL.Path, "/jobs/") {
 		return 0
 	}
 	switch r.URL.Path {

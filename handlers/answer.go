@@ -59,6 +59,9 @@ func appendAnswer(b []byte, a receipt.Answer) []byte {
 		b = appendText(b, `,"message":`, a.Error.Message)
 		b = append(b, '}')
 	}
+	if a.Status == receipt.Accepted {
+		b = append(append(append(b, `,"job":"/jobs/`...), a.ID...), '"')
+	}
 	b = append(b, `,"receipt":"/receipts/`...)
 	b = append(b, a.ID...) // letters, digits and a dash
 	return append(b, "\"}\n"...)
@@ -146,7 +149,7 @@ func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 // notFound answers 404 with the list of paths.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /jobs/ID, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
 		r.URL.Path, prose.Or(l.paths())))
 }
 

@@ -44,6 +44,7 @@ type Lab struct {
 	LogSlow        time.Duration // a run with more overshoot is logged; 0 logs none
 	Metrics        http.Handler  // nil: there is no /metrics
 	Trace          Trace         // nil: no run is traced
+	Queue          Queue         // nil: the ops of a strategy in the queue are made in this process
 	// Outside begins the runs of the strategies whose ops are elsewhere, by the place. The
 	// ops for a place without a func are made in this process.
 	Outside map[strategies.Place]Outside
@@ -169,6 +170,7 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/events", takes(newBroadcaster(l).serve))
 	pages.Get("/receipts", l.receipts)
 	pages.Get("/receipts/{id}", l.oneReceipt)
+	r.Get("/jobs/{id}", takes(l.job))
 	r.Get("/code/{strategy}", takes(l.code, "op"))
 	r.Get("/docs/{page}", takes(l.docs))
 	r.Get("/lab", takes(l.describe))

@@ -28,7 +28,14 @@ func (l *Lab) run(s strategies.Strategy) http.HandlerFunc {
 			unavailable(w, r, refusal(err))
 			return
 		}
-		writeAnswer(w, r, rc.Answer())
+		answer := rc.Answer()
+		switch answer.Status {
+		case receipt.Accepted:
+			w.Header().Set("Location", "/jobs/"+answer.ID)
+		case receipt.Refused:
+			w.Header().Set("Retry-After", "1")
+		}
+		writeAnswer(w, r, answer)
 		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			rc.NotWritten(&receipt.Error{Code: "answer_lost", Message: "the answer could not be written: " + err.Error()})
 		}
@@ -44,14 +51,12 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	if !l.mayCall(p.op) {
 		return nil, errOwn
 	}
-	rc, err := l.Ledger.Open(receipt.Run{
-		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
-		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
-		Network: l.networkOf(p),
-		Delay:   p.delay, Timeout: p.timeout,
-		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
-		Busy: outside != nil || p.op.Busy != nil && p.op.Busy(call), // the start of a process computes
-	})
+	if s.Outside == strategies.InQueue && l.Queue != nil {
+		return l.offload(ctx, s, p)
+	}
+	run := l.runOf(s, p)
+	run.Busy = outside != nil || p.op.Busy != nil && p.op.Busy(call) // the start of a process computes
+	rc, err := l.Ledger.Open(run)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +73,17 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	rc.Answered(status, failure)
 	l.logAnswer(ctx, rc, status, failure)
 	return rc, nil
+}
+
+// runOf returns the description of a run for its receipt.
+func (l *Lab) runOf(s strategies.Strategy, p params) receipt.Run {
+	return receipt.Run{
+		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
+		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
+		Network: l.networkOf(p),
+		Delay:   p.delay, Timeout: p.timeout,
+		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
+	}
 }
 
 // callOf returns the call that the parameters of a run describe.
@@ -139,6 +155,7 @@ func (l *Lab) doRecovered(ctx context.Context, s strategies.Strategy, p params, 
 // httpStatus is the one place that maps an outcome to HTTP.
 var httpStatus = map[receipt.Status]int{
 	receipt.Completed: http.StatusOK,
+	receipt.Accepted:  http.StatusAccepted,
 	receipt.TimedOut:  http.StatusGatewayTimeout,
 	receipt.Failed:    http.StatusBadGateway,
 	receipt.Refused:   http.StatusServiceUnavailable,

@@ -74,6 +74,9 @@ var matrix = map[string]struct{ aware, deaf cell }{
 	"subprocess-kill": { // of a lab that makes the calls in this process
 		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: context deadline exceeded", 36e5, 36e5, 0},
 		cell{200, "18000000ms", 5 * hour, 144e5, "", 18e6, 18e6, 0}},
+	"offload": { // the same
+		cell{504, "3600000ms", hour, 0.0, "no answer within 1h0m0s: context deadline exceeded", 36e5, 36e5, 0},
+		cell{200, "18000000ms", 5 * hour, 144e5, "", 18e6, 18e6, 0}},
 }
 
 func TestMatrix(t *testing.T) {

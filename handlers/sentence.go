@@ -40,6 +40,8 @@ func answerClause(v receipt.View) string {
 		return "failed after " + after
 	case *v.Status == receipt.TimedOut && len(v.Timeouts) > 0 && v.Overshoot == nil:
 		return "its " + v.Error.Code + " passed after " + after
+	case *v.Status == receipt.Accepted:
+		return "was put into the queue within " + after
 	case late <= 0 && *v.Status == receipt.Completed:
 		return "answered in time"
 	case v.Unbounded:
@@ -63,8 +65,11 @@ func leftClauses(v receipt.View, op Op) (what []string) {
 	if v.Goroutines > 0 && v.Straggle != nil {
 		what = append(what, goroutinesClause(v)+" stayed for "+spoken(*v.Straggle)+" more")
 	}
-	if v.Waste != nil && *v.Waste >= noise {
+	if v.Waste != nil && *v.Waste >= noise && *v.Status != receipt.Accepted {
 		what = append(what, backendClause(v, op)+" on for "+spoken(*v.Waste)+" after the answer")
+	}
+	if *v.Status == receipt.Accepted && v.Straggle != nil {
+		return append(what, "the job ended "+spoken(*v.Straggle)+" after the answer")
 	}
 	if v.OutlivedDials > 0 {
 		what = append(what, "a dial went on after its call")

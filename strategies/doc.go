@@ -30,6 +30,8 @@
 //   - [SubprocessKill], for work that must end at the timeout though it checks
 //     nothing, such as a computation in C: only the end of its process ends it.
 //     A start of a process is the price of each run.
+//   - [Offload], where the work takes longer than a caller should wait: the caller
+//     has an address at once, and asks there for the result.
 //   - [Baseline], to measure what the call takes without a bound.
 //
 // # Use a strategy in your own program

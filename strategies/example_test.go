@@ -39,6 +39,7 @@ func ExampleAll() {
 	// kill-query is in the backend
 	// server-limit is in the backend
 	// subprocess-kill is outside the process
+	// offload is out of the request
 }
 
 // A baseline ignores the timeout: the op ends by itself.

@@ -130,6 +130,7 @@ var promises = map[string]struct{ aware, deaf want }{
 	"kill-query":        {want{true, timeout, timeout}, want{false, work, work}},
 	"server-limit":      {want{false, work, work}, want{false, work, work}},
 	"subprocess-kill":   {want{true, timeout, timeout}, want{false, work, work}}, // of ops in this process
+	"offload":           {want{true, timeout, timeout}, want{false, work, work}}, // the same
 }
 
 // asked are the bounds that strategies ask of the client.

@@ -75,8 +75,9 @@ type Place string
 
 // The places of ops.
 const (
-	InProcess Place = "" // in the process of the caller
-	InChild   Place = "child"
+	InProcess Place = ""      // in the process of the caller
+	InChild   Place = "child" // in a process of their own
+	InQueue   Place = "queue" // in a queue, from which a worker takes them
 )
 
 // ClientBounds are the bounds that a strategy asks of a client.
@@ -112,6 +113,7 @@ func All() []Strategy {
 		killQuery(),
 		serverLimit(),
 		subprocessKill(),
+		offload(),
 	}
 }
 

@@ -201,7 +201,7 @@ func TestRefuses(t *testing.T) {
 		{"", []string{"comapre"}, "", `there is no command "comapre", did you mean compare?`},
 		{"", []string{"netwrok"}, "", `there is no command "netwrok", did you mean network?`},
 		{"", []string{"--addr=:0", "comapre"}, "", `there is no command "comapre", did you mean compare?`},
-		{"", []string{""}, "", `there is no command "": use serve, config, compare, atlas, recommend, network, timewait, report, explain, code, help, completion or version`},
+		{"", []string{""}, "", `there is no command "": use serve, worker, config, compare, atlas, recommend, network, timewait, report, explain, code, help, completion or version`},
 		{"network", []string{"network", "chek"}, "", `there is no network command "chek", did you mean check?`},
 		{"network", []string{"network"}, "", "network needs a command: run, check, drivers, presets, set, reset or show"},
 		{"network", []string{"network", "frobnicate"}, "", `there is no network command "frobnicate": use run, check, drivers, presets, set, reset or show`},

@@ -47,6 +47,7 @@ type cli struct {
 	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Serve the lab. This is what gotimeout does without a command."`
+	Worker    workerCmd    `cmd:"" help:"Make the jobs of the queue that a lab's offload fills, on this machine."`
 	Config    configCmd    `cmd:"" help:"Show every setting of serve: its value, and where it came from."`
 	Compare   compareCmd   `cmd:"" help:"Put every strategy under load, and show what each costs and leaves behind."`
 	Atlas     atlasCmd     `cmd:"" help:"Say of each client what its context, its own timeouts and a limit in its server do, and what to set."`

@@ -163,6 +163,7 @@ func askedCells(t *testing.T, computes bool) (asked []*outcome) {
 
 var codes = map[string]int{
 	"completed": http.StatusOK,
+	"accepted":  http.StatusAccepted,
 	"timed_out": http.StatusGatewayTimeout,
 	"refused":   http.StatusBadRequest,
 }

@@ -26,6 +26,9 @@ type serveCmd struct {
 
 	labFlags
 
+	queueFlags
+	Data string `env:"GOTIMEOUT_DATA" placeholder:"DIR" predictor:"file" help:"The directory of the queue's files without --nats-url: jobs then survive a restart (default: a temporary directory)."`
+
 	Network       string `env:"GOTIMEOUT_NETWORK" predictor:"profile" placeholder:"PROFILE" help:"The network to the backends: a preset such as 3g, or keys such as 'delay=100ms loss=1%'; none adds no delay and no loss. With --network, PUT /network can change the network later."`
 	NetworkDriver string `env:"GOTIMEOUT_NETWORK_DRIVER" default:"auto" enum:"{drivers}" help:"What makes the network bad: {drivers_help}."`
 
@@ -60,7 +63,7 @@ answered, 1 where the lab can't be served, and 2 for a bad value.`
 // newCLI returns the command line, with the settings of every op.
 func newCLI() *cli {
 	c := new(cli)
-	for _, f := range []*labFlags{&c.Serve.labFlags, &c.Config.labFlags, &c.Compare.labFlags, &c.Recommend.labFlags, &c.Atlas.labFlags} {
+	for _, f := range []*labFlags{&c.Serve.labFlags, &c.Config.labFlags, &c.Compare.labFlags, &c.Worker.labFlags, &c.Recommend.labFlags, &c.Atlas.labFlags} {
 		*f = newLabFlags()
 	}
 	return c
@@ -149,6 +152,12 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 	}
 	if err := s.readNetwork(&p); err != nil {
 		return p, err
+	}
+	if err := s.queueFlags.read(); err != nil {
+		return p, err
+	}
+	if p.lab.NATSURL, p.lab.Data = s.NATSURL, s.Data; s.NATSURL != "" && s.Data != "" {
+		return p, usagef("--data (GOTIMEOUT_DATA) is of the queue in this process, and --nats-url (NATS_URL) names another: leave one of them out")
 	}
 	p.lab.OwnName = s.Name
 	if err := p.lab.Check(p.network); err != nil {

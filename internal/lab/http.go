@@ -204,7 +204,7 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 	client.Targets, client.Roots = targets.URLs, targets.Roots
 	if b.embedded != nil {
 		op.Backends = append(op.Backends, "deaf")
-		b.working = func() []handlers.Job { return jobs(append(b.embedded.Working(), targets.Working()...)) }
+		b.working = func() []handlers.Job { return jobsOf(append(b.embedded.Working(), targets.Working()...)) }
 	}
 	for _, t := range targets.List {
 		op.Targets = append(op.Targets, handlers.Target(t))

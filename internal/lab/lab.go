@@ -35,6 +35,9 @@ type Settings struct {
 	Network *live.Network  // the network between the ops and their backends; nil is none. The lab closes it
 	Profile badnet.Profile // the profile of the network when the lab begins to serve
 
+	NATSURL string // the NATS cluster of the queue; "" is a server in this process
+	Data    string // the directory of that server's files; "" is a temporary one
+
 	Collector *telemetry.Collector // the collector of traces; nil is none
 	Dial      telemetry.Dial       // dials the collector; nil is net.Dial
 
@@ -56,6 +59,7 @@ func (s Settings) Servers() (all []private.Server) {
 			all = append(all, *server)
 		}
 	}
+	all = append(all, natsServers(s.NATSURL)...)
 	if s.Collector != nil {
 		all = append(all, private.Server{Network: "tcp", Addr: s.Collector.Addr})
 	}
@@ -113,6 +117,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		l.Kernel = l.kernel
 	}
 	l.measure()
+	l.openQueue(ctx)
 	l.Outside = map[strategies.Place]handlers.Outside{strategies.InChild: l.inChild}
 	return l, nil
 }
@@ -222,7 +227,7 @@ func (l *Lab) backend(name string, real *private.Server, standIn func(backends.O
 		}
 		l.atClose(func() { _ = server.Close() })
 		b.embedded, b.addr = server, server.Addr
-		b.working = func() []handlers.Job { return jobs(server.Working()) }
+		b.working = func() []handlers.Job { return jobsOf(server.Working()) }
 	}
 	if l.network != nil {
 		var err error
@@ -299,8 +304,8 @@ func (l *Lab) working() []handlers.Backend {
 	return all
 }
 
-// jobs returns the jobs of a stand-in, without those of health checks.
-func jobs(of []backends.Job) []handlers.Job {
+// jobsOf returns the jobs of a stand-in, without those of health checks.
+func jobsOf(of []backends.Job) []handlers.Job {
 	all := []handlers.Job{}
 	for _, j := range of {
 		if j.Run != healthRun {

@@ -153,6 +153,9 @@ func (l *Ledger) After(id string, n int) ([]*Receipt, error) {
 	return after, nil
 }
 
+// Name returns the name with which the IDs begin.
+func (l *Ledger) Name() string { return l.lab }
+
 // Size is how many receipts the ledger holds at most.
 func (l *Ledger) Size() int { return len(l.ring) }
 

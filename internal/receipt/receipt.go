@@ -25,6 +25,7 @@ type Run struct {
 
 	Ops       int  // how many ops the strategy runs
 	Backends  int  // how many backends report their begin and end
+	Elsewhere bool // the ops are no goroutines of this process
 	Unbounded bool // the strategy has no bound: Timeout is only compared with
 	Seen      bool // all backends of the run report, so the end of the last one is known
 	Busy      bool // the work computes in this process
@@ -36,6 +37,7 @@ type Status string
 // The outcomes.
 const (
 	Completed Status = "completed"
+	Accepted  Status = "accepted" // a queue has the work, whose end is to come
 	TimedOut  Status = "timed_out"
 	Failed    Status = "failed"
 	Refused   Status = "refused" // the lab protected itself: the run was not started
@@ -109,12 +111,14 @@ func (r *Receipt) ID() string { return r.id }
 // the run's ops must be wrapped and called once.
 func (r *Receipt) Wrap(op func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		defer r.opEnded()
+		defer r.OpEnded()
 		return op(ctx)
 	}
 }
 
-func (r *Receipt) opEnded() {
+// OpEnded records that an op has ended, in the place of Wrap for one that goes on elsewhere after
+// its func has returned. It must be called once.
+func (r *Receipt) OpEnded() {
 	at := time.Since(r.start)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,7 +132,10 @@ func (r *Receipt) Answered(status Status, err *Error) {
 	at := time.Since(r.start)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.status, r.err, r.answered, r.left = status, err, at, r.pending
+	r.status, r.err, r.answered = status, err, at
+	if !r.run.Elsewhere {
+		r.left = r.pending
+	}
 	r.ledger.answered()
 	r.watcherAnswered()
 	r.settle()

@@ -82,7 +82,7 @@ func (c *cell) request(r Request) {
 		c.overshoot = append(c.overshoot, r.Answered-c.Timeout)
 	}
 	switch r.Status {
-	case "completed":
+	case "completed", "accepted":
 		c.completed++
 	case "timed_out":
 		c.timedOut++

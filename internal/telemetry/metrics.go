@@ -143,7 +143,7 @@ func (v vectors) of(strategy, op string) *series {
 		answered: v.answered.WithLabelValues(strategy, op), overshoot: v.overshoot.WithLabelValues(strategy, op),
 		straggle: v.straggle.WithLabelValues(strategy, op), waste: v.waste.WithLabelValues(strategy, op),
 	}
-	for _, status := range []receipt.Status{receipt.Completed, receipt.TimedOut, receipt.Failed, receipt.Refused} {
+	for _, status := range []receipt.Status{receipt.Completed, receipt.Accepted, receipt.TimedOut, receipt.Failed, receipt.Refused} {
 		s.runs[status] = v.runs.WithLabelValues(strategy, op, string(status))
 	}
 	return s

@@ -74,6 +74,12 @@ type OwnCall struct {
 	Alone *float64 `json:"alone_ms"` // how long the call takes alone; null is not known
 }
 
+// JobEnd is what a worker writes at the end of a job.
+type JobEnd struct {
+	Receipt *receipt.View  `json:"receipt,omitempty"` // of the run, complete
+	Error   *receipt.Error `json:"error,omitempty"`   // why there was no run
+}
+
 // Caps are the bounds of a lab.
 type Caps struct {
 	MaxDelay     string `json:"max_delay"`
@@ -142,7 +148,8 @@ type Answer struct {
 	Answered  *float64       `json:"answered_ms"`
 	Overshoot *float64       `json:"overshoot_ms"`
 	Error     *receipt.Error `json:"error"`
-	Receipt   *string        `json:"receipt"` // its path
+	Job       *string        `json:"job,omitempty"` // its path, if a queue has the run
+	Receipt   *string        `json:"receipt"`       // its path
 }
 
 // Outcome is the part of an Answer that a load generator reads for each request. A whole

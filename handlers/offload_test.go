@@ -1,0 +1,127 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/jobs"
+	"gotimeout/internal/receipt"
+	"gotimeout/internal/wire"
+)
+
+// fakeQueue has its jobs made by a lab, one after the other, a minute after they were put.
+type fakeQueue struct {
+	worker *handlers.Lab
+	err    error
+	mu     sync.Mutex
+	ends   map[string]json.RawMessage
+}
+
+func (q *fakeQueue) Put(ctx context.Context, id, query string, ended func(*receipt.View)) error {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if q.err != nil {
+		return q.err
+	}
+	go func() {
+		time.Sleep(time.Minute)
+		result := q.worker.Work(context.Background(), query)
+		var end wire.JobEnd
+		_ = json.Unmarshal(result, &end)
+		q.mu.Lock()
+		q.ends[id] = result
+		q.mu.Unlock()
+		ended(end.Receipt)
+	}()
+	return nil
+}
+
+func (q *fakeQueue) Job(_ context.Context, id string) (jobs.Job, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	end, ok := q.ends[id]
+	switch {
+	case id == "down-1":
+		return jobs.Job{}, errors.New("it is down")
+	case !ok:
+		return jobs.Job{}, jobs.ErrUnknown
+	}
+	return jobs.Job{ID: id, State: jobs.Done, Tries: 1, Result: end}, nil
+}
+
+// An offloaded run is answered 202 when the queue has it. Its receipt is open until the job has ended, and
+// the job has the receipt of the worker.
+func TestOffload(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		q := &fakeQueue{worker: newLab(roomy), ends: map[string]json.RawMessage{}}
+		lab.Queue = q
+		w := get(t, lab, "/offload?op=all&delay=2h&timeout=1h&ctx=deaf")
+		checkStatus(t, w, http.StatusAccepted)
+		a := read[wire.Answer](t, w)
+		if a.Status != receipt.Accepted || a.Completed || a.Job == nil || *a.Job != "/jobs/lab-1" || w.Header().Get("Location") != "/jobs/lab-1" || *a.Answered != 1000 || a.Overshoot != nil {
+			t.Errorf("%s, Location %q", w.Body, w.Header().Get("Location"))
+		}
+		checkStatus(t, get(t, lab, "/jobs/lab-1"), http.StatusNotFound)
+		checkCounts(t, lab, receipt.Counts{Abandoned: 1})
+		lab.Ledger.Get("lab-1").Wait(t.Context())
+		const end = 1000 + 60e3 + 72e5
+		v := view(t, lab, w)
+		if !v.Complete || *v.Ended != end || v.BackendEnded == nil || *v.BackendEnded != end || v.Goroutines != 0 || *v.Straggle != end-1000 {
+			t.Errorf("%+v", v)
+		}
+		w = get(t, lab, "/jobs/lab-1")
+		checkStatus(t, w, http.StatusOK)
+		job := read[struct {
+			State  jobs.State
+			Result wire.JobEnd
+		}](t, w)
+		if r := job.Result.Receipt; job.State != jobs.Done || r == nil || !r.Complete || *r.Status != receipt.Completed || r.Name != "offload" || *r.Answered != 72e5 || r.Slow != "all" || r.Overshoot != nil {
+			t.Errorf("%s", w.Body)
+		}
+	})
+}
+
+// A queue that refuses a job, or doesn't answer within the timeout, has its own answer.
+func TestOffloadRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		q := &fakeQueue{worker: newLab(roomy), err: jobs.ErrFull}
+		lab.Queue = q
+		w := get(t, lab, "/offload?op=http")
+		checkStatus(t, w, http.StatusServiceUnavailable)
+		if a := read[wire.Answer](t, w); a.Error.Code != "queue_full" || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("%s", w.Body)
+		}
+		w = get(t, lab, "/offload?op=http&timeout=500ms")
+		checkStatus(t, w, http.StatusGatewayTimeout)
+		q.err = errors.New("it is down")
+		checkStatus(t, get(t, lab, "/offload?op=http&timeout=2s"), http.StatusBadGateway)
+		checkStatus(t, get(t, lab, "/jobs/down-1"), http.StatusServiceUnavailable)
+		checkStatus(t, get(t, lab, "/jobs/none-1"), http.StatusNotFound)
+		lab.Queue = nil
+		checkStatus(t, get(t, lab, "/jobs/none-1"), http.StatusNotFound)
+	})
+}
+
+// A worker whose lab can't make the run says so, and one that stops gives the job back.
+func TestWork(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		var end wire.JobEnd
+		if err := json.Unmarshal(lab.Work(t.Context(), "op=nonesuch"), &end); err != nil || end.Receipt != nil || end.Error == nil || end.Error.Code != "bad_parameter" {
+			t.Errorf("%v, %+v", err, end)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if result := lab.Work(ctx, "op=http&delay=1h"); result != nil {
+			t.Errorf("%s", result)
+		}
+	})
+}

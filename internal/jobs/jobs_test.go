@@ -1,0 +1,276 @@
+package jobs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"gotimeout/internal/jobs"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T, s jobs.Settings) *jobs.Queue {
+	t.Helper()
+	s.Log = slog.New(slog.DiscardHandler)
+	q, err := jobs.Open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// work has a worker make jobs until stop is called.
+func work(t *testing.T, q *jobs.Queue, do jobs.Do) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var working sync.WaitGroup
+	working.Go(func() {
+		for ctx.Err() == nil {
+			_ = q.Work(ctx, 20, do) // fails while a cluster has no leader
+		}
+	})
+	return func() { cancel(); working.Wait() }
+}
+
+// await waits until a job has the state.
+func await(t *testing.T, q *jobs.Queue, id string, state jobs.State) jobs.Job {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; {
+		job, err := q.Get(t.Context(), id)
+		if err == nil && job.State == state {
+			return job
+		}
+		if time.Now().After(end) {
+			t.Fatalf("job %s: %+v, %v, want %s", id, job, err, state)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func done(context.Context, jobs.Job) json.RawMessage { return json.RawMessage(`"made"`) }
+
+// A job is queued, then done with the worker's result, and its lab hears of the end once.
+func TestJob(t *testing.T) {
+	q := open(t, jobs.Settings{})
+	defer q.Close()
+	ended := make(chan jobs.Job, 10)
+	stop, err := q.Ended(t.Context(), "lab", func(j jobs.Job) { ended <- j })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
+		t.Fatal(err)
+	}
+	if job, err := q.Get(t.Context(), "lab-1"); err != nil || job.State != jobs.Queued || job.Query != "op=http" || job.Tries != 0 {
+		t.Errorf("%+v, %v", job, err)
+	}
+	for _, id := range []string{"lab-2", "lab", "", "-", "lab-", "lab-1.2", "*-*", "lab->"} {
+		if _, err := q.Get(t.Context(), id); !errors.Is(err, jobs.ErrUnknown) {
+			t.Errorf("the job %q: %v", id, err)
+		}
+	}
+	defer work(t, q, done)()
+	if job := await(t, q, "lab-1", jobs.Done); job.Tries != 1 || string(job.Result) != `"made"` || job.Worker != q.Worker() {
+		t.Errorf("%+v", job)
+	}
+	if job := <-ended; job.ID != "lab-1" || job.State != jobs.Done {
+		t.Errorf("%+v", job)
+	}
+}
+
+// A full queue refuses a job, and a directory has one queue.
+func TestBounds(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, jobs.Settings{Dir: dir})
+	defer q.Close()
+	if _, err := jobs.Open(t.Context(), jobs.Settings{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("a directory has two queues")
+	}
+	var puts sync.WaitGroup
+	slots := make(chan bool, 50)
+	for n := range jobs.MaxQueued {
+		slots <- true
+		puts.Go(func() {
+			defer func() { <-slots }()
+			if err := q.Put(t.Context(), fmt.Sprintf("lab-%d", n+1), "op=http"); err != nil {
+				t.Error(n, err)
+			}
+		})
+	}
+	puts.Wait()
+	if err := q.Put(t.Context(), "lab-0", "op=http"); !errors.Is(err, jobs.ErrFull) {
+		t.Errorf("a full queue: %v", err)
+	}
+}
+
+// After the death of a worker its jobs are made again from the same directory, and a job that no worker
+// lives through is given up after its tries.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	for try := 1; try <= jobs.MaxTries+1; try++ {
+		q := open(t, jobs.Settings{Dir: dir})
+		if try == 1 {
+			if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if try > jobs.MaxTries {
+			stop := work(t, q, done)
+			await(t, q, "lab-1", jobs.GaveUp)
+			if err := q.Put(t.Context(), "lab-2", "op=cache"); err != nil {
+				t.Fatal(err)
+			}
+			await(t, q, "lab-2", jobs.Done)
+			stop()
+			q.Close()
+			return
+		}
+		began, dead := make(chan jobs.Job), make(chan bool)
+		stop := work(t, q, func(ctx context.Context, j jobs.Job) json.RawMessage {
+			began <- j
+			<-dead // the queue is closed by then, so that nothing is written
+			return nil
+		})
+		if j := <-began; j.Tries != try {
+			t.Errorf("try %d: %+v", try, j)
+		}
+		q.CloseConn()
+		close(dead)
+		stop()
+		q.Close()
+	}
+}
+
+// A worker that stops gives its jobs back, and that is no try.
+func TestStop(t *testing.T) {
+	q := open(t, jobs.Settings{})
+	defer q.Close()
+	if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 * jobs.MaxTries {
+		began := make(chan bool)
+		stop := work(t, q, func(ctx context.Context, j jobs.Job) json.RawMessage {
+			began <- true
+			<-ctx.Done()
+			return nil
+		})
+		<-began
+		stop()
+	}
+	defer work(t, q, done)()
+	if job := await(t, q, "lab-1", jobs.Done); job.Tries != 1 {
+		t.Errorf("%+v", job)
+	}
+}
+
+// cluster starts three NATS servers in this process, and returns their URLs and a func that ends one.
+func cluster(t *testing.T) (url string, end func(int)) {
+	t.Helper()
+	var servers []*server.Server
+	var routes []string
+	ports := freePorts(t, 6)
+	for i := range 3 {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[3+i]))
+	}
+	for i := range 3 {
+		s, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: ports[i], NoSigs: true, NoLog: true,
+			JetStream: true, StoreDir: t.TempDir(),
+			Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[3+i]}, Routes: server.RoutesFromStr(routes[0] + "," + routes[1] + "," + routes[2]),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		servers = append(servers, s)
+	}
+	end = func(i int) { servers[i].Shutdown(); servers[i].WaitForShutdown() }
+	t.Cleanup(func() {
+		for i := range servers {
+			end(i)
+		}
+	})
+	return fmt.Sprintf("nats://127.0.0.1:%d,nats://127.0.0.1:%d,nats://127.0.0.1:%d", ports[0], ports[1], ports[2]), end
+}
+
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// Three workers share the jobs of a cluster. One of them loses its connection in the middle, and one server of
+// the three ends: every job is done, and none was made twice at once.
+func TestCluster(t *testing.T) {
+	if os.Getenv("GOTIMEOUT_SLOW") == "" {
+		t.Skip("the claims of a dead worker hold for long: GOTIMEOUT_SLOW=1 runs the test")
+	}
+	url, end := cluster(t)
+	var mu sync.Mutex
+	at, made := map[string]int{}, map[string]int{}
+	var workers []*jobs.Queue
+	for i := range 3 {
+		q := open(t, jobs.Settings{URL: url})
+		defer q.Close()
+		workers = append(workers, q)
+		defer work(t, q, func(ctx context.Context, j jobs.Job) json.RawMessage {
+			mu.Lock()
+			at[j.ID]++
+			if at[j.ID] > 1 {
+				t.Errorf("job %s is made twice at once, by %d", j.ID, i)
+			}
+			mu.Unlock()
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			at[j.ID]--
+			made[j.ID]++
+			if ctx.Err() != nil {
+				return nil
+			}
+			return json.RawMessage(`1`)
+		})()
+	}
+	const all = 300
+	for n := 1; n <= all; n++ {
+		for { // a put without an answer may be in the queue all the same
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			err := workers[0].Put(ctx, fmt.Sprintf("lab-%d", n), "op=http")
+			cancel()
+			if err == nil {
+				break
+			}
+		}
+		switch n {
+		case all / 3:
+			workers[2].CloseConn()
+		case all / 2:
+			end(1)
+		}
+	}
+	for n := 1; n <= all; n++ {
+		await(t, workers[0], fmt.Sprintf("lab-%d", n), jobs.Done)
+	}
+}

@@ -1,0 +1,17 @@
+package jobs
+
+import "syscall"
+
+// lock opens a file that no other process can open, until unlock is called or the process ends.
+func lock(path string) (unlock func(), err error) {
+	name, err := syscall.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, err
+	}
+	const shared = 0
+	file, err := syscall.CreateFile(name, syscall.GENERIC_WRITE, shared, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = syscall.CloseHandle(file) }, nil
+}

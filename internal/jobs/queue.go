@@ -1,0 +1,335 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// The bounds of a queue.
+const (
+	MaxQueued  = 20_000          // jobs that have not ended
+	maxPayload = 4 << 10         // bytes of a query
+	MaxAge     = time.Hour       // of a job, and of the state of a job that has ended
+	maxStates  = 100_000         // the states that are kept
+	maxBytes   = 256 << 20       // of the states
+	MaxTries   = 3               // how often a job is begun
+	lease      = 8 * time.Second // how long a claim holds that is not renewed
+	renewal    = lease / 4
+)
+
+// The subjects: a lab's name and a number follow.
+const (
+	queueSubject = "gotimeout.queue."
+	stateSubject = "gotimeout.state."
+)
+
+// The errors of a queue.
+var (
+	ErrFull    = errors.New("the queue is full")
+	ErrUnknown = errors.New("there is no such job")
+)
+
+// State is what happens to a job.
+type State string
+
+// The states.
+const (
+	Queued  State = "queued"
+	Running State = "running"
+	Done    State = "done"
+	GaveUp  State = "gave_up" // begun MaxTries times, and no worker has lived to its end
+)
+
+// Job is a job as far as the queue knows it.
+type Job struct {
+	ID     string          `json:"id"`
+	State  State           `json:"state"`
+	Query  string          `json:"query"`
+	Tries  int             `json:"tries"` // how often it was begun
+	Worker string          `json:"worker,omitempty"`
+	Queued time.Time       `json:"queued"`
+	Result json.RawMessage `json:"result"` // of the worker; null until the end
+}
+
+func (j Job) ended() bool { return j.State == Done || j.State == GaveUp }
+
+// Settings are the settings of a queue.
+type Settings struct {
+	URL  string // of a NATS cluster, several with commas; "" is a server in this process
+	Dir  string // the files of the server in this process; "" is a temporary directory
+	Dial func(network, addr string) (net.Conn, error)
+	Log  *slog.Logger
+}
+
+// Queue is an open queue.
+type Queue struct {
+	worker string // the name of this process's worker
+	alone  bool   // nobody else uses the queue, so a claim of another worker is that of a dead one
+	log    *slog.Logger
+
+	js     jetstream.JetStream
+	states jetstream.Stream
+	queue  jetstream.Stream
+	closes []func()
+}
+
+// Open opens the queue, and makes its streams where they are missing.
+func Open(ctx context.Context, s Settings) (q *Queue, err error) {
+	host, _ := os.Hostname()
+	q = &Queue{worker: host + "-" + nuid.Next(), alone: s.URL == "", log: s.Log}
+	defer func() {
+		if err != nil {
+			q.Close()
+			q = nil
+		}
+	}()
+	options := []nats.Option{nats.Name("gotimeout"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(s.URL != "")}
+	url := s.URL
+	if q.alone {
+		embedded, err := q.embed(s.Dir)
+		if err != nil {
+			return q, err
+		}
+		options = append(options, nats.InProcessServer(embedded))
+	} else if s.Dial != nil {
+		options = append(options, nats.SetCustomDialer(dialer(s.Dial)), nats.IgnoreDiscoveredServers())
+	}
+	conn, err := nats.Connect(url, options...)
+	if err != nil {
+		return q, fmt.Errorf("the queue can't be reached: %w", err)
+	}
+	q.atClose(func() { closeConn(conn) })
+	if q.js, err = jetstream.New(conn); err != nil {
+		return q, err
+	}
+	return q, q.makeStreams(ctx)
+}
+
+// dialer dials for a connection to NATS.
+type dialer func(network, addr string) (net.Conn, error)
+
+func (d dialer) Dial(network, addr string) (net.Conn, error) { return d(network, addr) }
+
+// closeConn closes a connection, and waits until its goroutines have ended.
+func closeConn(conn *nats.Conn) {
+	if conn.IsClosed() {
+		return
+	}
+	closed := make(chan struct{})
+	conn.SetClosedHandler(func(*nats.Conn) { close(closed) })
+	conn.Close()
+	<-closed
+}
+
+// embed starts a NATS server in this process.
+func (q *Queue) embed(dir string) (*server.Server, error) {
+	if dir == "" {
+		made, err := os.MkdirTemp("", "gotimeout-jobs-")
+		if err != nil {
+			return nil, fmt.Errorf("the queue has no place for its files: %w; name one by --data", err)
+		}
+		dir = made
+		q.atClose(func() { _ = os.RemoveAll(made) })
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the directory of the queue (--data, GOTIMEOUT_DATA): %w", err)
+	}
+	unlock, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("the directory %s of the queue (--data, GOTIMEOUT_DATA) is used by another lab, or can't be written (%w): give each lab its own", dir, err)
+	}
+	q.atClose(unlock)
+	s, err := server.NewServer(&server.Options{
+		ServerName: "gotimeout", DontListen: true, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the queue can't be opened: %w", err)
+	}
+	q.atClose(func() { s.Shutdown(); s.WaitForShutdown() })
+	s.Start()
+	if !s.ReadyForConnections(30 * time.Second) {
+		return nil, errors.New("the queue can't be opened: its server is not ready after 30s")
+	}
+	return s, nil
+}
+
+// makeStreams makes the streams, on three servers of a cluster that has as many.
+func (q *Queue) makeStreams(ctx context.Context) (err error) {
+	q.queue, err = q.stream(ctx, jetstream.StreamConfig{
+		Name: "GOTIMEOUT_QUEUE", Subjects: []string{queueSubject + "*.*"}, Retention: jetstream.WorkQueuePolicy,
+		MaxMsgs: MaxQueued, Discard: jetstream.DiscardNew, MaxAge: MaxAge, MaxMsgSize: maxPayload,
+	})
+	if err == nil {
+		q.states, err = q.stream(ctx, jetstream.StreamConfig{
+			Name: "GOTIMEOUT_STATE", Subjects: []string{stateSubject + "*.*"}, MaxMsgsPerSubject: 1,
+			MaxMsgs: maxStates, MaxBytes: maxBytes, MaxAge: MaxAge, AllowDirect: true,
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("the streams of the queue can't be made: %w", err)
+	}
+	return nil
+}
+
+// stream makes a stream, or finds it as another lab has made it.
+func (q *Queue) stream(ctx context.Context, c jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if c.Replicas = 3; q.alone {
+		c.Replicas = 1
+	}
+	for {
+		s, err = q.findOrMake(ctx, c)
+		var answer *jetstream.APIError
+		switch {
+		case err == nil, q.alone, ctx.Err() != nil:
+			return s, err
+		case errors.As(err, &answer) && answer.ErrorCode == notClustered:
+			c.Replicas = 1
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// findOrMake finds a stream or makes it. A cluster that has no leader yet doesn't answer, so each attempt
+// has a time of its own.
+func (q *Queue) findOrMake(ctx context.Context, c jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if s, err = q.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = q.js.CreateStream(ctx, c)
+	}
+	return s, err
+}
+
+// The codes of NATS's errors that have no name in its client.
+const (
+	notClustered = 10074 // replicas on a single server
+	storeFailed  = 10077 // also for a stream that is full
+)
+
+// Close closes the queue. The jobs stay, where the files do.
+func (q *Queue) Close() {
+	for i := len(q.closes) - 1; i >= 0; i-- {
+		q.closes[i]()
+	}
+	q.closes = nil
+}
+
+func (q *Queue) atClose(end func()) { q.closes = append(q.closes, end) }
+
+// Put puts a job into the queue. When Put returns nil, the queue has stored the job. The ID is
+// a name, a dash and a number.
+func (q *Queue) Put(ctx context.Context, id, query string) error {
+	_, err := q.js.Publish(ctx, queueSubject+tokens(id), []byte(query))
+	var answer *jetstream.APIError
+	if errors.As(err, &answer) && answer.ErrorCode == storeFailed {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+// tokens returns an ID as the end of a subject, and the other way round.
+func tokens(id string) string { return strings.Replace(id, "-", ".", 1) }
+func idOf(subject string) string {
+	at := strings.LastIndex(subject, ".")
+	name := subject[:at]
+	return name[strings.LastIndex(name, ".")+1:] + "-" + subject[at+1:]
+}
+
+// Get returns a job. It returns ErrUnknown for a job that never was, or whose end is too old.
+func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
+	if strings.Count(id, "-") != 1 || strings.ContainsAny(id, ".*> \t\r\n") || strings.HasPrefix(id, "-") || strings.HasSuffix(id, "-") {
+		return Job{}, ErrUnknown
+	}
+	job, _, err := q.state(ctx, id)
+	if !errors.Is(err, ErrUnknown) {
+		return job, err
+	}
+	queued, err := q.queue.GetLastMsgForSubject(ctx, queueSubject+tokens(id))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Job{}, ErrUnknown
+	case err != nil:
+		return Job{}, err
+	}
+	return Job{ID: id, State: Queued, Query: string(queued.Data), Queued: queued.Time.UTC()}, nil
+}
+
+// state returns the state of a job, and the sequence by which it may be replaced: 0 with
+// ErrUnknown, which is a job that no worker has begun.
+func (q *Queue) state(ctx context.Context, id string) (job Job, seq uint64, err error) {
+	m, err := q.states.GetLastMsgForSubject(ctx, stateSubject+tokens(id))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Job{}, 0, ErrUnknown
+	case err != nil:
+		return Job{}, 0, err
+	}
+	return job, m.Sequence, json.Unmarshal(m.Data, &job)
+}
+
+// replace replaces the state of a job, if it is still that of the sequence. It returns errTaken
+// if it is not.
+func (q *Queue) replace(ctx context.Context, job Job, seq uint64) (uint64, error) {
+	text, err := json.Marshal(job)
+	if err != nil {
+		return 0, err
+	}
+	ack, err := q.js.Publish(ctx, stateSubject+tokens(job.ID), text, jetstream.WithExpectLastSequencePerSubject(seq))
+	var answer *jetstream.APIError
+	switch {
+	case errors.As(err, &answer) && (answer.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || answer.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
+		return 0, errTaken
+	case err != nil:
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+var errTaken = errors.New("another worker has the job")
+
+// Ended calls ended with each job of a lab that ends from now on, until the returned func is called.
+func (q *Queue) Ended(ctx context.Context, lab string, ended func(Job)) (stop func(), err error) {
+	consumer, err := q.states.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{stateSubject + lab + ".*"}, DeliverPolicy: jetstream.DeliverNewPolicy,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var calls sync.WaitGroup
+	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		calls.Add(1)
+		defer calls.Done()
+		var job Job
+		if json.Unmarshal(m.Data(), &job) == nil && job.ended() {
+			ended(job)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() { consuming.Stop(); <-consuming.Closed(); calls.Wait() }, nil
+}
+
+// Worker returns the name of the worker of this process.
+func (q *Queue) Worker() string { return cmp.Or(q.worker, "?") }
