@@ -189,7 +189,7 @@ func (op *Op) choices() []choiceView {
 		{"target", "a faulty server in the backend's place", op.targetNames()},
 	}
 	for _, of := range op.Params {
-		all = append(all, choiceView{of.Name, of.Doc, of.Values})
+		all = append(all, choiceView(of))
 	}
 	return all
 }
