@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 		}
 		main()
 	}
+	if os.Getenv(asFarmNode) != "" {
+		panic(farmNode())
+	}
 	if os.Getenv(asFaultyLab) != "" {
 		serveFaulty()
 	}

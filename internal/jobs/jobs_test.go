@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,15 +219,16 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	return ports
 }
 
-// Three workers share the jobs of a cluster. One of them loses its connection in the middle, and one server of
-// the three ends: every job is done, and none was made twice at once.
+// Three workers share the jobs of a cluster. One of them loses its connection in the middle of jobs that it
+// would make for ever, and one server of the three ends: every job is done, and none was made twice at once.
 func TestCluster(t *testing.T) {
 	if os.Getenv("GOTIMEOUT_SLOW") == "" {
 		t.Skip("the claims of a dead worker hold for long: GOTIMEOUT_SLOW=1 runs the test")
 	}
 	url, end := cluster(t)
 	var mu sync.Mutex
-	at, made := map[string]int{}, map[string]int{}
+	at, held := map[string]int{}, 0
+	var long atomic.Bool // the last worker's jobs don't end by themselves
 	var workers []*jobs.Queue
 	for i := range 3 {
 		q := open(t, jobs.Settings{URL: url})
@@ -239,14 +241,20 @@ func TestCluster(t *testing.T) {
 				t.Errorf("job %s is made twice at once, by %d", j.ID, i)
 			}
 			mu.Unlock()
+			work := time.After(20 * time.Millisecond)
+			if i == 2 && long.Load() {
+				mu.Lock()
+				held++
+				mu.Unlock()
+				work = nil
+			}
 			select {
-			case <-time.After(20 * time.Millisecond):
+			case <-work:
 			case <-ctx.Done():
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			at[j.ID]--
-			made[j.ID]++
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -254,6 +262,7 @@ func TestCluster(t *testing.T) {
 		})()
 	}
 	const all = 300
+	cut := false
 	for n := 1; n <= all; n++ {
 		for { // a put without an answer may be in the queue all the same
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -265,10 +274,20 @@ func TestCluster(t *testing.T) {
 		}
 		switch n {
 		case all / 3:
-			workers[2].CloseConn()
-		case all / 2:
+			long.Store(true)
+		case 2 * all / 3:
 			end(1)
 		}
+		mu.Lock()
+		now := held > 0 && !cut
+		mu.Unlock()
+		if now {
+			cut = true
+			workers[2].CloseConn()
+		}
+	}
+	if !cut {
+		t.Error("the last worker had no job when it should lose its connection")
 	}
 	for n := 1; n <= all; n++ {
 		await(t, workers[0], fmt.Sprintf("lab-%d", n), jobs.Done)
