@@ -60,8 +60,20 @@ func (l *Lab) offload(ctx context.Context, s strategies.Strategy, p params) (*re
 const refusedAgain = 50 * time.Millisecond
 
 // Work makes the run of a job, without a bound but the lab's own, and returns the end of the job: its
-// complete receipt, or why there is none. It returns nil if ctx ends first.
+// complete receipt, or why there is none. It returns nil if ctx ends first: a deaf run then goes on until
+// its backend is closed.
 func (l *Lab) Work(ctx context.Context, query string) json.RawMessage {
+	made := make(chan json.RawMessage, 1)
+	go func() { made <- l.work(ctx, query) }()
+	select {
+	case end := <-made:
+		return end
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (l *Lab) work(ctx context.Context, query string) json.RawMessage {
 	var s strategies.Strategy
 	for _, s = range l.Strategies {
 		if s.Outside == strategies.InQueue {

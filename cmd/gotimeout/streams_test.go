@@ -103,7 +103,9 @@ func TestRaceOverALab(t *testing.T) {
 			t.Errorf("%s: %s, the receipt: %s", key, describe(got.View), describe(want))
 		}
 		abandoned := strings.HasPrefix(key, "goroutine-abandon")
-		if abandoned != strings.Contains(got.Left, fmt.Sprintf("its %d goroutines and their connections stayed for", len(dialing))) || abandoned && first[key].Ended != nil {
+		stayed := strings.Contains(got.Left, fmt.Sprintf("its %d goroutines and their connections stayed for", len(dialing)))
+		// http.TimeoutHandler answers and cancels at once, so its goroutines may be the later ones.
+		if abandoned != stayed && !strings.HasPrefix(key, "timeout-handler") || abandoned && first[key].Ended != nil {
 			t.Errorf("%s: %q, first %s", key, got.Left, describe(first[key].View))
 		}
 	}
@@ -193,7 +195,11 @@ func TestStopsWithOpenStreams(t *testing.T) {
 	for name := "-"; name != ""; {
 		name = gauges.next(t, new(any))
 	}
-	if name := race.next(t, new(any)); name != "done" {
+	name := "run" // of offload, which has answered
+	for name == "run" {
+		name = race.next(t, new(any))
+	}
+	if name != "done" {
 		t.Errorf("the race ended with %q", name)
 	}
 }
