@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -161,20 +162,26 @@ func TestOwnCallsStaySecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spans := collect(t)
 			p := start(t, args...)
+			var shown sync.WaitGroup
 			for _, op := range append(dialing, "command", "all") {
 				for _, s := range lab.Strategies() {
 					if !s.Suits(op) {
 						continue
 					}
-					answer := p.show(t, "/"+s.Name+"?op="+op+"&timeout=2s&ctx=aware", "*/*")
-					var a struct{ Receipt string }
-					decode(t, strings.NewReader(answer), &a)
-					p.show(t, a.Receipt+"?wait=5s", "*/*")
-					p.show(t, a.Receipt, "text/html")
+					shown.Go(func() {
+						var a struct{ Receipt string }
+						answer := p.show(t, "/"+s.Name+"?op="+op+"&timeout=2s&ctx=aware", "*/*")
+						if err := json.Unmarshal([]byte(answer), &a); err != nil || a.Receipt == "" {
+							t.Errorf("%s of %s has no receipt: %v, %s", s.Name, op, err, answer)
+						}
+						p.show(t, a.Receipt+"?wait=5s", "*/*")
+						p.show(t, a.Receipt, "text/html")
+					})
 				}
-				p.show(t, "/compare?op="+op+"&timeout=1s", "*/*")
-				p.show(t, "/race?op="+op+"&timeout=1s", "*/*")
+				shown.Go(func() { p.show(t, "/compare?op="+op+"&timeout=1s", "*/*") })
+				shown.Go(func() { p.show(t, "/race?op="+op+"&timeout=1s", "*/*") })
 			}
+			shown.Wait()
 			for _, path := range []string{"/", "/lab", "/receipts", "/backends", "/readyz", "/sockets", "/metrics", "/network", "/baseline?op=db&delay=1s", "/baseline?op=http&target=x"} {
 				p.show(t, path, "*/*")
 				p.show(t, path, "text/html")
@@ -201,12 +208,14 @@ func (p program) show(t *testing.T, path, accept string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err) // not Fatal, as this may run in a goroutine
+		return ""
 	}
 	req.Header.Set("Accept", accept)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
