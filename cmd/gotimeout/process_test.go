@@ -85,8 +85,8 @@ func checkDemo(t *testing.T, p program) {
 	if status, _ := p.change(t, http.MethodPut, "/network", "3g"); status != http.StatusForbidden {
 		t.Errorf("a change of the network: %d", status)
 	}
-	for range 400 {
-		resp, err := http.Get(p.url + "/compare?op=cpu&delay=0")
+	for range 3000 {
+		resp, err := http.Get(p.url + "/baseline?op=cpu&delay=0")
 		if err != nil {
 			t.Fatal(err)
 		}
