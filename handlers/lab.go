@@ -49,8 +49,9 @@ type Lab struct {
 	// ops for a place without a func are made in this process.
 	Outside map[strategies.Place]Outside
 
-	own        ownRate
-	parameters func() []string // see runParameters
+	own            ownRate
+	parametersOnce sync.Once
+	parameters     []string // of a run; allParameters returns them
 }
 
 // Op is slow work that can be asked for by name.
@@ -150,7 +151,6 @@ func (l *Lab) Bounds() Bounds {
 
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {
-	l.parameters = sync.OnceValue(l.runParameters)
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, plainHeaders, l.sameSite)
 	if l.Public {

@@ -72,21 +72,16 @@ func (l *Lab) firstOp(s strategies.Strategy) string {
 	return l.Ops[max(i, 0)].Name
 }
 
-// allParameters returns the parameters of a run, which Routes keeps.
+// allParameters returns the parameters of a run.
 func (l *Lab) allParameters() []string {
-	if l.parameters == nil {
-		return l.runParameters()
-	}
-	return l.parameters()
-}
-
-// runParameters returns the parameters of a run.
-func (l *Lab) runParameters() []string {
-	all := []string{"op", "delay", "timeout", "ctx"}
-	for _, c := range l.choicesOf(&Op{}) {
-		all = append(all, c.Name)
-	}
-	return append(all, connectTimeout, tlsTimeout, headerTimeout, readTimeout)
+	l.parametersOnce.Do(func() {
+		l.parameters = []string{"op", "delay", "timeout", "ctx"}
+		for _, c := range l.choicesOf(&Op{}) {
+			l.parameters = append(l.parameters, c.Name)
+		}
+		l.parameters = append(l.parameters, connectTimeout, tlsTimeout, headerTimeout, readTimeout)
+	})
+	return l.parameters
 }
 
 func (l *Lab) params(q map[string]string) (p params, err error) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,10 +66,13 @@ func TestParameters(t *testing.T) {
 // watch returns a Call that each next call of any op is copied to.
 func watch(lab *handlers.Lab) *slowops.Call {
 	call := new(slowops.Call)
+	var mu sync.Mutex // of a comparison's calls, which are at once
 	for i := range lab.Ops {
 		part := lab.Ops[i].Parts[0]
 		lab.Ops[i].Parts[0] = func(ctx context.Context, c slowops.Call) error {
+			mu.Lock()
 			*call = c
+			mu.Unlock()
 			return part(ctx, c)
 		}
 	}

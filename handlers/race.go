@@ -48,7 +48,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {
-	q, err := query(raw, append(slices.Clone(l.parameters()), "times")...)
+	q, err := query(raw, append(slices.Clone(l.allParameters()), "times")...)
 	if err != nil {
 		return p, 0, err
 	}
