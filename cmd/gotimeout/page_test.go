@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,8 +197,8 @@ func reportPages(t *testing.T, browser context.Context, _ program) {
 	}
 }
 
-// checkLanes checks that each strategy of a race has its times, as bars, as a row and as a
-// sentence.
+// checkLanes checks that each strategy of a race has its times, as bars on one scale, as a
+// row and as a sentence.
 func (b tab) checkLanes() {
 	b.Helper()
 	lanes := in[[]struct {
@@ -208,20 +210,28 @@ func (b tab) checkLanes() {
 	}](b, `[...document.querySelectorAll('#lanes .lane:not(.unsuited)')].map(lane => ({
 		name: lane.dataset.name, left: lane.querySelector('.left').textContent,
 		times: [...lane.querySelectorAll('b.known')].map(b => b.textContent),
-		widths: [...lane.querySelectorAll('.bar')].map(bar => bar.getBoundingClientRect().width),
+		widths: [...lane.querySelectorAll('.bar')].map(bar => bar.getBoundingClientRect().width / lane.querySelector('.plot').offsetWidth),
 		row: [...document.querySelectorAll('#table tr[data-name=' + lane.dataset.name + '] td')].map(td => td.textContent),
 		told: [...document.querySelectorAll('#heard p')].some(p => p.textContent.startsWith(lane.dataset.name + ': ' + lane.querySelector('.left').textContent)),
 	}))`)
 	if len(lanes) < 6 {
 		b.Fatalf("%d lanes", len(lanes))
 	}
+	perMS := 0.0 // the part of the plot's width that a millisecond has: the baseline's answer shows it
 	for _, lane := range lanes {
 		if len(lane.Left) < 10 || !lane.Told || len(lane.Times) != 3 || len(lane.Row) != 10 || lane.Row[9] == "–" {
 			b.Errorf("%+v", lane)
 			continue
 		}
-		if lane.Widths[0] < 20 {
-			b.Errorf("%s: the bars are %v wide", lane.Name, lane.Widths)
+		for i, text := range lane.Times {
+			ms, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", ""), 64)
+			if err == nil && perMS == 0 {
+				perMS = lane.Widths[i] / ms
+			}
+			known := err == nil || i > 0 && text == "?" // a backend may have seen nothing of the call
+			if !known || perMS == 0 || (err == nil) != (lane.Widths[i] > 0) || math.Abs(lane.Widths[i]-perMS*ms) > .02 {
+				b.Errorf("%s: the bars of %q ms are %v wide", lane.Name, lane.Times, lane.Widths)
+			}
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // A race with its figures as an address, and beside it another. The lab keeps none.
 const figures = new URLSearchParams(location.hash.slice(1)) // saved, beside
-const letters = new Map(['completed', 'timed_out', 'failed', 'refused', 'unanswered'].map(status => [status[0], status]))
+const letters = new Map(['completed', 'timed_out', 'failed', 'refused', 'unanswered', 'accepted'].map(status => [status[0], status]))
 const main = { lanes, scale, caption: $('#pair .caption') }
 let other = null // the lanes beside
 
@@ -38,9 +38,12 @@ function showRace(side, { title, runs }) {
   side.caption.textContent = title
   for (const lane of side.lanes) {
     const run = runs.find(r => r.name === lane.name)
+    if (!run) {
+      lane.absent('not in this race')
+      continue
+    }
     lane.begin(0, 1)
-    if (run) lane.heard(run, 0)
-    else lane.clear()
+    lane.heard(run, 0)
   }
   align()
 }

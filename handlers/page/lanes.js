@@ -61,8 +61,15 @@ class Lane {
     this.left.textContent = ''
     this.draw(0, 1)
   }
+  // absent shows why the strategy has no run in the race.
+  absent(why) {
+    this.clear()
+    this.item.classList.add('unsuited')
+    this.left.textContent = why
+  }
   begin(now, times) {
     this.clear()
+    this.item.classList.remove('unsuited')
     this.began = now
     this.times = times
   }

@@ -130,13 +130,8 @@ function begin(start, now) {
   scale.ask(start.alone_ms ?? start.delay_ms, start.timeout_ms)
   racing = lanes.filter(l => !start.strategies || start.strategies.some(s => s.name === l.name))
   for (const lane of lanes) {
-    lane.begin(now, start.times)
-    const suits = racing.includes(lane)
-    lane.item.classList.toggle('unsuited', !suits)
-    if (!suits) {
-      lane.clear()
-      lane.left.textContent = `makes no sense for ${start.op}`
-    }
+    if (racing.includes(lane)) lane.begin(now, start.times)
+    else lane.absent(`makes no sense for ${start.op}`)
   }
   $('#heard').replaceChildren()
   columns(start)
@@ -154,7 +149,7 @@ function asks(start) {
 function replay() {
   const { start, runs } = recorded, began = performance.now()
   begin(start, began)
-  for (const lane of lanes) if (!runs.some(r => r.name === lane.name)) lane.clear()
+  for (const lane of lanes) if (!runs.some(r => r.name === lane.name)) lane.absent('not in this race')
   say(said, `A recorded race, of ${start.op} for ${duration(start.delay_ms)} under a timeout of ${duration(start.timeout_ms)}: press Run for your own.`)
   replaying = true
   const frame = () => {
