@@ -25,14 +25,15 @@ type Call struct {
 	// IOTimeout sets the timeouts of the client itself; 0 sets none. For http
 	// these are http.Client.Timeout and the dialer's timeout, for the cache
 	// gomemcache's Timeout, for the database timeout, readTimeout and
-	// writeTimeout of the DSN, for grpc the timeout of a method in a service config.
+	// writeTimeout of the DSN, for redis DialTimeout, ReadTimeout and WriteTimeout, for
+	// grpc the timeout of a method in a service config.
 	IOTimeout time.Duration
 
 	// The timeouts of single phases; 0 sets none. ConnectTimeout bounds the dial
 	// with its DNS lookup, TLSTimeout the TLS handshake, HeaderTimeout the time
 	// from the request to the last header of the answer, and ReadTimeout the time
 	// between two reads. grpc has ConnectTimeout alone, with the TLS handshake in it.
-	// The cache and the database have ConnectTimeout and ReadTimeout alone. Their
+	// The cache, the database and redis have ConnectTimeout and ReadTimeout alone. Their
 	// drivers have no timeout for a whole call, so there IOTimeout bounds each dial,
 	// read and write that has no timeout of its own.
 	ConnectTimeout, TLSTimeout, HeaderTimeout, ReadTimeout time.Duration
@@ -76,7 +77,7 @@ type Observer struct {
 	Closed func(how string, local, remote netip.AddrPort)
 
 	// Phase is called when a phase of the call begins; op is "http", "cache",
-	// "db", "postgres" or "grpc". The func that Phase returns is called when the phase ends, with the
+	// "db", "postgres", "redis" or "grpc". The func that Phase returns is called when the phase ends, with the
 	// error of the phase or nil. A phase may pause and go on: end is then called
 	// again, and its last call counts.
 	Phase func(op, name string) (end func(error))

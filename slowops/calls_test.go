@@ -180,6 +180,7 @@ func opsAt(t *testing.T, addr string) map[string]doFunc {
 	t.Cleanup(grpc.Close)
 	return map[string]doFunc{
 		"http": http.Do, "cache": cache.Do, "db": newMySQL(t, labDSN(addr), 0).Do, "postgres": newPostgres(t, labURL(addr), 0).Do, "grpc": grpc.Do,
+		"redis": deadline(newRedis(t, "redis://"+addr).Do),
 	}
 }
 

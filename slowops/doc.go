@@ -1,5 +1,5 @@
 // Package slowops holds the slow work of a lab about timeouts: a GET of an httpbin,
-// a memcached get, a MySQL or PostgreSQL query, a gRPC call and a computation. Each op uses the client
+// a memcached get, a MySQL or PostgreSQL query, a Redis command, a gRPC call and a computation. Each op uses the client
 // that Go programs use for that work. An op can make a call of your own instead: your
 // request, key, statement or method, or any program.
 //

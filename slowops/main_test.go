@@ -19,14 +19,17 @@ import (
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
 	postgresbackend "gotimeout/internal/backends/postgres"
+	redisbackend "gotimeout/internal/backends/redis"
 	"gotimeout/slowops"
 
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // the tests mostly wait, so more of them run at once than there are processors
+	logging.Disable()                  // of go-redis
 	goleak.VerifyTestMain(m)
 }
 
@@ -185,10 +188,12 @@ func pooled(t *testing.T, maxConns int) map[string]subject {
 	}
 }
 
-// connected returns the ops with a connection: the pooled ones, and grpc, whose calls share one.
+// connected returns the ops with a connection: the pooled ones, redis, which no cancel ends, and
+// grpc, whose calls share one.
 func connected(t *testing.T) map[string]subject {
 	t.Helper()
 	ops := pooled(t, 0)
+	ops["redis"] = redisSubject(t, startRelay(t, backend(t, redisbackend.Start, new(runs))))
 	ops["grpc"] = shared(t)
 	return ops
 }
@@ -243,6 +248,7 @@ func realPooled(t *testing.T) map[string]subject {
 		"cache":    {do: cache.Do, relay: store, quick: true},
 		"db sleep": {do: db.Do, relay: base, work: slowops.WorkSleep},
 		"postgres": realPostgres(t),
+		"redis":    realRedis(t),
 	}
 }
 

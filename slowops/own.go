@@ -45,6 +45,10 @@ func cause(err error) string {
 	var failure *Failure
 	var server *mysql.MySQLError
 	var state interface{ SQLState() string } // of pgx
+	var answer interface {
+		error
+		RedisError()
+	}
 	switch errors.As(err, &failure); {
 	case errors.As(err, &plain):
 		return plain.Error()
@@ -58,6 +62,8 @@ func cause(err error) string {
 		return fmt.Sprintf("error %d (%s) of the server, whose text is left out as it quotes the statement", server.Number, server.SQLState[:])
 	case errors.As(err, &state):
 		return fmt.Sprintf("error %s of the server, whose text is left out as it quotes the statement", state.SQLState())
+	case errors.As(err, &answer):
+		return "an error of the server, whose text is left out as it may quote the command"
 	}
 	for _, known := range []error{
 		context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF, mysql.ErrInvalidConn, driver.ErrBadConn,

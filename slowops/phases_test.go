@@ -110,6 +110,7 @@ func TestPhasesOfEachOp(t *testing.T) {
 		"cache":    {"cache dial, cache write, cache read", "cache write, cache read"},
 		"db sleep": {"db dial, db read, db write, db read, db write, db read", "db write, db read"},
 		"postgres": {"postgres dial, postgres login, postgres query, postgres result", "postgres query, postgres result"},
+		"redis":    {"redis dial, redis hello, redis command, redis answer", "redis command, redis answer"},
 		"grpc":     {"grpc dial, grpc request, grpc first_byte, grpc body", "grpc request, grpc first_byte, grpc body"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
+	redisbackend "gotimeout/internal/backends/redis"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,6 +27,7 @@ func starters() map[string]func(backends.Options) (*backends.Server, error) {
 		"cache": cachebackend.Start,
 		"db":    dbbackend.Start,
 		"grpc":  grpcbackend.Start,
+		"redis": redisbackend.Start,
 	}
 }
 
