@@ -23,11 +23,13 @@ function unpack(text) {
 }
 
 // leftOf says what the times alone say.
-function leftOf({ status, answered_ms, ended_ms, backend_ended_ms }) {
+function leftOf(run) {
+  const { status, answered_ms, ended_ms } = run, waste = wasteOf(run)
+  if (status === 'accepted') return `was put into the queue${ended_ms == null ? '' : `; the job ended ${duration(ended_ms - answered_ms)} after the answer`}`
   return [
     status.replace('_', ' '),
     ended_ms - answered_ms > noise ? `its op went on for ${duration(ended_ms - answered_ms)} after the answer` : '',
-    backend_ended_ms - answered_ms > noise ? `the backend worked on for ${duration(backend_ended_ms - answered_ms)}` : '',
+    waste > noise ? `the backend worked on for ${duration(waste)}` : '',
   ].filter(Boolean).join('; ')
 }
 

@@ -143,10 +143,10 @@ class Lane {
   // sum counts many runs, and describes them in a sentence.
   sum() {
     const runs = [...this.runs.values()], answers = runs.map(r => r.answered_ms).filter(v => v != null).sort((a, b) => a - b)
-    const counts = ['completed', 'timed_out', 'failed', 'refused'].map(s => [runs.filter(r => r.status === s).length, s.replace('_', ' ')])
-    const waste = runs.reduce((sum, r) => sum + Math.max(0, (r.backend_ended_ms ?? 0) - (r.answered_ms ?? 0)), 0) / 1000
+    const counts = ['completed', 'accepted', 'timed_out', 'failed', 'refused'].map(s => [runs.filter(r => r.status === s).length, s.replace('_', ' ')])
+    const waste = runs.reduce((sum, r) => sum + Math.max(0, wasteOf(r)), 0) / 1000
     const stray = runs.reduce((sum, r) => sum + r.goroutines_left, 0), strays = runs.filter(r => r.goroutines_left).length
-    const wasted = runs.filter(r => r.backend_ended_ms - r.answered_ms > noise).length
+    const wasted = runs.filter(r => wasteOf(r) > noise).length
     const unseen = runs.filter(r => r.answered_ms != null && r.backend_ended_ms == null).length
     return {
       counts, answers, waste, stray,
@@ -160,6 +160,9 @@ class Lane {
     }
   }
 }
+
+// wasteOf is how long the backend worked for nobody, in ms. The work of a job is for who asks for the job.
+const wasteOf = r => r.status === 'accepted' || r.backend_ended_ms == null ? 0 : r.backend_ended_ms - r.answered_ms
 
 // noise is the waste, in ms, below which a difference may be noise of the machine.
 const noise = 10

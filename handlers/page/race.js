@@ -207,7 +207,7 @@ function end(start, now) {
 // columns writes the head of the table.
 function columns(start) {
   const heads = start.times > 1
-    ? ['strategy', 'completed', 'timed out', 'failed', 'refused', 'answered p50 ms', 'p99 ms', 'at most ms', 'goroutines left', 'backend s for nobody']
+    ? ['strategy', 'completed', 'accepted', 'timed out', 'failed', 'refused', 'answered p50 ms', 'p99 ms', 'at most ms', 'goroutines left', 'backend s for nobody']
     : ['strategy', 'status', 'answered ms', 'ended ms', 'backend ended ms', 'goroutines left', 'connections dialed', 'reused', 'kept', 'closed', 'receipt']
   $('#table thead').replaceChildren(make('tr', {}, ...heads.map(h => make('th', { scope: 'col' }, h))))
   $('#table tbody').replaceChildren(...lanes.map(l => make('tr', { 'data-name': l.name },
