@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"gotimeout/handlers"
 	"gotimeout/internal/golden"
+	"gotimeout/internal/palette"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/strategies"
@@ -282,13 +284,18 @@ func TestIndexColours(t *testing.T) {
 		t.Fatal(err)
 	}
 	space := regexp.MustCompile(`\s`)
-	colour := regexp.MustCompile(`--(?:paper|ink|soft|line|link|s\d):light-dark\([^)]*\)`)
+	colour := regexp.MustCompile(`--(?:paper|ink|soft|line|link|s\d+):light-dark\([^)]*\)`)
 	want := colour.FindAllString(space.ReplaceAllString(b.String(), ""), -1)
 	got := colour.FindAllString(space.ReplaceAllString(style, ""), -1)
 	slices.Sort(want)
 	slices.Sort(got)
-	if len(want) != 13 || !slices.Equal(got, want) {
+	if len(want) != 5+palette.Strategies || !slices.Equal(got, want) {
 		t.Errorf("the page has\n%v, the report\n%v", got, want)
+	}
+	for i := range palette.Strategies {
+		if rule := fmt.Sprintf(".of-s%d{--c:var(--s%[1]d)}", i); !strings.Contains(style, rule) {
+			t.Errorf("no rule %s", rule)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotimeout/internal/lab"
+	"gotimeout/internal/palette"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 )
@@ -107,13 +109,9 @@ func TestPicturesTakeThePagesColours(t *testing.T) {
 
 // All colours have enough contrast with the page, in the light and the dark theme.
 func TestContrast(t *testing.T) {
-	svg := report.Lanes(usual().results(t).Groups()[0])
-	colours := map[string][2]string{}
-	for _, m := range regexp.MustCompile(`--(\w+):light-dark\((#\w+),(#\w+)\)`).FindAllStringSubmatch(svg, -1) {
-		colours[m[1]] = [2]string{m[2], m[3]}
-	}
+	colours := paletteOf(report.Lanes(usual().results(t).Groups()[0]))
 	least := map[string]float64{"ink": 7, "soft": 4.5}
-	for i := range 8 {
+	for i := range palette.Strategies {
 		least["s"+strconv.Itoa(i)] = 3
 	}
 	for name, want := range least {
@@ -128,18 +126,66 @@ func TestContrast(t *testing.T) {
 	}
 }
 
+// paletteOf returns the colours of a picture in the light and the dark theme.
+func paletteOf(svg string) map[string][2]string {
+	colours := map[string][2]string{}
+	for _, m := range regexp.MustCompile(`--(\w+):light-dark\((#\w+),(#\w+)\)`).FindAllStringSubmatch(svg, -1) {
+		colours[m[1]] = [2]string{m[2], m[3]}
+	}
+	return colours
+}
+
+// Each strategy has a colour of its own, which differs from every other by more than
+// neighbouring tones do: 0.06 in OKLab (https://bottosson.github.io/posts/oklab/).
+func TestColoursDiffer(t *testing.T) {
+	if n := len(lab.Strategies()); n > palette.Strategies {
+		t.Errorf("%d strategies have %d colours: add colours to internal/palette", n, palette.Strategies)
+	}
+	colours := paletteOf(report.Lanes(usual().results(t).Groups()[0]))
+	for scheme := range 2 {
+		for i := range palette.Strategies {
+			for j := range i {
+				a, b := colours["s"+strconv.Itoa(i)][scheme], colours["s"+strconv.Itoa(j)][scheme]
+				x, y := oklab(t, a), oklab(t, b)
+				if d := math.Hypot(math.Hypot(x[0]-y[0], x[1]-y[1]), x[2]-y[2]); d < .06 {
+					t.Errorf("--s%d %s and --s%d %s are only %.3f apart", i, a, j, b, d)
+				}
+			}
+		}
+	}
+}
+
+// oklab returns a colour in a space where equal distances look equally far.
+func oklab(t *testing.T, colour string) [3]float64 {
+	c := linear(t, colour)
+	l := math.Cbrt(.4122214708*c[0] + .5363325363*c[1] + .0514459929*c[2])
+	m := math.Cbrt(.2119034982*c[0] + .6806995451*c[1] + .1073969566*c[2])
+	s := math.Cbrt(.0883024619*c[0] + .2817188376*c[1] + .6299787005*c[2])
+	return [3]float64{
+		.2104542553*l + .7936177850*m - .0040720468*s,
+		1.9779984951*l - 2.4285922050*m + .4505937099*s,
+		.0259040371*l + .7827717662*m - .8086757660*s,
+	}
+}
+
 // contrast returns the contrast ratio of two colours, by WCAG 2.
 func contrast(t *testing.T, a, b string) float64 {
 	x, y := luminance(t, a), luminance(t, b)
 	return (max(x, y) + .05) / (min(x, y) + .05)
 }
 
-func luminance(t *testing.T, colour string) (l float64) {
+func luminance(t *testing.T, colour string) float64 {
+	c := linear(t, colour)
+	return .2126*c[0] + .7152*c[1] + .0722*c[2]
+}
+
+// linear returns the red, green and blue light of a colour of sRGB.
+func linear(t *testing.T, colour string) (c [3]float64) {
 	hex := strings.TrimPrefix(colour, "#")
 	if len(hex) == 3 {
 		hex = hex[:1] + hex[:1] + hex[1:2] + hex[1:2] + hex[2:] + hex[2:]
 	}
-	for i, weight := range []float64{.2126, .7152, .0722} {
+	for i := range c {
 		n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
 		if err != nil {
 			t.Fatal(err)
@@ -150,9 +196,9 @@ func luminance(t *testing.T, colour string) (l float64) {
 		} else {
 			v = math.Pow((v+.055)/1.055, 2.4)
 		}
-		l += weight * v
+		c[i] = v
 	}
-	return l
+	return c
 }
 
 // The pictures of any file are well-formed.
