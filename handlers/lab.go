@@ -89,6 +89,7 @@ type Op struct {
 	First   bool                    // the page begins with it instead of the default op
 	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
+	Apart   bool                    // the op that calls all backends at once leaves it out
 	Reports int                     // how many backends report their begin and end
 	Seen    bool                    // all its backends report
 	Busy    func(slowops.Call) bool // whether a call computes in this process; nil is never

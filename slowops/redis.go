@@ -39,6 +39,11 @@ type Redis struct {
 	// it. Set Command before the first call.
 	Command []string
 
+	// Named has each call with a delay or an own command name its connection by its run first,
+	// as "gotimeout-run=ID", for CLIENT LIST. Both commands are sent at once. Set Named before
+	// the first call.
+	Named bool
+
 	opt     *redis.Options
 	maxIdle int
 	closing context.Context // of the dials
@@ -140,7 +145,17 @@ func (r *Redis) send(ctx context.Context, client *redisClient, c *Call) error {
 	if timeout := cmp.Or(c.ReadTimeout, c.IOTimeout); timeout > 0 {
 		of = of.WithTimeout(timeout) // on the same connection
 	}
-	answer, err := of.Do(ctx, args...).Result()
+	var answer any
+	var err error
+	if r.Named && args[0] != "ECHO" {
+		pipe := of.Pipeline()
+		pipe.Do(ctx, "CLIENT", "SETNAME", "gotimeout-run="+c.Run)
+		last := pipe.Do(ctx, args...)
+		_, _ = pipe.Exec(ctx) // a server may refuse the name
+		answer, err = last.Result()
+	} else {
+		answer, err = of.Do(ctx, args...).Result()
+	}
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil
@@ -149,6 +164,16 @@ func (r *Redis) send(ctx context.Context, client *redisClient, c *Call) error {
 		return &Failure{code: wrongAnswer, err: fmt.Errorf("redis: ECHO %q answered %.60q: the connection is poisoned", tag, fmt.Sprint(answer))}
 	}
 	return err
+}
+
+// Ask sends another command, which the deadline of ctx bounds, and returns its answer.
+func (r *Redis) Ask(ctx context.Context, args ...any) (answer any, err error) {
+	c := &Call{Params: map[string]string{paramDeadline: DeadlineOn}}
+	client := r.take(c)
+	answer, err = client.Do(ctx, args...).Result()
+	err = client.named(ctx, err)
+	r.give(client, c)
+	return answer, err
 }
 
 // take returns the client used last with the same deadline, or a new one without a connection yet.

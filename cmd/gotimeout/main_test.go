@@ -26,7 +26,7 @@ import (
 )
 
 // real has the addresses of the real servers for the tests.
-var real struct{ cacheAddr, dbDSN, postgresURL string }
+var real struct{ cacheAddr, dbDSN, postgresURL, redisURL string }
 
 // TestMain removes the variables of servers and addresses from the environment, so that a
 // test has only those that it sets. With asProgram set the test binary is the program
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFaultyLab) != "" {
 		serveFaulty()
 	}
-	real.cacheAddr, real.dbDSN, real.postgresURL = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN"), os.Getenv("POSTGRES_URL")
+	real.cacheAddr, real.dbDSN, real.postgresURL, real.redisURL = os.Getenv("MEMCACHED_ADDR"), os.Getenv("MYSQL_DSN"), os.Getenv("POSTGRES_URL"), os.Getenv("REDIS_URL")
 	for _, name := range []string{"MEMCACHED_ADDR", "MYSQL_DSN", "POSTGRES_URL", "REDIS_URL", "HTTPBIN_URL", "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK", "GOTIMEOUT_NETWORK_DRIVER", "GOTIMEOUT_TOKEN",
 		"GOTIMEOUT_PUBLIC", "GOTIMEOUT_TRUSTED_PROXIES", "GOTIMEOUT_LOG_FORMAT", "GOTIMEOUT_HOST", "JAWSDB_URL", "DATABASE_URL", "MEMCACHIER_SERVERS"} {
 		os.Unsetenv(name)
@@ -78,8 +78,11 @@ func environmentOf(env []string) environment {
 	}
 }
 
-// dialing are the ops with a backend.
-var dialing = []string{"http", "cache", "db", "postgres", "grpc"}
+// dialing are the ops with a backend, and together those of op=all.
+var (
+	dialing  = []string{"http", "cache", "db", "postgres", "redis", "grpc"}
+	together = []string{"http", "cache", "db", "postgres", "grpc"}
+)
 
 const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 
@@ -87,11 +90,11 @@ const asProgram = "GOTIMEOUT_TEST_AS_PROGRAM"
 func needReal(t *testing.T) {
 	t.Helper()
 	switch {
-	case real.cacheAddr != "" && real.dbDSN != "" && real.postgresURL != "":
+	case real.cacheAddr != "" && real.dbDSN != "" && real.postgresURL != "" && real.redisURL != "":
 	case os.Getenv("CI") == "true":
-		t.Fatal("CI must run this against real servers: set MEMCACHED_ADDR, MYSQL_DSN and POSTGRES_URL")
+		t.Fatal("CI must run this against real servers: set MEMCACHED_ADDR, MYSQL_DSN, POSTGRES_URL and REDIS_URL")
 	default:
-		t.Skip(`there are no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR, MYSQL_DSN and POSTGRES_URL`)
+		t.Skip(`there are no real servers: eval "$(scripts/servers start)" sets MEMCACHED_ADDR, MYSQL_DSN, POSTGRES_URL and REDIS_URL`)
 	}
 }
 

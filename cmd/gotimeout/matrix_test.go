@@ -61,6 +61,8 @@ var matrixOps = []struct {
 	{"postgres/request", "op=postgres&cancel=request", "2s", "4700ms", "4800ms", false},
 	{"postgres/grace", "op=postgres&cancel=grace", "2s", "4700ms", "4800ms", false},
 	{"postgres/cpu", "op=postgres&work=cpu", "1s", "1900ms", "2s", true},
+	{"redis/off", "op=redis", "2s", "4700ms", "4800ms", false},
+	{"redis/on", "op=redis&deadline=on", "2s", "4700ms", "4800ms", false},
 	{"grpc", "op=grpc", "2s", "4700ms", "4800ms", false},
 	{"grpc/deaf", "op=grpc&backend=deaf", "2s", "4700ms", "4800ms", false},
 	{"grpc/proxy", "op=grpc&target=proxy-detached", "2s", "4700ms", "4800ms", false},
@@ -86,7 +88,7 @@ func runMatrix(t *testing.T, computes bool) {
 	})
 	t.Run("real", func(t *testing.T) {
 		needReal(t)
-		p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN, "--postgres-url="+real.postgresURL)
+		p := start(t, "--cache-addr="+real.cacheAddr, "--db-dsn="+real.dbDSN, "--postgres-url="+real.postgresURL, "--redis-url="+real.redisURL)
 		const atOnce = 32 // a login costs PostgreSQL a process
 		runCells(t, p, computes, atOnce, func(c cell) cell {
 			switch c.op {
@@ -94,8 +96,8 @@ func runMatrix(t *testing.T, computes bool) {
 				c.status = "refused"
 			case "all":
 				c.backend = "?"
-				if c.left == fmt.Sprint(len(dialing)) { // of which the cache has answered
-					c.left = fmt.Sprint(len(dialing) - 1)
+				if c.left == fmt.Sprint(len(together)) { // of which the cache has answered
+					c.left = fmt.Sprint(len(together) - 1)
 				}
 			}
 			return c

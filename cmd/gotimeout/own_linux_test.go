@@ -21,6 +21,7 @@ import (
 	cachebackend "gotimeout/internal/backends/cache"
 	dbbackend "gotimeout/internal/backends/db"
 	grpcbackend "gotimeout/internal/backends/grpc"
+	redisbackend "gotimeout/internal/backends/redis"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
@@ -30,8 +31,8 @@ import (
 )
 
 // yours are servers of somebody who has calls of their own: they stand for a service,
-// a database, a memcached and a gRPC server of their own.
-type yours struct{ http, db, cache, grpc string }
+// a database, a memcached, a Redis and a gRPC server of their own.
+type yours struct{ http, db, cache, redis, grpc string }
 
 // startYours starts them. The service answers after a time that each request draws.
 func startYours(t *testing.T, draw func() time.Duration) (y yours) {
@@ -45,7 +46,7 @@ func startYours(t *testing.T, draw func() time.Duration) (y yours) {
 	}))
 	t.Cleanup(server.Close)
 	y.http = server.URL
-	for into, start := range map[*string]func(backends.Options) (*backends.Server, error){&y.db: dbbackend.Start, &y.cache: cachebackend.Start, &y.grpc: grpcbackend.Start} {
+	for into, start := range map[*string]func(backends.Options) (*backends.Server, error){&y.db: dbbackend.Start, &y.cache: cachebackend.Start, &y.redis: redisbackend.Start, &y.grpc: grpcbackend.Start} {
 		s, err := start(backends.Options{MaxDelay: time.Minute})
 		if err != nil {
 			t.Fatal(err)
@@ -57,24 +58,24 @@ func startYours(t *testing.T, draw func() time.Duration) (y yours) {
 }
 
 // An own call ends as each other one: as the row of the op says whose place it takes.
-// What its server does is not seen, but for a database's by its process list.
+// What its server does is not seen, but for a database's by its process list, and a Redis's by its CLIENT LIST.
 func TestMatrixOfOwnCalls(t *testing.T) {
 	t.Parallel()
 	y := startYours(t, func() time.Duration { return 4800 * time.Millisecond })
 	p := start(t, "--http-request="+y.http+"/report?id=7", "--db-dsn="+dsnOf(y.db), "--db-query=SELECT SLEEP(4.8)",
-		"--cache-addr="+y.cache, "--cache-key=delay/4.8s/own", "--command=sleep 4.8",
+		"--cache-addr="+y.cache, "--cache-key=delay/4.8s/own", "--command=sleep 4.8", "--redis-url=redis://"+y.redis, "--redis-command=BLPOP 'my list' 4.8",
 		"--grpc-target="+y.grpc, "--grpc-method=gotimeout.Slow/Delay", `--grpc-body="4.8s"`)
 	cells := matrix(t)
 	var asked []*outcome
 	var all sync.WaitGroup
-	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "grpc": "grpc", "command": "cpu"} {
+	for op, like := range map[string]string{"http": "http", "db": "db/sleep", "cache": "cache", "redis": "redis/off", "grpc": "grpc", "command": "cpu"} {
 		for _, s := range lab.Strategies() {
 			if !s.Suits(op) || s.Outside == strategies.InChild { // internal/lab tests own calls in a child
 				continue
 			}
 			for _, ctx := range []string{"aware", "deaf"} {
 				c := cells[s.Name+" "+like+" "+ctx]
-				if c.op = op; op != "db" {
+				if c.op = op; op != "db" && op != "redis" {
 					c.backend = "?"
 				} else if s.Bounds(time.Second).Server > 0 {
 					c.status = "completed" // MySQL ends a SELECT SLEEP without an error
@@ -127,7 +128,7 @@ const planted = "PLANTED"
 
 // secretCalls are flags with planted secrets, for servers at these addresses. The
 // stand-in for a database has a user without a password.
-func secretCalls(t *testing.T, web, dsn, cache, grpc string) []string {
+func secretCalls(t *testing.T, web, dsn, cache, redis, grpc string) []string {
 	t.Helper()
 	body := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(body, []byte(planted), 0o600); err != nil {
@@ -137,6 +138,7 @@ func secretCalls(t *testing.T, web, dsn, cache, grpc string) []string {
 		"--http-request=http://u:" + planted + "@" + web + "/report?key=" + planted, "--http-header", "X-Key: " + planted, "--http-body=@" + body,
 		"--db-dsn=" + dsn, "--db-query=SELECT " + planted,
 		"--cache-addr=" + cache, "--cache-key=" + planted,
+		"--redis-url=redis://:" + planted + "@" + redis, "--redis-command=GET " + planted,
 		"--grpc-target=" + grpc, "--grpc-method=gotimeout.Slow/Delay", `--grpc-body="` + planted + `"`,
 		"--command=false " + planted,
 	}
@@ -156,8 +158,8 @@ func TestOwnCallsStaySecret(t *testing.T) {
 	defer echo.Close()
 	y := startYours(t, func() time.Duration { return 0 })
 	for name, args := range map[string][]string{
-		"failing": secretCalls(t, strings.TrimPrefix(echo.URL, "http://"), dsnOf(y.db), y.cache, y.grpc),
-		"down":    secretCalls(t, closedPort(t), "lab:"+planted+"@tcp("+closedPort(t)+")/lab", closedPort(t), closedPort(t)),
+		"failing": secretCalls(t, strings.TrimPrefix(echo.URL, "http://"), dsnOf(y.db), y.cache, y.redis, y.grpc),
+		"down":    secretCalls(t, closedPort(t), "lab:"+planted+"@tcp("+closedPort(t)+")/lab", closedPort(t), closedPort(t), closedPort(t)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			spans := collect(t)
@@ -262,13 +264,13 @@ func TestReportsKeepOwnCallsSecret(t *testing.T) {
 		wants string
 	}{
 		"compare": {append([]string{"compare", "--ops=http,cache", "--strategies=context-cancel", "--rate=20", "--duration=200ms", "--delay=0"},
-			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...)...), 0, "http is POST " + web + "/report (alone "},
+			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.redis, y.grpc)...)...), 0, "http is POST " + web + "/report (alone "},
 		"recommend": {append([]string{"recommend", "--op=http", "--strategies=context-cancel", "--false-timeouts=10%", "--requests=100"},
-			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...)...), 0, "POST " + web + "/report (alone "},
-		"failing": {append([]string{"compare", "--ops=db", "--delay=0"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...), 1,
+			append(files, secretCalls(t, web, dsnOf(y.db), y.cache, y.redis, y.grpc)...)...), 0, "POST " + web + "/report (alone "},
+		"failing": {append([]string{"compare", "--ops=db", "--delay=0"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.redis, y.grpc)...), 1,
 			"op db doesn't work on this lab: mysql query: error 1064 (42000)"},
-		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closedPort(t), dsnOf(y.db), y.cache, y.grpc)...), 1, "connection refused"},
-		"config": {append([]string{"config"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.grpc)...), 0, "http://***@" + web + "/report?***"},
+		"down":   {append([]string{"recommend", "--op=http"}, secretCalls(t, closedPort(t), dsnOf(y.db), y.cache, y.redis, y.grpc)...), 1, "connection refused"},
+		"config": {append([]string{"config"}, secretCalls(t, web, dsnOf(y.db), y.cache, y.redis, y.grpc)...), 0, "http://***@" + web + "/report?***"},
 		"two labs": {[]string{"compare", "--url=http://" + web, "--http-request=http://a/?" + planted}, 2,
 			"--url starts no lab, and the setting GOTIMEOUT_HTTP_REQUEST is of one"},
 	} {
@@ -348,9 +350,9 @@ func TestYourCall(t *testing.T) {
 		"serve --http":     checkServed,
 	}
 	standIns := startYours(t, func() time.Duration { return 50 * time.Millisecond })
-	servers := map[string]yours{"stand-ins": {standIns.http, dsnOf(standIns.db), standIns.cache, standIns.grpc}}
+	servers := map[string]yours{"stand-ins": {standIns.http, dsnOf(standIns.db), standIns.cache, standIns.redis, standIns.grpc}}
 	if real.dbDSN != "" && real.cacheAddr != "" {
-		servers["real"] = yours{standIns.http, real.dbDSN, real.cacheAddr, ""}
+		servers["real"] = yours{standIns.http, real.dbDSN, real.cacheAddr, real.redisURL, ""}
 	}
 	for _, s := range readPage(t, "../../docs/your-call.md") {
 		if !s.fence {

@@ -49,7 +49,7 @@ func TestServesEmbedded(t *testing.T) {
 // answer 502.
 func TestServersDown(t *testing.T) {
 	down := closedPort(t)
-	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab", "--postgres-url=postgres://u:secret@"+down+"/lab", "--grpc-target="+down)
+	p := start(t, "--http-url=http://"+down, "--cache-addr="+down, "--db-dsn=mysql://u:secret@"+down+"/lab", "--postgres-url=postgres://u:secret@"+down+"/lab", "--redis-url=redis://u:secret@"+down, "--grpc-target="+down)
 	var ready struct {
 		Ready    bool
 		Backends []struct{ Name, Error string }

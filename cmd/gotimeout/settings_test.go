@@ -140,7 +140,7 @@ func TestPaaS(t *testing.T) {
 	}
 }
 
-// The addresses of memcached and the database may be written in each usual form.
+// The addresses of memcached and the databases may be written in each usual form.
 func TestServerAddresses(t *testing.T) {
 	for arg, want := range map[string]private.Server{
 		"--cache-addr=h:1":                               {Network: "tcp", Addr: "h:1"},
@@ -155,6 +155,8 @@ func TestServerAddresses(t *testing.T) {
 		"--db-dsn=mysql://u:secret@unix(/run/my.sock)/d": {Network: "unix", Addr: "/run/my.sock"},
 		"--postgres-url=postgres://u:secret@h/d":         {Network: "tcp", Addr: "h:5432"},
 		"--postgres-url=host=/run/pg user=u password=p":  {Network: "unix", Addr: "/run/pg/.s.PGSQL.5432"},
+		"--redis-url=redis://u:secret@h/1":               {Network: "tcp", Addr: "h:6379"},
+		"--redis-url=unix:///run/redis.sock":             {Network: "unix", Addr: "/run/redis.sock"},
 	} {
 		if s := readSettings(t, "", nil, arg); !slices.Equal(s.lab.Servers(), []private.Server{want}) {
 			t.Errorf("%s: %+v, want %+v", arg, s.lab.Servers(), want)

@@ -103,7 +103,7 @@ func TestRaceOverALab(t *testing.T) {
 			t.Errorf("%s: %s, the receipt: %s", key, describe(got.View), describe(want))
 		}
 		abandoned := strings.HasPrefix(key, "goroutine-abandon")
-		stayed := strings.Contains(got.Left, fmt.Sprintf("its %d goroutines and their connections stayed for", len(dialing)))
+		stayed := strings.Contains(got.Left, fmt.Sprintf("its %d goroutines and their connections stayed for", len(together)))
 		// http.TimeoutHandler answers and cancels at once, so its goroutines may be the later ones.
 		if abandoned != stayed && !strings.HasPrefix(key, "timeout-handler") || abandoned && first[key].Ended != nil {
 			t.Errorf("%s: %q, first %s", key, got.Left, describe(first[key].View))
@@ -143,7 +143,7 @@ func TestGauges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var args []string
-			busy, idle := "http=1 cache=1 db=2 postgres=0 grpc=1", "http=0 cache=0 db=0 postgres=0 grpc=0"
+			busy, idle := "http=1 cache=1 db=2 postgres=0 redis=1 grpc=1", "http=0 cache=0 db=0 postgres=0 redis=0 grpc=0"
 			if real {
 				db, err := dbbackend.Start(backends.Options{MaxDelay: time.Minute})
 				if err != nil {
@@ -151,11 +151,11 @@ func TestGauges(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = db.Close() })
 				args = []string{"--http-url=http://" + closedPort(t), "--db-dsn=lab@tcp(" + db.Addr + ")/lab"}
-				busy, idle = "http=? cache=1 db=2 postgres=0 grpc=1", "http=? cache=0 db=0 postgres=0 grpc=0"
+				busy, idle = "http=? cache=1 db=2 postgres=0 redis=1 grpc=1", "http=? cache=0 db=0 postgres=0 redis=0 grpc=0"
 			}
 			p := start(t, args...)
 			e := p.listen(t, "/events")
-			for _, path := range []string{"/goroutine-abandon?op=http", "/goroutine-abandon?op=cache", "/goroutine-abandon?op=db", "/goroutine-abandon?op=grpc", "/context-cancel?op=db"} {
+			for _, path := range []string{"/goroutine-abandon?op=http", "/goroutine-abandon?op=cache", "/goroutine-abandon?op=db", "/goroutine-abandon?op=redis", "/goroutine-abandon?op=grpc", "/context-cancel?op=db"} {
 				go func() { _, _ = p.fetch(path+"&delay=10s&timeout=2s", new(any)) }()
 			}
 			for _, want := range []string{busy, idle} {
@@ -166,7 +166,7 @@ func TestGauges(t *testing.T) {
 						t.Fatalf("never %s, but %q, with %+v", want, seen, got.Receipts)
 					}
 				}
-				if len(got.Receipts) != 5 {
+				if len(got.Receipts) != 6 {
 					t.Errorf("%d receipts", len(got.Receipts))
 				}
 			}

@@ -147,7 +147,7 @@ func (o *throwawayOp) open(l *Lab) (handlers.Op, error) {
 			contains(t, p.fetch(t, url+"/context-cancel?op=throwaway&delay=0", "*/*"), `"slow":"throwaway"`, `"status":"completed"`)
 			contains(t, p.fetch(t, url+"/compare?op=throwaway&delay=0", "*/*"), "op=throwaway", "baseline none completed")
 			contains(t, p.fetch(t, url+"/compare?op=all&delay=0", "*/*"), "baseline none completed")
-			contains(t, p.fetch(t, url+"/", "text/html"), prose.And(append(dialing, "throwaway"))+" at once.")
+			contains(t, p.fetch(t, url+"/", "text/html"), prose.And(append(together, "throwaway"))+" at once.")
 			contains(t, p.output(t, "compare", "--ops=throwaway", "--delay=10ms", "--rate=20", "--duration=200ms", "--timeout=100ms", "--strategies=context-cancel", "--quiet"), "throwaway")
 		},
 	},

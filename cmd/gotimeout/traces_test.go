@@ -178,7 +178,7 @@ func TestTraceOfAComparison(t *testing.T) {
 	for _, s := range c.all() {
 		count[s.Name]++
 	}
-	for name, want := range map[string]int{"GET /compare": 1, "baseline": 1, "errgroup": 2, "http": suiting("http"), "GET /errgroup": 1, "all": len(dialing)} {
+	for name, want := range map[string]int{"GET /compare": 1, "baseline": 1, "errgroup": 2, "http": suiting("http"), "GET /errgroup": 1, "all": len(together)} {
 		if count[name] != want {
 			t.Errorf("%d spans of %s, want %d: %v", count[name], name, want, count)
 		}

@@ -60,6 +60,8 @@ func TestChild(t *testing.T) {
 		"op=db&delay=1ms&work=cpu":       "completed dialed 1 closed 1 backend true",
 		"op=cpu&delay=1ms":               "completed dialed 0 closed 0 backend false",
 		"op=all&delay=1ms":               "completed dialed 5 closed 5 backend true",
+		"op=redis&delay=1ms":             "completed dialed 1 closed 1 backend true",
+		"op=redis&delay=1ms&deadline=on": "completed dialed 1 closed 1 backend true",
 		"op=grpc&delay=1ms":              "completed dialed 1 closed 1 backend true",
 		"op=grpc&delay=0&target=proxy":   "completed dialed 1 closed 1 backend true",
 		"op=http&delay=0&target=ok-h2":   "completed dialed 1 closed 1 backend true",

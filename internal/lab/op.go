@@ -39,6 +39,7 @@ func Ops() []Op {
 		new(cacheOp),
 		new(dbOp),
 		new(postgresOp),
+		new(redisOp),
 		new(grpcOp),
 		new(cpuOp),
 		new(commandOp),
@@ -48,13 +49,13 @@ func Ops() []Op {
 // allName is the op that calls all backends at once.
 const allName = "all"
 
-// together makes one op from the ops that call a backend. Calls that can't be slow have no delay
+// together makes one op from the ops that call a backend, without those that stand apart. Calls that can't be slow have no delay
 // in it.
 func together(ops []handlers.Op) handlers.Op {
 	op := handlers.Op{Name: allName, Dials: true, Seen: true}
 	var names []string
 	for _, of := range ops {
-		if !of.Dials {
+		if !of.Dials || of.Apart {
 			continue
 		}
 		names = append(names, of.Name)

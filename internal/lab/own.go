@@ -45,7 +45,7 @@ func (s Settings) Check(network bool) error {
 	case s.OwnName == "":
 		return nil
 	case calls == 0:
-		return errors.New("--name (GOTIMEOUT_NAME) names an own call, and there is none: give --http-request, --db-query, --postgres-query, --cache-key, --grpc-method or --command")
+		return errors.New("--name (GOTIMEOUT_NAME) names an own call, and there is none: give --http-request, --db-query, --postgres-query, --redis-command, --cache-key, --grpc-method or --command")
 	case calls > 1:
 		return fmt.Errorf("--name (GOTIMEOUT_NAME) names one call, and there are %d: leave it out", calls)
 	}

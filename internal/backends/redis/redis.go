@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -44,7 +46,7 @@ func Start(o backends.Options) (*backends.Server, error) {
 		return nil, fmt.Errorf("start backend redis: %w", err)
 	}
 	_ = first.Close()
-	r := &redis{server: s, mini: mini.Server(), longest: o.MaxDelay}
+	r := &redis{server: s, mini: mini.Server(), longest: o.MaxDelay, clients: map[int64]entry{}}
 	s.ServeEach(r.serve)
 	return s, nil
 }
@@ -53,16 +55,51 @@ type redis struct {
 	server  *backends.Server
 	mini    *server.Server
 	longest time.Duration
+
+	mu      sync.Mutex
+	last    int64
+	clients map[int64]entry // of CLIENT LIST, by their IDs
+}
+
+// entry is a client's entry in CLIENT LIST.
+type entry struct{ name, flags string }
+
+// enter writes the entry of a client, whose flag is b while it waits.
+func (r *redis) enter(id int64, peer *server.Peer, flags string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients[id] = entry{peer.ClientName, flags}
+}
+
+// list returns the CLIENT LIST: miniredis has none.
+func (r *redis) list() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := ""
+	for _, id := range slices.Sorted(maps.Keys(r.clients)) {
+		text += fmt.Sprintf("id=%d name=%s flags=%s\n", id, r.clients[id].name, r.clients[id].flags)
+	}
+	return text
 }
 
 // serve answers one command after the other until the client quits, leaves, or sends what is no command.
 func (r *redis) serve(nc net.Conn) {
 	client := backends.NewClient(nc)
 	peer := server.NewPeer(bufio.NewWriter(nc))
+	r.mu.Lock()
+	r.last++
+	id := r.last
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.clients, id)
+	}()
 	for !peer.Closed() {
+		r.enter(id, peer, "N")
 		args, err := readCommand(client.Reader)
 		if err == nil {
-			err = r.do(client, peer, args)
+			err = r.do(id, client, peer, args)
 		} else if errors.Is(err, errProtocol) {
 			peer.WriteError("ERR " + err.Error())
 		}
@@ -74,11 +111,15 @@ func (r *redis) serve(nc net.Conn) {
 }
 
 // do carries out one command. An error means that the client has left.
-func (r *redis) do(client *backends.Client, peer *server.Peer, args []string) error {
+func (r *redis) do(id int64, client *backends.Client, peer *server.Peer, args []string) error {
 	name := strings.ToUpper(args[0])
 	switch {
 	case name == "BLPOP" && len(args) > 2:
+		r.enter(id, peer, "b")
 		return r.blpop(client, peer, args)
+	case name == "CLIENT" && len(args) == 2 && strings.ToUpper(args[1]) == "LIST":
+		peer.WriteBulk(r.list())
+		return nil
 	case name == "ECHO" && len(args) == 2:
 		r.server.Begin(backends.RunTag(args[1]), "ECHO")()
 	case !slices.Contains(commands, name):

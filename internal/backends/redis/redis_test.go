@@ -2,6 +2,7 @@ package redisbackend_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -13,6 +14,8 @@ import (
 	"gotimeout/internal/backends/backendtest"
 	redisbackend "gotimeout/internal/backends/redis"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 )
 
@@ -27,11 +30,11 @@ func command(words ...string) string {
 	return text
 }
 
-// The stand-in gives the answers of Redis, and then reads on.
-func TestConforms(t *testing.T) {
+// everywhere runs a test on the stand-in and on a real Redis.
+func everywhere(t *testing.T, test func(t *testing.T, addr string)) {
 	addrs := map[string]func(*testing.T) string{
 		"embedded": func(t *testing.T) string {
-			return backendtest.Start(t, redisbackend.Start, backends.Options{MaxDelay: time.Second}).Addr
+			return backendtest.Start(t, redisbackend.Start, backends.Options{MaxDelay: backendtest.Long}).Addr
 		},
 		"real": func(t *testing.T) string {
 			u, err := url.Parse(backendtest.RealServer(t, "REDIS_URL"))
@@ -42,34 +45,38 @@ func TestConforms(t *testing.T) {
 		},
 	}
 	for place, addr := range addrs {
-		t.Run(place, func(t *testing.T) {
-			at := addr(t)
-			for send, want := range map[string]string{
-				command("ECHO", "gotimeout run=a"):             "$15\r\ngotimeout run=a\r\n",
-				command("echo", "a\r\nb"):                      "$4\r\na\r\nb\r\n",
-				command("BLPOP", "gotimeout-none", "0.001"):    "*-1\r\n",
-				command("blpop", "gotimeout-none", "b", "0.1"): "*-1\r\n",
-				command("HELLO", "3", "EXTRA"):                 "-ERR",
-				command("GET", "gotimeout-none"):               "$-1\r\n",
-				command("SELECT", "1"):                         "+OK\r\n",
-				command("CLIENT", "SETNAME", "a"):              "+OK\r\n",
-				command("GOTIMEOUT"):                           "-ERR",
-				command("BLPOP", "a"):                          "-ERR",
-				command("BLPOP", "a", "x"):                     "-ERR",
-				command("BLPOP", "a", "-1"):                    "-ERR",
-			} {
-				c := backendtest.Talk(t, at, send+command("PING")+command("QUIT"))
-				got, err := io.ReadAll(c)
-				rest, ok := strings.CutPrefix(string(got), want)
-				if want == "-ERR" {
-					_, rest, _ = strings.Cut(rest, "\r\n")
-				}
-				if err != nil || !ok || rest != "+PONG\r\n+OK\r\n" {
-					t.Errorf("sent %q\n got %q, %v; want %q", send, got, err, want)
-				}
-			}
-		})
+		t.Run(place, func(t *testing.T) { test(t, addr(t)) })
 	}
+}
+
+// The stand-in gives the answers of Redis, and then reads on.
+func TestConforms(t *testing.T) {
+	everywhere(t, func(t *testing.T, at string) {
+		for send, want := range map[string]string{
+			command("ECHO", "gotimeout run=a"):             "$15\r\ngotimeout run=a\r\n",
+			command("echo", "a\r\nb"):                      "$4\r\na\r\nb\r\n",
+			command("BLPOP", "gotimeout-none", "0.001"):    "*-1\r\n",
+			command("blpop", "gotimeout-none", "b", "0.1"): "*-1\r\n",
+			command("HELLO", "3", "EXTRA"):                 "-ERR",
+			command("GET", "gotimeout-none"):               "$-1\r\n",
+			command("SELECT", "1"):                         "+OK\r\n",
+			command("CLIENT", "SETNAME", "a"):              "+OK\r\n",
+			command("GOTIMEOUT"):                           "-ERR",
+			command("BLPOP", "a"):                          "-ERR",
+			command("BLPOP", "a", "x"):                     "-ERR",
+			command("BLPOP", "a", "-1"):                    "-ERR",
+		} {
+			c := backendtest.Talk(t, at, send+command("PING")+command("QUIT"))
+			got, err := io.ReadAll(c)
+			rest, ok := strings.CutPrefix(string(got), want)
+			if want == "-ERR" {
+				_, rest, _ = strings.Cut(rest, "\r\n")
+			}
+			if err != nil || !ok || rest != "+PONG\r\n+OK\r\n" {
+				t.Errorf("sent %q\n got %q, %v; want %q", send, got, err, want)
+			}
+		}
+	})
 }
 
 // These answers are the stand-in's alone. What is no command ends the connection.
@@ -126,6 +133,35 @@ func TestEnds(t *testing.T) {
 		t.Error(err)
 	}
 	runs.Balanced(t, "done", "echo", "left", "closed")
+}
+
+// The look shows a client that waits under the name of its run, and nobody else.
+func TestLook(t *testing.T) {
+	everywhere(t, func(t *testing.T, addr string) {
+		opt := &redis.Options{Addr: addr, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}}
+		asks := redis.NewClient(opt)
+		defer asks.Close()
+		look := redisbackend.Look(func(ctx context.Context, args ...any) (any, error) { return asks.Do(ctx, args...).Result() })
+		shown := func(run string) func() bool {
+			return func() bool {
+				s, err := look(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, ok := s.Of[run]
+				return ok && s.Of["idle"] == 0
+			}
+		}
+		name := func(run string) string { return command("CLIENT", "SETNAME", "gotimeout-run="+run) }
+		backendtest.Talk(t, addr, name("idle"))
+		waits := backendtest.Talk(t, addr, name("waits")+command("BLPOP", "gotimeout-none", "60"))
+		backendtest.Eventually(t, "it is shown", shown("waits"))
+		waits.Close()
+		backendtest.Eventually(t, "it is gone", func() bool { return !shown("waits")() })
+	})
+	if _, err := redisbackend.Look(func(context.Context, ...any) (any, error) { return nil, nil })(t.Context()); err == nil {
+		t.Error("no error without a list")
+	}
 }
 
 // Whatever a client sends, the stand-in doesn't panic.
