@@ -25,7 +25,7 @@ func TestCode(t *testing.T) {
 	}{
 		"/code/context-cancel?op=db": {http.StatusOK, code("context-cancel", "db")},
 		"/code/errgroup":             {http.StatusOK, code("errgroup", "http")},
-		"/code/io-timeout?op=cpu":    {http.StatusNotFound, `there is no code of io-timeout for \"cpu\": use cache, db, grpc, http or postgres`},
+		"/code/io-timeout?op=cpu":    {http.StatusNotFound, `there is no code of io-timeout for \"cpu\": use cache, db, grpc, http, postgres or redis`},
 		"/code/errgroup?ctx=deaf":    {http.StatusBadRequest, "ctx"},
 		"/code/nonesuch":             {http.StatusNotFound, "there is nothing at /code/nonesuch"},
 	} {

@@ -314,7 +314,7 @@ func TestRefuses(t *testing.T) {
 		{"explain", []string{"explain", "wasted"}, "", prose.Unknown("column", "wasted", columnNames())},
 		{"code", []string{"code"}, "", "code needs <strategy>"},
 		{"code", []string{"code", "context-cancl"}, "", `<strategy> is "context-cancl": use ` + prose.Or(strategyNames())},
-		{"code", []string{"code", "io-timeout", "--op=cpu"}, "", `--op: there is no code of io-timeout for "cpu": use cache, db, grpc, http or postgres`},
+		{"code", []string{"code", "io-timeout", "--op=cpu"}, "", `--op: there is no code of io-timeout for "cpu": use cache, db, grpc, http, postgres or redis`},
 		{"network run", []string{"network", "run"}, "", "network run needs <profile> <command> ..."},
 		{"network run", []string{"network", "run", "3g"}, "", "network run needs <command> ..."},
 		{"network run", []string{"network", "run", "3g", "--"}, "", "there is no command: write it after --, as in gotimeout network run 3g -- make test"},

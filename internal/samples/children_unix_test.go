@@ -12,6 +12,7 @@ import (
 	"gotimeout/internal/samples"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -34,6 +35,7 @@ func callsInChildren(of times, args map[string][2]string) map[string]call {
 		"subprocess-kill cache":    two(samples.SubprocessKillCache, "cache"),
 		"subprocess-kill db":       two(samples.SubprocessKillDB, "db"),
 		"subprocess-kill postgres": two(samples.SubprocessKillPostgres, "postgres"),
+		"subprocess-kill redis":    two(samples.SubprocessKillRedis, "redis"),
 		"subprocess-kill grpc":     two(samples.SubprocessKillGRPC, "grpc"),
 		"subprocess-kill cpu": func(ctx context.Context) error {
 			rounds, _ := strconv.Atoi(args["cpu"][0])
@@ -61,6 +63,8 @@ func beChild() {
 		if pool, err = pgxpool.New(context.Background(), arg[2]); err == nil {
 			_, err = samples.BaselinePostgres(pool, arg[3])
 		}
+	case "redis":
+		_, err = samples.BaselineRedis(redis.NewClient(&redis.Options{Addr: arg[2]}), "BLPOP", arg[3], waits.work.Seconds())
 	case "grpc":
 		var conn *grpc.ClientConn
 		work, _ := time.ParseDuration(arg[3])

@@ -39,7 +39,8 @@ func TestOffload(t *testing.T) {
 	handlers := map[string]http.Handler{
 		"http": samples.OffloadHTTP(js, "call", time.Minute), "cache": samples.OffloadCache(js, "call", time.Minute),
 		"db": samples.OffloadDB(js, "call", time.Minute), "postgres": samples.OffloadPostgres(js, "call", time.Minute),
-		"grpc": samples.OffloadGRPC(js, "call", time.Minute), "cpu": samples.OffloadCPU(js, "call", time.Minute),
+		"redis": samples.OffloadRedis(js, "call", time.Minute),
+		"grpc":  samples.OffloadGRPC(js, "call", time.Minute), "cpu": samples.OffloadCPU(js, "call", time.Minute),
 	}
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
 		Name: "JOBS", Subjects: []string{"jobs.>"}, MaxMsgs: int64(len(handlers)), Discard: jetstream.DiscardNew,

@@ -15,7 +15,7 @@ import (
 	"gotimeout/internal/prose"
 )
 
-//go:embed *_http.go *_cache.go *_db.go *_postgres.go *_grpc.go *_cpu.go
+//go:embed *_http.go *_cache.go *_db.go *_postgres.go *_redis.go *_grpc.go *_cpu.go
 var files embed.FS
 
 // Of returns the code of a strategy with an op, from the imports on. The error says for which

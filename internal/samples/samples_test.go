@@ -25,12 +25,14 @@ import (
 	grpcbackend "gotimeout/internal/backends/grpc"
 	httpbackend "gotimeout/internal/backends/http"
 	postgresbackend "gotimeout/internal/backends/postgres"
+	redisbackend "gotimeout/internal/backends/redis"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/samples"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -66,6 +68,7 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 		"grpc":  backendtest.Start(t, grpcbackend.Start, options),
 
 		"postgres": backendtest.Start(t, postgresbackend.Start, options),
+		"redis":    backendtest.Start(t, redisbackend.Start, options),
 	}
 	url, addr, key := "http://"+servers["http"].Addr+"/delay/"+of.work.String(), servers["cache"].Addr, "delay/"+of.work.String()+"/x"
 	cfg, err := mysql.ParseDSN("lab@tcp(" + servers["db"].Addr + ")/lab")
@@ -89,7 +92,12 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 	if err := pool.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close(); pool.Close(); http.DefaultClient.CloseIdleConnections() })
+	rdb := redis.NewClient(&redis.Options{Addr: servers["redis"].Addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	if err := rdb.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	pop := []any{"BLPOP", "a", of.work.Seconds()}
+	t.Cleanup(func() { db.Close(); pool.Close(); rdb.Close(); http.DefaultClient.CloseIdleConnections() })
 	const pgQuery = "SELECT 1 FROM pg_sleep(2)"
 	const query, computation = "SELECT SLEEP(2)", "SELECT BENCHMARK(1000000000000, 1)"
 	target, method, in := "passthrough:///"+servers["grpc"].Addr, "/gotimeout.Slow/Delay", durationpb.New(of.work)
@@ -238,13 +246,39 @@ func calls(t *testing.T, rounds int, of times) (map[string]call, map[string]*bac
 			_, err := samples.ServerLimitPostgres(ctx, pool, pgQuery, of.timeout)
 			return err
 		},
-		"io-timeout db": func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
+		"baseline redis":          answers(func(context.Context) (any, error) { return samples.BaselineRedis(rdb, pop...) }),
+		"goroutine-abandon redis": answers(func(context.Context) (any, error) { return samples.GoroutineAbandonRedis(rdb, of.timeout, pop...) }),
+		"context-cancel redis": answers(func(ctx context.Context) (any, error) {
+			return samples.ContextCancelRedis(ctx, rdb, of.timeout, pop...)
+		}),
+		"timer-panic redis": answers(func(ctx context.Context) (any, error) { return samples.TimerPanicRedis(ctx, rdb, of.timeout, pop...) }),
+		"errgroup redis":    answers(func(ctx context.Context) (any, error) { return samples.ErrgroupRedis(ctx, rdb, of.timeout, pop) }),
+		"failsafe-timeout redis": answers(func(ctx context.Context) (any, error) {
+			return samples.FailsafeTimeoutRedis(ctx, rdb, of.timeout, pop...)
+		}),
+		"io-timeout redis": answers(func(context.Context) (any, error) {
+			return samples.IOTimeoutRedis(servers["redis"].Addr, of.timeout, pop...)
+		}),
+		"timeout-handler redis": served(samples.TimeoutHandlerRedis(rdb, of.timeout, pop...)),
+		"chi-timeout redis":     served(samples.ChiTimeoutRedis(rdb, of.timeout, pop...)),
+		"write-timeout redis":   dialed(samples.WriteTimeoutRedis(rdb, of.timeout, pop...)),
+		"io-timeout db":         func(context.Context) error { _, err := samples.IOTimeoutDB(cfg, query, of.timeout); return err },
 	}
 	maps.Copy(all, callsInChildren(of, map[string][2]string{
-		"http": {url}, "cache": {addr, key}, "db": {cfg.FormatDSN(), query}, "postgres": {pgURL, pgQuery},
+		"http": {url}, "cache": {addr, key}, "db": {cfg.FormatDSN(), query}, "postgres": {pgURL, pgQuery}, "redis": {servers["redis"].Addr, "a"},
 		"grpc": {target, of.work.String()}, "cpu": {strconv.Itoa(rounds)},
 	}))
 	return all, servers
+}
+
+// answers makes a call to Redis, whose answer may be nil.
+func answers(sample func(context.Context) (any, error)) call {
+	return func(ctx context.Context) error {
+		if _, err := sample(ctx); !errors.Is(err, redis.Nil) {
+			return err
+		}
+		return nil
+	}
 }
 
 // served makes a request to a handler. A status of 500 and above is an error.
@@ -344,7 +378,8 @@ func rows(t *testing.T) (rows [][]string) {
 	}
 	for line := range strings.Lines(string(text)) {
 		row := strings.Fields(line)
-		if row[1] = strings.TrimSuffix(row[1], "/sleep"); row[2] == "aware" {
+		row[1] = strings.TrimSuffix(row[1], "/sleep")
+		if row[1] = strings.TrimSuffix(row[1], "/on"); row[2] == "aware" {
 			rows = append(rows, row)
 		}
 	}
@@ -369,7 +404,7 @@ func goroutines(function string) int {
 // package of this module.
 func TestOf(t *testing.T) {
 	for _, s := range lab.Strategies() {
-		for _, op := range []string{"http", "cache", "db", "postgres", "grpc", "cpu"} {
+		for _, op := range []string{"http", "cache", "db", "postgres", "redis", "grpc", "cpu"} {
 			code, err := samples.Of(s.Name, op)
 			if !s.Suits(op) || s.Client != nil && op == "cpu" {
 				want := prose.Unknown("code of "+s.Name+" for", op, samples.Ops(s.Name))
