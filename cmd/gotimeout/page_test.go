@@ -29,7 +29,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
 		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "public": pageIsPublic, "refused": pageRefuses,
 		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "beside": pageSetsBeside, "phases": pageRunsPhases,
-		"light": pageIsLegible, "dark": pageIsLegibleDark, "keyboard": pageByKeyboard, "receipts": plainPages, "reports": reportPages,
+		"legible": pageIsLegible, "keyboard": pageByKeyboard, "receipts": plainPages, "reports": reportPages,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name != "first" && name != "race" && name != "phases" { // what these show depends on times, which a dozen other tabs would spoil
@@ -90,15 +90,13 @@ func pageRaces(t *testing.T, browser context.Context, p program) {
 		t.Error("the baseline was over before its lane was seen to grow")
 	}
 	b.until(`document.querySelector('[data-name=context-cancel] .track b').classList.contains('known')`)
-	b.screenshot("race-wide-mid", false)
 	b.until(over)
-	b.screenshot("race-wide", true)
 	b.checkLanes()
 	// The HTTP server is deaf: it works on after each answer.
 	if n := in[int](b, `[...document.querySelectorAll('#lanes .lane')].filter(lane => lane.querySelector('.backend').offsetWidth > 2 * lane.querySelector('.answered').offsetWidth).length`); n == 0 {
 		t.Error("no bar of a backend is longer than that of the answer")
 	}
-	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
+	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
 		t.Errorf("these jumped: %q", jumps)
 	}
 	if n := in[float64](b, `performance.getEntries().reduce((sum, e) => sum + (e.transferSize || 0), 0)`); n > 150_000 || n < 10_000 {
@@ -210,7 +208,7 @@ func (b tab) checkLanes() {
 	}](b, `[...document.querySelectorAll('#lanes .lane:not(.unsuited)')].map(lane => ({
 		name: lane.dataset.name, left: lane.querySelector('.left').textContent,
 		times: [...lane.querySelectorAll('b.known')].map(b => b.textContent),
-		widths: [...lane.querySelectorAll('.bar')].map(bar => bar.getBoundingClientRect().width / lane.querySelector('.plot').offsetWidth),
+		widths: [...lane.querySelectorAll('.bar')].map(bar => parseFloat(bar.style.width) / 100),
 		row: [...document.querySelectorAll('#table tr[data-name=' + lane.dataset.name + '] td')].map(td => td.textContent),
 		told: [...document.querySelectorAll('#heard p')].some(p => p.textContent.startsWith(lane.dataset.name + ': ' + lane.querySelector('.left').textContent)),
 	}))`)
@@ -240,9 +238,8 @@ func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, narrow.with("prefers-color-scheme", "dark"))
 	b.open(p.url + "/?op=http&delay=600ms&timeout=200ms&backend=deaf&race=1")
 	b.until(over)
-	b.screenshot("race-narrow-dark", true)
 	b.checkLanes()
-	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 && !screenshots() {
+	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
 		t.Errorf("these jumped: %q", jumps)
 	}
 	// The strategies that the lab is about are in view, and the others folded by their families.
@@ -255,7 +252,6 @@ func pageRacesNarrow(t *testing.T, browser context.Context, p program) {
 	if got := in[[]string](b, visible); !slices.Equal(got, names) {
 		t.Errorf("unfolded are %q, want %q", got, names)
 	}
-	b.screenshot("race-narrow-unfolded", true)
 	if width := in[float64](b, `document.documentElement.scrollWidth`); width > 360 {
 		t.Errorf("the page is %g wide", width)
 	}
@@ -286,7 +282,6 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 	b.until(`document.querySelectorAll('#lanes circle').length > 60`)
 	in[any](b, `jumps = [], 0`) // the click may make the lanes grow
 	b.until(over)
-	b.screenshot("race-a-hundred", false)
 	for _, lane := range in[[]struct {
 		Name, Left, Zoom       string
 		Dots, Backends, Marked int
@@ -308,6 +303,7 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 	if jumps := in[[]string](b, `jumps`); len(jumps) > 0 {
 		t.Errorf("these jumped: %q", jumps)
 	}
+	b.checkLooks("a-hundred")
 }
 
 // A public lab runs each strategy ten times, and ten runs are too few for a p99.
@@ -317,7 +313,7 @@ func pageIsPublic(t *testing.T, browser context.Context, _ program) {
 	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
 	b.click("#again")
 	b.until(over)
-	b.screenshot("public", true)
+	b.checkLooks("public")
 	for _, left := range in[[]string](b, `[...document.querySelectorAll('#lanes .lane:not(.unsuited) .left')].map(p => p.textContent)`) {
 		if !strings.HasPrefix(left, "of 10 runs ") || !strings.Contains(left, "max ") || strings.Contains(left, "p99") {
 			t.Errorf("%q", left)

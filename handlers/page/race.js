@@ -20,7 +20,7 @@ function offer() {
     const words = choices.get(select.name)?.split('|') ?? []
     if (select.name === 'target' && words.length) words.unshift('')
     const was = select.value
-    select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the backend itself')))
+    select.replaceChildren(...words.map(w => make('option', { value: w }, w || 'the backend')))
     if (words.includes(was)) select.value = was
     select.closest('label').hidden = select.disabled = words.length < 2
   }
@@ -178,8 +178,12 @@ function asOf(run, ms) {
   return seen
 }
 
-function draw(now) {
-  for (const lane of lanes) scale.hold(lane.reach(now))
+// draw draws the lanes at a moment. The scale fits those in view: a folded lane that is ten
+// times slower would press the others together.
+let drawn = 0
+function draw(now = drawn) {
+  drawn = now
+  for (const lane of lanes) if (lane.item.checkVisibility()) scale.hold(lane.reach(now))
   for (const lane of lanes) {
     lane.draw(now, scale.to)
     lane.place(scale.to)
@@ -230,6 +234,7 @@ function fill(lane, start) {
 }
 
 field.op.addEventListener('change', offer)
+for (const family of $$('#lanes .family')) family.addEventListener('toggle', () => draw())
 field.target?.addEventListener('change', () => { field.backend.disabled = field.target.value !== '' })
 form.addEventListener('input', brief)
 form.addEventListener('submit', event => {
