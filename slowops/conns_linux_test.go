@@ -144,7 +144,9 @@ func TestTimeoutsOfGo(t *testing.T) {
 		ask("gomemcache Timeout", target, ops["cache"], slowops.Call{IOTimeout: clientBound})
 		ask("go-sql-driver timeout", target, ops["db"], slowops.Call{ConnectTimeout: clientBound})
 		ask("go-sql-driver readTimeout", target, ops["db"], slowops.Call{ReadTimeout: clientBound})
-		if target != "drip" { // whose bytes are no frames
+		if target != "drip" { // whose bytes are no frames, and no answer of Redis
+			ask("go-redis DialTimeout", target, ops["redis"], slowops.Call{ConnectTimeout: clientBound})
+			ask("go-redis ReadTimeout", target, ops["redis"], slowops.Call{ReadTimeout: clientBound})
 			ask("grpc MinConnectTimeout", target, ops["grpc"], slowops.Call{ConnectTimeout: clientBound})
 			ask("grpc methodConfig timeout", target, ops["grpc"], slowops.Call{IOTimeout: clientBound})
 		}
