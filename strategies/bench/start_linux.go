@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-const labStarts = 15
+const labStarts, pageLoads = 15, 5
 
-// start prints how long the lab takes to start, its memory when idle, and the size of
-// each dependency in the program.
+// start prints how long the lab takes to start, its memory when idle, how long its page takes
+// in a browser, and the size of each dependency in the program.
 func start(ctx context.Context, b built) error {
 	var took, resident []float64
 	for range labStarts {
@@ -33,7 +33,26 @@ func start(ctx context.Context, b built) error {
 	row("from the start until it serves", until.text("%.0f ms"), "≤ 60 ms", until.atMost(60).String())
 	row("resident memory, idle, 1 s after", holds.text("%.0f MB"), "≤ 40 MB", holds.atMost(40).String())
 	fmt.Println()
+	if err := b.page(ctx); err != nil {
+		return err
+	}
 	return b.weights()
+}
+
+// page prints how long a browser takes for the page, beside a text of as many bytes.
+func (b built) page(ctx context.Context) error {
+	figures, err := b.benchmark(ctx, "gotimeout.test", "BenchmarkPage", fmt.Sprint(pageLoads, "x"), fmt.Sprint("-test.count=", labStarts))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("The page in Chromium over loopback, in turns with a text: medians of %d browsers, each with the mean of %d loads after a first one, with their 95%% interval:\n\n", labStarts, pageLoads)
+	complete := estimateOf(figures["complete-ms"])
+	of := func(unit string) string { return estimateOf(figures[unit]).text("%.0f ms") }
+	header("from the start of the navigation", "the page", "bar", "", "a text of as many bytes")
+	row("until it is complete (the end of its load event)", of("complete-ms"), "≤ 100 ms", complete.atMost(100).String(), of("text-complete-ms"))
+	row("until the first lane of the race, or the text, is on the screen", of("drawn-ms"), "", "", of("text-drawn-ms"))
+	fmt.Println()
+	return nil
 }
 
 // startOnce starts a lab, and returns the milliseconds until the lab serves, and its
