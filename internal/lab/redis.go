@@ -100,7 +100,7 @@ func (o *redisOp) open(l *Lab) (handlers.Op, error) {
 		}
 	}
 	op := handlers.Op{
-		Name: b.name, Doc: "A Redis command by go-redis, which ignores a cancel, and without ContextTimeoutEnabled a deadline.",
+		Name: b.name, Doc: "A Redis command by go-redis, which no cancel ends.",
 		Settings: map[strategies.Family]string{
 			strategies.AroundCall:   "ContextTimeoutEnabled and a deadline: a cancel ends nothing",
 			strategies.InsideClient: "ReadTimeout",
