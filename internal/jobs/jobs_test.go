@@ -293,3 +293,18 @@ func TestCluster(t *testing.T) {
 		await(t, workers[0], fmt.Sprintf("lab-%d", n), jobs.Done)
 	}
 }
+
+// A queue in this process is opened whole and closed whole, also by who has given up already: a server
+// that is stopped while it makes a stream would leave goroutines behind.
+func TestOpenIsNotInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	q, err := jobs.Open(ctx, jobs.Settings{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := q.Work(ctx, 1, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -117,6 +117,10 @@ func Open(ctx context.Context, s Settings) (q *Queue, err error) {
 	if q.js, err = jetstream.New(conn); err != nil {
 		return q, err
 	}
+	if q.alone {
+		// A server that is shut down while it makes a stream leaves goroutines of the stream's files.
+		ctx = context.WithoutCancel(ctx)
+	}
 	return q, q.makeStreams(ctx)
 }
 

@@ -18,11 +18,13 @@ type Do func(ctx context.Context, job Job) json.RawMessage
 // Work makes jobs until ctx is done, at most so many at once. It returns when the last has ended.
 func (q *Queue) Work(ctx context.Context, atOnce int, do Do) error {
 	const name = "workers"
+	making := ctx
 	if q.alone {
+		making = context.WithoutCancel(ctx) // as in Open
 		// Who had taken a job is dead. Without the consumer the jobs are free at once.
-		_ = q.queue.DeleteConsumer(ctx, name) // fails where there is none
+		_ = q.queue.DeleteConsumer(making, name) // fails where there is none
 	}
-	consumer, err := q.queue.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	consumer, err := q.queue.CreateOrUpdateConsumer(making, jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: lease, MaxDeliver: -1, MaxAckPending: -1,
 	})
 	if err != nil {

@@ -30,14 +30,25 @@ const openAgain = time.Second
 type queue struct {
 	lab      *Lab
 	settings jobs.Settings
+	life     context.Context // ends with the lab
+	die      func()
 
-	opening sync.Mutex
-	jobs    *jobs.Queue // nil before it is opened
-	closes  []func()
-	closed  bool
+	opening  sync.Mutex
+	attempt  *attempt // the last one to open the queue; nil before the first, and after one that failed
+	attempts sync.WaitGroup
+	closes   []func()
+	closed   bool
 
 	mu      sync.Mutex
 	pending map[string]*pendingJob
+}
+
+// attempt is an attempt to open the queue. It goes on when the request that began it has had its
+// timeout: others wait for it as well.
+type attempt struct {
+	done chan struct{}
+	jobs *jobs.Queue
+	err  error
 }
 
 // pendingJob is a job that this lab has put into the queue.
@@ -48,7 +59,8 @@ type pendingJob struct {
 
 func (l *Lab) openQueue(ctx context.Context) {
 	s := l.settings
-	q := &queue{lab: l, pending: map[string]*pendingJob{}, settings: jobs.Settings{URL: s.NATSURL, Dir: s.Data, Log: l.Log}}
+	life, die := context.WithCancel(ctx)
+	q := &queue{lab: l, life: life, die: die, pending: map[string]*pendingJob{}, settings: jobs.Settings{URL: s.NATSURL, Dir: s.Data, Log: l.Log}}
 	if s.Dial != nil {
 		q.settings.Dial = func(network, addr string) (net.Conn, error) {
 			return s.Dial(context.Background(), network, addr)
@@ -59,35 +71,55 @@ func (l *Lab) openQueue(ctx context.Context) {
 	if s.NATSURL == "" && s.Data == "" {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	var opening sync.WaitGroup
 	opening.Go(func() {
-		for ctx.Err() == nil {
-			if _, err := q.open(ctx); err == nil {
+		for q.life.Err() == nil {
+			if _, err := q.open(q.life); err == nil {
 				return
-			} else if ctx.Err() == nil {
+			} else if q.life.Err() == nil {
 				l.Log.Warn("the queue is not open yet", "error", err)
 			}
 			select {
-			case <-ctx.Done():
+			case <-q.life.Done():
 			case <-time.After(openAgain):
 			}
 		}
 	})
-	l.atClose(func() { cancel(); opening.Wait() })
+	l.atClose(func() { q.die(); opening.Wait() })
 }
 
-// open opens the queue and starts the worker, if that is not done.
+// open opens the queue and starts the worker, if that is not done, and waits for it until ctx is done.
 func (q *queue) open(ctx context.Context) (*jobs.Queue, error) {
 	q.opening.Lock()
-	defer q.opening.Unlock()
-	switch {
-	case q.jobs != nil:
-		return q.jobs, nil
-	case q.closed:
+	if q.closed {
+		q.opening.Unlock()
 		return nil, context.Canceled
 	}
-	opened, err := jobs.Open(ctx, q.settings)
+	if q.attempt == nil {
+		a := &attempt{done: make(chan struct{})}
+		q.attempt = a
+		q.attempts.Go(func() {
+			defer close(a.done)
+			if a.jobs, a.err = q.start(); a.err != nil {
+				q.opening.Lock()
+				q.attempt = nil
+				q.opening.Unlock()
+			}
+		})
+	}
+	a := q.attempt
+	q.opening.Unlock()
+	select {
+	case <-a.done:
+		return a.jobs, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// start opens the queue and starts the worker. Only the end of the lab interrupts it.
+func (q *queue) start() (*jobs.Queue, error) {
+	opened, err := jobs.Open(q.life, q.settings)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +142,6 @@ func (q *queue) open(ctx context.Context) (*jobs.Queue, error) {
 		}
 	})
 	q.closes = []func(){opened.Close, stop, func() { cancel(); worker.Wait() }}
-	q.jobs = opened
 	q.lab.Log.Info("queue", "nats", q.settings.URL != "", "worker", opened.Worker())
 	return opened, nil
 }
@@ -121,8 +152,10 @@ func (q *queue) make(ctx context.Context, job jobs.Job) json.RawMessage {
 
 func (q *queue) close() {
 	q.opening.Lock()
-	defer q.opening.Unlock()
 	q.closed = true
+	q.opening.Unlock()
+	q.die()
+	q.attempts.Wait()
 	for i := len(q.closes) - 1; i >= 0; i-- {
 		q.closes[i]()
 	}
