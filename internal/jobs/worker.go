@@ -125,7 +125,7 @@ func (q *Queue) claim(ctx context.Context, m jetstream.Msg) (job Job, seq uint64
 			return job, 0, held, err
 		case job.ended():
 			return job, seq, held, nil
-		case job.State == Running && !q.alone:
+		case job.State == Running && (!q.alone || job.Worker == q.worker): // the claim of a worker that may live
 			if err := q.await(ctx, m, job, seq); err != nil {
 				return job, 0, held, err
 			}
