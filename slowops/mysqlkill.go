@@ -19,6 +19,9 @@ const (
 	maxKillers = 4 // connections
 )
 
+// queryInterrupted is ER_QUERY_INTERRUPTED, the error of a query that KILL QUERY has ended.
+const queryInterrupted = 1317
+
 // askOrKill calls ask, and has the server kill the query of ask when ctx ends or c.KillAfter
 // has passed. go-sql-driver does not do so itself, because a KILL that comes late would end
 // the query of whoever has the connection by then, and one that is sent through a load
@@ -69,7 +72,7 @@ func (m *MySQL) askOrKill(ctx context.Context, c *Call, db *sql.Conn, in *mysqlC
 // query may end the next one.
 func absorb(db *sql.Conn, err error) {
 	var answer *mysql.MySQLError
-	if errors.As(err, &answer) { // the KILL has ended the query
+	if errors.As(err, &answer) && answer.Number == queryInterrupted { // the KILL has ended the query
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), killWithin)
