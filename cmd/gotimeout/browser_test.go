@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,25 +111,6 @@ func (b tab) become(l look) {
 	b.must(chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 500,
 	}))
-}
-
-// checkLooks checks the page as it is in each width, light and dark: it fits the window, and
-// all text has enough contrast with its background.
-func (b tab) checkLooks(state string) {
-	b.Helper()
-	for _, l := range []look{{width: 360, height: 740}, {width: 390, height: 844}, {width: 1280, height: 800}, {width: 1920, height: 1080}} {
-		for _, scheme := range []string{"light", "dark"} {
-			b.become(l.with("prefers-color-scheme", scheme))
-			name := fmt.Sprintf("%s-%d-%s", state, l.width, scheme)
-			if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
-				b.Errorf("%s: the page is %d px wide", name, width)
-			}
-			for _, faint := range in[[]string](b, faintTexts) {
-				b.Errorf("%s, less than 4.5 to 1: %s", name, faint)
-			}
-			b.screenshot(name, true)
-		}
-	}
 }
 
 // watcher records the layout shifts, and counts the animation frames.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,25 @@ func (b tab) checkNames() {
 	}
 	if controls < 80 {
 		b.Errorf("only %d controls were seen", controls)
+	}
+}
+
+// checkLooks checks the page as it is in each width, light and dark: it fits the window, and
+// all text has enough contrast with its background.
+func (b tab) checkLooks(state string) {
+	b.Helper()
+	for _, l := range []look{{width: 360, height: 740}, {width: 390, height: 844}, {width: 1280, height: 800}, {width: 1920, height: 1080}} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.become(l.with("prefers-color-scheme", scheme))
+			name := fmt.Sprintf("%s-%d-%s", state, l.width, scheme)
+			if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
+				b.Errorf("%s: the page is %d px wide", name, width)
+			}
+			for _, faint := range in[[]string](b, faintTexts) {
+				b.Errorf("%s, less than 4.5 to 1: %s", name, faint)
+			}
+			b.screenshot(name, true)
+		}
 	}
 }
 

@@ -151,6 +151,8 @@ func (r *redis) blpop(client *backends.Client, peer *server.Peer, args []string)
 }
 
 // errProtocol is matched by the error of bytes that are no command.
+//
+//lint:ignore ST1005 the client is sent these words, which are Redis's
 var errProtocol = errors.New("Protocol error")
 
 // readCommand reads an array of strings, which is how clients send a command. miniredis has no limits, and panics at an
