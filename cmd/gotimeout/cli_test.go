@@ -360,6 +360,7 @@ func TestRefuses(t *testing.T) {
 		{"version", []string{"version", "1"}, "", `version takes no argument "1"`},
 		{"completion", []string{"completion"}, "", "completion needs <shell>"},
 		{"completion", []string{"completion", "tcsh"}, "", `<shell> is "tcsh": use bash, zsh or fish`},
+		{failed, []string{"--addr=127.0.0.1:0", "--data=" + empty}, "", "the directory of the queue (--data, GOTIMEOUT_DATA) can't be used: mkdir " + empty + ": not a directory; name one that this user may write, or leave it out"},
 		{failed, []string{"--addr=" + taken.Addr().String()}, "", "cannot listen on " + taken.Addr().String() + " (address already in use): choose another one with --addr, or PORT"},
 		{failed, []string{"compare", "--url=http://" + closed}, "", `the lab doesn't answer: Get "http://` + closed + `/lab": dial tcp ` + closed + `: connect: connection refused`},
 		{failed, []string{"report", missing}, "", "open " + missing + ": no such file or directory"},

@@ -140,6 +140,19 @@ func closeConn(conn *nats.Conn) {
 	<-closed
 }
 
+// MakeDir makes the directory of a queue. An error says that no queue can ever be opened there.
+func MakeDir(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "writable"), nil, 0o600)
+		_ = os.Remove(filepath.Join(dir, "writable"))
+	}
+	if err != nil {
+		return fmt.Errorf("the directory of the queue (--data, GOTIMEOUT_DATA) can't be used: %w; name one that this user may write, or leave it out", err)
+	}
+	return nil
+}
+
 // embed starts a NATS server in this process.
 func (q *Queue) embed(dir string) (*server.Server, error) {
 	if dir == "" {
@@ -150,8 +163,8 @@ func (q *Queue) embed(dir string) (*server.Server, error) {
 		dir = made
 		q.atClose(func() { _ = os.RemoveAll(made) })
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the directory of the queue (--data, GOTIMEOUT_DATA): %w", err)
+	if err := MakeDir(dir); err != nil {
+		return nil, err
 	}
 	unlock, err := lock(filepath.Join(dir, "lock"))
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/live"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/jobs"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/telemetry"
@@ -96,6 +97,11 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 			opened.Close()
 		}
 	}()
+	if s.Data != "" {
+		if err := jobs.MakeDir(s.Data); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.openTelemetry(ctx); err != nil {
 		return nil, err
 	}
