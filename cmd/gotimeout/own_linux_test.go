@@ -149,6 +149,7 @@ func dsnOf(addr string) string { return "lab@tcp(" + addr + ")/lab" }
 // Nothing of an own call is shown anywhere, whether its server is down, fails, or
 // sends the call back.
 func TestOwnCallsStaySecret(t *testing.T) {
+	slow(t)
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Echo", r.Header.Get("X-Key"))
