@@ -398,6 +398,18 @@ type ownRow struct {
 	ProbeFailures int      `json:"probe_failures"`
 }
 
+// place is where a strategy makes its runs.
+func place(t *testing.T, strategy string) strategies.Place {
+	t.Helper()
+	for _, s := range lab.Strategies() {
+		if s.Name == strategy {
+			return s.Outside
+		}
+	}
+	t.Fatalf("there is no strategy %s", strategy)
+	return ""
+}
+
 // compared runs a comparison of the docs.
 func compared(t *testing.T, command string) (rows []ownRow) {
 	t.Helper()
@@ -421,7 +433,15 @@ func compared(t *testing.T, command string) (rows []ownRow) {
 // checkCut sees that all strategies that can cut the calls have cut each.
 func checkCut(t *testing.T, command string) {
 	for _, row := range compared(t, command) {
-		bounds := row.Strategy != "baseline" && (row.Strategy != "io-timeout" || !strings.Contains(command, "--command"))
+		at := place(t, row.Strategy)
+		if at == strategies.InChild {
+			// How many children start within the bounds depends on the machine. No call completes in them.
+			if row.TimedOut == 0 || row.Completed != 0 {
+				t.Errorf("%+v", row)
+			}
+			continue
+		}
+		bounds := row.Strategy != "baseline" && at != strategies.InQueue && (row.Strategy != "io-timeout" || !strings.Contains(command, "--command"))
 		if bounds && row.TimedOut != row.Requests || !bounds && row.Completed != row.Requests {
 			t.Errorf("%+v", row)
 		}
@@ -439,7 +459,7 @@ func checkRanOn(t *testing.T, command string) {
 
 func checkAnswered(t *testing.T, command string) {
 	for _, row := range compared(t, command) {
-		if row.Completed < row.Requests/2 {
+		if row.Completed < row.Requests/2 && place(t, row.Strategy) != strategies.InChild { // the start of a child takes longer than the bound
 			t.Errorf("%+v", row)
 		}
 	}
