@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -286,6 +287,10 @@ func (s *session) command(t *testing.T, dir, command string, shown []string) []s
 			s.host = strings.TrimPrefix(s.lab().url, "http://")
 		}
 		command = hereOrThere.ReplaceAllString(command, s.host)
+		// The first to use the lab's queue waits for its opening, and so this does.
+		if resp, err := http.Get("http://" + s.host + "/jobs/none-0"); err == nil {
+			resp.Body.Close()
+		}
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", command)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, s.env, 20*time.Second

@@ -107,6 +107,10 @@ func TestOwnCallsOnRealServers(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Error(err)
+			case s.Outside == strategies.InQueue: // nobody bounds it
+				if *v.Status != receipt.Accepted || v.BackendEnded == nil || *v.BackendEnded < 5500 {
+					t.Errorf("%s: %s, %s", s.Name, *v.Status, describe(v))
+				}
 			case asks.Server > 0 || asks.Kill > 0: // the server ends the statement, a SLEEP perhaps without an error
 				if v.BackendEnded == nil || *v.BackendEnded > 5500 {
 					t.Errorf("%s: %s", s.Name, describe(v))
