@@ -94,7 +94,7 @@ func (o *dbOp) takeTimeouts() (notes []string) {
 		if *t.value == 0 {
 			continue
 		}
-		notes = append(notes, fmt.Sprintf("%s=%s is taken out of the database's DSN, where it would cut every strategy; io-timeout uses it where a run names no %s", t.name, *t.value, t.parameter))
+		notes = append(notes, takenOut("the database's DSN", t.name, *t.value, t.parameter))
 		if o.timeouts[t.parameter] == 0 {
 			o.timeouts[t.parameter] = *t.value
 		}

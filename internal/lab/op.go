@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet/private"
@@ -168,4 +169,10 @@ func CheckAddr(addr string) error {
 func IsPort(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 16)
 	return err == nil
+}
+
+// takenOut is the note on a timeout that stands in a server's setting: there it would cut the calls of every
+// strategy, so the op gives it to io-timeout alone, as the default of the parameter.
+func takenOut(of, option string, d time.Duration, parameter string) string {
+	return fmt.Sprintf("%s=%s is taken out of %s, where it would cut every strategy; io-timeout uses it where a run names no %s", option, d, of, parameter)
 }

@@ -61,7 +61,7 @@ func ofPostgres(text string) bool {
 func (o *postgresOp) takeTimeouts() (notes []string) {
 	o.timeouts = map[string]time.Duration{}
 	if d := o.cfg.ConnConfig.ConnectTimeout; d > 0 {
-		notes = append(notes, fmt.Sprintf("connect_timeout=%s is taken out of PostgreSQL's URL, where it would cut every strategy; io-timeout uses it where a run names no connect_timeout", d))
+		notes = append(notes, takenOut("PostgreSQL's URL", "connect_timeout", d, "connect_timeout"))
 		o.timeouts["connect_timeout"], o.cfg.ConnConfig.ConnectTimeout = d, 0
 	}
 	if text, given := o.cfg.ConnConfig.RuntimeParams["statement_timeout"]; given {

@@ -56,7 +56,7 @@ func (o *redisOp) takeTimeouts() (notes []string) {
 		d             time.Duration
 	}{{"dial_timeout", "connect_timeout", o.opt.DialTimeout}, {"read_timeout", "read_timeout", o.opt.ReadTimeout}} {
 		if of.d > 0 {
-			notes = append(notes, fmt.Sprintf("%s=%s is taken out of Redis's URL, where it would cut every strategy; io-timeout uses it where a run names no %s", of.option, of.d, of.param))
+			notes = append(notes, takenOut("Redis's URL", of.option, of.d, of.param))
 			o.timeouts[of.param] = of.d
 		}
 	}
