@@ -14,6 +14,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/check"
 	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/badnet/netem"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/prose"
 )
@@ -23,7 +24,7 @@ type networkCmd struct {
 	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
 	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: the figures that were asked for beside those that are measured."`
 	Drivers networkDriversCmd `cmd:"" help:"List the drivers, and which of them work here."`
-	Presets networkPresetsCmd `cmd:"" help:"List the presets, and where their figures are from."`
+	Presets networkPresetsCmd `cmd:"" help:"List the presets, what they are for tc, and where their figures are from."`
 	Set     networkSetCmd     `cmd:"" help:"Make a real link of this machine bad, by the kernel's netem. This is meant for the lab VM: every other program on the machine has that network too."`
 	Reset   networkResetCmd   `cmd:"" help:"Make a link good again that network set has made bad."`
 	Show    networkShowCmd    `cmd:"" help:"Show which network netem makes on each link of this machine."`
@@ -53,9 +54,9 @@ type networkPresetsCmd struct {
 // Run prints the presets. kong calls it.
 func (c networkPresetsCmd) Run(to streams) error {
 	if c.JSON {
-		return printJSON(to.out, badnet.Presets())
+		return printJSON(to.out, shownPresets())
 	}
-	for i, p := range badnet.Presets() {
+	for i, p := range shownPresets() {
 		if i > 0 {
 			fmt.Fprintln(to.out)
 		}
@@ -63,9 +64,52 @@ func (c networkPresetsCmd) Run(to streams) error {
 		fmt.Fprintf(to.out, "%s\n  %s\n", p.Name, prose.Hang(p.Doc, 2, width))
 		printFact(to.out, 2, width, "profile", p.Profile.String())
 		printFact(to.out, 2, width, "round trip", roundTrip(p.Profile))
+		if p.TC.Up == p.TC.Down {
+			printFact(to.out, 2, width, "tc", p.TC.Up)
+		} else {
+			printFact(to.out, 2, width, "tc up", p.TC.Up)
+			printFact(to.out, 2, width, "tc down", p.TC.Down)
+		}
 		printFact(to.out, 2, width, "source", p.Source)
 	}
 	return nil
+}
+
+// shownPreset is a preset and the words of tc that do the same on an Ethernet device.
+type shownPreset struct {
+	badnet.Preset
+	TC struct {
+		Up   string `json:"up"`
+		Down string `json:"down"`
+	}
+}
+
+func shownPresets() (all []shownPreset) {
+	for _, p := range badnet.Presets() {
+		shown := shownPreset{Preset: p}
+		shown.TC.Up, shown.TC.Down = tcOf(p.Profile.Up), tcOf(p.Profile.Down)
+		all = append(all, shown)
+	}
+	return all
+}
+
+// tcOf returns a Link in the words of tc, or why tc has none.
+func tcOf(l badnet.Link) string {
+	text, err := netem.TC(l)
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// MarshalJSON adds tc to the preset's fields.
+func (p shownPreset) MarshalJSON() ([]byte, error) {
+	preset, err := json.Marshal(p.Preset)
+	if err != nil {
+		return nil, err
+	}
+	tc, err := json.Marshal(p.TC)
+	return fmt.Appendf(preset[:len(preset)-1], `,"tc":%s}`, tc), err
 }
 
 // printFact prints a label and a text in two columns, which begin at indent.
@@ -84,7 +128,7 @@ func roundTrip(p badnet.Profile) string {
 type networkCheckCmd struct {
 	Driver  string   `default:"auto" enum:"{bad_drivers}" help:"What makes the network bad: {bad_drivers_help}."`
 	JSON    bool     `help:"Print the figures as one JSON object."`
-	Profile []string `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Profile []string `arg:"" predictor:"profile" help:"A preset such as 3g, keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit', or words of tc such as 'delay 100ms loss 1%'."`
 }
 
 // Help returns the text of the help above the flags. kong calls it.
@@ -208,7 +252,7 @@ func refuse(to streams, err error) error {
 type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
-	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, or keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit'."`
+	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit', or words of tc such as 'delay 100ms loss 1%'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
 

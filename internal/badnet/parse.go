@@ -1,6 +1,7 @@
 package badnet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -30,10 +31,12 @@ var keys = []key{
 }
 
 // Parse reads a profile: keys, the name of a preset, or a name and the keys that
-// replace some of the preset's, with spaces between.
+// replace some of the preset's, with spaces between. The words of tc-netem(8) are
+// read as the keys that they stand for.
 //
 //	delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100
 //	3g loss=2% down.rate=2mbit
+//	delay 100ms 20ms distribution normal loss 5% rate 1mbit
 //
 // A key counts for both directions, and with the prefix up. or down. for one,
 // where it replaces the plain key. The error says what to write instead.
@@ -43,20 +46,21 @@ func Parse(text string) (Profile, error) {
 	if len(words) == 0 {
 		return p, errors.New("an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + prose.And(presetNames()))
 	}
-	if !strings.Contains(words[0], "=") {
+	if !strings.Contains(words[0], "=") && tcIndex(words[0]) < 0 {
 		preset, err := Lookup(words[0])
 		if err != nil {
-			return p, err
+			return p, cmp.Or(noWordOfTC(words), err)
 		}
 		p, words = preset.Profile, words[1:]
+	}
+	words, err := fromTC(words)
+	if err != nil {
+		return Profile{}, err
 	}
 	seen := map[string]bool{}
 	for _, prefixed := range []bool{false, true} { // keys with a prefix last: they replace plain keys
 		for _, word := range words {
-			name, value, ok := strings.Cut(word, "=")
-			if !ok {
-				return Profile{}, fmt.Errorf("%q has no value; write it as in delay=100ms, and a preset's name as the first word and the only one", word)
-			}
+			name, value, _ := strings.Cut(word, "=")
 			if prefixed != strings.Contains(name, ".") {
 				continue
 			}

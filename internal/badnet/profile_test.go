@@ -84,6 +84,73 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// The words of tc are read as the keys that they stand for.
+func TestParseTC(t *testing.T) {
+	for text, want := range map[string]string{
+		"delay 100ms 20ms distribution normal loss 5% rate 1mbit limit 100": "delay=100ms jitter=20ms,normal loss=5% rate=1mbit limit=100",
+		"netem limit 1000000 delay 100":                                     "delay=100us",
+		"latency 1.5sec 20msecs 0%":                                         "delay=1.5s jitter=20ms",
+		"loss random 5":                                                     "loss=5%",
+		"drop 0.1%":                                                         "loss=0.1%",
+		"loss gemodel 2.631578947% 50%":                                     "loss=5%,burst=2",
+		"loss gemodel 1% 30% 100% 0%":                                       "loss=3.225806%,burst=3.333",
+		"loss gemodel 5%":                                                   "loss=5%,burst=1.053",
+		"loss gemodel 0% 5%":                                                "none",
+		"delay 10ms reorder 25% 0% duplicate 1%":                            "delay=10ms reorder=25% duplicate=1%",
+		"rate 1MBps":                                                        "rate=8mbit",
+		"rate 8kibit -14":                                                   "rate=8192bit",
+		"rate 64000 0":                                                      "rate=64kbit",
+		"3g loss 2% down.rate=2mbit":                                        "delay=150ms loss=2% up.rate=768kbit down.rate=2mbit",
+		"delay 5ms jitter=1ms":                                              "delay=5ms jitter=1ms",
+	} {
+		got, err := badnet.Parse(text)
+		keys, keysErr := badnet.Parse(want)
+		if err != nil || keysErr != nil || got != keys {
+			t.Errorf("%q: got %s, %v, want %s, %v", text, got, err, keys, keysErr)
+		}
+	}
+}
+
+func TestParseRefusesTC(t *testing.T) {
+	const gemodel = "loss gemodel 1% 30%"
+	for text, want := range map[string]string{
+		"dealy 100ms":                      `there is no preset or word of tc "dealy", did you mean delay?`,
+		"delay 100ms los 5%":               `there is no word of tc "los", did you mean loss? (or write keys, as in delay=100ms)`,
+		"delay":                            "delay: a value is missing; write a delay and a jitter, as in delay 100ms 20ms",
+		"delay 100ms 20ms 25%":             "delay 100ms 20ms 25%: a profile has no correlation here: leave 25% out",
+		"delay 1ms 2ms 0% 5":               "delay 1ms 2ms 0% 5: a value too many: leave 5 out",
+		"delay 5m":                         `delay 5m: unreadable time "5m"; write a number and its unit, as in 100ms or 1.5s`,
+		"delay -5ms":                       `delay -5ms: unreadable time "-5ms"; write a number and its unit, as in 100ms or 1.5s`,
+		"delay 1ms delay 2ms":              "delay is there twice; write it once",
+		"delay 1ms distribution normal":    "distribution normal without a jitter; write it as in delay 100ms 20ms distribution normal",
+		"delay 1ms 1ms distribution norml": `distribution norml: there is no distribution "norml", did you mean normal?`,
+		"delay 1ms 1ms distribution":       "distribution: a value is missing; write one, as in distribution normal",
+		"loss rnadom 5%":                   `loss rnadom 5%: there is no kind of loss "rnadom", did you mean random?`,
+		"loss state 5%":                    "loss state 5%: a profile has no loss of four states: write loss gemodel, or loss=1%,burst=3",
+		"loss 101%":                        "loss=101% is out of bounds; write 0% to 100%",
+		"loss x=1":                         "loss: a value is missing; write a percentage, as in loss 5%, or " + gemodel,
+		"loss gemodel 1% 0%":               "loss gemodel 1% 0%: such a burst never ends: write a chance to leave it, as in " + gemodel + ", or loss 100%",
+		"loss gemodel 1% 30% 50%":          "loss gemodel 1% 30% 50%: a profile loses every packet in a burst and none between: leave 1-h and 1-k out, or write 100% and 0%",
+		"delay 10ms reorder 25% 50%":       "reorder 25% 50%: a profile has no correlation here: leave 50% out",
+		"delay 10ms reorder 25% gap 5":     "gap 5: a profile has no such thing: leave it out",
+		"rate 1mbit 20":                    "rate 1mbit 20: a profile's rate counts the bytes of IP packets, and has no overhead: leave 20 out",
+		"rate fast":                        `rate: a value is missing; write a rate, as in rate 1mbit`,
+		"rate 5foo":                        "rate 5foo: unreadable rate; write a number above 0 and bit, kbit, mbit, gbit, or bps for bytes a second, as in rate 1mbit",
+		"rate 1mbit limit 0":               "limit 0: unreadable limit; write a number of packets, 1 or more, as in limit 1000",
+		"rate 1mbit limit 200000":          "limit=200000 is out of bounds; write 1 to 100000 packets",
+		"loss=1% slot 1ms":                 "slot 1ms: a profile has no such thing: leave it out",
+		"duplicate much":                   "duplicate: a value is missing; write a percentage, as in duplicate 1%",
+		"delay=1s jitter 1ms":              `"jitter" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
+	} {
+		p, err := badnet.Parse(text)
+		if err == nil {
+			t.Errorf("%q: no error, and the profile %s", text, p)
+			continue
+		}
+		check(t, text, err.Error(), want)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	const (
 		duration = "unreadable duration; write a number and its unit, as in 100ms or 1.5s"
@@ -214,6 +281,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"3g", "3g loss=2%", "delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100",
 		"up.loss=7% down.loss=0.0001%", "delay=", "=", "loss=.%", "rate=.5kbit", "loss=00.50%", "rate=1000000.4kbit",
+		"delay 100ms 20ms distribution normal loss gemodel 1% 30% rate 1mbit limit 100", "3g reorder 25% 0%",
 	} {
 		f.Add(text)
 	}

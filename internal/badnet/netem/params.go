@@ -91,6 +91,13 @@ func (p *params) lose(l badnet.Link) error {
 	return nil
 }
 
+// TC writes a Link as tc-netem(8) reads it for an Ethernet device.
+func TC(l badnet.Link) (string, error) {
+	const ethernet = 14 // bytes of the header
+	p, err := paramsOf(l, ethernet)
+	return p.tc(), err
+}
+
 // link is the inverse of paramsOf.
 func (p params) link() badnet.Link {
 	l := badnet.Link{

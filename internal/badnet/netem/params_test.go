@@ -31,6 +31,21 @@ func TestTC(t *testing.T) {
 	}
 }
 
+// The words of tc that a preset is printed as are read as the preset. A limit is not: tc's
+// counts the packets in the delay too.
+func TestTCIsReadAsThePreset(t *testing.T) {
+	for _, preset := range badnet.Presets() {
+		text, err := TC(preset.Profile.Down)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := badnet.Parse(text)
+		if got.Down.Limit = 0; err != nil || got.Down != preset.Profile.Down {
+			t.Errorf("%s: %s is read as %s, %v", preset.Name, text, got, err)
+		}
+	}
+}
+
 // Computed by netem's own rules, as many packets are lost and duplicated as asked for.
 func TestLossBesideCopies(t *testing.T) {
 	for _, l := range []badnet.Link{{Loss: 0.01, Duplicate: 0.01}, {Loss: 0.1, Duplicate: 0.2}, {Loss: 0.001, Duplicate: 0.9}, {Loss: 0.3, Duplicate: 0.05}} {
