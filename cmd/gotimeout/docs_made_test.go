@@ -23,6 +23,7 @@ import (
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/golden"
 	"gotimeout/internal/lab"
+	"gotimeout/internal/replay"
 	"gotimeout/internal/report"
 	"gotimeout/internal/results"
 	"gotimeout/internal/samples"
@@ -51,6 +52,8 @@ func made(t *testing.T, name string) string {
 		return madeColumns()
 	case "experiments":
 		return madeExperiments()
+	case "replays":
+		return madeReplays()
 	case "touches":
 		return madeTouches()
 	case "verdicts":
@@ -137,6 +140,20 @@ func madeExperiments() string {
 		rows = append(rows, []string{"`" + e.Name + "`", e.Title})
 	}
 	return table([]string{"experiment", "shows"}, rows)
+}
+
+// madeReplays has the issues with their addresses, and the remedy of each.
+func madeReplays() string {
+	var rows [][]string
+	for _, e := range replay.All() {
+		var links []string
+		for _, address := range e.Issues {
+			_, path, _ := strings.Cut(address, "://")
+			links = append(links, "["+path[strings.LastIndexByte(strings.TrimSuffix(path, "/"), '/')+1:]+"]("+address+")")
+		}
+		rows = append(rows, []string{"`" + e.ID + "`", e.Title, strings.Join(links, ", "), e.Remedy})
+	}
+	return table([]string{"issue", "the trap", "reported in", "remedy"}, rows)
 }
 
 func madeStrategies() string {

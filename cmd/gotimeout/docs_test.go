@@ -265,7 +265,7 @@ func (s *session) run(t *testing.T, body []string) (printed []string) {
 
 var (
 	labStarts   = regexp.MustCompile(`(^|\s)gotimeout( serve( .*)?| -.*)?$`)
-	needsTun    = regexp.MustCompile(`--network |network (run|check)|timewait`)
+	needsTun    = regexp.MustCompile(`--network |network (run|check)|timewait|replay --all`)
 	hereOrThere = regexp.MustCompile(`(localhost|127\.0\.0\.1):8000`)
 )
 

@@ -227,6 +227,7 @@ func completeLine(parser *kong.Kong) (bool, error) {
 	}
 	command, err := kongcompletion.Command(parser,
 		kongcompletion.WithPredictor("profile", complete.PredictSet(profiles...)),
+		kongcompletion.WithPredictor("replay", complete.PredictSet(replayIDs()...)),
 		kongcompletion.WithPredictor("strategy", complete.PredictSet(strategyNames()...)),
 		kongcompletion.WithPredictor("command", complete.PredictSet(commands...)),
 		kongcompletion.WithPredictor("file", complete.PredictFiles("*")),

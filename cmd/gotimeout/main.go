@@ -21,6 +21,7 @@ import (
 	"gotimeout/internal/lab"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/prose"
+	"gotimeout/internal/replay"
 	"gotimeout/internal/wire"
 
 	"github.com/alecthomas/kong"
@@ -30,6 +31,9 @@ import (
 func main() {
 	if lab.IsChild(os.Args) {
 		os.Exit(fail(os.Stderr, lab.Child(context.Background(), os.Stdin, os.Stdout), ""))
+	}
+	if replay.IsTrial(os.Args) {
+		os.Exit(replay.Trial(context.Background(), os.Args, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -54,6 +58,7 @@ type cli struct {
 	Recommend recommendCmd `cmd:"" help:"Find the least timeout that cuts no more than a share of the calls that would have completed."`
 	Network   networkCmd   `cmd:"" help:"Run any program on a bad network, measure one, and list the presets and drivers."`
 	Timewait  timewaitCmd  `cmd:"" help:"Show by experiment what TIME-WAIT is, what leaves it behind and what helps."`
+	Replay    replayCmd    `cmd:"" help:"Run a known issue about timeouts on this machine, beside the same with its remedy."`
 	Report    reportCmd    `cmd:"" help:"Show the records of a comparison, or what differs between two."`
 
 	Explain explainCmd `cmd:"" help:"Say what a column of compare means."`

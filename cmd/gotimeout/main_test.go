@@ -21,6 +21,7 @@ import (
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/replay"
 
 	"go.uber.org/goleak"
 )
@@ -32,7 +33,7 @@ var real struct{ cacheAddr, dbDSN, postgresURL, redisURL string }
 // test has only those that it sets. With asProgram set the test binary is the program
 // itself, for the tests that need a process.
 func TestMain(m *testing.M) {
-	if lab.IsChild(os.Args) {
+	if lab.IsChild(os.Args) || replay.IsTrial(os.Args) {
 		main()
 	}
 	if os.Getenv(asProgram) != "" || private.Inside() {

@@ -226,6 +226,24 @@ func throwaway(_ context.Context, l *lab) error {
 			}
 		},
 	},
+	"a replay": {
+		files: map[string]string{"internal/replay/throwaway.go": `package replay
+
+import "context"
+
+func throwaway() Experiment {
+	return Experiment{
+		ID: "throwaway-1", Title: "that a replay is one file", Issues: []string{"https://go.dev/issue/1"},
+		run: func(_ context.Context, remedy bool) (Outcome, error) { return Outcome{"It runs.", !remedy}, nil },
+	}
+}
+`},
+		edits: map[string][]edit{"internal/replay/replay.go": {{"\t\ttimeAfter(),\n", "\t\tthrowaway(),\n"}}},
+		check: func(t *testing.T, p touched) {
+			contains(t, p.output(t, "replay"), "that a replay is one file")
+			contains(t, p.output(t, "replay", "throwaway-1"), "saw It runs.", "control It runs.", "verdict reproduced")
+		},
+	},
 }
 
 // Each thing is added in an overlay of the repository. The program then builds and

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -32,12 +33,18 @@ const (
 //
 // A BENCHMARK stops after four times MaxDelay with error 3024, as if the server had max_execution_time set to it.
 func Start(o backends.Options) (*backends.Server, error) {
-	return start(o, 5*time.Second, 10*time.Second)
+	return start(o, 0, 5*time.Second, 10*time.Second)
+}
+
+// StartWithin is Start of a database that allows that many sessions, as max_connections does. A session lives until its query has
+// ended, also when its client has left.
+func StartWithin(o backends.Options, sessions int64) (*backends.Server, error) {
+	return start(o, sessions, 5*time.Second, 10*time.Second)
 }
 
 // start takes the times that tests shorten: how often SLEEP checks whether its client has left, which MySQL fixes at 5 s,
 // and how long a client may take to log in.
-func start(o backends.Options, poll, handshake time.Duration) (*backends.Server, error) {
+func start(o backends.Options, allowed int64, poll, handshake time.Duration) (*backends.Server, error) {
 	s, err := backends.Listen("db", o)
 	if err != nil {
 		return nil, err
@@ -47,6 +54,7 @@ func start(o backends.Options, poll, handshake time.Duration) (*backends.Server,
 		// Not NewDefaultServer, which spends a quarter of a second on making keys for TLS.
 		protocol:  server.NewServerWithAuth(dbVersion, mysql.DEFAULT_COLLATION_ID, mysql.AUTH_NATIVE_PASSWORD, nil, nil, login{}),
 		longest:   o.MaxDelay,
+		allowed:   allowed,
 		poll:      poll,
 		handshake: handshake,
 		sessions:  map[uint32]*session{},
@@ -61,6 +69,8 @@ type database struct {
 	longest   time.Duration
 	poll      time.Duration
 	handshake time.Duration
+	allowed   int64        // sessions at once, 0 is no bound
+	open      atomic.Int64 // sessions, from the accept on
 
 	sessionsMu sync.Mutex
 	sessions   map[uint32]*session // by connection id
@@ -71,6 +81,11 @@ func (db *database) serve(nc net.Conn) {
 	// go-mysql panics on an empty packet. The client that sends one loses its connection, and the lab goes on.
 	defer func() { _ = recover() }()
 
+	defer db.open.Add(-1)
+	if open := db.open.Add(1); db.allowed > 0 && open > db.allowed {
+		_, _ = nc.Write(tooManyConnections)
+		return
+	}
 	s := &session{db: db, client: backends.NewClient(nc), host: nc.RemoteAddr().String()}
 	if err := nc.SetDeadline(time.Now().Add(db.handshake)); err != nil {
 		return
@@ -109,6 +124,9 @@ func (db *database) session(id uint32) *session {
 	defer db.sessionsMu.Unlock()
 	return db.sessions[id]
 }
+
+// tooManyConnections is the packet of error 1040, which comes in the greeting's place and has no SQL state.
+var tooManyConnections = []byte("\x17\x00\x00\x00\xff\x10\x04Too many connections")
 
 // Error codes of MySQL that go-mysql does not name.
 const (

@@ -23,6 +23,7 @@ func Run(Outside) (int, error)                                            { retu
 func Inside() bool                                                        { return false }
 func Enter(bool) (*Process, error)                                        { return nil, errNone }
 func (p *Process) Command([]string) (int, error)                          { return 0, errNone }
+func Sysctl(string, string) error                                         { return errNone }
 func (p *Process) Ready() error                                           { return errNone }
 func (p *Process) Refuse(string) error                                    { return errors.ErrUnsupported }
 func (p *Process) Dial(context.Context, string, string) (net.Conn, error) { return nil, errNone }
