@@ -21,6 +21,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/explain"
 	"gotimeout/internal/golden"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/replay"
@@ -52,6 +53,8 @@ func made(t *testing.T, name string) string {
 		return madeColumns()
 	case "experiments":
 		return madeExperiments()
+	case "errors":
+		return madeErrors()
 	case "replays":
 		return madeReplays()
 	case "touches":
@@ -140,6 +143,23 @@ func madeExperiments() string {
 		rows = append(rows, []string{"`" + e.Name + "`", e.Title})
 	}
 	return table([]string{"experiment", "shows"}, rows)
+}
+
+// madeErrors has a section for each message.
+func madeErrors() string {
+	var b strings.Builder
+	for _, m := range explain.Messages() {
+		how := m.Otherwise
+		if m.Make != "" {
+			how = "`" + m.Make + "`"
+		}
+		fmt.Fprintf(&b, "\n### `%s`\n\n%s\n\n", m.Texts[0], m.From)
+		if len(m.Texts) > 1 {
+			fmt.Fprintf(&b, "- Also: `%s`\n", strings.Join(m.Texts[1:], "`, `"))
+		}
+		fmt.Fprintf(&b, "- Make it: %s\n- Do: %s\n", how, m.Do)
+	}
+	return strings.TrimPrefix(b.String(), "\n")
 }
 
 // madeReplays has the issues with their addresses, and the remedy of each.

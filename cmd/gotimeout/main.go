@@ -61,7 +61,7 @@ type cli struct {
 	Replay    replayCmd    `cmd:"" help:"Run a known issue about timeouts on this machine, beside the same with its remedy."`
 	Report    reportCmd    `cmd:"" help:"Show the records of a comparison, or what differs between two."`
 
-	Explain explainCmd `cmd:"" help:"Say what a column of compare means."`
+	Explain explainCmd `cmd:"" help:"Say what a message of a timeout comes from and what to do, or what a column of compare means."`
 	Code    codeCmd    `cmd:"" help:"Print the Go code of a strategy with an op, to copy."`
 
 	Help       helpCmd       `cmd:"" help:"Show what a command does and its flags."`

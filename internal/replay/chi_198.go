@@ -3,7 +3,9 @@ package replay
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -33,7 +35,8 @@ func replayChiTimeout(ctx context.Context, remedy bool) (o Outcome, err error) {
 	} else {
 		handler = middleware.Timeout(timeout)(handler)
 	}
-	url, err := serve(&http.Server{}, handler.ServeHTTP)
+	logged := new(lines)
+	url, err := serve(&http.Server{ErrorLog: log.New(logged, "", 0)}, handler.ServeHTTP)
 	if err != nil {
 		return o, err
 	}
@@ -45,7 +48,14 @@ func replayChiTimeout(ctx context.Context, remedy bool) (o Outcome, err error) {
 	}
 	late := closed(ended)
 	return Outcome{
-		Saw:        fmt.Sprintf("The client had status %d after %s, %s the handler had ended.", status, sec(took), when(late)),
+		Saw: fmt.Sprintf("The client had status %d after %s, %s the handler had ended; the server's log has %q.",
+			status, sec(took), when(late), withoutCaller(logged.String())),
 		Reproduced: late && status == http.StatusOK,
 	}, nil
+}
+
+// withoutCaller returns a line of net/http's log without the place in the code.
+func withoutCaller(line string) string {
+	message, _, _ := strings.Cut(line, " from ")
+	return strings.TrimSpace(message)
 }

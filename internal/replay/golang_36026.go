@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ func http2Dead() Experiment {
 		ID: "golang-36026", Title: "HTTP/2 keeps a connection that is dead, and each request times out on it",
 		Issues:   []string{"https://go.dev/issue/36026", "https://go.dev/issue/59690"},
 		Reported: "When packets of an HTTP/2 connection are lost for good, its requests time out, and the transport gives new requests the same connection: for about 15 minutes, until TCP gives up. The server is there all the time.",
-		Does:     "The network falls silent for the connection that is open, and not for new ones. Then five requests of 1 s each are made.",
+		Does:     "The network falls silent for the connection that is open, and not for new ones. Then four requests of 2 s each are made.",
 		Remedy:   "Let the transport ping: HTTP2Config's SendPingTimeout and PingTimeout, 0.5 s each here.",
 		run:      replayHTTP2Dead,
 	}
@@ -42,17 +43,17 @@ func replayHTTP2Dead(ctx context.Context, remedy bool) (o Outcome, err error) {
 		return o, err
 	}
 	n.silence()
-	const requests = 5
-	failed := 0
+	const requests = 4
+	failed, first := 0, error(nil)
 	for range requests {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		if _, _, err := get(ctx, client, "http://"+addr); err != nil {
-			failed++
+			failed, first = failed+1, cmp.Or(first, err)
 		}
 		cancel()
 	}
 	return Outcome{
-		Saw:        fmt.Sprintf("%d of %d requests timed out.", failed, requests),
+		Saw:        fmt.Sprintf("%d of %d requests failed, the first with: %s.", failed, requests, withoutAddresses(first)),
 		Reproduced: failed == requests,
 	}, nil
 }

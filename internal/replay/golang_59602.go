@@ -49,7 +49,7 @@ func replayWriteTimeout(ctx context.Context, remedy bool) (o Outcome, err error)
 	handler := <-ended
 	got := fmt.Sprintf("status %d", status)
 	if err != nil {
-		got = "an EOF"
+		got = "the error " + withoutAddresses(err)
 	}
 	return Outcome{
 		Saw:        fmt.Sprintf("The handler %s; the client got %s.", handler, got),

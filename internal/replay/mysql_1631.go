@@ -40,7 +40,7 @@ func replaySessions(_ context.Context, remedy bool) (o Outcome, err error) {
 		statement = fmt.Sprintf("SELECT /*+ MAX_EXECUTION_TIME(%d) */ SLEEP(20)", timeout.Milliseconds()/2)
 	}
 	var mu sync.Mutex
-	refused, most := 0, 0
+	refused, most, with := 0, 0, ""
 	var working sync.WaitGroup
 	for range workers {
 		working.Go(func() {
@@ -48,7 +48,7 @@ func replaySessions(_ context.Context, remedy bool) (o Outcome, err error) {
 				_, err := query(db, timeout, statement)
 				mu.Lock()
 				if answer := (*mysql.MySQLError)(nil); errors.As(err, &answer) && answer.Number == tooManyConnections {
-					refused++
+					refused, with = refused+1, ": "+answer.Error()
 				}
 				most = max(most, len(server.Working()))
 				mu.Unlock()
@@ -57,8 +57,8 @@ func replaySessions(_ context.Context, remedy bool) (o Outcome, err error) {
 	}
 	working.Wait()
 	return Outcome{
-		Saw: fmt.Sprintf("From a pool of %d connections the server worked on up to %d queries, and refused %d of %d calls with error %d.",
-			workers, most, refused, 8*workers, tooManyConnections),
+		Saw: fmt.Sprintf("From a pool of %d connections the server worked on up to %d queries, and refused %d of %d calls%s.",
+			workers, most, refused, 8*workers, with),
 		Reproduced: refused > 0,
 	}, nil
 }
