@@ -15,6 +15,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/palette"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/stacks"
 	"gotimeout/internal/wire"
 	"gotimeout/strategies"
 
@@ -97,17 +98,19 @@ func asPage(w http.ResponseWriter, r *http.Request, q map[string]string) (bool, 
 	return format == "html", err
 }
 
-// oneReceipt serves a receipt as it is now, or with wait= when it is complete. A
-// browser gets a page, which reloads until the receipt is complete.
+// oneReceipt serves a receipt as it is now, or with wait= when it is complete, and with stack=1
+// the stacks of its ops that go on. A browser gets a page, which reloads until the receipt is
+// complete.
 func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.RawQuery, "wait", "format")
+	q, err := query(r.URL.RawQuery, "wait", "format", "stack")
 	if err != nil {
 		badParameter(w, r, err)
 		return
 	}
 	wait, err := duration(q, "wait", 0, l.Bounds().Run)
 	asPage, wrong := asPage(w, r, q)
-	if err = cmp.Or(err, wrong); err != nil {
+	stack, noStack := l.wantsStacks(q)
+	if err = cmp.Or(err, wrong, noStack); err != nil {
 		badParameter(w, r, err)
 		return
 	}
@@ -119,11 +122,32 @@ func (l *Lab) oneReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	rc.Wait(ctx)
+	view := withStacks{View: l.resolved(rc)}
+	if stack {
+		view.Stacks = new(stacks.Of(rc.ID()))
+	}
 	if asPage {
-		writePage(w, http.StatusOK, "receipt.html", l.pageOf(l.resolved(rc)))
+		page := l.pageOf(view.View)
+		page.Stacks, page.Shows = view.Stacks, !l.Public && !view.Complete
+		writePage(w, http.StatusOK, "receipt.html", page)
 		return
 	}
-	writeJSON(w, r, http.StatusOK, l.resolved(rc))
+	writeJSON(w, r, http.StatusOK, view)
+}
+
+// withStacks is a receipt with the stacks of its ops that go on, if they were asked for.
+type withStacks struct {
+	receipt.View
+	Stacks *[]stacks.Stack `json:"stacks,omitzero"` // not nil where they were asked for
+}
+
+// wantsStacks reports whether stack= asks for stacks. A public lab has none: to take them stops it for a moment.
+func (l *Lab) wantsStacks(q map[string]string) (bool, error) {
+	value, err := choice(q, "stack", nil, []string{"0", "1"})
+	if err == nil && value == "1" && l.Public {
+		err = errors.New("stack=1 stops all goroutines for a moment, and this lab is public: ask a lab of your own")
+	}
+	return value == "1", err
 }
 
 // resolved returns a receipt after the kernel was asked how its connections ended.
@@ -143,8 +167,10 @@ type receiptPage struct {
 	Bars     []receiptBar // the three times
 	Calls    []receiptBar // the phases
 	Facts    [][2]string  // names and values of the table
-	Again    string       // the path that runs the same again
-	Docs     string       // the page that explains the code of the error, "" without one
+	Shows    bool         // the page may show the stacks of what goes on
+	Stacks   *[]stacks.Stack
+	Again    string // the path that runs the same again
+	Docs     string // the page that explains the code of the error, "" without one
 }
 
 // receiptBar is a bar from X, in percent of the width.

@@ -23,6 +23,7 @@ import (
 	"gotimeout/internal/golden"
 	"gotimeout/internal/machine"
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/stacks"
 	"gotimeout/slowops"
 )
 
@@ -104,6 +105,42 @@ func TestReceiptInFlight(t *testing.T) {
 	})
 }
 
+// A receipt shows where a call that goes on is, as JSON and on its page.
+func TestStack(t *testing.T) {
+	lab, begun, end := newLab(roomy), make(chan struct{}), make(chan struct{})
+	lab.Ops = []handlers.Op{{Name: "db", Parts: parts(func(context.Context, slowops.Call) error { close(begun); <-end; return nil })}}
+	type withStacks struct {
+		Complete bool
+		Stacks   []stacks.Stack
+	}
+	checkStatus(t, get(t, lab, "/goroutine-abandon?op=db&delay=0&timeout=10ms"), http.StatusGatewayTimeout)
+	<-begun
+	v := read[withStacks](t, get(t, lab, "/receipts/lab-1?stack=1"))
+	if v.Complete || len(v.Stacks) != 1 || v.Stacks[0].Goroutines != 1 || !strings.Contains(v.Stacks[0].Stack, "handlers_test.TestStack") {
+		t.Errorf("while the call goes on: %+v", v)
+	}
+	for query, has := range map[string]bool{"": false, "&stack=1": true} {
+		page := get(t, lab, "/receipts/lab-1?format=html"+query).Body.String()
+		if strings.Contains(page, "handlers_test.TestStack") != has || strings.Contains(page, `href="?format=html&amp;stack=1"`) == has {
+			t.Errorf("the page with %q:\n%s", query, page)
+		}
+	}
+	lab.Public = true
+	if page := get(t, lab, "/receipts/lab-1?format=html").Body.String(); strings.Contains(page, "stack=1") {
+		t.Errorf("in a public lab:\n%s", page)
+	}
+	checkRefused(t, get(t, lab, "/receipts/lab-1?stack=1"), "bad_parameter", "stack=1 stops all goroutines for a moment, and this lab is public: ask a lab of your own")
+	lab.Public = false
+	close(end)
+	v = read[withStacks](t, get(t, lab, "/receipts/lab-1?wait=1h&stack=1"))
+	if !v.Complete || v.Stacks == nil || len(v.Stacks) > 0 {
+		t.Errorf("after its end: %+v", v)
+	}
+	if body := get(t, lab, "/receipts/lab-1").Body.String(); strings.Contains(body, "stacks") {
+		t.Errorf("without stack=1:\n%s", body)
+	}
+}
+
 func TestBadReceiptParameters(t *testing.T) {
 	const (
 		limits = " is no number from 1 to 50: the ledger holds no more receipts"
@@ -122,9 +159,10 @@ func TestBadReceiptParameters(t *testing.T) {
 		"/receipts?after=":                     "after is empty: give it a value or leave it out",
 		"/receipts?after=lab-1&limit=51":       "limit=51" + limits,
 		"/receipts?limit=%zz":                  `the query is malformed (invalid URL escape "%zz"): write name=value&name=value`,
-		"/receipts/lab-1?limit=1":              `there is no parameter "limit": use wait or format`,
+		"/receipts/lab-1?limit=1":              `there is no parameter "limit": use wait, format or stack`,
 		"/receipts/lab-1?wait=1s&wait=1s":      "wait" + once,
 		"/receipts/lab-1?wait=long":            "wait=long is no duration: write 250ms, 1.5s or plain seconds",
+		"/receipts/lab-1?stack=yes":            "stack=yes is not known: use 0 or 1",
 		"/receipts/lab-1?format=text":          "format=text is not known: use html or json",
 		"/receipts/lab-1?wait=-1":              "wait=-1 is negative: use 0 to 46h0m15s",
 		"/receipts/lab-1?wait=46h16s":          "wait=46h16s is over this lab's cap: use at most 46h0m15s",

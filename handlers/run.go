@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gotimeout/internal/receipt"
+	"gotimeout/internal/stacks"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
@@ -114,7 +115,7 @@ func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, outside Outside, p
 		if err != nil {
 			ops[i] = rc.Wrap(failing(err))
 		} else {
-			ops[i] = rc.Wrap(l.call(p.op, parts[i], call))
+			ops[i] = rc.Wrap(l.call(rc, p.op, parts[i], call))
 		}
 	}
 	return ops
@@ -270,21 +271,23 @@ func (l *Lab) trace(ctx context.Context, rc *receipt.Receipt) context.Context {
 	return l.Trace.Run(ctx, rc)
 }
 
-// call returns one call of an op, in a span if runs are traced.
-func (l *Lab) call(op *Op, part Part, call slowops.Call) strategies.Op {
-	if l.Trace == nil {
-		return func(ctx context.Context) error { return part(ctx, call) }
+// call returns one call of an op, whose goroutine has the labels of its run, in a span if runs are traced.
+func (l *Lab) call(rc *receipt.Receipt, op *Op, part Part, call slowops.Call) strategies.Op {
+	if l.Trace != nil {
+		part = inSpan(l.Trace, op.Dials, part)
 	}
-	return inSpan(l.Trace, op.Dials, part, call)
+	return func(ctx context.Context) error {
+		return stacks.Do(ctx, rc.Run().Name, op.Name, rc.ID(), func(ctx context.Context) error { return part(ctx, call) })
+	}
 }
 
 // errPanicked is the error of a span whose call panicked.
 var errPanicked = errors.New("the op panicked")
 
-// inSpan returns a call in a span of its own. It is a function of its own so that a
+// inSpan returns a part in a span of its own. It is a function of its own so that a
 // lab without traces allocates nothing for it.
-func inSpan(trace Trace, remote bool, part Part, call slowops.Call) strategies.Op {
-	return func(ctx context.Context) error {
+func inSpan(trace Trace, remote bool, part Part) Part {
+	return func(ctx context.Context, call slowops.Call) error {
 		ctx, traceparent, end := trace.Op(ctx, remote)
 		err := errPanicked
 		defer func() { end(err) }()
