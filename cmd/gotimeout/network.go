@@ -119,7 +119,7 @@ func printFact(to io.Writer, indent, width int, label, text string) {
 
 // roundTrip returns the round trip of a profile, because its delays are one-way.
 func roundTrip(p badnet.Profile) string {
-	if p.Up.Loss == 1 || p.Down.Loss == 1 {
+	if p.Up.Arrives()*p.Down.Arrives() == 0 {
 		return "none comes back"
 	}
 	return "+" + p.RoundTrip().Round(time.Microsecond).String()

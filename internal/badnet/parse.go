@@ -24,6 +24,7 @@ var keys = []key{
 	{"delay", parseDelay, formatDelay},
 	{"jitter", parseJitter, formatJitter},
 	{"loss", parseLoss, formatLoss},
+	{"corrupt", parseCorrupt, formatCorrupt},
 	{"rate", parseRate, formatRate},
 	{"reorder", parseReorder, formatReorder},
 	{"duplicate", parseDuplicate, formatDuplicate},
@@ -139,17 +140,27 @@ func parseJitter(l *Link, value string) (err error) {
 
 func parseLoss(l *Link, value string) (err error) {
 	value, rest, more := strings.Cut(value, ",")
-	l.Burst = 0
-	if more {
-		burst, ok := strings.CutPrefix(rest, "burst=")
-		if !ok {
-			return fmt.Errorf("%q behind the comma; write the mean length of a burst there, as in loss=1%%,burst=3", rest)
+	l.Burst, l.Correlation = 0, 0
+	name, follow, _ := strings.Cut(rest, "=")
+	switch {
+	case !more:
+	case name == "burst":
+		if l.Burst, err = parseNumber(follow, ""); err != nil || l.Burst < 1 {
+			return fmt.Errorf("unreadable burst %q; write the mean number of packets, 1 or more, as in burst=3", follow)
 		}
-		if l.Burst, err = parseNumber(burst, ""); err != nil || l.Burst < 1 {
-			return fmt.Errorf("unreadable burst %q; write the mean number of packets, 1 or more, as in burst=3", burst)
+	case name == "correlation":
+		if l.Correlation, err = parsePercent(follow); err != nil {
+			return fmt.Errorf("unreadable correlation %q; write a percentage, as in correlation=25%%", follow)
 		}
+	default:
+		return fmt.Errorf("%q behind the comma; write the mean length of a burst there, as in loss=1%%,burst=3, or a correlation, as in loss=1%%,correlation=25%%", rest)
 	}
 	l.Loss, err = parsePercent(value)
+	return err
+}
+
+func parseCorrupt(l *Link, value string) (err error) {
+	l.Corrupt, err = parsePercent(value)
 	return err
 }
 
@@ -256,11 +267,16 @@ func formatJitter(l Link) string {
 }
 
 func formatLoss(l Link) string {
-	if l.Loss == 0 || l.Burst <= 1 {
-		return share(l.Loss)
+	switch {
+	case l.Loss > 0 && l.Burst > 1:
+		return percent(l.Loss) + ",burst=" + number(l.Burst)
+	case l.Loss > 0 && l.Correlation > 0:
+		return percent(l.Loss) + ",correlation=" + percent(l.Correlation)
 	}
-	return percent(l.Loss) + ",burst=" + number(l.Burst)
+	return share(l.Loss)
 }
+
+func formatCorrupt(l Link) string { return share(l.Corrupt) }
 
 func formatRate(l Link) string {
 	if l.Rate == 0 {

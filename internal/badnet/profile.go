@@ -18,11 +18,16 @@ type Link struct {
 	Distribution Distribution  // of the jitter
 	Loss         float64       // share of the packets, 0 to 1
 	Burst        float64       // mean length of a loss burst, in packets; 0 and 1: losses are independent
+	Correlation  float64       // of a loss with the one before it, by netem's formula, 0 to below 1; not with Burst
+	Corrupt      float64       // share of the packets in which a bit is flipped, 0 to 1
 	Rate         int64         // bit/s; 0: no bound
 	Reorder      float64       // share of the packets that overtake, 0 to 1
 	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
 	Limit        int           // packets that wait for the Rate; 0: DefaultLimit
 }
+
+// Arrives is the share of the packets that arrive whole, as far as the shares say.
+func (l Link) Arrives() float64 { return (1 - l.Loss) * (1 - l.Corrupt) }
 
 // Profile is a network: one Link towards the server and one back.
 type Profile struct {
@@ -53,13 +58,15 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Distribution string  `json:"distribution,omitempty"`
 		Loss         float64 `json:"loss,omitempty"`
 		Burst        float64 `json:"burst,omitempty"`
+		Correlation  float64 `json:"correlation,omitempty"`
+		Corrupt      float64 `json:"corrupt,omitempty"`
 		Rate         int64   `json:"rate,omitempty"`
 		Reorder      float64 `json:"reorder,omitempty"`
 		Duplicate    float64 `json:"duplicate,omitempty"`
 		Limit        int     `json:"limit,omitempty"`
 	}{
 		text(l.Delay), text(l.Jitter), distribution,
-		l.Loss, l.Burst, l.Rate, l.Reorder, l.Duplicate, l.Limit,
+		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Reorder, l.Duplicate, l.Limit,
 	})
 }
 
@@ -121,7 +128,7 @@ func (l Link) Validate() error {
 	for _, share := range []struct {
 		key   string
 		value float64
-	}{{"loss", l.Loss}, {"reorder", l.Reorder}, {"duplicate", l.Duplicate}} {
+	}{{"loss", l.Loss}, {"corrupt", l.Corrupt}, {"reorder", l.Reorder}, {"duplicate", l.Duplicate}} {
 		if !(share.value >= 0 && share.value <= 1) { // NaN is neither
 			return fmt.Errorf("%s=%s is out of bounds; write 0%% to 100%%", share.key, percent(share.value))
 		}
@@ -145,12 +152,18 @@ func (l Link) Validate() error {
 	return l.validateBurst()
 }
 
-// validateBurst refuses impossible bursts: independent losses already make bursts
+// validateBurst refuses impossible bursts and correlations: independent losses already make bursts
 // of 1/(1-loss) packets on average.
 func (l Link) validateBurst() error {
 	switch {
+	case !(l.Correlation >= 0 && l.Correlation < 1):
+		return fmt.Errorf("correlation=%s is out of bounds; write 0%% to below 100%%", percent(l.Correlation))
+	case l.Correlation > 0 && l.Loss == 0:
+		return fmt.Errorf("correlation=%s of no loss; add a loss, as in loss=5%%,correlation=%s", percent(l.Correlation), percent(l.Correlation))
 	case l.Burst == 0 || l.Burst == 1:
 		return nil
+	case l.Correlation > 0:
+		return fmt.Errorf("burst=%s and correlation=%s both say how losses follow each other; leave one out", number(l.Burst), percent(l.Correlation))
 	case !(l.Burst >= 1 && l.Burst <= maxBurst):
 		return fmt.Errorf("burst=%s is out of bounds; write 1 to %d packets", number(l.Burst), maxBurst)
 	case l.Loss == 0:

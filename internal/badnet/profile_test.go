@@ -31,6 +31,11 @@ func TestParse(t *testing.T) {
 			badnet.Profile{Up: badnet.Link{Delay: 100 * ms, Rate: 1e6}, Down: badnet.Link{Delay: 100 * ms, Rate: 1e6}},
 			"delay=100ms rate=1mbit",
 		},
+		"loss=5%,correlation=25% corrupt=0.1%": {
+			badnet.Profile{Up: badnet.Link{Loss: 0.05, Correlation: 0.25, Corrupt: 0.001}, Down: badnet.Link{Loss: 0.05, Correlation: 0.25, Corrupt: 0.001}},
+			"loss=5%,correlation=25% corrupt=0.1%",
+		},
+		"loss=5%,correlation=0%":                           {badnet.Profile{Up: badnet.Link{Loss: 0.05}, Down: badnet.Link{Loss: 0.05}}, "loss=5%"},
 		"up.delay=100ms":                                   {badnet.Profile{Up: slow}, "up.delay=100ms"},
 		"down.delay=100ms":                                 {badnet.Profile{Down: slow}, "down.delay=100ms"},
 		"up.delay=0s delay=100ms":                          {badnet.Profile{Down: slow}, "down.delay=100ms"},
@@ -87,21 +92,22 @@ func TestParse(t *testing.T) {
 // The words of tc are read as the keys that they stand for.
 func TestParseTC(t *testing.T) {
 	for text, want := range map[string]string{
-		"delay 100ms 20ms distribution normal loss 5% rate 1mbit limit 100": "delay=100ms jitter=20ms,normal loss=5% rate=1mbit limit=100",
-		"netem limit 1000000 delay 100":                                     "delay=100us",
-		"latency 1.5sec 20msecs 0%":                                         "delay=1.5s jitter=20ms",
-		"loss random 5":                                                     "loss=5%",
-		"drop 0.1%":                                                         "loss=0.1%",
-		"loss gemodel 2.631578947% 50%":                                     "loss=5%,burst=2",
-		"loss gemodel 1% 30% 100% 0%":                                       "loss=3.225806%,burst=3.333",
-		"loss gemodel 5%":                                                   "loss=5%,burst=1.053",
-		"loss gemodel 0% 5%":                                                "none",
-		"delay 10ms reorder 25% 0% duplicate 1%":                            "delay=10ms reorder=25% duplicate=1%",
-		"rate 1MBps":                                                        "rate=8mbit",
-		"rate 8kibit -14":                                                   "rate=8192bit",
-		"rate 64000 0":                                                      "rate=64kbit",
-		"3g loss 2% down.rate=2mbit":                                        "delay=150ms loss=2% up.rate=768kbit down.rate=2mbit",
-		"delay 5ms jitter=1ms":                                              "delay=5ms jitter=1ms",
+		"delay 100ms 20ms distribution normal loss 5% 25% rate 1mbit limit 100": "delay=100ms jitter=20ms,normal loss=5%,correlation=25% rate=1mbit limit=100",
+		"corrupt 1% 0%":                          "corrupt=1%",
+		"netem limit 1000000 delay 100":          "delay=100us",
+		"latency 1.5sec 20msecs 0%":              "delay=1.5s jitter=20ms",
+		"loss random 5":                          "loss=5%",
+		"drop 0.1%":                              "loss=0.1%",
+		"loss gemodel 2.631578947% 50%":          "loss=5%,burst=2",
+		"loss gemodel 1% 30% 100% 0%":            "loss=3.225806%,burst=3.333",
+		"loss gemodel 5%":                        "loss=5%,burst=1.053",
+		"loss gemodel 0% 5%":                     "none",
+		"delay 10ms reorder 25% 0% duplicate 1%": "delay=10ms reorder=25% duplicate=1%",
+		"rate 1MBps":                             "rate=8mbit",
+		"rate 8kibit -14":                        "rate=8192bit",
+		"rate 64000 0":                           "rate=64kbit",
+		"3g loss 2% down.rate=2mbit":             "delay=150ms loss=2% up.rate=768kbit down.rate=2mbit",
+		"delay 5ms jitter=1ms":                   "delay=5ms jitter=1ms",
 	} {
 		got, err := badnet.Parse(text)
 		keys, keysErr := badnet.Parse(want)
@@ -127,6 +133,7 @@ func TestParseRefusesTC(t *testing.T) {
 		"delay 1ms 1ms distribution":       "distribution: a value is missing; write one, as in distribution normal",
 		"loss rnadom 5%":                   `loss rnadom 5%: there is no kind of loss "rnadom", did you mean random?`,
 		"loss state 5%":                    "loss state 5%: a profile has no loss of four states: write loss gemodel, or loss=1%,burst=3",
+		"corrupt 1% 5%":                    "corrupt 1% 5%: a profile has no correlation here: leave 5% out",
 		"loss 101%":                        "loss=101% is out of bounds; write 0% to 100%",
 		"loss x=1":                         "loss: a value is missing; write a percentage, as in loss 5%, or " + gemodel,
 		"loss gemodel 1% 0%":               "loss gemodel 1% 0%: such a burst never ends: write a chance to leave it, as in " + gemodel + ", or loss 100%",
@@ -164,7 +171,7 @@ func TestParseRefuses(t *testing.T) {
 		"5g":                          `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`,
 		"3g 4g":                       `"4g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
 		"dealy=1s":                    `there is no key "dealy", did you mean delay? (each also with up. or down. before it)`,
-		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, rate, reorder, duplicate or limit (each also with up. or down. before it)`,
+		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, corrupt, rate, reorder, duplicate or limit (each also with up. or down. before it)`,
 		"delay=1s delay=1s":           "delay is there twice; write it once",
 		"up.delay=1s up.delay=1s":     "up.delay is there twice; write it once",
 		"delay=100":                   "delay=100: " + duration,
@@ -182,7 +189,11 @@ func TestParseRefuses(t *testing.T) {
 		"loss=%":                      "loss=%: " + share,
 		"loss=101%":                   "loss=101% is out of bounds; write 0% to 100%",
 		"duplicate=100.5%":            "duplicate=100.5% is out of bounds; write 0% to 100%",
-		"loss=1%,3":                   `loss=1%,3: "3" behind the comma; write the mean length of a burst there, as in loss=1%,burst=3`,
+		"loss=1%,3":                   `loss=1%,3: "3" behind the comma; write the mean length of a burst there, as in loss=1%,burst=3, or a correlation, as in loss=1%,correlation=25%`,
+		"loss=1%,correlation=5":       `loss=1%,correlation=5: unreadable correlation "5"; write a percentage, as in correlation=25%`,
+		"loss=1%,correlation=100%":    "correlation=100% is out of bounds; write 0% to below 100%",
+		"loss=0%,correlation=5%":      "correlation=5% of no loss; add a loss, as in loss=5%,correlation=5%",
+		"corrupt=101%":                "corrupt=101% is out of bounds; write 0% to 100%",
 		"loss=1%,burst=":              `loss=1%,burst=: unreadable burst ""; write the mean number of packets, 1 or more, as in burst=3`,
 		"loss=1%,burst=0":             `loss=1%,burst=0: unreadable burst "0"; write the mean number of packets, 1 or more, as in burst=3`,
 		"loss=1%,burst=10001":         "burst=10001 is out of bounds; write 1 to 10000 packets",
@@ -225,6 +236,7 @@ func TestValidateRefusesWhatParseCannotRead(t *testing.T) {
 		"no burst":                {Loss: 0.1, Burst: zero / zero},
 		"half a burst":            {Loss: 0.1, Burst: 0.5},
 		"a negative share":        {Duplicate: -0.1},
+		"bursts that correlate":   {Loss: 0.6, Burst: 3, Correlation: 0.1},
 		"a negative rate":         {Rate: -1},
 		"a negative limit":        {Limit: -1},
 		"an unknown distribution": {Delay: ms, Distribution: 3},
@@ -281,7 +293,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"3g", "3g loss=2%", "delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100",
 		"up.loss=7% down.loss=0.0001%", "delay=", "=", "loss=.%", "rate=.5kbit", "loss=00.50%", "rate=1000000.4kbit",
-		"delay 100ms 20ms distribution normal loss gemodel 1% 30% rate 1mbit limit 100", "3g reorder 25% 0%",
+		"delay 100ms 20ms distribution normal loss gemodel 1% 30% rate 1mbit limit 100", "3g reorder 25% 0%", "loss=5%,correlation=25% corrupt=1%",
 	} {
 		f.Add(text)
 	}
@@ -326,7 +338,7 @@ func FuzzShaper(f *testing.F) {
 	var links []badnet.Link
 	for _, text := range []string{
 		"none", "lossy", "flaky-wifi", "cross-region", "rate=1kbit limit=2", "rate=1000gbit delay=1m jitter=1m,pareto",
-		"delay=1m jitter=1m,normal loss=50%,burst=10000 reorder=50% duplicate=100% limit=1", "rate=1kbit duplicate=100%",
+		"delay=1m jitter=1m,normal loss=50%,burst=10000 reorder=50% duplicate=100% limit=1", "loss=5%,correlation=99.9% corrupt=1%", "rate=1kbit duplicate=100%",
 	} {
 		links = append(links, link(f, text))
 	}

@@ -23,8 +23,8 @@ const maxSize = 1 << 20
 //  4. Delay and jitter: it leaves after all packets that were sent before it. A
 //     share of Reorder skips this step and overtakes those packets.
 //
-// A lost packet uses none of the rate. Loss, duplication, jitter and reordering
-// each have a random sequence of their own: with another jitter the same packets
+// Which packets are corrupted is for Corrupt to say, for each release. A lost packet
+// uses none of the rate. Loss, duplication, jitter, reordering and corruption each have a random sequence of their own: with another jitter the same packets
 // are lost.
 //
 // It is safe for concurrent use.
@@ -33,8 +33,10 @@ type Shaper struct {
 	link     Link
 	counters Counters
 
-	losses, copies, jitters, overtakes *rand.Rand
-	burst                              bool // the last packet was lost in a burst
+	losses, copies, jitters, overtakes, flips *rand.Rand
+
+	burst  bool    // the last packet was lost in a burst
+	fading float64 // the number that decided on the last packet, with a correlation
 
 	free  time.Time // when all packets in the queue have been sent
 	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
@@ -50,14 +52,18 @@ type Counters struct {
 	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
 	Duplicated uint64 `json:"duplicated"` // that got a copy
 	Reordered  uint64 `json:"reordered"`  // that skipped the delay
+	Corrupted  uint64 `json:"corrupted"`  // of those that left the link
 }
 
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
 func NewShaper(l Link, seed uint64) *Shaper {
 	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }
-	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4)}
+	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5)}
 	s.Set(l)
 	s.burst = s.bursts() && s.losses.Float64() < l.Loss
+	if l.Correlation > 0 {
+		s.fading = s.losses.Float64()
+	}
 	return s
 }
 
@@ -106,6 +112,18 @@ func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time
 	return releases
 }
 
+// Corrupt tells for one release of a packet of size bytes, above 0, whether a bit of
+// the packet is flipped, and which.
+func (s *Shaper) Corrupt(size int) (bit int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !chance(s.flips, s.link.Corrupt) {
+		return 0, false
+	}
+	s.counters.Corrupted++
+	return s.flips.IntN(8 * size), true
+}
+
 // Counters returns the counts so far.
 func (s *Shaper) Counters() Counters {
 	s.mu.Lock()
@@ -116,9 +134,15 @@ func (s *Shaper) Counters() Counters {
 // lose decides whether a packet is lost: independently, or by a Gilbert-Elliott
 // chain, which loses every packet in its bad state and none in its good state.
 // It leaves the bad state after Burst packets on average, and enters it as often
-// as the share of Loss needs.
+// as the share of Loss needs. With a correlation the number that decides is a mean of
+// a random number and of the number before, as in netem: it is seldom far from a
+// half, so that fewer packets are lost than a Loss below a half says.
 func (s *Shaper) lose() bool {
-	if !s.bursts() {
+	switch {
+	case s.link.Correlation > 0:
+		s.fading += (1 - s.link.Correlation) * (s.losses.Float64() - s.fading)
+		return s.fading < s.link.Loss
+	case !s.bursts():
 		return chance(s.losses, s.link.Loss)
 	}
 	leave := 1 / s.link.Burst

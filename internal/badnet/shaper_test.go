@@ -2,6 +2,7 @@ package badnet_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +272,51 @@ func TestShaperLossMeasured(t *testing.T) {
 		checkNear(t, text+": burst", float64(lost)/float64(bursts), want.burst, within)
 		checkCounters(t, s, badnet.Counters{Packets: packets, Lost: uint64(lost)})
 	}
+}
+
+// A correlation makes the share that netem's formula makes: the numbers that decide are
+// near a half, so that 5% become 0.2%, and more of the losses follow one another. The
+// wanted figures are those of four million packets by the kernel's 32-bit arithmetic.
+func TestShaperLossCorrelation(t *testing.T) {
+	for text, want := range map[string]struct{ loss, burst float64 }{
+		"loss=5%,correlation=25%":  {0.001963, 1.05},
+		"loss=50%,correlation=25%": {0.5, 2.29},
+		"loss=30%,correlation=90%": {0.00082, 1.77},
+	} {
+		s := shaper(t, text)
+		lost, bursts, before := 0, 0, false
+		for range packets {
+			gone := len(s.Send(nil, start, 100)) == 0
+			if gone {
+				lost++
+				if !before {
+					bursts++
+				}
+			}
+			before = gone
+		}
+		checkNear(t, text+": share", float64(lost)/packets, want.loss, 0.0006+0.01*want.loss)
+		checkNear(t, text+": burst", float64(lost)/float64(bursts), want.burst, 0.1)
+	}
+}
+
+// A bit of each corrupted packet is flipped, any bit of the packet.
+func TestShaperCorrupts(t *testing.T) {
+	s := shaper(t, "corrupt=10%")
+	seen, corrupted := map[int]bool{}, 0
+	for range packets {
+		send(s, 0, 5)
+		if bit, ok := s.Corrupt(5); ok {
+			corrupted++
+			seen[bit] = true
+			if bit < 0 || bit >= 40 {
+				t.Fatalf("bit %d of 5 bytes", bit)
+			}
+		}
+	}
+	checkNear(t, "share", float64(corrupted)/packets, 0.1, 0.005)
+	check(t, "bits", strconv.Itoa(len(seen)), "40")
+	checkCounters(t, s, badnet.Counters{Packets: packets, Corrupted: uint64(corrupted)})
 }
 
 // The lengths of bursts are geometric, as those of the Markov chain are.

@@ -21,7 +21,7 @@ var tcWords = []struct {
 	{"delay", (*tcReader).delay}, {"latency", (*tcReader).delay},
 	{"distribution", (*tcReader).distribution},
 	{"loss", (*tcReader).loss}, {"drop", (*tcReader).loss},
-	{"duplicate", shareOf("duplicate")}, {"reorder", shareOf("reorder")},
+	{"corrupt", shareOf("corrupt")}, {"duplicate", shareOf("duplicate")}, {"reorder", shareOf("reorder")},
 	{"rate", (*tcReader).rate},
 	{"limit", (*tcReader).limit},
 	// What a profile doesn't have:
@@ -155,7 +155,7 @@ func (t *tcReader) distribution(values []string) error {
 	return nil
 }
 
-// loss reads "5%", "random 5%" and "gemodel 1% 30%".
+// loss reads "5%", "random 5% 25%" and "gemodel 1% 30%".
 func (t *tcReader) loss(values []string) error {
 	const write = "write a percentage, as in loss 5%, or loss gemodel 1% 30%"
 	if len(values) > 0 && isLetter(values[0][0]) {
@@ -177,10 +177,17 @@ func (t *tcReader) loss(values []string) error {
 	if err != nil {
 		return err
 	}
-	if err := uncorrelated(values[1:]); err != nil {
-		return err
+	text := percent(value)
+	if len(values) > 1 {
+		correlation, err := tcPercent(values[1])
+		if err != nil {
+			return err
+		}
+		if correlation > 0 {
+			text += ",correlation=" + percent(correlation)
+		}
 	}
-	t.add("loss", percent(value))
+	t.add("loss", text)
 	return nil
 }
 

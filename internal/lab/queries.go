@@ -92,7 +92,7 @@ func (q *queries) way() backends.Way {
 		ms = max(ms, *c.RoundTripP99)
 	}
 	asked, err := badnet.Parse(path.Profile)
-	way.Lossy = err != nil || asked.Up.Loss > 0 || asked.Down.Loss > 0 || c != nil && (c.Lost > 0 || c.RoundTripP50 == nil)
+	way.Lossy = err != nil || asked.Up.Arrives()*asked.Down.Arrives() < 1 || c != nil && (c.Lost > 0 || c.RoundTripP50 == nil)
 	way.InTransit += time.Duration(2 * ms * float64(time.Millisecond))
 	return way
 }

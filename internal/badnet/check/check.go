@@ -83,7 +83,7 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 			return m, err
 		}
 		switch {
-		case d.link.Loss == 1:
+		case d.link.Arrives() == 0:
 		case d.link.Rate > 0:
 			d.way.rate, err = testPackets(ctx, d.link, d.up)
 		case back(p) > 0:
@@ -102,7 +102,7 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 var errInterrupted = errors.New("the check was interrupted before all was measured: run it again")
 
 // back is the share of the probes that come back.
-func back(p badnet.Profile) float64 { return (1 - p.Up.Loss) * (1 - p.Down.Loss) }
+func back(p badnet.Profile) float64 { return p.Up.Arrives() * p.Down.Arrives() }
 
 // Proxy measures a profile by the proxy driver. It returns badnet.ErrCannot where a
 // proxy can't do the profile.

@@ -74,7 +74,7 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 
 // chance tells whether chance may lose all of n probes.
 func chance(p badnet.Profile, n int) bool {
-	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Limit+p.Down.Limit > 0
+	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Correlation+p.Down.Correlation > 0 || p.Up.Limit+p.Down.Limit > 0
 }
 
 func mean(times []time.Duration) *float64 {
@@ -96,10 +96,14 @@ func delay(l badnet.Link, w way) (Figure, bool) {
 }
 
 func loss(l badnet.Link, w way) (Figure, bool) {
-	f := share("loss", l.Loss, w.packets.sent-w.packets.arrived, w.packets.sent, longer(l))
+	f := share("loss", 1-l.Arrives(), w.packets.sent-w.packets.arrived, w.packets.sent, longer(l))
 	switch {
 	case w.packets.overflow > 0:
 		f.Note = cannotReceive
+	case l.Correlation > 0:
+		f.Note = "a correlation makes another share than it is given"
+	case l.Corrupt > 0:
+		f.Note = "a receiver drops a corrupted packet, which counts as lost"
 	case l.Rate > 0 && l.Limit > 0 && l.Limit < 100:
 		f.Note = "so short a queue drops some too"
 	}
@@ -109,7 +113,7 @@ func loss(l badnet.Link, w way) (Figure, bool) {
 // longer is the factor by which bursts raise the sampling error of a share: the
 // packets of one burst are not independent.
 func longer(l badnet.Link) float64 {
-	if l.Burst <= 1 || l.Loss == 1 {
+	if l.Burst <= 1 || l.Arrives() == 0 {
 		return 1
 	}
 	leave := 1 / l.Burst
@@ -151,7 +155,10 @@ func rate(l badnet.Link, w way) (Figure, bool) {
 	if w.rate.between > 0 { // jitter moves the first and the last arrival
 		f.Within += asked * float64(2*l.Jitter) / float64(w.rate.between)
 	}
-	return f, l.Loss < 1
+	if f.Note == "" && l.Correlation > 0 {
+		f.Note = "how many packets a correlation leaves is not known"
+	}
+	return f, l.Arrives() > 0
 }
 
 // The sizes of the packets, in bytes.
@@ -185,7 +192,7 @@ func scheduleOf(p badnet.Profile) schedule {
 		s.gap = max(s.gap, apart(l), 2*lasts(dialPacket, l.Rate))
 		squares += variance(l)
 		s.vague = s.vague || l.Jitter > 0 || l.Reorder > 0
-		loses = loses || l.Loss > 0 || l.Limit > 0
+		loses = loses || l.Arrives() < 1 || l.Limit > 0
 	}
 	s.deviation = math.Sqrt(squares)
 	if loses {

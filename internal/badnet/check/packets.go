@@ -186,7 +186,7 @@ func stream(ctx context.Context, l badnet.Link, up bool) (c counts, err error) {
 		perSecond = min(perSecond, float64(l.Rate)/8/tinyPacket/2)
 		n = max(5, int(perSecond))
 	}
-	if l.Loss == 0 && l.Duplicate == 0 && l.Reorder == 0 || l.Loss == 1 {
+	if l.Arrives() == 1 && l.Duplicate == 0 && l.Reorder == 0 || l.Arrives() == 0 {
 		n = max(5, min(n/2, 2000)) // there is nothing to sample
 	}
 	for range 2 {

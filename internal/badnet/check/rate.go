@@ -62,7 +62,7 @@ func testPackets(ctx context.Context, l badnet.Link, up bool) (rateTest, error) 
 		b.bits = float64(arrived-1) * size / b.between.Seconds()
 	}
 	o := <-offered
-	got := float64(o.sent) * size * (1 - l.Loss) / max(o.took.Seconds(), 1e-9)
+	got := float64(o.sent) * size * l.Arrives() / max(o.took.Seconds(), 1e-9)
 	switch {
 	case got < 1.05*asked:
 		b.note = "only " + bits(got) + " were sent"
@@ -87,7 +87,7 @@ func loadFor(l badnet.Link) load {
 	if l.Limit > 0 {
 		limit = l.Limit
 	}
-	more := surplus / (1 - l.Loss)
+	more := surplus / l.Arrives()
 	return load{
 		n: int(n * more), size: int(size), atOnce: min(limit/2, int(n/4)), perSecond: bytes / size * more,
 		longest: 2*testTime + lasts(10*int(size), l.Rate),

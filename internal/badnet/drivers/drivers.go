@@ -37,7 +37,7 @@ func All() []Entry {
 		{badnet.TUN, "our packet shaper, on a TUN device", "", tun.Open},
 		{
 			badnet.Proxy, "a TCP proxy in front of each backend",
-			"it neither delays a dial nor loses, duplicates or reorders packets, and its jitter is uniform", nil,
+			"it neither delays a dial nor loses, corrupts, duplicates or reorders packets, and its jitter is uniform", nil,
 		},
 		{badnet.Without, "the network as it is", "", nil},
 	}

@@ -40,6 +40,33 @@ func TestLossInBursts(t *testing.T) {
 	near(t, "mean burst", burst, 4, 0.7)
 }
 
+// netem's formula of a correlation makes 0.2% of 5%, each direction on its own.
+func TestLossCorrelation(t *testing.T) {
+	n := open(t)
+	apply(t, n, "loss=5%,correlation=25%")
+	f, _ := fly(t, "127.0.0.1", 0)
+	share, _ := losses(f.counts(20_000))
+	near(t, "share", share, 0.00196, 0.0014)
+	apply(t, n, "loss=5%") // in place
+	share, _ = losses(f.counts(5000))
+	near(t, "share without a correlation", share, 0.05, 0.014)
+}
+
+// The receiver drops the corrupted packets, except for those whose bit is in the source
+// address of the link's header, of 14 bytes, that nobody reads.
+func TestCorrupt(t *testing.T) {
+	n := open(t)
+	apply(t, n, "corrupt=50%")
+	f, _ := fly(t, "127.0.0.1", 0)
+	lost, _ := losses(f.counts(10_000))
+	if lost < 0.35 || lost > 0.52 {
+		t.Errorf("%v are lost of 50%% corrupted", lost)
+	}
+	apply(t, n, "none")
+	lost, _ = losses(f.counts(1000))
+	near(t, "share lost without corruption", lost, 0, 0)
+}
+
 func TestDuplicate(t *testing.T) {
 	n := open(t)
 	apply(t, n, "duplicate=10%")

@@ -54,7 +54,7 @@ func TestOptionsAreWhatTCSends(t *testing.T) {
 			}
 		}
 		// Our message has these attributes where tc leaves them out, and the kernel would keep the old value.
-		for _, kind := range []uint16{attrLatency64, attrJitter64, nl.TCA_NETEM_RATE} {
+		for _, kind := range []uint16{attrLatency64, attrJitter64, nl.TCA_NETEM_RATE, nl.TCA_NETEM_CORR, nl.TCA_NETEM_CORRUPT} {
 			delete(has, kind)
 			delete(wants, kind)
 		}
@@ -79,7 +79,7 @@ func attributes(t *testing.T, options []byte) map[uint16][]byte {
 
 // The kernel accepts a whole table, and reads the options back unchanged.
 func TestOptionsAreRead(t *testing.T) {
-	for _, profile := range []string{"delay=7ms jitter=3ms,normal", "loss=5%,burst=2", "rate=100gbit", "rate=8kbit", "blackhole", "delay=1ms reorder=3%"} {
+	for _, profile := range []string{"delay=7ms jitter=3ms,normal", "loss=5%,burst=2", "rate=100gbit", "rate=8kbit", "blackhole", "delay=1ms reorder=3%", "loss=5%,correlation=25% corrupt=1%"} {
 		want := asked(t, profile)
 		p, err := paramsOf(want, 14)
 		if err != nil {
@@ -103,7 +103,7 @@ func TestOptionsAreRead(t *testing.T) {
 func TestLayout(t *testing.T) {
 	for profile, want := range map[string]int{
 		"none": 1, "delay=1ms loss=5%": 1, "delay=1ms reorder=5% duplicate=1%": 1,
-		"rate=1mbit": 2, "loss=5%,burst=2": 2, "delay=1ms jitter=1ms": 2,
+		"rate=1mbit": 2, "loss=5%,burst=2": 2, "loss=5%,correlation=25%": 2, "corrupt=1%": 1, "delay=1ms jitter=1ms": 2,
 	} {
 		l := asked(t, profile)
 		plan := badnet.Plan{All: badnet.Profile{Up: l, Down: l}}

@@ -71,7 +71,7 @@ func (n *Netem) segment(mtu, segments int) error {
 // Apply changes the network. Packets under way keep their times. They are dropped
 // only where the qdiscs change between one netem and a tree: with the first or the
 // last port that has a profile of its own, and with the first or the last rate,
-// burst or jitter of the profile for all.
+// burst, correlation or jitter of the profile for all.
 func (n *Netem) Apply(plan badnet.Plan) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -28,6 +28,8 @@ type params struct {
 	distribution badnet.Distribution
 	loss         float64 // independent losses; 0 with bursts
 	enter, leave float64 // chances to enter and to leave a burst of losses; 0 without
+	correlation  float64 // of the losses
+	corrupt      float64
 	duplicate    float64
 	reorder      float64
 	bits         int64 // per second; 0: no rate
@@ -42,7 +44,7 @@ func paramsOf(l badnet.Link, header int) (params, error) {
 	}
 	p := params{
 		limit: unlimited, delay: l.Delay, jitter: l.Jitter, distribution: l.Distribution,
-		loss: l.Loss, duplicate: l.Duplicate, reorder: l.Reorder, bits: l.Rate,
+		loss: l.Loss, correlation: l.Correlation, corrupt: l.Corrupt, duplicate: l.Duplicate, reorder: l.Reorder, bits: l.Rate,
 	}
 	if l.Jitter == 0 {
 		p.distribution = badnet.Uniform
@@ -69,6 +71,8 @@ func (p *params) lose(l badnet.Link) error {
 	switch {
 	case l.Loss == 1:
 		p.duplicate = 0 // a copied packet would arrive
+	case l.Correlation > 0 && l.Duplicate > 0:
+		return badnet.Cannot("netem's copies take part in its correlation of losses: leave out duplicate or correlation, or use the tun driver")
 	case l.Burst > 1 && l.Duplicate > 0:
 		return badnet.Cannot("netem's copies interrupt its bursts of losses: leave out duplicate or burst, or use the tun driver")
 	case l.Burst > 1:
@@ -103,6 +107,7 @@ func (p params) link() badnet.Link {
 	l := badnet.Link{
 		Delay: p.delay, Jitter: p.jitter, Distribution: p.distribution,
 		Loss: p.loss, Rate: p.bits, Reorder: round(p.reorder), Duplicate: p.duplicate,
+		Correlation: round(p.correlation), Corrupt: round(p.corrupt),
 	}
 	switch {
 	case p.leave > 0:
@@ -205,8 +210,14 @@ func (p params) tc() string {
 	if p.loss > 0 {
 		add("loss %s", tcShare(p.loss))
 	}
+	if p.correlation > 0 {
+		add("%s", tcShare(p.correlation))
+	}
 	if p.leave > 0 {
 		add("loss gemodel %s %s", tcShare(p.enter), tcShare(p.leave))
+	}
+	if p.corrupt > 0 {
+		add("corrupt %s", tcShare(p.corrupt))
 	}
 	if p.duplicate > 0 {
 		add("duplicate %s", tcShare(p.duplicate))

@@ -16,6 +16,7 @@ func TestTC(t *testing.T) {
 		"delay=9ms jitter=1ms,pareto":        "netem limit 1000000 delay 9ms 1ms distribution pareto rate 1000tbit",
 		"loss=0.1%":                          "netem limit 1000000 loss 0.1%",
 		"loss=5%,burst=2":                    "netem limit 1000000 loss gemodel 2.631578947% 50%",
+		"loss=5%,correlation=25% corrupt=1%": "netem limit 1000000 loss 5% 25% corrupt 1%",
 		"rate=1500kbit limit=9":              "netem limit 9 rate 1500kbit -14",
 		"rate=12mbit delay=1s":               "netem limit 2000 delay 1s rate 12mbit -14",
 		"delay=1ms reorder=3%":               "netem limit 1000000 delay 1ms reorder 3%",

@@ -208,8 +208,8 @@ const (
 
 // options encodes the params. netlink.Netem can't: it has no Gilbert-Elliott
 // loss, no tables and no overhead of a packet, and its times are whole
-// microseconds. The rate is always written, since the kernel keeps a parameter
-// that is absent. So is the table of any jitter; the uniform one only if replaces
+// microseconds. The rate, the correlation and the corruption are always written,
+// since the kernel keeps a parameter that is absent. So is the table of any jitter; the uniform one only if replaces
 // is set.
 func (p params) options(replaces bool) *nl.RtAttr {
 	fixed := nl.TcNetemQopt{
@@ -226,6 +226,10 @@ func (p params) options(replaces bool) *nl.RtAttr {
 		reorder := nl.TcNetemReorder{Probability: share32(p.reorder)}
 		options.AddRtAttr(nl.TCA_NETEM_REORDER, reorder.Serialize())
 	}
+	correlations := nl.TcNetemCorr{LossCorr: share32(p.correlation)}
+	options.AddRtAttr(nl.TCA_NETEM_CORR, correlations.Serialize())
+	corruption := nl.TcNetemCorrupt{Probability: share32(p.corrupt)}
+	options.AddRtAttr(nl.TCA_NETEM_CORRUPT, corruption.Serialize())
 	if p.leave > 0 {
 		// Of p, r, h and 1-k the last two are absent and so 0: every packet is lost in
 		// the bad state, and none in the good state.
@@ -277,6 +281,10 @@ func paramsIn(options []byte) (params, error) {
 			p.jitter = time.Duration(binary.NativeEndian.Uint64(a.Value))
 		case kind == nl.TCA_NETEM_REORDER && len(a.Value) >= 4 && fixed.Gap > 0:
 			p.reorder = share(word(0))
+		case kind == nl.TCA_NETEM_CORR && len(a.Value) >= 8:
+			p.correlation = share(word(1))
+		case kind == nl.TCA_NETEM_CORRUPT && len(a.Value) >= 4:
+			p.corrupt = share(word(0))
 		case kind == nl.TCA_NETEM_LOSS && len(a.Value) >= 12: // with the header of the nested attribute
 			p.enter, p.leave = share(word(1)), share(word(2))
 		case kind == nl.TCA_NETEM_RATE && len(a.Value) >= 8:

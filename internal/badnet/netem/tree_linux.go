@@ -150,8 +150,8 @@ func (l layout) single() bool { return len(l.netems) == 1 }
 
 // layoutOf lays a Plan out. Both directions of a loopback leave through the same
 // link, so that each direction needs a netem of its own where a packet's fate
-// depends on the packets before it: for a rate, bursts and jitter, which keeps the
-// order. By ports alone nothing tells which end is the server, so up and down must
+// depends on the packets before it: for a rate, bursts, a correlation and jitter, which
+// keeps the order. By ports alone nothing tells which end is the server, so up and down must
 // be the same for packets without a route. header is as in paramsOf.
 func layoutOf(plan badnet.Plan, header int) (layout, error) {
 	all := plan.All
@@ -160,7 +160,7 @@ func layoutOf(plan badnet.Plan, header int) (layout, error) {
 	}
 	var l layout
 	links := []badnet.Link{all.Up}
-	if all.Up.Rate > 0 || all.Up.Burst > 1 || all.Up.Jitter > 0 {
+	if all.Up.Rate > 0 || all.Up.Burst > 1 || all.Up.Correlation > 0 || all.Up.Jitter > 0 {
 		links, l.split = append(links, all.Up), true
 	}
 	for _, port := range slices.Sorted(maps.Keys(plan.Ports)) {

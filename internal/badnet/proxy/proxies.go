@@ -220,8 +220,8 @@ func (f *front) close() error {
 }
 
 // Check returns badnet.ErrCannot with a sentence that says what to do where a
-// proxy can't do a valid profile: it has no packets to lose, reorder, duplicate or
-// count, its jitter is uniform, and its times are whole milliseconds.
+// proxy can't do a valid profile: it has no packets to lose, corrupt, reorder,
+// duplicate or count, its jitter is uniform, and its times are whole milliseconds.
 func Check(p badnet.Profile) error {
 	if p.Up == p.Down {
 		return check("", p.Up)
@@ -243,7 +243,8 @@ func check(prefix string, l badnet.Link) error {
 		asked     bool
 		link      badnet.Link
 	}{
-		{"lose", "loss", l.Loss != 0, badnet.Link{Loss: l.Loss, Burst: l.Burst}},
+		{"lose", "loss", l.Loss != 0, badnet.Link{Loss: l.Loss, Burst: l.Burst, Correlation: l.Correlation}},
+		{"corrupt", "corrupt", l.Corrupt != 0, badnet.Link{Corrupt: l.Corrupt}},
 		{"reorder", "reorder", l.Reorder != 0, badnet.Link{Reorder: l.Reorder}},
 		{"duplicate", "duplicate", l.Duplicate != 0, badnet.Link{Duplicate: l.Duplicate}},
 		{"count", "limit", limit != 0, badnet.Link{Limit: limit}},

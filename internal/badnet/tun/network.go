@@ -21,7 +21,10 @@ type network struct {
 }
 
 // pair shapes both directions.
-type pair struct{ up, down *badnet.Shaper }
+type pair struct {
+	up, down *badnet.Shaper
+	corrupts bool // either
+}
 
 // bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
 // packets than those make.
@@ -46,7 +49,7 @@ func (n *network) set(p badnet.Plan) {
 
 func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	seed := n.seed + port<<32
-	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1)}
+	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1), p.Up.Corrupt > 0 || p.Down.Corrupt > 0}
 }
 
 // send takes a packet and tells whether to deliver it at once. It copies a packet
@@ -68,6 +71,14 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
 	for _, at := range n.releases {
+		if link.corrupts {
+			if bit, ok := shaper.Corrupt(p.size); ok {
+				if !n.queue.Put(at, corrupted(frame, headers, bit)) {
+					n.dropped++
+				}
+				continue
+			}
+		}
 		next, waiting := n.queue.Next()
 		if !at.After(now) && !deliver && (!waiting || next.After(at)) {
 			deliver = true
@@ -104,7 +115,7 @@ func (n *network) totals() badnet.Totals {
 // where nothing is decided for each packet.
 func large(p badnet.Plan) bool {
 	whole := func(l badnet.Link) bool {
-		return l.Loss == 0 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
+		return l.Arrives() == 1 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
 	}
 	for _, profile := range p.Ports {
 		if !whole(profile.Up) || !whole(profile.Down) {

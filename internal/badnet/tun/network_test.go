@@ -1,8 +1,10 @@
 package tun
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strings"
 	"testing"
 	"time"
@@ -124,10 +126,60 @@ func TestNetworkTotalsOutliveThePlan(t *testing.T) {
 	}
 }
 
+// Of a corrupted packet one bit differs from the packet with its whole checksum, and the
+// sum over the packet is wrong. The other copy stays whole.
+func TestNetworkCorrupts(t *testing.T) {
+	n := newNetwork(1)
+	n.set(badnet.Plan{All: profile(t, "delay=10ms corrupt=50% duplicate=100%")})
+	corrupt, whole := 0, 0
+	for range 500 {
+		b := append(make([]byte, vnet), frame(udp, 40000, 53, 0, 61)...)
+		b[0] = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM, of UDP behind an IPv4 header
+		binary.NativeEndian.PutUint16(b[6:], 20)
+		binary.NativeEndian.PutUint16(b[8:], 6)
+		copy(b[vnet+30:], "some odd data")
+		before := bytes.Clone(b)
+		if n.send(start, b, vnet) {
+			t.Fatal("the packet is released at once")
+		}
+		for {
+			got, ok := n.queue.Pop(start.Add(10 * ms))
+			if !ok {
+				break
+			}
+			if bytes.Equal(got, before) {
+				whole++
+				continue
+			}
+			corrupt++
+			sum := 0
+			for i, v := range got[vnet+20:] {
+				sum += int(v) << (8 * (1 - i%2))
+			}
+			headerFlips := 0
+			for i, v := range got[vnet : vnet+20] {
+				headerFlips += bits.OnesCount8(v ^ before[vnet+i])
+			}
+			if got[0] != 0 || headerFlips > 1 || (sum%0xffff == 0) != (headerFlips == 1) {
+				t.Fatalf("%x is sent as %x", before, got)
+			}
+		}
+		if !bytes.Equal(b, before) {
+			t.Fatal("the frame of the caller is changed")
+		}
+	}
+	if corrupt+whole != 1000 || corrupt < 430 || corrupt > 570 {
+		t.Errorf("%d corrupted and %d whole packets, want 500 each", corrupt, whole)
+	}
+	if c := n.all.down.Counters().Corrupted + n.all.up.Counters().Corrupted; c != uint64(corrupt) {
+		t.Errorf("%d are counted", c)
+	}
+}
+
 func TestLarge(t *testing.T) {
 	for text, want := range map[string]bool{
 		"none": true, "delay=1s jitter=10ms": true, "loss=1%": false, "up.rate=1mbit": false,
-		"down.duplicate=1%": false, "delay=1ms reorder=1%": false,
+		"down.duplicate=1%": false, "corrupt=1%": false, "delay=1ms reorder=1%": false,
 	} {
 		p := profile(t, text)
 		if got := large(badnet.Plan{All: p}); got != want {
@@ -229,7 +281,7 @@ func FuzzNetwork(f *testing.F) {
 	f.Add(append([]byte{0, 60}, frame(tcp, 1, 80, syn, 60)...), uint16(80))
 	f.Add(append([]byte{0, 60}, frame(udp, 80, 1, 0, 60)...), uint16(80))
 	var profiles []badnet.Profile
-	for _, text := range []string{"none", "flaky-wifi", "delay=1m duplicate=100%", "rate=1kbit limit=3 loss=50%", "delay=1s reorder=50%"} {
+	for _, text := range []string{"none", "flaky-wifi", "delay=1m duplicate=100%", "rate=1kbit limit=3 loss=50%", "delay=1s reorder=50%", "corrupt=50% loss=5%,correlation=25%"} {
 		p, err := badnet.Parse(text)
 		if err != nil {
 			f.Fatal(err)
