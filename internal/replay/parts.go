@@ -9,6 +9,11 @@ import (
 	"net/http"
 	"regexp"
 	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+
+	"gotimeout/internal/backends"
+	cachebackend "gotimeout/internal/backends/cache"
 )
 
 // Parts that experiments share. None is closed: the process ends with its experiment.
@@ -71,6 +76,15 @@ func serve(s *http.Server, handle http.HandlerFunc) (url string, err error) {
 	}
 	go func() { _ = s.Serve(l) }()
 	return "http://" + l.Addr().String(), nil
+}
+
+// startCache starts a memcached and returns its client, whose settings are the defaults.
+func startCache() (*memcache.Client, error) {
+	server, err := cachebackend.Start(backends.Options{MaxDelay: time.Minute})
+	if err != nil {
+		return nil, err
+	}
+	return memcache.New(server.Addr), nil
 }
 
 // get makes a request and reads the answer. The status is 0 where there was none.
