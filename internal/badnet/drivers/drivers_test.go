@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,48 @@ func TestCalibrateBesideABusyProgram(t *testing.T) {
 	}
 	if ms := *l.measured.RoundTripP50; ms < 170 || ms > 230 { // behind the program's packets: 236 to 274
 		t.Errorf("%g ms for 200 (%s)", ms, l.Summary())
+	}
+}
+
+// A program changes the loopback that it is on, and gets the profile before.
+func TestChange(t *testing.T) {
+	if refused != nil {
+		t.Skip(refused)
+	}
+	if _, err := Change(badnet.Profile{}); OnLoopback() || err == nil {
+		t.Errorf("a change without a loopback: %v", err)
+	}
+	was, then := badnet.Profile{}, badnet.Profile{Up: badnet.Link{Delay: 300 * time.Millisecond}}
+	l, err := OpenLoopback(badnet.Auto, was, 1)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil || OnLoopback() {
+			t.Error("the loopback is still there, or", err)
+		}
+	}()
+	if before, err := Change(then); err != nil || before != was || !OnLoopback() {
+		t.Errorf("%v, %v", before, err)
+	}
+	began := time.Now()
+	conn, err := net.Dial("tcp", l.echo.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if took := time.Since(began); took < then.Up.Delay {
+		t.Errorf("a dial took %s over %s", took, then)
+	}
+	// The profile of the start is no longer there to be measured.
+	if err := l.Calibrate(t.Context()); err != nil || l.measured != nil {
+		t.Errorf("%v, %v", l.measured, err)
+	}
+	if before, err := Change(was); err != nil || before != then {
+		t.Errorf("%v, %v", before, err)
+	}
+	if s := l.Summary(); !strings.Contains(s, "not measured, the command changed it before; 2 changes; ") {
+		t.Error(s)
 	}
 }
 

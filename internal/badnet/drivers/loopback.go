@@ -2,21 +2,34 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"sync"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/probe"
+	"gotimeout/internal/prose"
 )
 
-// Loopback is a bad network for any program: one profile for all of 127.0.0.1.
+// Loopback is a bad network for any program: one profile for all of 127.0.0.1. The
+// programs on it can change the profile: see Change.
 type Loopback struct {
 	Driver, Why string
-	Profile     badnet.Profile
+	Profile     badnet.Profile // at first
 
 	packets  badnet.Driver
 	echo     *probe.Echo
-	apart    []uint16 // ports of the echo with a queue of their own
 	measured *badnet.Calibration
+	control  net.Listener
+	served   sync.WaitGroup
+	first    context.Context // done with the first change
+	another  context.CancelFunc
+
+	mu      sync.Mutex // for what follows
+	present badnet.Profile
+	apart   []uint16 // ports of the echo with a queue of their own
+	changes int
 }
 
 // OpenLoopback makes the loopback of this private process bad, by the named driver
@@ -27,35 +40,67 @@ func OpenLoopback(driver string, p badnet.Profile, seed uint64) (*Loopback, erro
 		return nil, err
 	}
 	l := &Loopback{Profile: p, echo: e}
-	l.Driver, l.Why, l.packets, err = Open(driver, seed, func(d badnet.Driver) error {
-		l.apart, err = Apart(e.Ports, 0, func(ports []uint16) error {
-			plan := badnet.Plan{All: p, Ports: map[uint16]badnet.Profile{}}
-			for _, port := range ports {
-				plan.Ports[port] = p
-			}
-			return d.Apply(plan)
-		})
-		return err
-	})
+	l.first, l.another = context.WithCancel(context.Background())
+	l.Driver, l.Why, l.packets, err = Open(driver, seed, func(d badnet.Driver) error { return l.apply(d, p) })
 	if err != nil {
 		e.Close()
 		return nil, err
 	}
+	if l.control, err = net.Listen("unix", control); err != nil {
+		e.Close()
+		return nil, errors.Join(err, l.packets.Close())
+	}
+	l.served.Go(l.serve)
 	return l, nil
+}
+
+// apply makes the packets as bad as p says.
+func (l *Loopback) apply(d badnet.Driver, p badnet.Profile) (err error) {
+	l.apart, err = Apart(l.echo.Ports, 0, func(ports []uint16) error {
+		plan := badnet.Plan{All: p, Ports: map[uint16]badnet.Profile{}}
+		for _, port := range ports {
+			plan.Ports[port] = p
+		}
+		return d.Apply(plan)
+	})
+	if err == nil {
+		l.present = p
+	}
+	return err
+}
+
+// change applies another profile, and returns the profile before.
+func (l *Loopback) change(p badnet.Profile) (before badnet.Profile, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before = l.present
+	l.another() // a calibration would measure both
+	if err = l.apply(l.packets, p); err == nil {
+		l.changes++
+	}
+	return before, err
 }
 
 // Close makes the loopback good again.
 func (l *Loopback) Close() error {
+	l.control.Close()
+	l.served.Wait()
+	l.another()
 	l.echo.Close()
 	return l.packets.Close()
 }
 
 // Calibrate measures the network and returns an error where the driver doesn't do
 // what the profile asks for. Where the driver can tell ports apart, the program's
-// packets don't disturb the measurement. Without a result before ctx is done it
-// returns nil, and the Summary says so.
+// packets don't disturb the measurement. Without a result before ctx is done, or
+// before the profile is changed, it returns nil, and the Summary says so.
 func (l *Loopback) Calibrate(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.first, cancel)()
+	l.mu.Lock()
 	way := probe.Way{Driver: l.Driver, Addr: l.echo.Addr(), Apart: l.apart}
+	l.mu.Unlock()
 	measured, err := way.Calibrate(ctx, l.Profile)
 	if ctx.Err() != nil {
 		return nil
@@ -66,8 +111,12 @@ func (l *Loopback) Calibrate(ctx context.Context) error {
 
 // Summary says in one line what the profile asks for and what was measured.
 func (l *Loopback) Summary() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	text := fmt.Sprintf("%s by %s: round trip +%g ms asked, ", l.Profile, l.Driver, *probe.Millis(l.Profile.RoundTrip()))
 	switch m := l.measured; {
+	case m == nil && l.changes > 0:
+		text += "not measured, the command changed it before"
 	case m == nil:
 		text += "not measured, the command was done before"
 	case m.RoundTripP50 == nil && m.Note == "":
@@ -76,6 +125,9 @@ func (l *Loopback) Summary() string {
 		text += "not measured, " + m.Note
 	default:
 		text += fmt.Sprintf("%.1f ms measured", *m.RoundTripP50)
+	}
+	if l.changes > 0 {
+		text += "; " + prose.Count(l.changes, "change")
 	}
 	t, err := l.packets.Totals()
 	if err != nil {
