@@ -29,6 +29,7 @@ var keys = []key{
 	{"reorder", parseReorder, formatReorder},
 	{"duplicate", parseDuplicate, formatDuplicate},
 	{"limit", parseLimit, formatLimit},
+	{"outage", parseOutage, formatOutage},
 }
 
 // Parse reads a profile: keys, the name of a preset, or a name and the keys that
@@ -116,6 +117,9 @@ func (l Link) normal() Link {
 	if l.Limit == DefaultLimit {
 		l.Limit = 0
 	}
+	if l.Outage == 0 {
+		l.Exponential = false
+	}
 	return l
 }
 
@@ -200,6 +204,41 @@ func parseLimit(l *Link, value string) (err error) {
 	}
 	return nil
 }
+
+// parseOutage reads "1s,every=10s", "1s,every=10s,exponential" and "0s".
+func parseOutage(l *Link, value string) (err error) {
+	l.Outage, l.Every, l.Exponential = 0, 0, false
+	parts := strings.Split(value, ",")
+	if l.Outage, err = parseDuration(parts[0]); err != nil {
+		return err
+	}
+	if len(parts) == 1 && l.Outage == 0 {
+		return nil
+	}
+	every, ok := "", len(parts) > 1
+	if ok {
+		every, ok = strings.CutPrefix(parts[1], "every=")
+	}
+	if !ok {
+		return errors.New("an outage comes again; write how often, as in outage=1s,every=10s")
+	}
+	if l.Every, err = parseDuration(every); err != nil {
+		return err
+	}
+	for i, form := range parts[2:] {
+		if i > 0 || !slices.Contains(outages, form) {
+			return errors.New(prose.Unknown("form of an outage", form, outages))
+		}
+		l.Exponential = form == "exponential"
+	}
+	if l.Outage == 0 {
+		l.Every = 0
+	}
+	return nil
+}
+
+// outages are the forms of outages.
+var outages = []string{"fixed", "exponential"}
 
 func parseDuration(value string) (time.Duration, error) {
 	d, err := time.ParseDuration(value)
@@ -293,6 +332,17 @@ func formatLimit(l Link) string {
 		return ""
 	}
 	return strconv.Itoa(l.Limit)
+}
+
+func formatOutage(l Link) string {
+	if l.Outage == 0 {
+		return ""
+	}
+	form := ""
+	if l.Exponential {
+		form = ",exponential"
+	}
+	return l.Outage.String() + ",every=" + l.Every.String() + form
 }
 
 func share(v float64) string {

@@ -24,10 +24,19 @@ type Link struct {
 	Reorder      float64       // share of the packets that overtake, 0 to 1
 	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
 	Limit        int           // packets that wait for the Rate; 0: DefaultLimit
+	Outage       time.Duration // how long nothing gets through, once in each Every
+	Every        time.Duration // from the begin of an outage to the next
+	Exponential  bool          // both times are means, and exponential
 }
 
 // Arrives is the share of the packets that arrive whole, as far as the shares say.
-func (l Link) Arrives() float64 { return (1 - l.Loss) * (1 - l.Corrupt) }
+func (l Link) Arrives() float64 {
+	share := (1 - l.Loss) * (1 - l.Corrupt)
+	if l.Outage > 0 {
+		share *= 1 - float64(l.Outage)/float64(l.Every)
+	}
+	return share
+}
 
 // Profile is a network: one Link towards the server and one back.
 type Profile struct {
@@ -64,9 +73,13 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Reorder      float64 `json:"reorder,omitempty"`
 		Duplicate    float64 `json:"duplicate,omitempty"`
 		Limit        int     `json:"limit,omitempty"`
+		Outage       string  `json:"outage,omitempty"`
+		Every        string  `json:"every,omitempty"`
+		Exponential  bool    `json:"exponential,omitempty"`
 	}{
 		text(l.Delay), text(l.Jitter), distribution,
 		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Reorder, l.Duplicate, l.Limit,
+		text(l.Outage), text(l.Every), l.Exponential,
 	})
 }
 
@@ -107,6 +120,8 @@ const (
 	minRate  = 1_000             // 1kbit
 	maxRate  = 1_000_000_000_000 // 1000gbit
 	maxLimit = 100_000
+	minEvery = 10 * time.Millisecond
+	maxEvery = time.Hour
 )
 
 // Validate returns an error that says what is wrong and what is allowed.
@@ -148,6 +163,12 @@ func (l Link) Validate() error {
 		return fmt.Errorf("rate=%s is out of bounds; write %s to %s, or none", rate(l.Rate), rate(minRate), rate(maxRate))
 	case l.Limit < 0 || l.Limit > maxLimit:
 		return fmt.Errorf("limit=%d is out of bounds; write 1 to %d packets", l.Limit, maxLimit)
+	case l.Outage < 0 || l.Outage == 0 && l.Every != 0:
+		return fmt.Errorf("outage=%s is out of bounds; write a time above 0s, as in outage=1s,every=10s, or 0s for none", l.Outage)
+	case l.Outage > 0 && (l.Every < minEvery || l.Every > maxEvery):
+		return fmt.Errorf("every=%s is out of bounds; write %s to %s", l.Every, minEvery, maxEvery)
+	case l.Outage > 0 && l.Outage >= l.Every:
+		return fmt.Errorf("outage=%s in every=%s lets nothing through; write a longer every, or loss=100%%", l.Outage, l.Every)
 	}
 	return l.validateBurst()
 }

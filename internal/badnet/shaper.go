@@ -16,7 +16,7 @@ const maxSize = 1 << 20
 // the same releases.
 //
 // Each packet goes through these steps:
-//  1. Loss: it is lost, or not.
+//  1. Outage: it is lost where there is an outage. Loss: it is lost, or not.
 //  2. Duplication: it may get a copy, which takes the next steps on its own.
 //  3. Rate: it waits in the queue, and is dropped where Limit packets are in the
 //     queue, including the packet that is being sent.
@@ -33,10 +33,14 @@ type Shaper struct {
 	link     Link
 	counters Counters
 
-	losses, copies, jitters, overtakes, flips *rand.Rand
+	losses, copies, jitters, overtakes, flips, turns *rand.Rand
 
 	burst  bool    // the last packet was lost in a burst
 	fading float64 // the number that decided on the last packet, with a correlation
+
+	begun bool      // turn is known
+	out   bool      // there is an outage
+	turn  time.Time // when the outage ends or the next begins
 
 	free  time.Time // when all packets in the queue have been sent
 	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
@@ -45,10 +49,11 @@ type Shaper struct {
 }
 
 // Counters count packets: Packets + Duplicated are as many as left the link, were
-// Lost or Overflowed.
+// Lost, Out or Overflowed.
 type Counters struct {
 	Packets    uint64 `json:"packets"`    // that were sent
 	Lost       uint64 `json:"lost"`       // by the share of loss
+	Out        uint64 `json:"out"`        // in an outage
 	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
 	Duplicated uint64 `json:"duplicated"` // that got a copy
 	Reordered  uint64 `json:"reordered"`  // that skipped the delay
@@ -58,7 +63,7 @@ type Counters struct {
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
 func NewShaper(l Link, seed uint64) *Shaper {
 	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }
-	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5)}
+	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5), turns: draw(6)}
 	s.Set(l)
 	s.burst = s.bursts() && s.losses.Float64() < l.Loss
 	if l.Correlation > 0 {
@@ -81,7 +86,47 @@ func (s *Shaper) Set(l Link) {
 		s.link.Limit = DefaultLimit
 	}
 	s.burst = s.burst && s.bursts()
-	s.rest = 0
+	s.rest, s.begun = 0, false
+}
+
+// Start begins the time until the first outage, which otherwise begins with the first
+// packet. Two directions that start at one time with one seed have the same outages.
+func (s *Shaper) Start(now time.Time, seed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turns = rand.New(rand.NewPCG(seed, 6))
+	s.begin(now)
+}
+
+func (s *Shaper) begin(now time.Time) {
+	s.begun, s.out, s.turn = true, false, now.Add(s.lasts(false))
+}
+
+// lasts draws how long an outage lasts, or the time between two.
+func (s *Shaper) lasts(out bool) time.Duration {
+	mean := s.link.Every - s.link.Outage
+	if out {
+		mean = s.link.Outage
+	}
+	if s.link.Exponential {
+		return time.Duration(s.turns.ExpFloat64() * float64(mean))
+	}
+	return mean
+}
+
+// inOutage tells whether there is an outage now.
+func (s *Shaper) inOutage(now time.Time) bool {
+	if s.link.Outage == 0 {
+		return false
+	}
+	if !s.begun {
+		s.begin(now)
+	}
+	for !now.Before(s.turn) {
+		s.out = !s.out
+		s.turn = s.turn.Add(s.lasts(s.out))
+	}
+	return s.out
 }
 
 // Send sends a packet of size bytes at the time now and appends the times of its
@@ -92,6 +137,10 @@ func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counters.Packets++
+	if s.inOutage(now) {
+		s.counters.Out++
+		return releases
+	}
 	if s.lose() {
 		s.counters.Lost++
 		return releases

@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -43,6 +44,16 @@ func TestTCIsReadAsThePreset(t *testing.T) {
 		got, err := badnet.Parse(text)
 		if got.Down.Limit = 0; err != nil || got.Down != preset.Profile.Down {
 			t.Errorf("%s: %s is read as %s, %v", preset.Name, text, got, err)
+		}
+	}
+}
+
+func TestNetemRefuses(t *testing.T) {
+	for profile, want := range map[string]string{
+		"outage=1s,every=10s": "netem has no outages, and outage=1s,every=10s is asked for: leave outage out, or use the tun driver",
+	} {
+		if _, err := paramsOf(asked(t, profile), 14); !errors.Is(err, badnet.ErrCannot) || err.Error() != want {
+			t.Errorf("%s: %v", profile, err)
 		}
 	}
 }

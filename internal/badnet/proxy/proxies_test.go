@@ -171,6 +171,8 @@ func TestCheck(t *testing.T) {
 		"up.loss=5%":          "the proxy driver can't lose packets (up.loss=5%), since a proxy sees none: use netem or tun, or leave up.loss out",
 		"loss=5%,burst=3":     "the proxy driver can't lose packets (loss=5%,burst=3), since a proxy sees none: use netem or tun, or leave loss out",
 		"down.limit=50":       "the proxy driver can't count packets (down.limit=50), since a proxy sees none: use netem or tun, or leave down.limit out",
+		"corrupt=1%":          "the proxy driver can't corrupt packets (corrupt=1%), since a proxy sees none: use netem or tun, or leave corrupt out",
+		"outage=1s,every=9s":  "the proxy driver can't lose packets (outage=1s,every=9s), since a proxy sees none: use netem or tun, or leave outage out",
 		"duplicate=0.1%":      "the proxy driver can't duplicate packets (duplicate=0.1%), since a proxy sees none: use netem or tun, or leave duplicate out",
 		"delay=1s reorder=1%": "the proxy driver can't reorder packets (reorder=1%), since a proxy sees none: use netem or tun, or leave reorder out",
 

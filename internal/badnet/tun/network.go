@@ -24,6 +24,8 @@ type network struct {
 type pair struct {
 	up, down *badnet.Shaper
 	corrupts bool // either
+	seed     uint64
+	begun    bool
 }
 
 // bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
@@ -49,7 +51,7 @@ func (n *network) set(p badnet.Plan) {
 
 func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	seed := n.seed + port<<32
-	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1), p.Up.Corrupt > 0 || p.Down.Corrupt > 0}
+	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1), p.Up.Corrupt > 0 || p.Down.Corrupt > 0, seed, false}
 }
 
 // send takes a packet and tells whether to deliver it at once. It copies a packet
@@ -68,6 +70,11 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 	shaper := link.down
 	if up {
 		shaper = link.up
+	}
+	if !link.begun {
+		link.begun = true
+		link.up.Start(now, link.seed)
+		link.down.Start(now, link.seed)
 	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
 	for _, at := range n.releases {
@@ -105,7 +112,7 @@ func (n *network) totals() badnet.Totals {
 		for _, s := range []*badnet.Shaper{p.up, p.down} {
 			c := s.Counters()
 			t.Packets += c.Packets
-			t.Dropped += c.Lost + c.Overflowed
+			t.Dropped += c.Lost + c.Out + c.Overflowed
 		}
 	}
 	return t

@@ -126,6 +126,32 @@ func TestNetworkTotalsOutliveThePlan(t *testing.T) {
 	}
 }
 
+// An outage takes both directions at once, from the first packet on: no packet of the
+// outage is delivered.
+func TestNetworkOutage(t *testing.T) {
+	n := newNetwork(1)
+	n.set(badnet.Plan{All: profile(t, "outage=1s,every=10s,exponential")})
+	delivered, lost := 0, 0
+	for i := range 10_000 {
+		now := time.Duration(i) * 10 * ms
+		up, down := sendAt(n, now, 1, 40000, 80, ack), sendAt(n, now, 2, 80, 40000, ack)
+		if up != down {
+			t.Fatalf("at %s a packet up is delivered: %t, and one down: %t", now, up, down)
+		}
+		if up {
+			delivered++
+		} else {
+			lost++
+		}
+	}
+	if delivered == 0 || lost == 0 {
+		t.Errorf("%d are delivered, and %d lost", delivered, lost)
+	}
+	if got, want := n.totals(), (badnet.Totals{Packets: 20_000, Dropped: uint64(2 * lost)}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 // Of a corrupted packet one bit differs from the packet with its whole checksum, and the
 // sum over the packet is wrong. The other copy stays whole.
 func TestNetworkCorrupts(t *testing.T) {
@@ -179,7 +205,7 @@ func TestNetworkCorrupts(t *testing.T) {
 func TestLarge(t *testing.T) {
 	for text, want := range map[string]bool{
 		"none": true, "delay=1s jitter=10ms": true, "loss=1%": false, "up.rate=1mbit": false,
-		"down.duplicate=1%": false, "corrupt=1%": false, "delay=1ms reorder=1%": false,
+		"down.duplicate=1%": false, "corrupt=1%": false, "up.outage=1s,every=9s": false, "delay=1ms reorder=1%": false,
 	} {
 		p := profile(t, text)
 		if got := large(badnet.Plan{All: p}); got != want {
