@@ -117,6 +117,7 @@ func TestNetworkRefuses(t *testing.T) {
 		status       int
 		code, want   string
 	}{
+		"a file":        {"/network", "up.trace=/dev/zero", nil, 400, "bad_parameter", "a trace is a file, which only the command line may name"},
 		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `there is no key "delai", did you mean delay?`},
 		"no unit":       {"/network", "delay=100", nil, 400, "bad_parameter", "delay"},
 		"under 1ns":     {"/network", "delay=0.0000001ms", nil, 400, "bad_parameter", "delay=0.0000001ms: a duration under 1ns; write 0s for none, or 1ns or more"},

@@ -154,7 +154,7 @@ where there is no such network here.`
 
 // Run measures the network. kong calls it.
 func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
-	profile, err := badnet.Parse(strings.Join(c.Profile, " "))
+	profile, err := badnet.ParseWithFiles(strings.Join(c.Profile, " "))
 	if err != nil {
 		return usageError{err}
 	}
@@ -304,7 +304,7 @@ func profileBefore(words []string) (badnet.Profile, error) {
 			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed"}))
 		}
 	}
-	profile, err := badnet.Parse(strings.Join(words, " "))
+	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))
 	if err != nil && len(words) > 1 {
 		err = fmt.Errorf("%w (what stands before -- is the profile)", err)
 	}

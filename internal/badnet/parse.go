@@ -26,6 +26,7 @@ var keys = []key{
 	{"loss", parseLoss, formatLoss},
 	{"corrupt", parseCorrupt, formatCorrupt},
 	{"rate", parseRate, formatRate},
+	{"trace", parseTraceName, formatTrace},
 	{"reorder", parseReorder, formatReorder},
 	{"duplicate", parseDuplicate, formatDuplicate},
 	{"limit", parseLimit, formatLimit},
@@ -41,8 +42,18 @@ var keys = []key{
 //	delay 100ms 20ms distribution normal loss 5% rate 1mbit
 //
 // A key counts for both directions, and with the prefix up. or down. for one,
-// where it replaces the plain key. The error says what to write instead.
+// where it replaces the plain key. The error says what to write instead. Parse opens
+// no file, and so refuses a trace: a client must not make a server read files.
 func Parse(text string) (Profile, error) {
+	return parse(text, func(string) (Trace, error) {
+		return Trace{}, errors.New("a trace is a file, which only the command line may name: network run, network check and serve --network")
+	})
+}
+
+// ParseWithFiles is Parse for a command line: it reads the files of traces.
+func ParseWithFiles(text string) (Profile, error) { return parse(text, readTrace) }
+
+func parse(text string, open func(name string) (Trace, error)) (Profile, error) {
 	var p Profile
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -73,6 +84,14 @@ func Parse(text string) (Profile, error) {
 			if err := p.set(name, value); err != nil {
 				return Profile{}, err
 			}
+		}
+	}
+	for _, l := range []*Link{&p.Up, &p.Down} {
+		if l.Trace.File == "" {
+			continue
+		}
+		if l.Trace, err = open(l.Trace.File); err != nil {
+			return Profile{}, err
 		}
 	}
 	if err := p.Validate(); err != nil {
@@ -185,6 +204,17 @@ func parseRate(l *Link, value string) error {
 		break
 	}
 	return errors.New("unreadable rate; write a number above 0 and bit, kbit, mbit or gbit, as in rate=1mbit, or none")
+}
+
+func parseTraceName(l *Link, value string) error {
+	if value == "" {
+		return errors.New("a trace is a file; write its name, as in down.trace=lte.down")
+	}
+	l.Trace = Trace{File: value}
+	if value == None {
+		l.Trace = Trace{}
+	}
+	return nil
 }
 
 func parseReorder(l *Link, value string) (err error) {
@@ -324,6 +354,7 @@ func formatRate(l Link) string {
 	return rate(l.Rate)
 }
 
+func formatTrace(l Link) string     { return l.Trace.File }
 func formatReorder(l Link) string   { return share(l.Reorder) }
 func formatDuplicate(l Link) string { return share(l.Duplicate) }
 

@@ -21,9 +21,10 @@ type Link struct {
 	Correlation  float64       // of a loss with the one before it, by netem's formula, 0 to below 1; not with Burst
 	Corrupt      float64       // share of the packets in which a bit is flipped, 0 to 1
 	Rate         int64         // bit/s; 0: no bound
+	Trace        Trace         // of the rate, in the place of Rate
 	Reorder      float64       // share of the packets that overtake, 0 to 1
 	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
-	Limit        int           // packets that wait for the Rate; 0: DefaultLimit
+	Limit        int           // packets that wait for the Rate or the Trace; 0: DefaultLimit
 	Outage       time.Duration // how long nothing gets through, once in each Every
 	Every        time.Duration // from the begin of an outage to the next
 	Exponential  bool          // both times are means, and exponential
@@ -36,6 +37,14 @@ func (l Link) Arrives() float64 {
 		share *= 1 - float64(l.Outage)/float64(l.Every)
 	}
 	return share
+}
+
+// MeanRate is the Rate, or the mean of the Trace.
+func (l Link) MeanRate() int64 {
+	if l.Trace.times == "" {
+		return l.Rate
+	}
+	return l.Trace.Rate()
 }
 
 // Profile is a network: one Link towards the server and one back.
@@ -70,6 +79,7 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Correlation  float64 `json:"correlation,omitempty"`
 		Corrupt      float64 `json:"corrupt,omitempty"`
 		Rate         int64   `json:"rate,omitempty"`
+		Trace        string  `json:"trace,omitempty"`
 		Reorder      float64 `json:"reorder,omitempty"`
 		Duplicate    float64 `json:"duplicate,omitempty"`
 		Limit        int     `json:"limit,omitempty"`
@@ -78,7 +88,7 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Exponential  bool    `json:"exponential,omitempty"`
 	}{
 		text(l.Delay), text(l.Jitter), distribution,
-		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Reorder, l.Duplicate, l.Limit,
+		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Trace.File, l.Reorder, l.Duplicate, l.Limit,
 		text(l.Outage), text(l.Every), l.Exponential,
 	})
 }
@@ -161,6 +171,10 @@ func (l Link) Validate() error {
 		return fmt.Errorf("reorder=%s without a delay, and there is nothing to overtake; add delay=10ms, or more", percent(l.Reorder))
 	case l.Rate != 0 && (l.Rate < minRate || l.Rate > maxRate):
 		return fmt.Errorf("rate=%s is out of bounds; write %s to %s, or none", rate(l.Rate), rate(minRate), rate(maxRate))
+	case l.Rate != 0 && l.Trace != (Trace{}):
+		return fmt.Errorf("rate=%s and trace=%s, and a trace is a rate; leave one out, or write rate=none", rate(l.Rate), l.Trace.File)
+	case l.Trace.File != "" && l.Trace.times == "":
+		return fmt.Errorf("the trace %s is not read", l.Trace.File)
 	case l.Limit < 0 || l.Limit > maxLimit:
 		return fmt.Errorf("limit=%d is out of bounds; write 1 to %d packets", l.Limit, maxLimit)
 	case l.Outage < 0 || l.Outage == 0 && l.Every != 0:

@@ -180,7 +180,7 @@ func TestParseRefuses(t *testing.T) {
 		"5g":                          `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`,
 		"3g 4g":                       `"4g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
 		"dealy=1s":                    `there is no key "dealy", did you mean delay? (each also with up. or down. before it)`,
-		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, corrupt, rate, reorder, duplicate, limit or outage (each also with up. or down. before it)`,
+		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, corrupt, rate, trace, reorder, duplicate, limit or outage (each also with up. or down. before it)`,
 		"delay=1s delay=1s":           "delay is there twice; write it once",
 		"up.delay=1s up.delay=1s":     "up.delay is there twice; write it once",
 		"delay=100":                   "delay=100: " + duration,

@@ -18,8 +18,9 @@ const maxSize = 1 << 20
 // Each packet goes through these steps:
 //  1. Outage: it is lost where there is an outage. Loss: it is lost, or not.
 //  2. Duplication: it may get a copy, which takes the next steps on its own.
-//  3. Rate: it waits in the queue, and is dropped where Limit packets are in the
-//     queue, including the packet that is being sent.
+//  3. Rate or Trace: it waits in the queue, and is dropped where Limit packets are in
+//     the queue, including the packet that is being sent. An opportunity of a trace
+//     delivers packets that waited before it; what they leave of it is lost.
 //  4. Delay and jitter: it leaves after all packets that were sent before it. A
 //     share of Reorder skips this step and overtakes those packets.
 //
@@ -44,6 +45,7 @@ type Shaper struct {
 
 	free  time.Time // when all packets in the queue have been sent
 	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
+	slots opportunities
 	queue fifo      // when each packet in the queue has been sent
 	last  time.Time // the latest release of a packet that keeps its order
 }
@@ -89,8 +91,8 @@ func (s *Shaper) Set(l Link) {
 	s.rest, s.begun = 0, false
 }
 
-// Start begins the time until the first outage, which otherwise begins with the first
-// packet. Two directions that start at one time with one seed have the same outages.
+// Start begins the trace, and the time until the first outage, which otherwise begin
+// with the first packet. Two directions that start at one time with one seed have the same outages.
 func (s *Shaper) Start(now time.Time, seed uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,6 +102,10 @@ func (s *Shaper) Start(now time.Time, seed uint64) {
 
 func (s *Shaper) begin(now time.Time) {
 	s.begun, s.out, s.turn = true, false, now.Add(s.lasts(false))
+	s.slots = opportunities{base: now}
+	if s.free.After(now) { // under the link before
+		s.slots.base = s.free
+	}
 }
 
 // lasts draws how long an outage lasts, or the time between two.
@@ -208,12 +214,15 @@ func (s *Shaper) bursts() bool { return s.link.Burst > 0 }
 // transmit returns when a packet has been sent at the rate, or false where the
 // queue is full.
 func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
-	if s.link.Rate == 0 {
+	if s.link.Rate == 0 && s.link.Trace.times == "" {
 		return now, true
 	}
 	s.queue.dropUntil(now)
 	if s.queue.len() >= s.link.Limit {
 		return time.Time{}, false
+	}
+	if s.link.Rate == 0 {
+		return s.transmitAt(now, size), true
 	}
 	if s.free.Before(now) {
 		s.free, s.rest = now, 0
@@ -224,6 +233,19 @@ func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	s.rest = work % rate
 	s.queue.push(s.free)
 	return s.free, true
+}
+
+// transmitAt returns when a packet has been sent by the trace.
+func (s *Shaper) transmitAt(now time.Time, size int) time.Time {
+	if !s.begun {
+		s.begin(now)
+	}
+	if !s.free.After(now) {
+		s.slots.skip(&s.link.Trace, now)
+	}
+	s.free = s.slots.send(&s.link.Trace, s.free, min(max(size, 1), maxSize))
+	s.queue.push(s.free)
+	return s.free
 }
 
 // release returns when a packet that was sent at that time leaves the link.
@@ -246,7 +268,7 @@ func chance(r *rand.Rand, share float64) bool { return share > 0 && r.Float64() 
 const farthest = 10
 
 // delay draws the delay of one packet.
-func (l Link) delay(r *rand.Rand) time.Duration {
+func (l *Link) delay(r *rand.Rand) time.Duration {
 	if l.Jitter == 0 {
 		return l.Delay
 	}

@@ -66,7 +66,10 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 		f.What, f.Measured = what+" (mean)", mean(got.times)
 		f.Within += deviations * s.deviation / math.Sqrt(float64(len(got.times)))
 	}
-	if f.Measured == nil && chance(p, got.sent) {
+	switch {
+	case p.Up.Trace.File+p.Down.Trace.File != "":
+		f.Note = varies
+	case f.Measured == nil && chance(p, got.sent):
 		f.Note = "all were lost, as may be"
 	}
 	return f
@@ -100,6 +103,8 @@ func loss(l badnet.Link, w way) (Figure, bool) {
 	switch {
 	case w.packets.overflow > 0:
 		f.Note = cannotReceive
+	case l.Trace.File != "":
+		f.Note = varies
 	case l.Outage > 0:
 		f.Note = "how much an outage takes is a matter of when"
 	case l.Correlation > 0:
@@ -159,6 +164,8 @@ func rate(l badnet.Link, w way) (Figure, bool) {
 	}
 	switch {
 	case f.Note != "":
+	case l.Trace.File != "":
+		f.Note = varies
 	case l.Outage > 0:
 		f.Note = "an outage may take a part of it"
 	case l.Correlation > 0:

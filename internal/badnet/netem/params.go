@@ -44,6 +44,9 @@ func paramsOf(l badnet.Link, header int) (params, error) {
 		outage := badnet.Profile{Up: only, Down: only}
 		return params{}, badnet.Cannot("netem has no outages, and %s is asked for: leave outage out, or use the tun driver", outage)
 	}
+	if l.Trace.File != "" {
+		return params{}, badnet.Cannot("netem has one rate, and trace=%s is asked for: leave trace out, or use the tun driver", l.Trace.File)
+	}
 	if l.Jitter > maxJitter {
 		return params{}, badnet.Cannot("netem can't vary a delay by more than %s, and jitter=%s is asked for: write less, or use the tun driver", maxJitter, l.Jitter)
 	}

@@ -58,6 +58,13 @@ func TestNetemRefuses(t *testing.T) {
 	}
 }
 
+func TestNetemRefusesATrace(t *testing.T) {
+	_, err := paramsOf(badnet.Link{Trace: badnet.Trace{File: "lte.down"}}, 14)
+	if !errors.Is(err, badnet.ErrCannot) || err.Error() != "netem has one rate, and trace=lte.down is asked for: leave trace out, or use the tun driver" {
+		t.Error(err)
+	}
+}
+
 // Computed by netem's own rules, as many packets are lost and duplicated as asked for.
 func TestLossBesideCopies(t *testing.T) {
 	for _, l := range []badnet.Link{{Loss: 0.01, Duplicate: 0.01}, {Loss: 0.1, Duplicate: 0.2}, {Loss: 0.001, Duplicate: 0.9}, {Loss: 0.3, Duplicate: 0.05}} {

@@ -122,7 +122,7 @@ func (n *network) totals() badnet.Totals {
 // where nothing is decided for each packet.
 func large(p badnet.Plan) bool {
 	whole := func(l badnet.Link) bool {
-		return l.Arrives() == 1 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
+		return l.Arrives() == 1 && l.MeanRate() == 0 && l.Reorder == 0 && l.Duplicate == 0
 	}
 	for _, profile := range p.Ports {
 		if !whole(profile.Up) || !whole(profile.Down) {
