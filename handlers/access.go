@@ -73,7 +73,8 @@ func fromOtherSite(r *http.Request) bool {
 // mayChange returns nil for a caller who may change the network: one with the token,
 // or one on this machine unless the lab is public.
 func (l *Lab) mayChange(r *http.Request) error {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+	// The name of the scheme may be written in any case (RFC 9110, section 11.1).
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		if l.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.Token)) == 1 {
 			return nil
 		}

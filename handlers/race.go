@@ -43,8 +43,24 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	messages := make(chan []byte)
 	go l.lanes(ctx, p, times, messages)
 	if s.relay(ctx, messages) == nil {
-		_ = s.send(event("done", struct{}{})) // fails only after the caller has left
+		_ = s.send(l.endOf(ctx)) // fails only after the caller has left
 	}
+}
+
+// endOf is the last event of a race whose caller listens: done, or cut with the reason.
+func (l *Lab) endOf(ctx context.Context) []byte {
+	var cut struct {
+		Reason string `json:"reason"`
+	}
+	switch {
+	case ctx.Err() == nil:
+		return event("done", struct{}{})
+	case context.Cause(ctx) == errLongest:
+		cut.Reason = fmt.Sprintf("it took longer than this lab's bound of %s; ask for fewer runs or a shorter delay", l.Bounds().Answer)
+	default:
+		cut.Reason = "the lab is stopping"
+	}
+	return event("cut", cut)
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {

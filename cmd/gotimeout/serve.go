@@ -269,6 +269,8 @@ func onNetwork(ctx context.Context, p plan, listener *net.TCPListener, log *slog
 		return serve(ctx, listener, n, nil)
 	}
 	switch {
+	case private.Inside() && (!p.network || p.driver == badnet.Proxy):
+		return private.ErrSet
 	case !p.network:
 		return serve(ctx, listener, nil, nil)
 	case p.driver == badnet.Proxy:

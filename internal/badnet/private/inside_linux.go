@@ -56,7 +56,7 @@ func Enter(processes bool) (*Process, error) {
 	}
 	s, err := open(os.NewFile(first, "outside"))
 	if err != nil {
-		return nil, fmt.Errorf("%s is set by gotimeout alone: unset it", insideEnv)
+		return nil, ErrSet
 	}
 	signals := make(chan syscall.Signal, 16)
 	p := &Process{Signals: signals, socket: s, waiting: map[uint64]chan dialed{}}
