@@ -30,6 +30,7 @@ var keys = []key{
 	{"reorder", parseReorder, formatReorder},
 	{"duplicate", parseDuplicate, formatDuplicate},
 	{"limit", parseLimit, formatLimit},
+	{"queue", parseQueue, formatQueue},
 	{"outage", parseOutage, formatOutage},
 }
 
@@ -235,6 +236,15 @@ func parseLimit(l *Link, value string) (err error) {
 	return nil
 }
 
+func parseQueue(l *Link, value string) error {
+	i := slices.Index(disciplines, value)
+	if i < 0 {
+		return errors.New(prose.Unknown("queue", value, disciplines))
+	}
+	l.Queue = Discipline(i)
+	return nil
+}
+
 // parseOutage reads "1s,every=10s", "1s,every=10s,exponential" and "0s".
 func parseOutage(l *Link, value string) (err error) {
 	l.Outage, l.Every, l.Exponential = 0, 0, false
@@ -363,6 +373,13 @@ func formatLimit(l Link) string {
 		return ""
 	}
 	return strconv.Itoa(l.Limit)
+}
+
+func formatQueue(l Link) string {
+	if l.Queue == DropTail {
+		return ""
+	}
+	return l.Queue.String()
 }
 
 func formatOutage(l Link) string {

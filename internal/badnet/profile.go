@@ -25,6 +25,7 @@ type Link struct {
 	Reorder      float64       // share of the packets that overtake, 0 to 1
 	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
 	Limit        int           // packets that wait for the Rate or the Trace; 0: DefaultLimit
+	Queue        Discipline    // of the packets that wait
 	Outage       time.Duration // how long nothing gets through, once in each Every
 	Every        time.Duration // from the begin of an outage to the next
 	Exponential  bool          // both times are means, and exponential
@@ -83,12 +84,13 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Reorder      float64 `json:"reorder,omitempty"`
 		Duplicate    float64 `json:"duplicate,omitempty"`
 		Limit        int     `json:"limit,omitempty"`
+		Queue        string  `json:"queue,omitempty"`
 		Outage       string  `json:"outage,omitempty"`
 		Every        string  `json:"every,omitempty"`
 		Exponential  bool    `json:"exponential,omitempty"`
 	}{
 		text(l.Delay), text(l.Jitter), distribution,
-		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Trace.File, l.Reorder, l.Duplicate, l.Limit,
+		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Trace.File, l.Reorder, l.Duplicate, l.Limit, formatQueue(l),
 		text(l.Outage), text(l.Every), l.Exponential,
 	})
 }
@@ -177,6 +179,10 @@ func (l Link) Validate() error {
 		return fmt.Errorf("the trace %s is not read", l.Trace.File)
 	case l.Limit < 0 || l.Limit > maxLimit:
 		return fmt.Errorf("limit=%d is out of bounds; write 1 to %d packets", l.Limit, maxLimit)
+	case int(l.Queue) >= len(disciplines):
+		return fmt.Errorf("unknown queue %d; there are %s", l.Queue, prose.And(disciplines))
+	case l.Queue != DropTail && l.Rate == 0 && l.Trace == (Trace{}):
+		return fmt.Errorf("queue=%s without a rate, and nothing waits; add rate=1mbit, or a trace", l.Queue)
 	case l.Outage < 0 || l.Outage == 0 && l.Every != 0:
 		return fmt.Errorf("outage=%s is out of bounds; write a time above 0s, as in outage=1s,every=10s, or 0s for none", l.Outage)
 	case l.Outage > 0 && (l.Every < minEvery || l.Every > maxEvery):

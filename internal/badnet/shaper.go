@@ -34,7 +34,7 @@ type Shaper struct {
 	link     Link
 	counters Counters
 
-	losses, copies, jitters, overtakes, flips, turns *rand.Rand
+	losses, copies, jitters, overtakes, flips, turns, early *rand.Rand
 
 	burst  bool    // the last packet was lost in a burst
 	fading float64 // the number that decided on the last packet, with a correlation
@@ -46,17 +46,21 @@ type Shaper struct {
 	free  time.Time // when all packets in the queue have been sent
 	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
 	slots opportunities
-	queue fifo      // when each packet in the queue has been sent
+	queue fifo // when each packet in the queue has been sent
+	line  line // the packets in the queue, where it Defers
+	codel codel
+	pie   pie
 	last  time.Time // the latest release of a packet that keeps its order
 }
 
 // Counters count packets: Packets + Duplicated are as many as left the link, were
-// Lost, Out or Overflowed.
+// Lost, Out, Overflowed or dropped Early.
 type Counters struct {
 	Packets    uint64 `json:"packets"`    // that were sent
 	Lost       uint64 `json:"lost"`       // by the share of loss
 	Out        uint64 `json:"out"`        // in an outage
 	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
+	Early      uint64 `json:"early"`      // by codel or pie
 	Duplicated uint64 `json:"duplicated"` // that got a copy
 	Reordered  uint64 `json:"reordered"`  // that skipped the delay
 	Corrupted  uint64 `json:"corrupted"`  // of those that left the link
@@ -65,7 +69,7 @@ type Counters struct {
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
 func NewShaper(l Link, seed uint64) *Shaper {
 	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }
-	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5), turns: draw(6)}
+	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5), turns: draw(6), early: draw(7)}
 	s.Set(l)
 	s.burst = s.bursts() && s.losses.Float64() < l.Loss
 	if l.Correlation > 0 {
@@ -88,7 +92,7 @@ func (s *Shaper) Set(l Link) {
 		s.link.Limit = DefaultLimit
 	}
 	s.burst = s.burst && s.bursts()
-	s.rest, s.begun = 0, false
+	s.rest, s.begun, s.codel, s.pie = 0, false, codel{}, pie{}
 }
 
 // Start begins the trace, and the time until the first outage, which otherwise begin
@@ -128,6 +132,10 @@ func (s *Shaper) inOutage(now time.Time) bool {
 	if !s.begun {
 		s.begin(now)
 	}
+	// The machine slept. A Duration holds 292 years, hence the loop.
+	for behind := now.Sub(s.turn); behind > 1000*s.link.Every; behind = now.Sub(s.turn) {
+		s.turn = s.turn.Add(behind / s.link.Every * s.link.Every)
+	}
 	for !now.Before(s.turn) {
 		s.out = !s.out
 		s.turn = s.turn.Add(s.lasts(s.out))
@@ -138,33 +146,33 @@ func (s *Shaper) inOutage(now time.Time) bool {
 // Send sends a packet of size bytes at the time now and appends the times of its
 // release: none if the packet is dropped, two if it is duplicated. No release is
 // before now. With room in releases it allocates only the queue, which grows up
-// to the limit.
+// to the limit. It is not for a Shaper that Defers.
 func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counters.Packets++
-	if s.inOutage(now) {
-		s.counters.Out++
-		return releases
-	}
-	if s.lose() {
-		s.counters.Lost++
-		return releases
-	}
-	packets := 1
-	if chance(s.copies, s.link.Duplicate) {
-		s.counters.Duplicated++
-		packets = 2
-	}
-	for range packets {
-		sent, ok := s.transmit(now, size)
-		if !ok {
-			s.counters.Overflowed++
-			continue
+	for range s.enter(now) {
+		if sent, ok := s.transmit(now, size); ok {
+			releases = append(releases, s.release(sent))
 		}
-		releases = append(releases, s.release(sent))
 	}
+	s.mu.Unlock()
 	return releases
+}
+
+// enter counts a packet, and returns how many of it go on to the queue.
+func (s *Shaper) enter(now time.Time) int {
+	s.counters.Packets++
+	switch {
+	case s.inOutage(now):
+		s.counters.Out++
+		return 0
+	case s.lose():
+		s.counters.Lost++
+		return 0
+	case chance(s.copies, s.link.Duplicate):
+		s.counters.Duplicated++
+		return 2
+	}
+	return 1
 }
 
 // Corrupt tells for one release of a packet of size bytes, above 0, whether a bit of
@@ -219,10 +227,35 @@ func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	}
 	s.queue.dropUntil(now)
 	if s.queue.len() >= s.link.Limit {
+		s.counters.Overflowed++
+		return time.Time{}, false
+	}
+	if s.link.Queue == PIE && s.tooLate(now) {
+		s.counters.Early++
 		return time.Time{}, false
 	}
 	if s.link.Rate == 0 {
-		return s.transmitAt(now, size), true
+		s.skipTo(now)
+	}
+	s.queue.push(s.occupy(now, size))
+	return s.free, true
+}
+
+// tooLate tells whether PIE drops a packet that arrives now.
+func (s *Shaper) tooLate(now time.Time) bool {
+	s.pie.changes(now, s.free)
+	return chance(s.early, s.pie.drops(s.free.Sub(now).Seconds()*float64(s.link.MeanRate())/8))
+}
+
+// occupy takes the rate or the trace for a packet, from now on or when it is free, and
+// returns when the packet has been sent.
+func (s *Shaper) occupy(now time.Time, size int) time.Time {
+	if s.link.Rate == 0 {
+		if s.link.Trace.times != "" {
+			s.free = s.slots.send(&s.link.Trace, s.free, min(max(size, 1), maxSize))
+			return s.free
+		}
+		return now
 	}
 	if s.free.Before(now) {
 		s.free, s.rest = now, 0
@@ -231,21 +264,17 @@ func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	work := uint64(min(max(size, 0), maxSize))*8*uint64(time.Second) + s.rest
 	s.free = s.free.Add(time.Duration(work / rate))
 	s.rest = work % rate
-	s.queue.push(s.free)
-	return s.free, true
+	return s.free
 }
 
-// transmitAt returns when a packet has been sent by the trace.
-func (s *Shaper) transmitAt(now time.Time, size int) time.Time {
+// skipTo leaves out the opportunities until now, where nothing waits.
+func (s *Shaper) skipTo(now time.Time) {
 	if !s.begun {
 		s.begin(now)
 	}
 	if !s.free.After(now) {
 		s.slots.skip(&s.link.Trace, now)
 	}
-	s.free = s.slots.send(&s.link.Trace, s.free, min(max(size, 1), maxSize))
-	s.queue.push(s.free)
-	return s.free
 }
 
 // release returns when a packet that was sent at that time leaves the link.

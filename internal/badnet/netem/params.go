@@ -47,6 +47,9 @@ func paramsOf(l badnet.Link, header int) (params, error) {
 	if l.Trace.File != "" {
 		return params{}, badnet.Cannot("netem has one rate, and trace=%s is asked for: leave trace out, or use the tun driver", l.Trace.File)
 	}
+	if l.Queue != badnet.DropTail {
+		return params{}, badnet.Cannot("netem has no queue but droptail, and queue=%s is asked for: leave queue out, or use the tun driver", l.Queue)
+	}
 	if l.Jitter > maxJitter {
 		return params{}, badnet.Cannot("netem can't vary a delay by more than %s, and jitter=%s is asked for: write less, or use the tun driver", maxJitter, l.Jitter)
 	}

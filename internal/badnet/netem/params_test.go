@@ -50,7 +50,8 @@ func TestTCIsReadAsThePreset(t *testing.T) {
 
 func TestNetemRefuses(t *testing.T) {
 	for profile, want := range map[string]string{
-		"outage=1s,every=10s": "netem has no outages, and outage=1s,every=10s is asked for: leave outage out, or use the tun driver",
+		"rate=1mbit queue=codel": "netem has no queue but droptail, and queue=codel is asked for: leave queue out, or use the tun driver",
+		"outage=1s,every=10s":    "netem has no outages, and outage=1s,every=10s is asked for: leave outage out, or use the tun driver",
 	} {
 		if _, err := paramsOf(asked(t, profile), 14); !errors.Is(err, badnet.ErrCannot) || err.Error() != want {
 			t.Errorf("%s: %v", profile, err)
