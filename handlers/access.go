@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -134,8 +135,21 @@ func (l *Lab) limitClients(next http.Handler) http.Handler {
 				l.Log.Warn("X-Forwarded-For comes from a peer that --trusted-proxies does not name: if the peer is a proxy, all its clients share one limit", "peer", peer(r))
 			})
 		}
-		counted.ServeHTTP(w, r.WithContext(httprate.WithIncrement(r.Context(), l.runs(r))))
+		name, _ := client(r) // it has no error
+		ctx := context.WithValue(r.Context(), clientKey{}, name)
+		counted.ServeHTTP(w, r.WithContext(httprate.WithIncrement(ctx, l.runs(r))))
 	}))
+}
+
+type clientKey struct{}
+
+// clientOf returns the client whose share a request takes, "" in a lab that is not public.
+func (l *Lab) clientOf(ctx context.Context) string {
+	if !l.Public {
+		return ""
+	}
+	name, _ := ctx.Value(clientKey{}).(string)
+	return name
 }
 
 // runs returns how many runs a request counts as.
