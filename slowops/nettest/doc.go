@@ -42,7 +42,7 @@
 //
 // The flags of go test, coverage, the race detector, standard streams, signals and exit
 // statuses go through, and what the tests leave running ends with them. Inside there is
-// nothing but 127.0.0.1: servers elsewhere, names and a database of the machine cannot be
+// nothing but 127.0.0.1 and ::1: servers elsewhere, names and a database of the machine cannot be
 // reached. A user who is not root has only one user there: root's files seem to be nobody's,
 // which ssh refuses for its configuration.
 //

@@ -38,21 +38,6 @@ type dialed struct {
 	err  error
 }
 
-// dialError is the error of a dial outside.
-type dialError struct {
-	text  string
-	errno syscall.Errno // 0 where there was none
-}
-
-func (e *dialError) Error() string { return e.text }
-
-func (e *dialError) Unwrap() error {
-	if e.errno == 0 {
-		return nil
-	}
-	return e.errno
-}
-
 // Inside tells whether this process was started by Run.
 func Inside() bool { return os.Getenv(insideEnv) != "" }
 
@@ -71,7 +56,7 @@ func Enter(processes bool) (*Process, error) {
 	}
 	s, err := open(os.NewFile(first, "outside"))
 	if err != nil {
-		return nil, ErrSet
+		return nil, fmt.Errorf("%s is set by gotimeout alone: unset it", insideEnv)
 	}
 	signals := make(chan syscall.Signal, 16)
 	p := &Process{Signals: signals, socket: s, waiting: map[uint64]chan dialed{}}
@@ -111,12 +96,7 @@ func up() error {
 	if err != nil {
 		return wrap("the private network's loopback", err)
 	}
-	// IPv6 is disabled before the link is up, so that there is no ::1 and localhost
-	// is 127.0.0.1: the kernel takes packets of ::1 on lo alone, and a TUN can't
-	// shape them.
 	for _, setting := range []struct{ name, value string }{
-		{"ipv6/conf/all/disable_ipv6", "1"},
-		{"ipv6/conf/default/disable_ipv6", "1"},
 		// A connection must not start with what the kernel learned from one before.
 		{"ipv4/tcp_no_metrics_save", "1"},
 		{"ipv4/ping_group_range", fmt.Sprintf("%d %d", os.Getegid(), os.Getegid())},
@@ -141,8 +121,7 @@ func (p *Process) Ready() error { return p.socket.send(message{Ready: true}, nil
 // returns the reason. This process must then end.
 func (p *Process) Refuse(reason string) error { return p.socket.send(message{Refused: reason}, nil) }
 
-// Dial connects to one of the outside's Servers. The error has the errno of the
-// dial outside.
+// Dial connects to one of the outside's Servers.
 func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	id, answer, err := p.ask()
 	if err != nil {
@@ -201,7 +180,7 @@ func (p *Process) listen(signals chan<- syscall.Signal) {
 		}
 		d := dialed{file: file}
 		if file == nil {
-			d.err = &dialError{cmp.Or(m.Error, "the connection could not be handed over: too many open files"), syscall.Errno(m.Errno)}
+			d.err = errors.New(cmp.Or(m.Error, "the connection could not be handed over: too many open files"))
 		}
 		p.mu.Lock()
 		answer := p.waiting[m.ID]

@@ -51,7 +51,7 @@ func openDevice() (fd int, err error) {
 func setLarge(fd int, on bool) error {
 	flags := 0
 	if on {
-		flags = unix.TUN_F_CSUM | unix.TUN_F_TSO4
+		flags = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
 	}
 	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, flags); err != nil {
 		return fmt.Errorf("TUNSETOFFLOAD: %w", err)
@@ -66,11 +66,15 @@ func signal(fd int) {
 	_, _ = unix.Write(fd, one[:])
 }
 
-// linkUp sets the device's link up.
+// linkUp sets the device's link up, without an IPv6 address, which would send packets of
+// its own.
 func linkUp() (netlink.Link, error) {
 	link, err := netlink.LinkByName(name)
 	if err == nil {
 		err = netlink.LinkSetMTU(link, mtu)
+	}
+	if err == nil {
+		err = disableIPv6(name)
 	}
 	if err == nil {
 		err = netlink.LinkSetTxQLen(link, queued)
@@ -82,6 +86,15 @@ func linkUp() (netlink.Link, error) {
 		return nil, fmt.Errorf("the TUN's link: %w", err)
 	}
 	return link, nil
+}
+
+// disableIPv6 takes the IPv6 addresses of a device, or of all devices, away.
+func disableIPv6(of string) error {
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+of+"/disable_ipv6", []byte("1"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without IPv6
+	}
+	return err
 }
 
 // The routing tables: out through the TUN, and in from it.

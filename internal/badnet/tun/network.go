@@ -14,8 +14,6 @@ type network struct {
 	all        *pair
 	ports      map[uint16]*pair
 	queue      *badnet.Queue
-	deferring  []*badnet.Shaper // those whose packets wait for their fate
-	headers    int              // of the frames that they hold
 	releases   []time.Time
 
 	before  badnet.Totals // of the plans before
@@ -26,9 +24,6 @@ type network struct {
 type pair struct {
 	up, down *badnet.Shaper
 	corrupts bool // either
-	defers   bool // either
-	seed     uint64
-	begun    bool
 }
 
 // bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
@@ -44,8 +39,7 @@ func newNetwork(seed uint64) *network {
 // set changes the plan for the packets that follow. Each link has a seed of its
 // own, the same for the same plan.
 func (n *network) set(p badnet.Plan) {
-	n.decide(time.Unix(1<<40, 0))
-	n.before, n.deferring = n.totals(), nil
+	n.before = n.totals()
 	n.all = n.pair(p.All, 0)
 	n.ports = map[uint16]*pair{}
 	for port, profile := range p.Ports {
@@ -55,17 +49,7 @@ func (n *network) set(p badnet.Plan) {
 
 func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	seed := n.seed + port<<32
-	link := &pair{
-		up: badnet.NewShaper(p.Up, seed), down: badnet.NewShaper(p.Down, seed+1), seed: seed,
-		corrupts: p.Up.Corrupt > 0 || p.Down.Corrupt > 0,
-	}
-	for _, s := range []*badnet.Shaper{link.up, link.down} {
-		if s.Defers() {
-			link.defers = true
-			n.deferring = append(n.deferring, s)
-		}
-	}
-	return link
+	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1), p.Up.Corrupt > 0 || p.Down.Corrupt > 0}
 }
 
 // send takes a packet and tells whether to deliver it at once. It copies a packet
@@ -85,23 +69,13 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 	if up {
 		shaper = link.up
 	}
-	if !link.begun {
-		link.begun = true
-		link.up.Start(now, link.seed)
-		link.down.Start(now, link.seed)
-	}
-	if link.defers && shaper.Defers() {
-		n.decide(now)
-		n.headers = headers
-		shaper.Hold(now, p.size, append([]byte(nil), frame...))
-		n.decide(now)
-		return false
-	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
 	for _, at := range n.releases {
 		if link.corrupts {
 			if bit, ok := shaper.Corrupt(p.size); ok {
-				n.put(at, corrupted(frame, headers, bit))
+				if !n.queue.Put(at, corrupted(frame, headers, bit)) {
+					n.dropped++
+				}
 				continue
 			}
 		}
@@ -110,45 +84,11 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 			deliver = true
 			continue
 		}
-		n.put(at, append([]byte(nil), frame...))
+		if !n.queue.Put(at, append([]byte(nil), frame...)) {
+			n.dropped++
+		}
 	}
 	return deliver
-}
-
-// put holds a packet until its release.
-func (n *network) put(at time.Time, frame []byte) {
-	if !n.queue.Put(at, frame) {
-		n.dropped++
-	}
-}
-
-// decide decides until now about the packets whose shapers defer that.
-func (n *network) decide(now time.Time) {
-	for _, s := range n.deferring {
-		for frame, at, ok := s.Decide(now); ok; frame, at, ok = s.Decide(now) {
-			if bit, ok := s.Corrupt(len(frame) - n.headers); ok {
-				frame = corrupted(frame, n.headers, bit)
-			}
-			n.put(at, frame)
-		}
-	}
-}
-
-// pop takes the first packet whose time has come.
-func (n *network) pop(now time.Time) (frame []byte, ok bool) {
-	n.decide(now)
-	return n.queue.Pop(now)
-}
-
-// next is when pop has something to do.
-func (n *network) next() (at time.Time, ok bool) {
-	at, ok = n.queue.Next()
-	for _, s := range n.deferring {
-		if decision, waits := s.NextDecision(); waits && (!ok || decision.Before(at)) {
-			at, ok = decision, true
-		}
-	}
-	return at, ok
 }
 
 // totals counts the packets under all plans so far.
@@ -165,7 +105,7 @@ func (n *network) totals() badnet.Totals {
 		for _, s := range []*badnet.Shaper{p.up, p.down} {
 			c := s.Counters()
 			t.Packets += c.Packets
-			t.Dropped += c.Lost + c.Out + c.Overflowed + c.Early
+			t.Dropped += c.Lost + c.Overflowed
 		}
 	}
 	return t
@@ -175,7 +115,7 @@ func (n *network) totals() badnet.Totals {
 // where nothing is decided for each packet.
 func large(p badnet.Plan) bool {
 	whole := func(l badnet.Link) bool {
-		return l.Arrives() == 1 && l.MeanRate() == 0 && l.Reorder == 0 && l.Duplicate == 0
+		return l.Arrives() == 1 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
 	}
 	for _, profile := range p.Ports {
 		if !whole(profile.Up) || !whole(profile.Down) {
@@ -185,7 +125,7 @@ func large(p badnet.Plan) bool {
 	return whole(p.All.Up) && whole(p.All.Down)
 }
 
-// packet is the part of an IPv4 header that tells a packet's link.
+// packet is the part of an IP header that tells a packet's link.
 type packet struct {
 	size     int // of all of it
 	proto    byte
@@ -193,32 +133,26 @@ type packet struct {
 	ports    bool
 	syn      bool // the first of a TCP connection
 	request  bool // an ICMP echo request
-	id       uint16
+	id       uint32
 	fragment bool // not the first: it has no ports, and belongs to the packet of the same id
 }
 
-// The protocols with ports, and that of ping.
+// The protocols with ports, and those of ping.
 const (
-	icmp = 1
-	tcp  = 6
-	udp  = 17
+	icmp  = 1
+	tcp   = 6
+	udp   = 17
+	icmp6 = 58
 )
 
-// parse reads a packet, and returns false where it is malformed.
+// parse reads a packet of either family, and returns false where it is malformed.
 func parse(b []byte) (p packet, ok bool) {
-	if len(b) < 20 || b[0]>>4 != 4 {
+	rest, ok := p.parseIP(b)
+	if !ok {
 		return p, false
 	}
-	header := int(b[0]&15) * 4
-	if header < 20 || header > len(b) {
-		return p, false
-	}
-	p.size, p.proto = len(b), b[9]
-	p.id = binary.BigEndian.Uint16(b[4:])
-	p.fragment = binary.BigEndian.Uint16(b[6:])&0x1fff != 0
-	rest := b[header:]
 	if p.fragment || len(rest) < 8 {
-		return p, p.fragment || p.proto != tcp && p.proto != udp && p.proto != icmp
+		return p, p.fragment || p.proto != tcp && p.proto != udp && p.proto != icmp && p.proto != icmp6
 	}
 	switch p.proto {
 	case tcp:
@@ -233,8 +167,37 @@ func parse(b []byte) (p packet, ok bool) {
 		p.src, p.dst = binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])
 	case icmp:
 		p.request = rest[0] == 8
+	case icmp6:
+		p.request = rest[0] == 128
 	}
 	return p, true
+}
+
+// parseIP reads the IP header, and returns what comes after. Of the extension headers of
+// IPv6 it reads a fragment's alone: packets with others have no ports.
+func (p *packet) parseIP(b []byte) (rest []byte, ok bool) {
+	p.size = len(b)
+	switch {
+	case len(b) >= 20 && b[0]>>4 == 4:
+		header := int(b[0]&15) * 4
+		if header < 20 || header > len(b) {
+			return nil, false
+		}
+		p.proto, rest = b[9], b[header:]
+		p.id = uint32(binary.BigEndian.Uint16(b[4:]))
+		p.fragment = binary.BigEndian.Uint16(b[6:])&0x1fff != 0
+		return rest, true
+	case len(b) >= 40 && b[0]>>4 == 6:
+		const fragment = 44
+		p.proto, rest = b[6], b[40:]
+		if p.proto == fragment && len(rest) >= 8 {
+			p.proto, p.id = rest[0], binary.BigEndian.Uint32(rest[4:])
+			p.fragment = binary.BigEndian.Uint16(rest[2:])&^7 != 0
+			rest = rest[8:]
+		}
+		return rest, true
+	}
+	return nil, false
 }
 
 // directions tells which end of a packet is the server. The first packet of a TCP
@@ -244,7 +207,7 @@ func parse(b []byte) (p packet, ok bool) {
 type directions struct {
 	servers [1 << 16 / 64]uint64
 	last    struct { // the fragment before
-		id   uint16
+		id   uint32
 		port uint16
 		up   bool
 	}

@@ -15,6 +15,8 @@ import (
 // TUN is the driver. It implements badnet.Driver.
 type TUN struct {
 	device int
+	six    *ipv6     // nil where there is no ::1
+	noSix  error     // why there is none
 	last   time.Time // when the loop read a packet
 	wake   int       // an eventfd that ends the loop's sleep
 
@@ -56,6 +58,11 @@ func (t *TUN) up() error {
 	if err != nil {
 		return err
 	}
+	if t.six, t.noSix = takeIPv6(link); t.noSix != nil {
+		if err := disableIPv6("all"); err != nil { // ::1 would be good
+			return err
+		}
+	}
 	return route(link)
 }
 
@@ -85,14 +92,17 @@ func (t *TUN) Totals() (badnet.Totals, error) {
 	return totals, t.failed
 }
 
-// Close ends the driver, and with it all traffic on the loopback: its routes lead
-// to the TUN.
+// Close ends the driver, and with it all traffic on 127.0.0.0/8: its routes lead to the
+// TUN.
 func (t *TUN) Close() error {
 	t.mu.Lock()
 	t.closed = true
 	signal(t.wake)
 	t.mu.Unlock()
 	<-t.done
+	if t.six != nil {
+		t.six.close()
+	}
 	return t.failed
 }
 
@@ -132,7 +142,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 		if t.flush {
 			t.flush, until = false, now.Add(24*time.Hour)
 		}
-		for packet, due := t.network.pop(until); due; packet, due = t.network.pop(until) {
+		for packet, due := t.network.queue.Pop(until); due; packet, due = t.network.queue.Pop(until) {
 			t.write(packet)
 		}
 		more, err := t.read(frame)
@@ -143,7 +153,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 		if more {
 			continue
 		}
-		next, waiting := t.network.next()
+		next, waiting := t.network.queue.Next()
 		if !waiting {
 			return -1, true
 		}
@@ -180,7 +190,13 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 
 // write hands a packet back to the kernel, or drops it where the kernel refuses.
 func (t *TUN) write(packet []byte) {
-	if _, err := unix.Write(t.device, packet); err != nil {
+	var err error
+	if packet[vnet]>>4 == 6 && t.six != nil {
+		err = t.six.write(packet)
+	} else {
+		_, err = unix.Write(t.device, packet)
+	}
+	if err != nil {
 		t.network.dropped++
 	}
 }

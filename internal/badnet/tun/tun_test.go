@@ -9,11 +9,15 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private/privatetest"
+
+	"github.com/vishvananda/netlink"
 )
 
 // driver opens the one driver of this process, whose routes stay until the process ends.
@@ -36,10 +40,26 @@ func apply(t *testing.T, d badnet.Driver, all string, ports map[uint16]string) {
 	}
 }
 
-// echo listens and sends each byte back.
-func echo(t *testing.T) *net.TCPAddr {
+// hosts returns loopback addresses of both families, as far as they are there.
+func hosts(t *testing.T) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	all := []string{"127.0.0.1", "127.0.0.2"}
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err == nil {
+		l.Close()
+		return append(all, "::1")
+	}
+	if _, noIPv6 := os.Stat("/proc/sys/net/ipv6"); noIPv6 == nil && driver(t).(*TUN).noSix == nil {
+		t.Error(err)
+	}
+	t.Log("there is no ::1: ", driver(t).(*TUN).noSix)
+	return all
+}
+
+// echo listens and sends each byte back.
+func echo(t *testing.T, host string) *net.TCPAddr {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,20 +125,37 @@ func between(t *testing.T, what string, got, from time.Duration) {
 // The handshake is delayed as much as the data, and a change applies to open
 // connections too.
 func TestDelay(t *testing.T) {
-	d, to := driver(t), echo(t)
-	apply(t, d, "delay=800ms", nil)
-	conn, took := dial(t, to)
-	between(t, "dial", took, 1600*ms)
-	checkPing(t, "ping", conn, 1600*ms)
-	apply(t, d, "up.delay=800ms", nil)
-	checkPing(t, "ping one way", conn, 800*ms)
-	apply(t, d, "none", nil)
-	checkPing(t, "ping over none", conn, 0)
+	d := driver(t)
+	conns := map[string]net.Conn{}
+	for _, host := range hosts(t) {
+		to := echo(t, host)
+		apply(t, d, "none", nil)
+		conns[host], _ = dial(t, to)
+		if at := conns[host].RemoteAddr(); at.String() != to.String() {
+			t.Errorf("the server seems to be at %s, and is at %s", at, to)
+		}
+		t.Run("dial", func(t *testing.T) {
+			apply(t, d, "delay=200ms", nil)
+			_, took := dial(t, to)
+			between(t, "dial", took, 400*ms)
+		})
+	}
+	for text, want := range map[string]time.Duration{"delay=800ms": 1600 * ms, "up.delay=800ms": 800 * ms, "none": 0} {
+		apply(t, d, text, nil)
+		t.Run(text, func(t *testing.T) {
+			for host, conn := range conns {
+				t.Run(host, func(t *testing.T) {
+					t.Parallel()
+					checkPing(t, "ping", conn, want)
+				})
+			}
+		})
+	}
 }
 
 // The packets under way when the network changes are released at once, in their order.
 func TestChangeReleases(t *testing.T) {
-	d, to := driver(t), echo(t)
+	d, to := driver(t), echo(t, "127.0.0.1")
 	apply(t, d, "none", nil)
 	conn, _ := dial(t, to)
 	apply(t, d, "delay=30s", nil)
@@ -135,7 +172,7 @@ func TestChangeReleases(t *testing.T) {
 }
 
 func TestOnePortAlone(t *testing.T) {
-	d, slow, fast := driver(t), echo(t), echo(t)
+	d, slow, fast := driver(t), echo(t, "127.0.0.1"), echo(t, "127.0.0.1")
 	apply(t, d, "none", map[uint16]string{uint16(slow.Port): "delay=500ms"})
 	conn, took := dial(t, slow)
 	between(t, "dial of the slow", took, 1000*ms)
@@ -148,7 +185,7 @@ func TestOnePortAlone(t *testing.T) {
 
 // No packet refuses the dial, so the dial's own timeout ends it.
 func TestBlackhole(t *testing.T) {
-	d, to := driver(t), echo(t)
+	d, to := driver(t), echo(t, "127.0.0.1")
 	apply(t, d, "blackhole", nil)
 	defer apply(t, d, "none", nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*ms)
@@ -166,7 +203,13 @@ func isTimeout(err error) bool {
 
 // The kernel sends lost packets again, so all bytes arrive, in order.
 func TestLossIsRepaired(t *testing.T) {
-	d, to := driver(t), echo(t)
+	d := driver(t)
+	for _, host := range hosts(t) {
+		t.Run(host, func(t *testing.T) { repaired(t, d, echo(t, host)) })
+	}
+}
+
+func repaired(t *testing.T, d badnet.Driver, to *net.TCPAddr) {
 	apply(t, d, "delay=1ms loss=5% duplicate=5% reorder=5%", nil)
 	before, _ := d.Totals()
 	conn, _ := dial(t, to)
@@ -200,7 +243,13 @@ func TestLossIsRepaired(t *testing.T) {
 func TestFragmentsArrive(t *testing.T) {
 	d := driver(t)
 	apply(t, d, "delay=10ms", nil)
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	for _, host := range hosts(t) {
+		fragments(t, host)
+	}
+}
+
+func fragments(t *testing.T, host string) {
+	server, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,15 +273,36 @@ func TestFragmentsArrive(t *testing.T) {
 
 // A port where nobody listens refuses the connection after the delay.
 func TestRefusedIsDelayed(t *testing.T) {
-	d, l := driver(t), echo(t)
+	d := driver(t)
 	apply(t, d, "delay=20ms", nil)
-	l.Port = 1
-	began := time.Now()
-	if conn, err := net.Dial("tcp", l.String()); err == nil {
-		conn.Close()
-		t.Error("somebody listens on port 1")
+	for _, host := range hosts(t) {
+		began := time.Now()
+		if conn, err := net.Dial("tcp", net.JoinHostPort(host, "1")); err == nil {
+			conn.Close()
+			t.Error("somebody listens on port 1")
+		}
+		between(t, "the refusal", time.Since(began), 40*ms)
 	}
-	between(t, "the refusal", time.Since(began), 40*ms)
+}
+
+// withoutEnv makes a test binary play a kernel without clsact: lo has one already, so the
+// driver can't add its own.
+const withoutEnv = "TUN_TEST_WITHOUT_CLSACT"
+
+// Where ::1 can't be redirected there is none, because it would be good.
+func TestWithoutClsact(t *testing.T) {
+	d := driver(t).(*TUN)
+	if os.Getenv(withoutEnv) != "" {
+		if got := hosts(t); d.noSix == nil || len(got) != 2 {
+			t.Errorf("%v, with %v", d.noSix, got)
+		}
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^Test(WithoutClsact|RefusedIsDelayed)$")
+	cmd.Env = append(os.Environ(), withoutEnv+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "SKIP") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 var opened struct {
@@ -246,6 +316,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run()) // the fuzzer passes files to its workers, so it stays outside
 	}
 	if opened.err = privatetest.Enter(); opened.err == nil {
+		if os.Getenv(withoutEnv) != "" {
+			opened.err = netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: 1, Parent: netlink.HANDLE_CLSACT}})
+		}
+	}
+	if opened.err == nil {
 		opened.driver, opened.err = Open(1)
 	}
 	status := m.Run()
