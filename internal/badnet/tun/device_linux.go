@@ -17,7 +17,6 @@ const (
 	name   = "bad0"
 	mtu    = 1500
 	queued = 10_000 // packets between the kernel and us: none is dropped there, where nobody counts
-	vnet   = 10     // bytes of struct virtio_net_hdr in front of each packet
 )
 
 // openDevice makes the TUN, in the network namespace of this process.

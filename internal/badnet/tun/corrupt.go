@@ -2,6 +2,8 @@ package tun
 
 import "encoding/binary"
 
+const vnet = 10 // bytes of struct virtio_net_hdr in front of each packet
+
 // corrupted returns a copy of a frame in which a bit of the packet behind the headers
 // is flipped. The checksum of the copy is that of the whole packet, so that the
 // receiver finds the fault.
