@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -73,7 +74,8 @@ func fromOtherSite(r *http.Request) bool {
 // mayChange returns nil for a caller who may change the network: one with the token,
 // or one on this machine unless the lab is public.
 func (l *Lab) mayChange(r *http.Request) error {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+	// The name of the scheme may be written in any case (RFC 9110, section 11.1).
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		if l.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.Token)) == 1 {
 			return nil
 		}
@@ -133,8 +135,21 @@ func (l *Lab) limitClients(next http.Handler) http.Handler {
 				l.Log.Warn("X-Forwarded-For comes from a peer that --trusted-proxies does not name: if the peer is a proxy, all its clients share one limit", "peer", peer(r))
 			})
 		}
-		counted.ServeHTTP(w, r.WithContext(httprate.WithIncrement(r.Context(), l.runs(r))))
+		name, _ := client(r) // it has no error
+		ctx := context.WithValue(r.Context(), clientKey{}, name)
+		counted.ServeHTTP(w, r.WithContext(httprate.WithIncrement(ctx, l.runs(r))))
 	}))
+}
+
+type clientKey struct{}
+
+// clientOf returns the client whose share a request takes, "" in a lab that is not public.
+func (l *Lab) clientOf(ctx context.Context) string {
+	if !l.Public {
+		return ""
+	}
+	name, _ := ctx.Value(clientKey{}).(string)
+	return name
 }
 
 // runs returns how many runs a request counts as.

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,26 +10,33 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
+	"gotimeout/slowops"
 )
 
 // share is the number of runs that a client of a public lab may make a minute.
 func share(lab *handlers.Lab) int { return 200 * len(lab.Strategies) }
 
+func publicRoutes(lab *handlers.Lab) http.Handler {
+	lab.Public = true
+	return lab.Routes()
+}
+
 // public makes a lab public behind proxies. It returns a function that sends a request
 // from a peer, with forwarded as its X-Forwarded-For headers.
 func public(t *testing.T, lab *handlers.Lab, proxies ...string) func(path, peer string, forwarded ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	lab.Public = true
 	for _, p := range proxies {
 		lab.TrustedProxies = append(lab.TrustedProxies, netip.MustParsePrefix(p))
 	}
-	routes := lab.Routes()
+	routes := publicRoutes(lab)
 	return func(path, peer string, forwarded ...string) *httptest.ResponseRecorder {
 		r := request(t.Context(), http.MethodGet, path)
 		r.RemoteAddr = peer
@@ -121,6 +129,104 @@ func TestShareOfReceipts(t *testing.T) {
 		checkStatus(t, ask(path, "192.0.2.1:5"), http.StatusOK) // of the last run of the share too
 	})
 }
+
+// One client has a quarter of a public lab at once, however its work is held up: runs in
+// flight, work left behind, streams. Others are not refused.
+func TestShareAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		path string
+		most int
+		then time.Duration // until the work is left behind
+	}{
+		"in flight":   {"/baseline?op=db&delay=5h", 10, 0},
+		"left behind": {"/goroutine-abandon?op=db&delay=5h&timeout=1s&ctx=deaf", 20, 2 * time.Second},
+		"listeners":   {"/events", 250, 0},
+		"races":       {"/race?op=db&delay=0", 8, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lab := newLab(receipt.Limits{InFlight: 40, Abandoned: 80, Busy: 1000})
+				lab.Strategies = lab.Strategies[:2]
+				ctx, leave := context.WithCancel(t.Context())
+				routes := publicRoutes(lab)
+				var asked sync.WaitGroup
+				refused := func(peer string) *httptest.ResponseRecorder { // nil where it isn't
+					w := httptest.NewRecorder()
+					r := request(ctx, http.MethodGet, c.path)
+					r.RemoteAddr = peer
+					to := http.ResponseWriter(w)
+					if c.most == 8 {
+						to = unread{w, ctx}
+					}
+					answered := make(chan bool)
+					asked.Go(func() { routes.ServeHTTP(to, r); close(answered) })
+					synctest.Wait()
+					select {
+					case <-answered:
+						if w.Code == http.StatusTooManyRequests {
+							return w
+						}
+					default:
+					}
+					return nil
+				}
+				for i := range c.most {
+					if i%10 == 0 { // the runs in flight have a share too
+						time.Sleep(c.then)
+					}
+					if w := refused("192.0.2.1:5"); w != nil {
+						t.Fatalf("request %d: %s", i+1, w.Body)
+					}
+				}
+				time.Sleep(c.then)
+				if w := refused("192.0.2.1:6"); w == nil || read[wire.Answer](t, w).Error.Code != "over_share" {
+					t.Errorf("one more: %+v", w)
+				}
+				if w := refused("192.0.2.2:5"); w != nil {
+					t.Errorf("another client: %s", w.Body)
+				}
+				leave()
+				asked.Wait()
+				time.Sleep(24 * time.Hour)
+			})
+		})
+	}
+}
+
+// In a public lab a call to a faulty target holds its place for a second after its timeout at most.
+func TestFaultyTargetsArePublic(t *testing.T) {
+	for public, want := range map[bool]time.Duration{false: newLab(roomy).Bounds().Call, true: 4 * time.Second} {
+		lab := newLab(roomy)
+		var limit time.Duration
+		lab.Ops = []handlers.Op{{Name: "db", Targets: []handlers.Target{{Name: "silent"}, {Name: "fine", Sound: true}},
+			Parts: parts(func(_ context.Context, c slowops.Call) error { limit = c.Limit; return nil })}}
+		lab.Public = public
+		checkStatus(t, get(t, lab, "/baseline?op=db&delay=0&timeout=3s&target=silent"), http.StatusOK)
+		if limit != want {
+			t.Errorf("public is %v: a call to a faulty target may take %s, want %s", public, limit, want)
+		}
+		checkStatus(t, get(t, lab, "/baseline?op=db&delay=0&timeout=3s&target=fine"), http.StatusOK)
+		if limit != lab.Bounds().Call {
+			t.Errorf("public is %v: a call to a sound target may take %s", public, limit)
+		}
+	}
+}
+
+// unread is a stream that its client does not read until it leaves.
+type unread struct {
+	http.ResponseWriter
+	left context.Context
+}
+
+func (u unread) Write(p []byte) (int, error) {
+	if u.Header().Get("Content-Type") != "text/event-stream" {
+		return u.ResponseWriter.Write(p)
+	}
+	<-u.left.Done()
+	return 0, u.left.Err()
+}
+
+func (u unread) Flush() {}
 
 // Each case has two requests, and whether they count as one client's.
 func TestClients(t *testing.T) {

@@ -135,15 +135,25 @@ var (
 // write writes JSON. It is indented for people, who use curl or a browser. For programs
 // the indentation would be a twentieth of the cost of a request.
 func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
-	if agent := r.UserAgent(); strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Mozilla/") {
-		var indented bytes.Buffer
-		_ = json.Indent(&indented, body, "", "  ") // fails only where body is no JSON
-		body = indented.Bytes()
+	if forPeople(r) {
+		body = indented(body, "")
 	}
 	w.Header()["Content-Type"] = jsonType
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails only when the caller has left
+}
+
+// forPeople reports whether curl or a browser asks.
+func forPeople(r *http.Request) bool {
+	agent := r.UserAgent()
+	return strings.HasPrefix(agent, "curl/") || strings.HasPrefix(agent, "Mozilla/")
+}
+
+func indented(body []byte, prefix string) []byte {
+	var b bytes.Buffer
+	_ = json.Indent(&b, body, prefix, "  ") // fails only where body is no JSON
+	return b.Bytes()
 }
 
 // notFound answers 404 with the list of paths.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"runtime"
 	"sync"
@@ -16,8 +15,7 @@ import (
 const (
 	snapshotEvery = time.Second
 	historyLength = time.Minute // a new listener gets the snapshots of that time
-	maxListeners  = 1000
-	unreadEvents  = 4 // a listener with more of them is disconnected
+	unreadEvents  = 4           // a listener with more of them is disconnected
 )
 
 // broadcaster sends a snapshot of the lab to all listeners, once a second.
@@ -47,12 +45,6 @@ func (b *broadcaster) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	messages, first := b.join()
-	if messages == nil {
-		w.Header().Set("Retry-After", "1")
-		refuse(w, r, http.StatusServiceUnavailable, "too_many_listeners",
-			fmt.Sprintf("this lab has %d listeners, the most that it allows: try again later", maxListeners))
-		return
-	}
 	defer b.leave(messages)
 	ctx, cancel := b.lab.streaming(r.Context())
 	defer cancel()
@@ -62,14 +54,10 @@ func (b *broadcaster) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// join returns the channel of a new listener and the first event for it. It returns
-// nil if there are too many listeners.
+// join returns the channel of a new listener and the first event for it.
 func (b *broadcaster) join() (messages chan []byte, first []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.listeners) == maxListeners {
-		return nil, nil
-	}
 	if n := len(b.history); n == 0 || time.Since(b.history[n-1].taken) >= snapshotEvery {
 		b.take()
 	}

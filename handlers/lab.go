@@ -167,9 +167,9 @@ func (l *Lab) Routes() http.Handler {
 		runs.Get("/"+s.Name, l.run(s))
 	}
 	runs.Get("/compare", l.compare)
-	runs.Get("/race", l.race)
-	r.Get("/events", takes(newBroadcaster(l).serve))
-	pages.Get("/receipts", l.receipts)
+	runs.With(l.gated(maxRaces, "races")).Get("/race", l.race)
+	r.With(l.gated(maxListeners, "listeners")).Get("/events", takes(newBroadcaster(l).serve))
+	pages.With(l.gated(maxReaders, "readers")).Get("/receipts", l.receipts)
 	pages.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/jobs/{id}", takes(l.job))
 	r.Get("/code/{strategy}", takes(l.code, "op"))

@@ -120,7 +120,7 @@ func read[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 	if got := w.Header().Get("Content-Type"); got != "application/json; charset=utf-8" {
 		t.Errorf("Content-Type %q", got)
 	}
-	if got := w.Header().Get("Content-Length"); got != strconv.Itoa(w.Body.Len()) {
+	if got := w.Header().Get("Content-Length"); got != "" && got != strconv.Itoa(w.Body.Len()) { // a stream has none
 		t.Errorf("Content-Length %q of %d bytes", got, w.Body.Len())
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/wire"
@@ -69,7 +70,10 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 		err = l.Network.Reset(ctx, q["backend"])
 	} else {
 		var p badnet.Profile
-		if p, err = readProfile(w, r); err != nil {
+		if p, err = l.readProfile(w, r); errors.Is(err, errStopping) {
+			refuse(w, r, http.StatusServiceUnavailable, "stopping", err.Error())
+			return
+		} else if err != nil {
 			badParameter(w, r, err)
 			return
 		}
@@ -94,8 +98,18 @@ func (l *Lab) changeNetwork(w http.ResponseWriter, r *http.Request) {
 // maxProfile is longer than any profile.
 const maxProfile = 1 << 10
 
-func readProfile(w http.ResponseWriter, r *http.Request) (badnet.Profile, error) {
+var errStopping = errors.New("the lab is stopping: ask again when it is back")
+
+func (l *Lab) readProfile(w http.ResponseWriter, r *http.Request) (badnet.Profile, error) {
+	// A lab that stops waits for its answers, but not for a body that comes slowly.
+	ctx, cancel := l.streaming(r.Context())
+	defer cancel()
+	unset := context.AfterFunc(ctx, func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now()) })
+	defer unset()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxProfile))
+	if err != nil && ctx.Err() != nil {
+		return badnet.Profile{}, errStopping
+	}
 	if err != nil {
 		return badnet.Profile{}, fmt.Errorf("the body can't be read as a profile (%w): send one of at most %d bytes", err, maxProfile)
 	}

@@ -117,6 +117,7 @@ func TestNetworkRefuses(t *testing.T) {
 		status       int
 		code, want   string
 	}{
+		"a file":        {"/network", "up.trace=/dev/zero", nil, 400, "bad_parameter", "a trace is a file, which only the command line may name"},
 		"typo":          {"/network", "delai=1s", nil, 400, "bad_parameter", `there is no key "delai", did you mean delay?`},
 		"no unit":       {"/network", "delay=100", nil, 400, "bad_parameter", "delay"},
 		"under 1ns":     {"/network", "delay=0.0000001ms", nil, 400, "bad_parameter", "delay=0.0000001ms: a duration under 1ns; write 0s for none, or 1ns or more"},
@@ -157,18 +158,19 @@ func TestNetworkAccess(t *testing.T) {
 		header []string
 		status int
 	}{
-		"loopback":            {"", nil, 200},
-		"IPv6 loopback":       {"", []string{"From", "[::1]:5", "Host", "[::1]:8000"}, 200},
-		"elsewhere":           {"", []string{"From", elsewhere}, 403},
-		"a proxy here":        {"", []string{"X-Forwarded-For", "192.0.2.1"}, 403},
-		"a rebound name":      {"", []string{"Host", "evil.example"}, 403},
-		"another site's page": {"", []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		"token":               {"secret", []string{"From", elsewhere, "Authorization", "Bearer secret"}, 200},
-		"wrong token":         {"secret", []string{"Authorization", "Bearer wrong"}, 403},
-		"no token set":        {"", []string{"From", elsewhere, "Authorization", "Bearer "}, 403},
-		"a trusted proxy":     {"", []string{"From", trusted}, 200},
-		"by a trusted proxy":  {"", []string{"From", trusted, "X-Forwarded-For", "127.0.0.1"}, 403},
-		"for nobody":          {"", []string{"X-Forwarded-For", ""}, 403},
+		"loopback":             {"", nil, 200},
+		"IPv6 loopback":        {"", []string{"From", "[::1]:5", "Host", "[::1]:8000"}, 200},
+		"elsewhere":            {"", []string{"From", elsewhere}, 403},
+		"a proxy here":         {"", []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		"a rebound name":       {"", []string{"Host", "evil.example"}, 403},
+		"another site's page":  {"", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"token":                {"secret", []string{"From", elsewhere, "Authorization", "Bearer secret"}, 200},
+		"scheme in lower case": {"secret", []string{"From", elsewhere, "Authorization", "bearer secret"}, 200},
+		"wrong token":          {"secret", []string{"Authorization", "Bearer wrong"}, 403},
+		"no token set":         {"", []string{"From", elsewhere, "Authorization", "Bearer "}, 403},
+		"a trusted proxy":      {"", []string{"From", trusted}, 200},
+		"by a trusted proxy":   {"", []string{"From", trusted, "X-Forwarded-For", "127.0.0.1"}, 403},
+		"for nobody":           {"", []string{"X-Forwarded-For", ""}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lab, net := onNetwork(t)
@@ -189,7 +191,7 @@ func TestPublicNetworkAccess(t *testing.T) {
 	}{
 		"loopback":    {nil, 403},
 		"token":       {[]string{"From", "192.0.2.1:5", "Authorization", "Bearer secret"}, 200},
-		"wrong token": {[]string{"Authorization", "Bearer wrong"}, 403},
+		"wrong token": {[]string{"Authorization", "BEARER wrong"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lab, net := onNetwork(t)

@@ -27,7 +27,7 @@ type Queue interface {
 
 // offload puts a run into the queue, and returns the receipt, which is open until the job has ended.
 func (l *Lab) offload(ctx context.Context, s strategies.Strategy, p params) (*receipt.Receipt, error) {
-	run := l.runOf(s, p)
+	run := l.runOf(ctx, s, p)
 	run.Ops, run.Backends, run.Seen, run.Elsewhere = 1, 0, true, true
 	rc, err := l.Ledger.Open(run)
 	if err != nil {

@@ -17,8 +17,17 @@ import (
 
 const (
 	maxTimes = 100 // runs of a strategy in a race
-	batch    = 20  // runs of a strategy in flight at once
+	maxBatch = 20  // runs of a strategy in flight at once
 )
+
+// batch returns how many runs of each strategy a race has in flight at once. In a public
+// lab those of all strategies stay within the share of a client.
+func (l *Lab) batch(lanes int) int {
+	if !l.Public {
+		return maxBatch
+	}
+	return min(maxBatch, max(1, l.Ledger.Limits().Share().InFlight/lanes))
+}
 
 // race runs every strategy at once on the same op and streams an event at each change
 // of a run.
@@ -43,8 +52,24 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 	messages := make(chan []byte)
 	go l.lanes(ctx, p, times, messages)
 	if s.relay(ctx, messages) == nil {
-		_ = s.send(event("done", struct{}{})) // fails only after the caller has left
+		_ = s.send(l.endOf(ctx)) // fails only after the caller has left
 	}
+}
+
+// endOf is the last event of a race whose caller listens: done, or cut with the reason.
+func (l *Lab) endOf(ctx context.Context) []byte {
+	var cut struct {
+		Reason string `json:"reason"`
+	}
+	switch {
+	case ctx.Err() == nil:
+		return event("done", struct{}{})
+	case context.Cause(ctx) == errLongest:
+		cut.Reason = fmt.Sprintf("it took longer than this lab's bound of %s; ask for fewer runs or a shorter delay", l.Bounds().Answer)
+	default:
+		cut.Reason = "the lab is stopping"
+	}
+	return event("cut", cut)
 }
 
 func (l *Lab) parseRace(raw string) (p params, times int, err error) {
@@ -68,16 +93,18 @@ func (l *Lab) parseRace(raw string) (p params, times int, err error) {
 // lanes runs a race and closes messages when all of its receipts are complete.
 func (l *Lab) lanes(ctx context.Context, p params, times int, messages chan<- []byte) {
 	defer close(messages)
+	suitable := l.suitable(p)
+	batch := l.batch(len(suitable))
 	var all sync.WaitGroup
-	for _, s := range l.suitable(p) {
-		all.Go(func() { l.lane(ctx, s, p, times, messages) })
+	for _, s := range suitable {
+		all.Go(func() { l.lane(ctx, s, p, times, batch, messages) })
 	}
 	all.Wait()
 }
 
 // lane runs a strategy a number of times, in batches. A batch begins when all runs of
 // the one before are answered; work that they left behind may go on beside it.
-func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times int, messages chan<- []byte) {
+func (l *Lab) lane(ctx context.Context, s strategies.Strategy, p params, times, batch int, messages chan<- []byte) {
 	var watched sync.WaitGroup
 	for first := 1; first <= times && ctx.Err() == nil; first += batch {
 		var answered sync.WaitGroup

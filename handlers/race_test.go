@@ -207,7 +207,8 @@ func TestRaceIsBounded(t *testing.T) {
 		if d, want := time.Since(c.asked), lab.Bounds().Answer; d != want {
 			t.Errorf("took %v, want %v", d, want)
 		}
-		if events := c.got(); events[len(events)-1].name != "done" {
+		reason := `{"reason":"it took longer than this lab's bound of ` + lab.Bounds().Answer.String() + `; ask for fewer runs or a shorter delay"}`
+		if events := c.got(); events[len(events)-1].name != "cut" || string(events[len(events)-1].data) != reason {
 			t.Errorf("the last event is %+v", events[len(events)-1])
 		}
 		if n := len(lab.Ledger.Last(50)); n != 50 {

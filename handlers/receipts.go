@@ -1,11 +1,13 @@
 package handlers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -53,15 +55,41 @@ func (l *Lab) receipts(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if !asPage {
+		l.streamReceipts(w, r, found)
+		return
+	}
 	views := make([]receipt.View, len(found))
 	for i, rc := range found {
 		views[i] = l.resolved(rc)
 	}
-	if asPage {
-		writePage(w, http.StatusOK, "receipts.html", receiptsPage{views, q["after"], "/receipts?" + jsonQuery(q)})
+	writePage(w, http.StatusOK, "receipts.html", receiptsPage{views, q["after"], "/receipts?" + jsonQuery(q)})
+}
+
+// streamReceipts writes a wire.Receipts one receipt at a time: ten thousand at once take
+// megabytes for each reader.
+func (l *Lab) streamReceipts(w http.ResponseWriter, r *http.Request, found []*receipt.Receipt) {
+	if len(found) == 0 {
+		writeJSON(w, r, http.StatusOK, wire.Receipts{Receipts: []receipt.View{}})
 		return
 	}
-	writeJSON(w, r, http.StatusOK, wire.Receipts{Receipts: views})
+	people := forPeople(r)
+	before, between, after := `{"receipts":[`, ",", "]}\n"
+	if people {
+		before, between, after = "{\n  \"receipts\": [\n    ", ",\n    ", "\n  ]\n}\n"
+	}
+	w.Header()["Content-Type"] = jsonType
+	for _, rc := range found {
+		one := bytes.TrimSuffix(encoded(l.resolved(rc)), []byte("\n"))
+		if people {
+			one = indented(one, "    ")
+		}
+		if _, err := io.WriteString(w, before+string(one)); err != nil {
+			return // the caller has left
+		}
+		before = between
+	}
+	_, _ = io.WriteString(w, after)
 }
 
 // receiptsPage is the data for the template of /receipts.

@@ -51,6 +51,31 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
+// The list that is written one by one is the one that is written at once.
+func TestReceiptsAsOne(t *testing.T) {
+	bubble(t, func(t *testing.T, lab *handlers.Lab) {
+		for range 3 {
+			get(t, lab, "/baseline?delay=0")
+		}
+		var compact, indented bytes.Buffer
+		people := get(t, lab, "/receipts").Body
+		if err := json.Compact(&compact, people.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		_ = json.Indent(&indented, compact.Bytes(), "", "  ")
+		if indented.WriteByte('\n'); indented.String() != people.String() {
+			t.Errorf("for people\n%s", people)
+		}
+		r := request(t.Context(), http.MethodGet, "/receipts")
+		r.Header.Set("User-Agent", "a program")
+		w := httptest.NewRecorder()
+		lab.Routes().ServeHTTP(w, r)
+		if w.Body.String() != compact.String() && w.Body.String() != compact.String()+"\n" {
+			t.Errorf("for programs\n%s\nwant\n%s", w.Body, &compact)
+		}
+	})
+}
+
 // With after= come the receipts after that ID, the oldest first, as long as the ledger
 // still has the next one. A reader that asks again with its last ID misses no receipt.
 func TestReceiptsAfter(t *testing.T) {

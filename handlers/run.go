@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	if s.Outside == strategies.InQueue && l.Queue != nil {
 		return l.offload(ctx, s, p)
 	}
-	run := l.runOf(s, p)
+	run := l.runOf(ctx, s, p)
 	run.Busy = outside != nil || p.op.Busy != nil && p.op.Busy(call) // the start of a process computes
 	rc, err := l.Ledger.Open(run)
 	if err != nil {
@@ -77,9 +78,10 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 }
 
 // runOf returns the description of a run for its receipt.
-func (l *Lab) runOf(s strategies.Strategy, p params) receipt.Run {
+func (l *Lab) runOf(ctx context.Context, s strategies.Strategy, p params) receipt.Run {
 	return receipt.Run{
-		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
+		Client: l.clientOf(ctx),
+		Name:   s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
 		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
@@ -92,8 +94,19 @@ func (l *Lab) callOf(p params) slowops.Call {
 	return slowops.Call{
 		Delay: p.delay, Deaf: p.ctx == "deaf",
 		DeafBackend: p.backend == "deaf", Work: p.work,
-		Target: p.target, Params: p.own, Limit: l.Bounds().Call,
+		Target: p.target, Params: p.own, Limit: l.longest(p),
 	}
+}
+
+// longest bounds a call. In a public lab a call to a faulty target ends right after its timeout: it would
+// hold its place for as long as the lab allows, and the fault shows before.
+func (l *Lab) longest(p params) time.Duration {
+	longest := l.Bounds().Call
+	faulty := slices.ContainsFunc(p.op.Targets, func(t Target) bool { return t.Name == p.target && !t.Sound })
+	if l.Public && faulty {
+		longest = min(longest, p.timeout+time.Second)
+	}
+	return longest
 }
 
 // calls returns the calls of an op, wrapped by the receipt. If the op can't be
@@ -223,13 +236,18 @@ var refusals = []struct {
 	{receipt.ErrInFlight, "too_many_in_flight", "too many runs are in flight in this lab (--max-in-flight): try again in a second"},
 	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
 	{receipt.ErrBusy, "too_many_busy", "too many runs compute on this lab's processors: try again in a second"},
+	{receipt.ErrShare, "over_share", "this lab is public, and a quarter of it is busy with your runs, which is the share of one client: wait until some have ended"},
 	{errOwn, "too_many_own", fmt.Sprintf("this lab is public, and makes own calls at most %d times a second for all visitors: try again in a second", OwnASecond)},
 }
 
-// unavailable answers 503 for a run that the ledger refused.
+// unavailable answers 503 for a run that the ledger refused, and 429 where the client itself is the reason.
 func unavailable(w http.ResponseWriter, r *http.Request, why *receipt.Error) {
+	status := http.StatusServiceUnavailable
+	if why.Code == "over_share" {
+		status = http.StatusTooManyRequests
+	}
 	w.Header().Set("Retry-After", "1")
-	writeJSON(w, r, http.StatusServiceUnavailable, wire.Answer{Status: receipt.Refused, Error: why})
+	writeJSON(w, r, status, wire.Answer{Status: receipt.Refused, Error: why})
 }
 
 func refusal(err error) *receipt.Error {

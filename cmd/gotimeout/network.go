@@ -154,7 +154,7 @@ where there is no such network here.`
 
 // Run measures the network. kong calls it.
 func (c *networkCheckCmd) Run(ctx context.Context, to streams) error {
-	profile, err := badnet.Parse(strings.Join(c.Profile, " "))
+	profile, err := badnet.ParseWithFiles(strings.Join(c.Profile, " "))
 	if err != nil {
 		return usageError{err}
 	}
@@ -252,6 +252,7 @@ func refuse(to streams, err error) error {
 type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
+	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
 	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit', or words of tc such as 'delay 100ms loss 1%'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
@@ -260,11 +261,17 @@ type networkRunCmd struct {
 func (networkRunCmd) Help() string {
 	return `The command runs unchanged, as you, in your terminal, on a private loopback that
 is as bad as the profile says: 127.0.0.1 and ::1 are on it, and nothing else. The
-machine's own network is neither touched nor reachable from in there. Whatever
-the command starts ends with it. delay is one way: a round trip takes two.
+machine's own network is neither touched nor reachable from in there, except for
+the ports of --reach. Whatever the command starts ends with it. delay is one way:
+a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
   gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & bench'
+  gotimeout network run --reach 127.0.0.1:8080 3g -- curl http://127.0.0.1:8080
+
+A network may run inside another: what leaves the inner one by --reach crosses both,
+and the inner loopback is the inner one's alone. Without root, the files of root
+appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
 
 The exit status is the command's, or 125 where there is no such network here. A
 summary comes at the end, on stderr. Of the files that you have open, the command
@@ -283,16 +290,19 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 		words, c.Command = append(words, c.Command[:i]...), c.Command[i+1:]
 	}
 	profile, err := profileBefore(words)
+	reach, badReach := readReach(c.Reach)
 	switch {
 	case err != nil:
 		return usageError{err}
+	case badReach != nil:
+		return badReach
 	case len(c.Command) == 0:
 		return usagef("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
 	return inPrivate(ctx, to, private.Work{
-		Outside: private.Outside{Processes: true},
+		Outside: private.Outside{Processes: true, Servers: reach.servers()},
 		Inside: func(ctx context.Context, p *private.Process) (int, error) {
-			return c.inside(ctx, to, profile, p)
+			return c.inside(ctx, to, profile, reach, p)
 		},
 	})
 }
@@ -301,10 +311,10 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach"}))
 		}
 	}
-	profile, err := badnet.Parse(strings.Join(words, " "))
+	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))
 	if err != nil && len(words) > 1 {
 		err = fmt.Errorf("%w (what stands before -- is the profile)", err)
 	}
@@ -312,7 +322,11 @@ func profileBefore(words []string) (badnet.Profile, error) {
 }
 
 // inside runs the command in the private network.
-func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile, p *private.Process) (status int, err error) {
+func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile, reach reachable, p *private.Process) (status int, err error) {
+	closeReach, err := reach.open(p)
+	if err != nil {
+		return 0, private.Refused(err)
+	}
 	loopback, err := drivers.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {
 		return 0, private.Refused(err)
@@ -323,6 +337,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
 	status, err = p.Command(c.Command)
 	cancel()
+	_ = closeReach() // the connections end with the command
 	if failed := <-calibrated; failed != nil {
 		fmt.Fprintf(to.err, "gotimeout: %v\n", failed)
 		status = exitNoNetwork

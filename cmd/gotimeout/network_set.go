@@ -209,7 +209,7 @@ func (a *profileArg) Decode(ctx *kong.DecodeContext) error {
 			words = append(words, more.String())
 		}
 	}
-	a.profile, err = badnet.Parse(strings.Join(words, " "))
+	a.profile, err = badnet.ParseWithFiles(strings.Join(words, " "))
 	return err
 }
 

@@ -191,7 +191,7 @@ func (s *serveCmd) readNetwork(p *plan) (err error) {
 	if s.NetworkDriver == badnet.Without {
 		return usagef("--network-driver none (GOTIMEOUT_NETWORK_DRIVER) makes no network: leave --network out, or choose auto")
 	}
-	if p.lab.Profile, err = badnet.Parse(s.Network); err != nil {
+	if p.lab.Profile, err = badnet.ParseWithFiles(s.Network); err != nil {
 		return usagef("--network (GOTIMEOUT_NETWORK): %w", err)
 	}
 	return nil
@@ -269,6 +269,8 @@ func onNetwork(ctx context.Context, p plan, listener *net.TCPListener, log *slog
 		return serve(ctx, listener, n, nil)
 	}
 	switch {
+	case private.Inside() && (!p.network || p.driver == badnet.Proxy):
+		return private.ErrSet
 	case !p.network:
 		return serve(ctx, listener, nil, nil)
 	case p.driver == badnet.Proxy:

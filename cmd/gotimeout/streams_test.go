@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -196,10 +198,45 @@ func TestStopsWithOpenStreams(t *testing.T) {
 		name = gauges.next(t, new(any))
 	}
 	name := "run" // of offload, which has answered
+	var end struct{ Reason string }
 	for name == "run" {
-		name = race.next(t, new(any))
+		name = race.next(t, &end)
 	}
-	if name != "done" {
-		t.Errorf("the race ended with %q", name)
+	if name != "cut" || end.Reason != "the lab is stopping" {
+		t.Errorf("the race ended with %q, %+v", name, end)
+	}
+}
+
+// A signal does not wait for a body that its client never ends.
+func TestStopsDuringABody(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--network-driver=proxy")
+	addr := strings.TrimPrefix(p.url, "http://")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PUT /network HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n", addr)
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // the handler reads
+		t.Fatalf("%q, %v", line, err)
+	}
+	_, _ = answers.ReadString('\n')
+	fmt.Fprint(conn, "delay")
+	asked := time.Now()
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, p.log)
+	}
+	if d := time.Since(asked); d > 10*time.Second {
+		t.Errorf("the stop took %v", d)
+	}
+	resp, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "the lab is stopping") {
+		t.Errorf("%s: %s, %v", resp.Status, text, err)
 	}
 }

@@ -117,6 +117,8 @@ async function follow(response) {
         over = true
         end(start, now)
         return
+      } else if (event === 'cut') {
+        return hear(`The race was cut: ${data.reason}.`, true)
       }
     }
     hear('The lab ended the race before it was over.', true)

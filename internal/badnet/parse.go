@@ -26,9 +26,12 @@ var keys = []key{
 	{"loss", parseLoss, formatLoss},
 	{"corrupt", parseCorrupt, formatCorrupt},
 	{"rate", parseRate, formatRate},
+	{"trace", parseTraceName, formatTrace},
 	{"reorder", parseReorder, formatReorder},
 	{"duplicate", parseDuplicate, formatDuplicate},
 	{"limit", parseLimit, formatLimit},
+	{"queue", parseQueue, formatQueue},
+	{"outage", parseOutage, formatOutage},
 }
 
 // Parse reads a profile: keys, the name of a preset, or a name and the keys that
@@ -40,8 +43,18 @@ var keys = []key{
 //	delay 100ms 20ms distribution normal loss 5% rate 1mbit
 //
 // A key counts for both directions, and with the prefix up. or down. for one,
-// where it replaces the plain key. The error says what to write instead.
+// where it replaces the plain key. The error says what to write instead. Parse opens
+// no file, and so refuses a trace: a client must not make a server read files.
 func Parse(text string) (Profile, error) {
+	return parse(text, func(string) (Trace, error) {
+		return Trace{}, errors.New("a trace is a file, which only the command line may name: network run, network check and serve --network")
+	})
+}
+
+// ParseWithFiles is Parse for a command line: it reads the files of traces.
+func ParseWithFiles(text string) (Profile, error) { return parse(text, readTrace) }
+
+func parse(text string, open func(name string) (Trace, error)) (Profile, error) {
 	var p Profile
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -72,6 +85,14 @@ func Parse(text string) (Profile, error) {
 			if err := p.set(name, value); err != nil {
 				return Profile{}, err
 			}
+		}
+	}
+	for _, l := range []*Link{&p.Up, &p.Down} {
+		if l.Trace.File == "" {
+			continue
+		}
+		if l.Trace, err = open(l.Trace.File); err != nil {
+			return Profile{}, err
 		}
 	}
 	if err := p.Validate(); err != nil {
@@ -115,6 +136,9 @@ func (l Link) normal() Link {
 	}
 	if l.Limit == DefaultLimit {
 		l.Limit = 0
+	}
+	if l.Outage == 0 {
+		l.Exponential = false
 	}
 	return l
 }
@@ -183,6 +207,17 @@ func parseRate(l *Link, value string) error {
 	return errors.New("unreadable rate; write a number above 0 and bit, kbit, mbit or gbit, as in rate=1mbit, or none")
 }
 
+func parseTraceName(l *Link, value string) error {
+	if value == "" {
+		return errors.New("a trace is a file; write its name, as in down.trace=lte.down")
+	}
+	l.Trace = Trace{File: value}
+	if value == None {
+		l.Trace = Trace{}
+	}
+	return nil
+}
+
 func parseReorder(l *Link, value string) (err error) {
 	l.Reorder, err = parsePercent(value)
 	return err
@@ -200,6 +235,50 @@ func parseLimit(l *Link, value string) (err error) {
 	}
 	return nil
 }
+
+func parseQueue(l *Link, value string) error {
+	i := slices.Index(disciplines, value)
+	if i < 0 {
+		return errors.New(prose.Unknown("queue", value, disciplines))
+	}
+	l.Queue = Discipline(i)
+	return nil
+}
+
+// parseOutage reads "1s,every=10s", "1s,every=10s,exponential" and "0s".
+func parseOutage(l *Link, value string) (err error) {
+	l.Outage, l.Every, l.Exponential = 0, 0, false
+	parts := strings.Split(value, ",")
+	if l.Outage, err = parseDuration(parts[0]); err != nil {
+		return err
+	}
+	if len(parts) == 1 && l.Outage == 0 {
+		return nil
+	}
+	every, ok := "", len(parts) > 1
+	if ok {
+		every, ok = strings.CutPrefix(parts[1], "every=")
+	}
+	if !ok {
+		return errors.New("an outage comes again; write how often, as in outage=1s,every=10s")
+	}
+	if l.Every, err = parseDuration(every); err != nil {
+		return err
+	}
+	for i, form := range parts[2:] {
+		if i > 0 || !slices.Contains(outages, form) {
+			return errors.New(prose.Unknown("form of an outage", form, outages))
+		}
+		l.Exponential = form == "exponential"
+	}
+	if l.Outage == 0 {
+		l.Every = 0
+	}
+	return nil
+}
+
+// outages are the forms of outages.
+var outages = []string{"fixed", "exponential"}
 
 func parseDuration(value string) (time.Duration, error) {
 	d, err := time.ParseDuration(value)
@@ -285,6 +364,7 @@ func formatRate(l Link) string {
 	return rate(l.Rate)
 }
 
+func formatTrace(l Link) string     { return l.Trace.File }
 func formatReorder(l Link) string   { return share(l.Reorder) }
 func formatDuplicate(l Link) string { return share(l.Duplicate) }
 
@@ -293,6 +373,24 @@ func formatLimit(l Link) string {
 		return ""
 	}
 	return strconv.Itoa(l.Limit)
+}
+
+func formatQueue(l Link) string {
+	if l.Queue == DropTail {
+		return ""
+	}
+	return l.Queue.String()
+}
+
+func formatOutage(l Link) string {
+	if l.Outage == 0 {
+		return ""
+	}
+	form := ""
+	if l.Exponential {
+		form = ",exponential"
+	}
+	return l.Outage.String() + ",every=" + l.Every.String() + form
 }
 
 func share(v float64) string {

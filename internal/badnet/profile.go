@@ -21,13 +21,32 @@ type Link struct {
 	Correlation  float64       // of a loss with the one before it, by netem's formula, 0 to below 1; not with Burst
 	Corrupt      float64       // share of the packets in which a bit is flipped, 0 to 1
 	Rate         int64         // bit/s; 0: no bound
+	Trace        Trace         // of the rate, in the place of Rate
 	Reorder      float64       // share of the packets that overtake, 0 to 1
 	Duplicate    float64       // share of the packets that arrive twice, 0 to 1
-	Limit        int           // packets that wait for the Rate; 0: DefaultLimit
+	Limit        int           // packets that wait for the Rate or the Trace; 0: DefaultLimit
+	Queue        Discipline    // of the packets that wait
+	Outage       time.Duration // how long nothing gets through, once in each Every
+	Every        time.Duration // from the begin of an outage to the next
+	Exponential  bool          // both times are means, and exponential
 }
 
 // Arrives is the share of the packets that arrive whole, as far as the shares say.
-func (l Link) Arrives() float64 { return (1 - l.Loss) * (1 - l.Corrupt) }
+func (l Link) Arrives() float64 {
+	share := (1 - l.Loss) * (1 - l.Corrupt)
+	if l.Outage > 0 {
+		share *= 1 - float64(l.Outage)/float64(l.Every)
+	}
+	return share
+}
+
+// MeanRate is the Rate, or the mean of the Trace.
+func (l Link) MeanRate() int64 {
+	if l.Trace.times == "" {
+		return l.Rate
+	}
+	return l.Trace.Rate()
+}
 
 // Profile is a network: one Link towards the server and one back.
 type Profile struct {
@@ -61,12 +80,18 @@ func (l Link) MarshalJSON() ([]byte, error) {
 		Correlation  float64 `json:"correlation,omitempty"`
 		Corrupt      float64 `json:"corrupt,omitempty"`
 		Rate         int64   `json:"rate,omitempty"`
+		Trace        string  `json:"trace,omitempty"`
 		Reorder      float64 `json:"reorder,omitempty"`
 		Duplicate    float64 `json:"duplicate,omitempty"`
 		Limit        int     `json:"limit,omitempty"`
+		Queue        string  `json:"queue,omitempty"`
+		Outage       string  `json:"outage,omitempty"`
+		Every        string  `json:"every,omitempty"`
+		Exponential  bool    `json:"exponential,omitempty"`
 	}{
 		text(l.Delay), text(l.Jitter), distribution,
-		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Reorder, l.Duplicate, l.Limit,
+		l.Loss, l.Burst, l.Correlation, l.Corrupt, l.Rate, l.Trace.File, l.Reorder, l.Duplicate, l.Limit, formatQueue(l),
+		text(l.Outage), text(l.Every), l.Exponential,
 	})
 }
 
@@ -107,6 +132,8 @@ const (
 	minRate  = 1_000             // 1kbit
 	maxRate  = 1_000_000_000_000 // 1000gbit
 	maxLimit = 100_000
+	minEvery = 10 * time.Millisecond
+	maxEvery = time.Hour
 )
 
 // Validate returns an error that says what is wrong and what is allowed.
@@ -146,8 +173,22 @@ func (l Link) Validate() error {
 		return fmt.Errorf("reorder=%s without a delay, and there is nothing to overtake; add delay=10ms, or more", percent(l.Reorder))
 	case l.Rate != 0 && (l.Rate < minRate || l.Rate > maxRate):
 		return fmt.Errorf("rate=%s is out of bounds; write %s to %s, or none", rate(l.Rate), rate(minRate), rate(maxRate))
+	case l.Rate != 0 && l.Trace != (Trace{}):
+		return fmt.Errorf("rate=%s and trace=%s, and a trace is a rate; leave one out, or write rate=none", rate(l.Rate), l.Trace.File)
+	case l.Trace.File != "" && l.Trace.times == "":
+		return fmt.Errorf("the trace %s is not read", l.Trace.File)
 	case l.Limit < 0 || l.Limit > maxLimit:
 		return fmt.Errorf("limit=%d is out of bounds; write 1 to %d packets", l.Limit, maxLimit)
+	case int(l.Queue) >= len(disciplines):
+		return fmt.Errorf("unknown queue %d; there are %s", l.Queue, prose.And(disciplines))
+	case l.Queue != DropTail && l.Rate == 0 && l.Trace == (Trace{}):
+		return fmt.Errorf("queue=%s without a rate, and nothing waits; add rate=1mbit, or a trace", l.Queue)
+	case l.Outage < 0 || l.Outage == 0 && l.Every != 0:
+		return fmt.Errorf("outage=%s is out of bounds; write a time above 0s, as in outage=1s,every=10s, or 0s for none", l.Outage)
+	case l.Outage > 0 && (l.Every < minEvery || l.Every > maxEvery):
+		return fmt.Errorf("every=%s is out of bounds; write %s to %s", l.Every, minEvery, maxEvery)
+	case l.Outage > 0 && l.Outage >= l.Every:
+		return fmt.Errorf("outage=%s in every=%s lets nothing through; write a longer every, or loss=100%%", l.Outage, l.Every)
 	}
 	return l.validateBurst()
 }

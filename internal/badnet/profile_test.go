@@ -35,6 +35,19 @@ func TestParse(t *testing.T) {
 			badnet.Profile{Up: badnet.Link{Loss: 0.05, Correlation: 0.25, Corrupt: 0.001}, Down: badnet.Link{Loss: 0.05, Correlation: 0.25, Corrupt: 0.001}},
 			"loss=5%,correlation=25% corrupt=0.1%",
 		},
+		"outage=1s,every=10s,fixed up.outage=500ms,every=1m,exponential": {
+			badnet.Profile{
+				Up:   badnet.Link{Outage: 500 * ms, Every: time.Minute, Exponential: true},
+				Down: badnet.Link{Outage: time.Second, Every: 10 * time.Second},
+			},
+			"up.outage=500ms,every=1m0s,exponential down.outage=1s,every=10s",
+		},
+		"outage=0s":                       {badnet.Profile{}, "none"},
+		"outage=0s,every=10s,exponential": {badnet.Profile{}, "none"},
+		"rate=1mbit queue=droptail up.queue=codel limit=9": {
+			badnet.Profile{Up: badnet.Link{Rate: 1e6, Limit: 9, Queue: badnet.CoDel}, Down: badnet.Link{Rate: 1e6, Limit: 9}},
+			"rate=1mbit limit=9 up.queue=codel",
+		},
 		"loss=5%,correlation=0%":                           {badnet.Profile{Up: badnet.Link{Loss: 0.05}, Down: badnet.Link{Loss: 0.05}}, "loss=5%"},
 		"up.delay=100ms":                                   {badnet.Profile{Up: slow}, "up.delay=100ms"},
 		"down.delay=100ms":                                 {badnet.Profile{Down: slow}, "down.delay=100ms"},
@@ -171,7 +184,7 @@ func TestParseRefuses(t *testing.T) {
 		"5g":                          `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`,
 		"3g 4g":                       `"4g" has no value; write it as in delay=100ms, and a preset's name as the first word and the only one`,
 		"dealy=1s":                    `there is no key "dealy", did you mean delay? (each also with up. or down. before it)`,
-		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, corrupt, rate, reorder, duplicate or limit (each also with up. or down. before it)`,
+		"left.delay=1s":               `there is no key "left.delay": use delay, jitter, loss, corrupt, rate, trace, reorder, duplicate, limit, queue or outage (each also with up. or down. before it)`,
 		"delay=1s delay=1s":           "delay is there twice; write it once",
 		"up.delay=1s up.delay=1s":     "up.delay is there twice; write it once",
 		"delay=100":                   "delay=100: " + duration,
@@ -193,6 +206,17 @@ func TestParseRefuses(t *testing.T) {
 		"loss=1%,correlation=5":       `loss=1%,correlation=5: unreadable correlation "5"; write a percentage, as in correlation=25%`,
 		"loss=1%,correlation=100%":    "correlation=100% is out of bounds; write 0% to below 100%",
 		"loss=0%,correlation=5%":      "correlation=5% of no loss; add a loss, as in loss=5%,correlation=5%",
+		"outage=1s":                   "outage=1s: an outage comes again; write how often, as in outage=1s,every=10s",
+		"outage=1s,10s":               "outage=1s,10s: an outage comes again; write how often, as in outage=1s,every=10s",
+		"outage=1s,every=10":          "outage=1s,every=10: " + duration,
+		"outage=1s,every=10s,expo":    `outage=1s,every=10s,expo: there is no form of an outage "expo": use fixed or exponential`,
+		"outage=1s,every=9s,fixed,x":  `outage=1s,every=9s,fixed,x: there is no form of an outage "x": use fixed or exponential`,
+		"outage=1s,every=1s":          "outage=1s in every=1s lets nothing through; write a longer every, or loss=100%",
+		"outage=1ms,every=9ms":        "every=9ms is out of bounds; write 10ms to 1h0m0s",
+		"outage=-1s,every=9s":         "outage=-1s is out of bounds; write a time above 0s, as in outage=1s,every=10s, or 0s for none",
+		"rate=1mbit queue=coddel":     `queue=coddel: there is no queue "coddel", did you mean codel?`,
+		"rate=1mbit queue=red":        `queue=red: there is no queue "red": use droptail, drophead, codel or pie`,
+		"delay=1s queue=pie":          "queue=pie without a rate, and nothing waits; add rate=1mbit, or a trace",
 		"corrupt=101%":                "corrupt=101% is out of bounds; write 0% to 100%",
 		"loss=1%,burst=":              `loss=1%,burst=: unreadable burst ""; write the mean number of packets, 1 or more, as in burst=3`,
 		"loss=1%,burst=0":             `loss=1%,burst=0: unreadable burst "0"; write the mean number of packets, 1 or more, as in burst=3`,
@@ -294,6 +318,7 @@ func FuzzParse(f *testing.F) {
 		"3g", "3g loss=2%", "delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit reorder=1% duplicate=0.1% limit=100",
 		"up.loss=7% down.loss=0.0001%", "delay=", "=", "loss=.%", "rate=.5kbit", "loss=00.50%", "rate=1000000.4kbit",
 		"delay 100ms 20ms distribution normal loss gemodel 1% 30% rate 1mbit limit 100", "3g reorder 25% 0%", "loss=5%,correlation=25% corrupt=1%",
+		"up.outage=1s,every=10s,exponential outage=1s,every=20s", "outage=0s,every=1s", "rate=1mbit up.queue=codel down.queue=pie",
 	} {
 		f.Add(text)
 	}
@@ -338,7 +363,8 @@ func FuzzShaper(f *testing.F) {
 	var links []badnet.Link
 	for _, text := range []string{
 		"none", "lossy", "flaky-wifi", "cross-region", "rate=1kbit limit=2", "rate=1000gbit delay=1m jitter=1m,pareto",
-		"delay=1m jitter=1m,normal loss=50%,burst=10000 reorder=50% duplicate=100% limit=1", "loss=5%,correlation=99.9% corrupt=1%", "rate=1kbit duplicate=100%",
+		"delay=1m jitter=1m,normal loss=50%,burst=10000 reorder=50% duplicate=100% limit=1", "loss=5%,correlation=99.9% corrupt=1%", "outage=1s,every=10s", "outage=9s,every=30m,exponential",
+		"rate=1mbit queue=codel limit=5", "rate=1kbit queue=drophead limit=2 duplicate=50%", "rate=1mbit queue=pie", "rate=1kbit duplicate=100%",
 	} {
 		links = append(links, link(f, text))
 	}
@@ -355,14 +381,27 @@ func FuzzShaper(f *testing.F) {
 			if now.After(latest) {
 				latest = now
 			}
-			buf = s.Send(buf[:0], now, size)
+			buf = buf[:0]
+			decide := func(until time.Time) {
+				for _, release, ok := s.Decide(until); ok; _, release, ok = s.Decide(until) {
+					buf = append(buf, release)
+				}
+			}
+			decide(now)
+			held := len(buf) // of packets that were sent before
+			if s.Defers() {
+				s.Hold(now, size, nil)
+				decide(now)
+			} else {
+				buf = s.Send(buf, now, size)
+			}
 			sent++
 			released += uint64(len(buf))
-			if len(buf) > 2 {
-				t.Fatalf("%d releases", len(buf))
+			if len(buf)-held > 2 {
+				t.Fatalf("%d releases", len(buf)-held)
 			}
-			for _, release := range buf {
-				if release.Before(now) || release.Sub(latest) > bound {
+			for i, release := range buf {
+				if i >= held && !s.Defers() && release.Before(now) || release.Sub(latest) > bound {
 					t.Fatalf("sent at %s, released at %s", now, release)
 				}
 			}
@@ -370,8 +409,11 @@ func FuzzShaper(f *testing.F) {
 				s.Set(links[int(data[1])%len(links)])
 			}
 		}
+		for _, _, ok := s.Decide(time.Unix(1<<40, 0)); ok; _, _, ok = s.Decide(time.Unix(1<<40, 0)) {
+			released++
+		}
 		c := s.Counters()
-		if c.Packets != sent || c.Packets+c.Duplicated != released+c.Lost+c.Overflowed {
+		if c.Packets != sent || c.Packets+c.Duplicated != released+c.Lost+c.Out+c.Overflowed+c.Early {
 			t.Errorf("%d sent, %d released, and the counters are %+v", sent, released, c)
 		}
 	})

@@ -16,10 +16,11 @@ const maxSize = 1 << 20
 // the same releases.
 //
 // Each packet goes through these steps:
-//  1. Loss: it is lost, or not.
+//  1. Outage: it is lost where there is an outage. Loss: it is lost, or not.
 //  2. Duplication: it may get a copy, which takes the next steps on its own.
-//  3. Rate: it waits in the queue, and is dropped where Limit packets are in the
-//     queue, including the packet that is being sent.
+//  3. Rate or Trace: it waits in the queue, and is dropped where Limit packets are in
+//     the queue, including the packet that is being sent. An opportunity of a trace
+//     delivers packets that waited before it; what they leave of it is lost.
 //  4. Delay and jitter: it leaves after all packets that were sent before it. A
 //     share of Reorder skips this step and overtakes those packets.
 //
@@ -33,23 +34,33 @@ type Shaper struct {
 	link     Link
 	counters Counters
 
-	losses, copies, jitters, overtakes, flips *rand.Rand
+	losses, copies, jitters, overtakes, flips, turns, early *rand.Rand
 
 	burst  bool    // the last packet was lost in a burst
 	fading float64 // the number that decided on the last packet, with a correlation
 
+	begun bool      // turn is known
+	out   bool      // there is an outage
+	turn  time.Time // when the outage ends or the next begins
+
 	free  time.Time // when all packets in the queue have been sent
 	rest  uint64    // the rounding error of free, in nanoseconds times bit/s
-	queue fifo      // when each packet in the queue has been sent
+	slots opportunities
+	queue fifo // when each packet in the queue has been sent
+	line  line // the packets in the queue, where it Defers
+	codel codel
+	pie   pie
 	last  time.Time // the latest release of a packet that keeps its order
 }
 
 // Counters count packets: Packets + Duplicated are as many as left the link, were
-// Lost or Overflowed.
+// Lost, Out, Overflowed or dropped Early.
 type Counters struct {
 	Packets    uint64 `json:"packets"`    // that were sent
 	Lost       uint64 `json:"lost"`       // by the share of loss
+	Out        uint64 `json:"out"`        // in an outage
 	Overflowed uint64 `json:"overflowed"` // by the limit of the queue
+	Early      uint64 `json:"early"`      // by codel or pie
 	Duplicated uint64 `json:"duplicated"` // that got a copy
 	Reordered  uint64 `json:"reordered"`  // that skipped the delay
 	Corrupted  uint64 `json:"corrupted"`  // of those that left the link
@@ -58,7 +69,7 @@ type Counters struct {
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
 func NewShaper(l Link, seed uint64) *Shaper {
 	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }
-	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5)}
+	s := &Shaper{losses: draw(1), copies: draw(2), jitters: draw(3), overtakes: draw(4), flips: draw(5), turns: draw(6), early: draw(7)}
 	s.Set(l)
 	s.burst = s.bursts() && s.losses.Float64() < l.Loss
 	if l.Correlation > 0 {
@@ -81,35 +92,87 @@ func (s *Shaper) Set(l Link) {
 		s.link.Limit = DefaultLimit
 	}
 	s.burst = s.burst && s.bursts()
-	s.rest = 0
+	s.rest, s.begun, s.codel, s.pie = 0, false, codel{}, pie{}
+}
+
+// Start begins the trace, and the time until the first outage, which otherwise begin
+// with the first packet. Two directions that start at one time with one seed have the same outages.
+func (s *Shaper) Start(now time.Time, seed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turns = rand.New(rand.NewPCG(seed, 6))
+	s.begin(now)
+}
+
+func (s *Shaper) begin(now time.Time) {
+	s.begun, s.out, s.turn = true, false, now.Add(s.lasts(false))
+	s.slots = opportunities{base: now}
+	if s.free.After(now) { // under the link before
+		s.slots.base = s.free
+	}
+}
+
+// lasts draws how long an outage lasts, or the time between two.
+func (s *Shaper) lasts(out bool) time.Duration {
+	mean := s.link.Every - s.link.Outage
+	if out {
+		mean = s.link.Outage
+	}
+	if s.link.Exponential {
+		return time.Duration(s.turns.ExpFloat64() * float64(mean))
+	}
+	return mean
+}
+
+// inOutage tells whether there is an outage now.
+func (s *Shaper) inOutage(now time.Time) bool {
+	if s.link.Outage == 0 {
+		return false
+	}
+	if !s.begun {
+		s.begin(now)
+	}
+	// The machine slept. A Duration holds 292 years, hence the loop.
+	for behind := now.Sub(s.turn); behind > 1000*s.link.Every; behind = now.Sub(s.turn) {
+		s.turn = s.turn.Add(behind / s.link.Every * s.link.Every)
+	}
+	for !now.Before(s.turn) {
+		s.out = !s.out
+		s.turn = s.turn.Add(s.lasts(s.out))
+	}
+	return s.out
 }
 
 // Send sends a packet of size bytes at the time now and appends the times of its
 // release: none if the packet is dropped, two if it is duplicated. No release is
 // before now. With room in releases it allocates only the queue, which grows up
-// to the limit.
+// to the limit. It is not for a Shaper that Defers.
 func (s *Shaper) Send(releases []time.Time, now time.Time, size int) []time.Time {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counters.Packets++
-	if s.lose() {
-		s.counters.Lost++
-		return releases
-	}
-	packets := 1
-	if chance(s.copies, s.link.Duplicate) {
-		s.counters.Duplicated++
-		packets = 2
-	}
-	for range packets {
-		sent, ok := s.transmit(now, size)
-		if !ok {
-			s.counters.Overflowed++
-			continue
+	for range s.enter(now) {
+		if sent, ok := s.transmit(now, size); ok {
+			releases = append(releases, s.release(sent))
 		}
-		releases = append(releases, s.release(sent))
 	}
+	s.mu.Unlock()
 	return releases
+}
+
+// enter counts a packet, and returns how many of it go on to the queue.
+func (s *Shaper) enter(now time.Time) int {
+	s.counters.Packets++
+	switch {
+	case s.inOutage(now):
+		s.counters.Out++
+		return 0
+	case s.lose():
+		s.counters.Lost++
+		return 0
+	case chance(s.copies, s.link.Duplicate):
+		s.counters.Duplicated++
+		return 2
+	}
+	return 1
 }
 
 // Corrupt tells for one release of a packet of size bytes, above 0, whether a bit of
@@ -159,12 +222,40 @@ func (s *Shaper) bursts() bool { return s.link.Burst > 0 }
 // transmit returns when a packet has been sent at the rate, or false where the
 // queue is full.
 func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
-	if s.link.Rate == 0 {
+	if s.link.Rate == 0 && s.link.Trace.times == "" {
 		return now, true
 	}
 	s.queue.dropUntil(now)
 	if s.queue.len() >= s.link.Limit {
+		s.counters.Overflowed++
 		return time.Time{}, false
+	}
+	if s.link.Queue == PIE && s.tooLate(now) {
+		s.counters.Early++
+		return time.Time{}, false
+	}
+	if s.link.Rate == 0 {
+		s.skipTo(now)
+	}
+	s.queue.push(s.occupy(now, size))
+	return s.free, true
+}
+
+// tooLate tells whether PIE drops a packet that arrives now.
+func (s *Shaper) tooLate(now time.Time) bool {
+	s.pie.changes(now, s.free)
+	return chance(s.early, s.pie.drops(s.free.Sub(now).Seconds()*float64(s.link.MeanRate())/8))
+}
+
+// occupy takes the rate or the trace for a packet, from now on or when it is free, and
+// returns when the packet has been sent.
+func (s *Shaper) occupy(now time.Time, size int) time.Time {
+	if s.link.Rate == 0 {
+		if s.link.Trace.times != "" {
+			s.free = s.slots.send(&s.link.Trace, s.free, min(max(size, 1), maxSize))
+			return s.free
+		}
+		return now
 	}
 	if s.free.Before(now) {
 		s.free, s.rest = now, 0
@@ -173,8 +264,17 @@ func (s *Shaper) transmit(now time.Time, size int) (time.Time, bool) {
 	work := uint64(min(max(size, 0), maxSize))*8*uint64(time.Second) + s.rest
 	s.free = s.free.Add(time.Duration(work / rate))
 	s.rest = work % rate
-	s.queue.push(s.free)
-	return s.free, true
+	return s.free
+}
+
+// skipTo leaves out the opportunities until now, where nothing waits.
+func (s *Shaper) skipTo(now time.Time) {
+	if !s.begun {
+		s.begin(now)
+	}
+	if !s.free.After(now) {
+		s.slots.skip(&s.link.Trace, now)
+	}
 }
 
 // release returns when a packet that was sent at that time leaves the link.
@@ -197,7 +297,7 @@ func chance(r *rand.Rand, share float64) bool { return share > 0 && r.Float64() 
 const farthest = 10
 
 // delay draws the delay of one packet.
-func (l Link) delay(r *rand.Rand) time.Duration {
+func (l *Link) delay(r *rand.Rand) time.Duration {
 	if l.Jitter == 0 {
 		return l.Delay
 	}

@@ -300,6 +300,57 @@ func TestShaperLossCorrelation(t *testing.T) {
 	}
 }
 
+// The link is on at first. A packet that is sent in an outage is lost, exact to the
+// nanosecond; packets on their way arrive.
+func TestShaperOutages(t *testing.T) {
+	s := shaper(t, "outage=1s,every=10s delay=5s")
+	const second = time.Second
+	for _, step := range []struct {
+		at   time.Duration
+		want string
+	}{
+		{0, "5s"}, {9*second - 1, "13.999999999s"}, {9 * second, "-"}, {10*second - 1, "-"}, {10 * second, "15s"},
+		{19 * second, "-"}, {3599*second + 1, "-"}, {3600 * second, "1h0m5s"},
+	} {
+		check(t, step.at.String(), send(s, step.at, 100), step.want)
+	}
+	checkCounters(t, s, badnet.Counters{Packets: 8, Out: 4})
+	s.Start(at(time.Second), 1)
+	check(t, "started anew", send(s, 9*second, 100)+" "+send(s, 10*second, 100), "1h0m5s -")
+}
+
+// Both times are exponential, with the means that are asked for, and the same in two
+// directions that start together.
+func TestShaperExponentialOutages(t *testing.T) {
+	const text = "outage=1s,every=5s,exponential"
+	one, other := shaper(t, text), badnet.NewShaper(link(t, text), seed+1)
+	one.Start(start, seed)
+	other.Start(start, seed)
+	out, outages, long, length := 0, 0, 0, 0
+	for i := range packets {
+		now := time.Duration(i) * 20 * ms
+		gone := send(one, now, 100) == "-"
+		if gone != (send(other, now, 100) == "-") {
+			t.Fatalf("at %s one direction is out, and the other is not", now)
+		}
+		if !gone {
+			length = 0
+			continue
+		}
+		out++
+		length++
+		switch length {
+		case 1:
+			outages++
+		case 51:
+			long++
+		}
+	}
+	checkNear(t, "share", float64(out)/packets, 0.2, 0.03)
+	checkNear(t, "mean of an outage in seconds", float64(out)*0.02/float64(outages), 1, 0.15)
+	checkNear(t, "share of outages above the mean", float64(long)/float64(outages), math.Exp(-1), 0.08)
+}
+
 // A bit of each corrupted packet is flipped, any bit of the packet.
 func TestShaperCorrupts(t *testing.T) {
 	s := shaper(t, "corrupt=10%")

@@ -148,8 +148,8 @@ func (l *Lab) openOps(ops []Op) (all []handlers.Op, err error) {
 	return append(all, together(all)), nil
 }
 
-// mostBusy bounds the runs that compute. It has room for at least two comparisons at once.
-func mostBusy() int { return max(4*runtime.GOMAXPROCS(0), 2*len(Strategies())) }
+// mostBusy bounds the runs that compute. The share of one client has room for a comparison.
+func mostBusy() int { return 4 * max(runtime.GOMAXPROCS(0), len(Strategies())) }
 
 // Close ends all work, and closes all that Open opened, in reverse order.
 func (l *Lab) Close() {

@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"gotimeout/internal/sockets"
 	"gotimeout/internal/wire"
@@ -12,8 +15,12 @@ import (
 
 // kernel reads the states of the lab's connections from the kernel.
 type kernel struct {
-	list   []*backend
+	of     []*backend
 	before sockets.Counters
+
+	mu     sync.Mutex
+	listed []wire.BackendSockets
+	fresh  time.Time // until then listed is not listed again
 }
 
 // newKernel returns nil where the system can't list its sockets.
@@ -22,7 +29,7 @@ func newKernel(backends []*backend) *kernel {
 	if err != nil {
 		return nil
 	}
-	return &kernel{backends, before}
+	return &kernel{of: backends, before: before}
 }
 
 func (k *kernel) Known(local, remote netip.AddrPort) (bool, error) {
@@ -35,16 +42,38 @@ func (k *kernel) Sockets(names []string) (*wire.Sockets, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &wire.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP()}
-	s.Backends, err = k.backends(func(p *backend) bool { return slices.Contains(names, p.name) })
+	s := &wire.Sockets{Counters: now.Sub(k.before), Settings: settingsOfTCP(), Backends: []wire.BackendSockets{}}
+	all, err := k.backends()
+	for _, b := range all {
+		if slices.Contains(names, b.Name) {
+			s.Backends = append(s.Backends, b)
+		}
+	}
 	return s, err
 }
 
-// backends counts the sockets of the backends for which meant is true.
-func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, error) {
+// backends counts the sockets of each backend. A listing is kept for as long as it took, so that
+// many who ask cost one processor half its time at most; it must not be changed.
+func (k *kernel) backends() ([]wire.BackendSockets, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	began := time.Now()
+	if k.listed != nil && began.Before(k.fresh) {
+		return k.listed, nil
+	}
+	listed, err := k.list()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	k.listed, k.fresh = listed, now.Add(now.Sub(began))
+	return listed, nil
+}
+
+func (k *kernel) list() ([]wire.BackendSockets, error) {
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
-	for _, p := range k.list {
-		if meant(p) && port(p.dialed) != 0 { // a Unix socket has no port, and no state of TCP
+	for _, p := range k.of {
+		if port(p.dialed) != 0 { // a Unix socket has no port, and no state of TCP
 			b := wire.BackendSockets{Name: p.name, Addr: p.dialed, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
 		}
@@ -62,15 +91,15 @@ func (k *kernel) backends(meant func(*backend) bool) ([]wire.BackendSockets, err
 // connections counts the client's ends of the connections to each backend, by state. The two
 // most important states are in the result also when they are 0.
 func (k *kernel) connections() (map[string]map[string]int, error) {
-	backends, err := k.backends(func(*backend) bool { return true })
+	backends, err := k.backends()
 	if err != nil {
 		return nil, err
 	}
 	states := map[string]map[string]int{}
 	for _, b := range backends {
-		states[b.Name] = b.Client
+		states[b.Name] = maps.Clone(b.Client)
 		for _, always := range []sockets.State{sockets.Established, sockets.TimeWait} {
-			b.Client[always.String()] += 0
+			states[b.Name][always.String()] += 0
 		}
 	}
 	return states, nil

@@ -14,6 +14,7 @@ var (
 	ErrInFlight  = errors.New("too many runs in flight")
 	ErrAbandoned = errors.New("too much work left behind")
 	ErrBusy      = errors.New("too many runs that compute")
+	ErrShare     = errors.New("too much by one client")
 )
 
 // The errors of After.
@@ -27,6 +28,26 @@ type Limits struct {
 	InFlight  int // runs without an answer
 	Abandoned int // answered runs whose receipt is not complete
 	Busy      int // runs that compute in this process, until they are complete
+}
+
+// Share returns the limits of one client, so that none shuts out the others: a quarter of
+// the limits of all.
+func (m Limits) Share() Limits {
+	part := func(n int) int { return max(1, n/4) }
+	return Limits{part(m.InFlight), part(m.Abandoned), part(m.Busy)}
+}
+
+// refuse returns the error of the limit that one more run would exceed, or nil.
+func (m Limits) refuse(c Counts, busy bool) error {
+	switch {
+	case c.InFlight >= m.InFlight:
+		return ErrInFlight
+	case c.Abandoned >= m.Abandoned:
+		return ErrAbandoned
+	case busy && c.Busy >= m.Busy:
+		return ErrBusy
+	}
+	return nil
 }
 
 // Ledger keeps the last receipts and counts what goes on.
@@ -43,6 +64,7 @@ type Ledger struct {
 	ring   []*Receipt
 	open   map[string]*Receipt // open receipts that may have lost their place in the ring
 	counts Counts
+	shares map[string]Counts // of each client that has something going on
 }
 
 // Counts is what goes on now.
@@ -55,13 +77,13 @@ type Counts struct {
 // NewLedger returns a ledger of the last size receipts. Their IDs begin with lab, so
 // that two labs on one database do not take each other's reports.
 func NewLedger(lab string, size int, limits Limits) *Ledger {
-	l := &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), open: map[string]*Receipt{}}
+	l := &Ledger{lab: lab, limits: limits, ring: make([]*Receipt, size), open: map[string]*Receipt{}, shares: map[string]Counts{}}
 	l.kinds.Store(new([]phaseKind))
 	return l
 }
 
 // Open starts the receipt of a run and its clock. It returns ErrInFlight,
-// ErrAbandoned or ErrBusy at a limit.
+// ErrAbandoned, ErrBusy or ErrShare at a limit.
 func (l *Ledger) Open(run Run) (*Receipt, error) {
 	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: int32(run.Ops)}
 	l.mu.Lock()
@@ -72,8 +94,7 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 		}
 		return nil, err
 	}
-	l.counts.InFlight++
-	l.counts.Busy += one(run.Busy)
+	l.count(&r.run, Counts{InFlight: 1, Busy: one(run.Busy)})
 	l.seq++
 	r.id = l.lab + "-" + strconv.FormatUint(l.seq, 10)
 	r.open = true
@@ -87,15 +108,30 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 
 // full returns the error of the limit that a run would exceed, or nil.
 func (l *Ledger) full(run Run) error {
-	switch {
-	case l.counts.InFlight >= l.limits.InFlight:
-		return ErrInFlight
-	case l.counts.Abandoned >= l.limits.Abandoned:
-		return ErrAbandoned
-	case run.Busy && l.counts.Busy >= l.limits.Busy:
-		return ErrBusy
+	if err := l.limits.refuse(l.counts, run.Busy); err != nil {
+		return err
+	}
+	if run.Client != "" && l.limits.Share().refuse(l.shares[run.Client], run.Busy) != nil {
+		return ErrShare
 	}
 	return nil
+}
+
+// count adds to what goes on, in all and of the run's client.
+func (l *Ledger) count(run *Run, add Counts) {
+	l.counts = l.counts.plus(add)
+	if run.Client == "" {
+		return
+	}
+	if now := l.shares[run.Client].plus(add); now != (Counts{}) {
+		l.shares[run.Client] = now
+	} else {
+		delete(l.shares, run.Client)
+	}
+}
+
+func (c Counts) plus(d Counts) Counts {
+	return Counts{c.InFlight + d.InFlight, c.Abandoned + d.Abandoned, c.Busy + d.Busy}
 }
 
 // Get returns the receipt of an ID, or nil if there never was one or it is gone. An
@@ -179,18 +215,16 @@ func (l *Ledger) Counts() Counts {
 	return l.counts
 }
 
-func (l *Ledger) answered() {
+func (l *Ledger) answered(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.InFlight--
-	l.counts.Abandoned++
+	l.count(&r.run, Counts{InFlight: -1, Abandoned: 1})
 }
 
 func (l *Ledger) completed(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.Abandoned--
-	l.counts.Busy -= one(r.run.Busy)
+	l.count(&r.run, Counts{Abandoned: -1, Busy: -one(r.run.Busy)})
 	r.open = false
 	delete(l.open, r.id)
 }
@@ -198,8 +232,7 @@ func (l *Ledger) completed(r *Receipt) {
 func (l *Ledger) reopened(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counts.Abandoned++
-	l.counts.Busy += one(r.run.Busy)
+	l.count(&r.run, Counts{Abandoned: 1, Busy: one(r.run.Busy)})
 	r.open = true
 	l.open[r.id] = r
 }

@@ -29,6 +29,8 @@ type Run struct {
 	Unbounded bool // the strategy has no bound: Timeout is only compared with
 	Seen      bool // all backends of the run report, so the end of the last one is known
 	Busy      bool // the work computes in this process
+
+	Client string // whose share of the limits the run takes, "" without shares
 }
 
 // Status is the outcome of a run.
@@ -136,7 +138,7 @@ func (r *Receipt) Answered(status Status, err *Error) {
 	if !r.run.Elsewhere {
 		r.left = r.pending
 	}
-	r.ledger.answered()
+	r.ledger.answered(r)
 	r.watcherAnswered()
 	r.settle()
 }

@@ -66,7 +66,10 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 		f.What, f.Measured = what+" (mean)", mean(got.times)
 		f.Within += deviations * s.deviation / math.Sqrt(float64(len(got.times)))
 	}
-	if f.Measured == nil && chance(p, got.sent) {
+	switch {
+	case p.Up.Trace.File+p.Down.Trace.File != "":
+		f.Note = varies
+	case f.Measured == nil && chance(p, got.sent):
 		f.Note = "all were lost, as may be"
 	}
 	return f
@@ -74,7 +77,7 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 
 // chance tells whether chance may lose all of n probes.
 func chance(p badnet.Profile, n int) bool {
-	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Correlation+p.Down.Correlation > 0 || p.Up.Limit+p.Down.Limit > 0
+	return math.Pow(1-back(p), float64(n)) > 1e-6 || p.Up.Burst > 1 || p.Down.Burst > 1 || p.Up.Correlation+p.Down.Correlation > 0 || p.Up.Outage+p.Down.Outage > 0 || p.Up.Limit+p.Down.Limit > 0
 }
 
 func mean(times []time.Duration) *float64 {
@@ -100,6 +103,10 @@ func loss(l badnet.Link, w way) (Figure, bool) {
 	switch {
 	case w.packets.overflow > 0:
 		f.Note = cannotReceive
+	case l.Trace.File != "":
+		f.Note = varies
+	case l.Outage > 0:
+		f.Note = "how much an outage takes is a matter of when"
 	case l.Correlation > 0:
 		f.Note = "a correlation makes another share than it is given"
 	case l.Corrupt > 0:
@@ -155,7 +162,13 @@ func rate(l badnet.Link, w way) (Figure, bool) {
 	if w.rate.between > 0 { // jitter moves the first and the last arrival
 		f.Within += asked * float64(2*l.Jitter) / float64(w.rate.between)
 	}
-	if f.Note == "" && l.Correlation > 0 {
+	switch {
+	case f.Note != "":
+	case l.Trace.File != "":
+		f.Note = varies
+	case l.Outage > 0:
+		f.Note = "an outage may take a part of it"
+	case l.Correlation > 0:
 		f.Note = "how many packets a correlation leaves is not known"
 	}
 	return f, l.Arrives() > 0

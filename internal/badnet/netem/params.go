@@ -39,6 +39,17 @@ type params struct {
 // paramsOf translates a Link. header is the size of the link's own header, which
 // the kernel counts in each packet's length.
 func paramsOf(l badnet.Link, header int) (params, error) {
+	if l.Outage > 0 {
+		only := badnet.Link{Outage: l.Outage, Every: l.Every, Exponential: l.Exponential}
+		outage := badnet.Profile{Up: only, Down: only}
+		return params{}, badnet.Cannot("netem has no outages, and %s is asked for: leave outage out, or use the tun driver", outage)
+	}
+	if l.Trace.File != "" {
+		return params{}, badnet.Cannot("netem has one rate, and trace=%s is asked for: leave trace out, or use the tun driver", l.Trace.File)
+	}
+	if l.Queue != badnet.DropTail {
+		return params{}, badnet.Cannot("netem has no queue but droptail, and queue=%s is asked for: leave queue out, or use the tun driver", l.Queue)
+	}
 	if l.Jitter > maxJitter {
 		return params{}, badnet.Cannot("netem can't vary a delay by more than %s, and jitter=%s is asked for: write less, or use the tun driver", maxJitter, l.Jitter)
 	}

@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -44,6 +45,24 @@ func TestTCIsReadAsThePreset(t *testing.T) {
 		if got.Down.Limit = 0; err != nil || got.Down != preset.Profile.Down {
 			t.Errorf("%s: %s is read as %s, %v", preset.Name, text, got, err)
 		}
+	}
+}
+
+func TestNetemRefuses(t *testing.T) {
+	for profile, want := range map[string]string{
+		"rate=1mbit queue=codel": "netem has no queue but droptail, and queue=codel is asked for: leave queue out, or use the tun driver",
+		"outage=1s,every=10s":    "netem has no outages, and outage=1s,every=10s is asked for: leave outage out, or use the tun driver",
+	} {
+		if _, err := paramsOf(asked(t, profile), 14); !errors.Is(err, badnet.ErrCannot) || err.Error() != want {
+			t.Errorf("%s: %v", profile, err)
+		}
+	}
+}
+
+func TestNetemRefusesATrace(t *testing.T) {
+	_, err := paramsOf(badnet.Link{Trace: badnet.Trace{File: "lte.down"}}, 14)
+	if !errors.Is(err, badnet.ErrCannot) || err.Error() != "netem has one rate, and trace=lte.down is asked for: leave trace out, or use the tun driver" {
+		t.Error(err)
 	}
 }
 

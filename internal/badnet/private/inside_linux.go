@@ -38,6 +38,21 @@ type dialed struct {
 	err  error
 }
 
+// dialError is the error of a dial outside.
+type dialError struct {
+	text  string
+	errno syscall.Errno // 0 where there was none
+}
+
+func (e *dialError) Error() string { return e.text }
+
+func (e *dialError) Unwrap() error {
+	if e.errno == 0 {
+		return nil
+	}
+	return e.errno
+}
+
 // Inside tells whether this process was started by Run.
 func Inside() bool { return os.Getenv(insideEnv) != "" }
 
@@ -56,7 +71,7 @@ func Enter(processes bool) (*Process, error) {
 	}
 	s, err := open(os.NewFile(first, "outside"))
 	if err != nil {
-		return nil, fmt.Errorf("%s is set by gotimeout alone: unset it", insideEnv)
+		return nil, ErrSet
 	}
 	signals := make(chan syscall.Signal, 16)
 	p := &Process{Signals: signals, socket: s, waiting: map[uint64]chan dialed{}}
@@ -121,7 +136,8 @@ func (p *Process) Ready() error { return p.socket.send(message{Ready: true}, nil
 // returns the reason. This process must then end.
 func (p *Process) Refuse(reason string) error { return p.socket.send(message{Refused: reason}, nil) }
 
-// Dial connects to one of the outside's Servers.
+// Dial connects to one of the outside's Servers. The error has the errno of the
+// dial outside.
 func (p *Process) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	id, answer, err := p.ask()
 	if err != nil {
@@ -180,7 +196,7 @@ func (p *Process) listen(signals chan<- syscall.Signal) {
 		}
 		d := dialed{file: file}
 		if file == nil {
-			d.err = errors.New(cmp.Or(m.Error, "the connection could not be handed over: too many open files"))
+			d.err = &dialError{cmp.Or(m.Error, "the connection could not be handed over: too many open files"), syscall.Errno(m.Errno)}
 		}
 		p.mu.Lock()
 		answer := p.waiting[m.ID]

@@ -25,6 +25,9 @@ type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return e.Reason }
 
+// ErrSet is the error of a program that somebody else started as the process inside.
+var ErrSet = errors.New("GOTIMEOUT_INSIDE is set by gotimeout alone: unset it")
+
 // Refused returns a RefusedError for an error, in one line.
 func Refused(err error) error {
 	return &RefusedError{prose.OneLine(err)}

@@ -3,6 +3,7 @@ package private
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -19,6 +20,7 @@ type message struct {
 	Dial    *Server `json:"dial,omitempty"`    // the inside wants a connection
 	ID      uint64  `json:"id,omitempty"`      // of a Dial and of its answer
 	Error   string  `json:"error,omitempty"`   // of a Dial that failed; otherwise a file comes with the answer
+	Errno   uintptr `json:"errno,omitempty"`   // of that error, where it has one
 	Signal  int     `json:"signal,omitempty"`  // sent to the outside
 }
 
@@ -120,7 +122,9 @@ func (s socket) dial(ctx context.Context, id uint64, to Server) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, to.Network, to.Addr)
 	if err != nil {
-		_ = s.send(message{ID: id, Error: err.Error()}, nil)
+		var errno unix.Errno
+		errors.As(err, &errno)
+		_ = s.send(message{ID: id, Error: err.Error(), Errno: uintptr(errno)}, nil)
 		return
 	}
 	defer conn.Close()

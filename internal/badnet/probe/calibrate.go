@@ -213,6 +213,7 @@ func (w Way) expect(p badnet.Profile) expectation {
 		latest += l.Delay + late
 		deviation += deviationOf(l)
 		variance += float64(deviationOf(l)) * float64(deviationOf(l))
+		l.Rate = l.MeanRate()
 		if l.Rate > 0 { // a twentieth of the link is enough for probes
 			gap := 20 * sending(l.Rate)
 			if w.Driver == badnet.Proxy {
@@ -224,7 +225,7 @@ func (w Way) expect(p badnet.Profile) expectation {
 		}
 		back *= l.Arrives()
 		e.loses = e.loses || l.Arrives() < 1 || l.Limit > 0
-		e.noneOdd = e.noneOdd || l.Burst > 1 || l.Correlation > 0
+		e.noneOdd = e.noneOdd || l.Burst > 1 || l.Correlation > 0 || l.Outage > 0 || l.Trace.File != ""
 	}
 	// Packets of one queue keep their order, and a late packet holds up the packets
 	// behind it. With this gap the median rises by a thirtieth of the deviation.

@@ -245,6 +245,9 @@ func check(prefix string, l badnet.Link) error {
 	}{
 		{"lose", "loss", l.Loss != 0, badnet.Link{Loss: l.Loss, Burst: l.Burst, Correlation: l.Correlation}},
 		{"corrupt", "corrupt", l.Corrupt != 0, badnet.Link{Corrupt: l.Corrupt}},
+		{"lose", "outage", l.Outage != 0, badnet.Link{Outage: l.Outage, Every: l.Every, Exponential: l.Exponential}},
+		{"time", "trace", l.Trace.File != "", badnet.Link{Trace: l.Trace}},
+		{"queue", "queue", l.Queue != badnet.DropTail, badnet.Link{Queue: l.Queue}},
 		{"reorder", "reorder", l.Reorder != 0, badnet.Link{Reorder: l.Reorder}},
 		{"duplicate", "duplicate", l.Duplicate != 0, badnet.Link{Duplicate: l.Duplicate}},
 		{"count", "limit", limit != 0, badnet.Link{Limit: limit}},

@@ -166,13 +166,16 @@ func TestCheck(t *testing.T) {
 		"limit=1000":                           "", // the default
 		"delay=1ms up.delay=2ms up.rate=8mbit": "",
 
-		"loss=5%":             "the proxy driver can't lose packets (loss=5%), since a proxy sees none: use netem or tun, or leave loss out",
-		"blackhole":           "the proxy driver can't lose packets (loss=100%), since a proxy sees none: use netem or tun, or leave loss out",
-		"up.loss=5%":          "the proxy driver can't lose packets (up.loss=5%), since a proxy sees none: use netem or tun, or leave up.loss out",
-		"loss=5%,burst=3":     "the proxy driver can't lose packets (loss=5%,burst=3), since a proxy sees none: use netem or tun, or leave loss out",
-		"down.limit=50":       "the proxy driver can't count packets (down.limit=50), since a proxy sees none: use netem or tun, or leave down.limit out",
-		"duplicate=0.1%":      "the proxy driver can't duplicate packets (duplicate=0.1%), since a proxy sees none: use netem or tun, or leave duplicate out",
-		"delay=1s reorder=1%": "the proxy driver can't reorder packets (reorder=1%), since a proxy sees none: use netem or tun, or leave reorder out",
+		"loss=5%":              "the proxy driver can't lose packets (loss=5%), since a proxy sees none: use netem or tun, or leave loss out",
+		"blackhole":            "the proxy driver can't lose packets (loss=100%), since a proxy sees none: use netem or tun, or leave loss out",
+		"up.loss=5%":           "the proxy driver can't lose packets (up.loss=5%), since a proxy sees none: use netem or tun, or leave up.loss out",
+		"loss=5%,burst=3":      "the proxy driver can't lose packets (loss=5%,burst=3), since a proxy sees none: use netem or tun, or leave loss out",
+		"down.limit=50":        "the proxy driver can't count packets (down.limit=50), since a proxy sees none: use netem or tun, or leave down.limit out",
+		"rate=1mbit queue=pie": "the proxy driver can't queue packets (queue=pie), since a proxy sees none: use netem or tun, or leave queue out",
+		"corrupt=1%":           "the proxy driver can't corrupt packets (corrupt=1%), since a proxy sees none: use netem or tun, or leave corrupt out",
+		"outage=1s,every=9s":   "the proxy driver can't lose packets (outage=1s,every=9s), since a proxy sees none: use netem or tun, or leave outage out",
+		"duplicate=0.1%":       "the proxy driver can't duplicate packets (duplicate=0.1%), since a proxy sees none: use netem or tun, or leave duplicate out",
+		"delay=1s reorder=1%":  "the proxy driver can't reorder packets (reorder=1%), since a proxy sees none: use netem or tun, or leave reorder out",
 
 		"delay=1s jitter=9ms,normal":    "the proxy driver has no jitter but a uniform one (jitter=9ms,normal): use netem or tun, or write jitter=9ms",
 		"delay=1s up.jitter=9ms,pareto": "the proxy driver has no jitter but a uniform one (up.jitter=9ms,pareto): use netem or tun, or write up.jitter=9ms",

@@ -14,6 +14,8 @@ type network struct {
 	all        *pair
 	ports      map[uint16]*pair
 	queue      *badnet.Queue
+	deferring  []*badnet.Shaper // those whose packets wait for their fate
+	headers    int              // of the frames that they hold
 	releases   []time.Time
 
 	before  badnet.Totals // of the plans before
@@ -24,6 +26,9 @@ type network struct {
 type pair struct {
 	up, down *badnet.Shaper
 	corrupts bool // either
+	defers   bool // either
+	seed     uint64
+	begun    bool
 }
 
 // bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
@@ -39,7 +44,8 @@ func newNetwork(seed uint64) *network {
 // set changes the plan for the packets that follow. Each link has a seed of its
 // own, the same for the same plan.
 func (n *network) set(p badnet.Plan) {
-	n.before = n.totals()
+	n.decide(time.Unix(1<<40, 0))
+	n.before, n.deferring = n.totals(), nil
 	n.all = n.pair(p.All, 0)
 	n.ports = map[uint16]*pair{}
 	for port, profile := range p.Ports {
@@ -49,7 +55,17 @@ func (n *network) set(p badnet.Plan) {
 
 func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	seed := n.seed + port<<32
-	return &pair{badnet.NewShaper(p.Up, seed), badnet.NewShaper(p.Down, seed+1), p.Up.Corrupt > 0 || p.Down.Corrupt > 0}
+	link := &pair{
+		up: badnet.NewShaper(p.Up, seed), down: badnet.NewShaper(p.Down, seed+1), seed: seed,
+		corrupts: p.Up.Corrupt > 0 || p.Down.Corrupt > 0,
+	}
+	for _, s := range []*badnet.Shaper{link.up, link.down} {
+		if s.Defers() {
+			link.defers = true
+			n.deferring = append(n.deferring, s)
+		}
+	}
+	return link
 }
 
 // send takes a packet and tells whether to deliver it at once. It copies a packet
@@ -69,13 +85,23 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 	if up {
 		shaper = link.up
 	}
+	if !link.begun {
+		link.begun = true
+		link.up.Start(now, link.seed)
+		link.down.Start(now, link.seed)
+	}
+	if link.defers && shaper.Defers() {
+		n.decide(now)
+		n.headers = headers
+		shaper.Hold(now, p.size, append([]byte(nil), frame...))
+		n.decide(now)
+		return false
+	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
 	for _, at := range n.releases {
 		if link.corrupts {
 			if bit, ok := shaper.Corrupt(p.size); ok {
-				if !n.queue.Put(at, corrupted(frame, headers, bit)) {
-					n.dropped++
-				}
+				n.put(at, corrupted(frame, headers, bit))
 				continue
 			}
 		}
@@ -84,11 +110,45 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 			deliver = true
 			continue
 		}
-		if !n.queue.Put(at, append([]byte(nil), frame...)) {
-			n.dropped++
-		}
+		n.put(at, append([]byte(nil), frame...))
 	}
 	return deliver
+}
+
+// put holds a packet until its release.
+func (n *network) put(at time.Time, frame []byte) {
+	if !n.queue.Put(at, frame) {
+		n.dropped++
+	}
+}
+
+// decide decides until now about the packets whose shapers defer that.
+func (n *network) decide(now time.Time) {
+	for _, s := range n.deferring {
+		for frame, at, ok := s.Decide(now); ok; frame, at, ok = s.Decide(now) {
+			if bit, ok := s.Corrupt(len(frame) - n.headers); ok {
+				frame = corrupted(frame, n.headers, bit)
+			}
+			n.put(at, frame)
+		}
+	}
+}
+
+// pop takes the first packet whose time has come.
+func (n *network) pop(now time.Time) (frame []byte, ok bool) {
+	n.decide(now)
+	return n.queue.Pop(now)
+}
+
+// next is when pop has something to do.
+func (n *network) next() (at time.Time, ok bool) {
+	at, ok = n.queue.Next()
+	for _, s := range n.deferring {
+		if decision, waits := s.NextDecision(); waits && (!ok || decision.Before(at)) {
+			at, ok = decision, true
+		}
+	}
+	return at, ok
 }
 
 // totals counts the packets under all plans so far.
@@ -105,7 +165,7 @@ func (n *network) totals() badnet.Totals {
 		for _, s := range []*badnet.Shaper{p.up, p.down} {
 			c := s.Counters()
 			t.Packets += c.Packets
-			t.Dropped += c.Lost + c.Overflowed
+			t.Dropped += c.Lost + c.Out + c.Overflowed + c.Early
 		}
 	}
 	return t
@@ -115,7 +175,7 @@ func (n *network) totals() badnet.Totals {
 // where nothing is decided for each packet.
 func large(p badnet.Plan) bool {
 	whole := func(l badnet.Link) bool {
-		return l.Arrives() == 1 && l.Rate == 0 && l.Reorder == 0 && l.Duplicate == 0
+		return l.Arrives() == 1 && l.MeanRate() == 0 && l.Reorder == 0 && l.Duplicate == 0
 	}
 	for _, profile := range p.Ports {
 		if !whole(profile.Up) || !whole(profile.Down) {

@@ -127,6 +127,69 @@ func TestNetworkTotalsOutliveThePlan(t *testing.T) {
 	}
 }
 
+// A queue that drops its head holds the packets until their fate is known. A new plan
+// releases them.
+func TestNetworkQueue(t *testing.T) {
+	run := func(n *network) string {
+		var lines []string
+		for at, ok := n.next(); ok; at, ok = n.next() {
+			if b, ok := n.pop(at); ok {
+				lines = append(lines, fmt.Sprintf("%d@%s", b[24], at.Sub(start)))
+			}
+		}
+		return strings.Join(lines, " ")
+	}
+	plan := badnet.Plan{All: profile(t, "rate=320kbit delay=5ms up.queue=drophead limit=3")} // 1 ms each
+	n := newNetwork(1)
+	n.set(plan)
+	for i := range 5 {
+		if sendAt(n, 0, byte(i), 40000, 80, ack) {
+			t.Error("a packet is released at once")
+		}
+	}
+	sendAt(n, 0, 9, 80, 40000, ack)
+	if got, want := run(n), "0@6ms 9@6ms 3@7ms 4@8ms"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := n.totals(), (badnet.Totals{Packets: 6, Dropped: 2}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	n.set(plan)
+	for i := range 3 {
+		sendAt(n, time.Second, byte(i), 40000, 80, ack)
+	}
+	n.set(badnet.Plan{})
+	if got, want := run(n), "0@1.006s 1@1.007s 2@1.008s"; got != want {
+		t.Errorf("after another plan: got %s, want %s", got, want)
+	}
+}
+
+// An outage takes both directions at once, from the first packet on: no packet of the
+// outage is delivered.
+func TestNetworkOutage(t *testing.T) {
+	n := newNetwork(1)
+	n.set(badnet.Plan{All: profile(t, "outage=1s,every=10s,exponential")})
+	delivered, lost := 0, 0
+	for i := range 10_000 {
+		now := time.Duration(i) * 10 * ms
+		up, down := sendAt(n, now, 1, 40000, 80, ack), sendAt(n, now, 2, 80, 40000, ack)
+		if up != down {
+			t.Fatalf("at %s a packet up is delivered: %t, and one down: %t", now, up, down)
+		}
+		if up {
+			delivered++
+		} else {
+			lost++
+		}
+	}
+	if delivered == 0 || lost == 0 {
+		t.Errorf("%d are delivered, and %d lost", delivered, lost)
+	}
+	if got, want := n.totals(), (badnet.Totals{Packets: 20_000, Dropped: uint64(2 * lost)}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 // Of a corrupted packet one bit differs from the packet with its whole checksum, and the
 // sum over the packet is wrong. The other copy stays whole.
 func TestNetworkCorrupts(t *testing.T) {
@@ -180,7 +243,7 @@ func TestNetworkCorrupts(t *testing.T) {
 func TestLarge(t *testing.T) {
 	for text, want := range map[string]bool{
 		"none": true, "delay=1s jitter=10ms": true, "loss=1%": false, "up.rate=1mbit": false,
-		"down.duplicate=1%": false, "corrupt=1%": false, "delay=1ms reorder=1%": false,
+		"down.duplicate=1%": false, "corrupt=1%": false, "up.outage=1s,every=9s": false, "delay=1ms reorder=1%": false,
 	} {
 		p := profile(t, text)
 		if got := large(badnet.Plan{All: p}); got != want {
@@ -304,7 +367,7 @@ func FuzzNetwork(f *testing.F) {
 	f.Add(append([]byte{0, 60}, frame(udp, 80, 1, 0, 60)...), uint16(80))
 	f.Add(append([]byte{0, 80}, over6(frame(tcp, 1, 80, syn, 60))...), uint16(80))
 	var profiles []badnet.Profile
-	for _, text := range []string{"none", "flaky-wifi", "delay=1m duplicate=100%", "rate=1kbit limit=3 loss=50%", "delay=1s reorder=50%", "corrupt=50% loss=5%,correlation=25%"} {
+	for _, text := range []string{"none", "flaky-wifi", "delay=1m duplicate=100%", "rate=1kbit limit=3 loss=50%", "delay=1s reorder=50%", "corrupt=50% loss=5%,correlation=25%", "rate=1mbit queue=codel corrupt=5%"} {
 		p, err := badnet.Parse(text)
 		if err != nil {
 			f.Fatal(err)

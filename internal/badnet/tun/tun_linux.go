@@ -142,7 +142,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 		if t.flush {
 			t.flush, until = false, now.Add(24*time.Hour)
 		}
-		for packet, due := t.network.queue.Pop(until); due; packet, due = t.network.queue.Pop(until) {
+		for packet, due := t.network.pop(until); due; packet, due = t.network.pop(until) {
 			t.write(packet)
 		}
 		more, err := t.read(frame)
@@ -153,7 +153,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 		if more {
 			continue
 		}
-		next, waiting := t.network.queue.Next()
+		next, waiting := t.network.next()
 		if !waiting {
 			return -1, true
 		}
