@@ -54,9 +54,13 @@ type networkPresetsCmd struct {
 // Run prints the presets. kong calls it.
 func (c networkPresetsCmd) Run(to streams) error {
 	if c.JSON {
-		return printJSON(to.out, shownPresets())
+		var all []shownPreset
+		for _, p := range badnet.Presets() {
+			all = append(all, shownPreset{p})
+		}
+		return printJSON(to.out, all)
 	}
-	for i, p := range shownPresets() {
+	for i, p := range badnet.Presets() {
 		if i > 0 {
 			fmt.Fprintln(to.out)
 		}
@@ -64,36 +68,19 @@ func (c networkPresetsCmd) Run(to streams) error {
 		fmt.Fprintf(to.out, "%s\n  %s\n", p.Name, prose.Hang(p.Doc, 2, width))
 		printFact(to.out, 2, width, "profile", p.Profile.String())
 		printFact(to.out, 2, width, "round trip", roundTrip(p.Profile))
-		if p.TC.Up == p.TC.Down {
-			printFact(to.out, 2, width, "tc", p.TC.Up)
+		up, down := tcOf(p.Profile.Up), tcOf(p.Profile.Down)
+		if up == down {
+			printFact(to.out, 2, width, "tc", up)
 		} else {
-			printFact(to.out, 2, width, "tc up", p.TC.Up)
-			printFact(to.out, 2, width, "tc down", p.TC.Down)
+			printFact(to.out, 2, width, "tc up", up)
+			printFact(to.out, 2, width, "tc down", down)
 		}
 		printFact(to.out, 2, width, "source", p.Source)
 	}
 	return nil
 }
 
-// shownPreset is a preset and the words of tc that do the same on an Ethernet device.
-type shownPreset struct {
-	badnet.Preset
-	TC struct {
-		Up   string `json:"up"`
-		Down string `json:"down"`
-	}
-}
-
-func shownPresets() (all []shownPreset) {
-	for _, p := range badnet.Presets() {
-		shown := shownPreset{Preset: p}
-		shown.TC.Up, shown.TC.Down = tcOf(p.Profile.Up), tcOf(p.Profile.Down)
-		all = append(all, shown)
-	}
-	return all
-}
-
-// tcOf returns a Link in the words of tc, or why tc has none.
+// tcOf returns a Link in the words of tc for an Ethernet device, or why tc has none.
 func tcOf(l badnet.Link) string {
 	text, err := netem.TC(l)
 	if err != nil {
@@ -102,14 +89,30 @@ func tcOf(l badnet.Link) string {
 	return text
 }
 
-// MarshalJSON adds tc to the preset's fields.
+// shownPreset adds the words of tc to the JSON of a preset.
+type shownPreset struct{ badnet.Preset }
+
+// MarshalJSON writes null where tc has no words for a direction.
 func (p shownPreset) MarshalJSON() ([]byte, error) {
+	var tc struct {
+		Up   *string `json:"up"`
+		Down *string `json:"down"`
+	}
+	if text, err := netem.TC(p.Profile.Up); err == nil {
+		tc.Up = &text
+	}
+	if text, err := netem.TC(p.Profile.Down); err == nil {
+		tc.Down = &text
+	}
+	words, err := json.Marshal(tc)
+	if err != nil {
+		return nil, err
+	}
 	preset, err := json.Marshal(p.Preset)
 	if err != nil {
 		return nil, err
 	}
-	tc, err := json.Marshal(p.TC)
-	return fmt.Appendf(preset[:len(preset)-1], `,"tc":%s}`, tc), err
+	return fmt.Appendf(preset[:len(preset)-1], `,"tc":%s}`, words), nil
 }
 
 // printFact prints a label and a text in two columns, which begin at indent.

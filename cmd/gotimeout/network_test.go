@@ -154,3 +154,28 @@ func programOutput(t *testing.T, args ...string) (stdout string, code int) {
 	t.Logf("%s", &stderr)
 	return string(out), cmd.ProcessState.ExitCode()
 }
+
+// Each preset comes with tc's words for it, and null where tc has none.
+func TestPresetsForTC(t *testing.T) {
+	var presets []struct {
+		Name string
+		TC   struct{ Up, Down *string }
+	}
+	if err := json.Unmarshal([]byte(ok(t, nil, "network", "presets", "--json")), &presets); err != nil {
+		t.Fatal(err)
+	}
+	text := ok(t, []string{"COLUMNS=200"}, "network", "presets")
+	for _, p := range presets {
+		switch {
+		case p.Name == "train" && (p.TC.Up != nil || p.TC.Down != nil):
+			t.Error("tc has words for outages")
+		case p.Name == "train":
+		case p.TC.Up == nil || p.TC.Down == nil:
+			t.Errorf("%s: tc has no words", p.Name)
+		case !strings.Contains(text, *p.TC.Up+"\n") || !strings.Contains(text, *p.TC.Down+"\n"):
+			t.Errorf("%s: the text is without %q or %q", p.Name, *p.TC.Up, *p.TC.Down)
+		case p.Name == "3g" && *p.TC.Down != "netem limit 1020 delay 150ms rate 1600kbit -14":
+			t.Errorf("3g: %s", *p.TC.Down)
+		}
+	}
+}

@@ -43,6 +43,8 @@ const (
 	rfc2488     = "RFC 2488, section 2, https://www.rfc-editor.org/rfc/rfc2488"
 	awsRegions  = "measured round trips between AWS regions, https://acomputerscientistlearnsaws.blogspot.com/2017/04/aws-regions.html"
 	str0m       = "str0m-netem's NetemConfig::wifi_lossy, https://docs.rs/str0m-netem/latest/str0m_netem/struct.NetemConfig.html"
+	subset093   = "SUBSET-093 2.3.0, transmission interference, 95%, https://fdocuments.net/document/gsm-r-interfaces-class-1-requirements-2020-02-14-alcatel-alstom-ansaldo.html"
+	bufferbloat = "the rates of dsl, and the queue of one host in a hundred in To the Moon and back, https://imt.hal.science/hal-00858171v1"
 	loadero     = "Loadero's network conditions, https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/"
 )
 
@@ -89,6 +91,17 @@ func Presets() []Preset {
 		{
 			"flaky-wifi", "Weak Wi-Fi: 5% lost in bursts of two packets, and delays that vary.", str0m,
 			both(Link{Delay: 15 * ms, Jitter: 10 * ms, Loss: 0.05, Burst: 2, Rate: 50 * mbit}),
+		},
+		{
+			"train", "The radio of train control at the limit of what is allowed: 0.8 s without contact after each 20 s.", subset093,
+			both(Link{Outage: 800 * ms, Every: 20800 * ms}),
+		},
+		{
+			"congested", "A telephone line whose queues take a second: while one program fills them, all others wait.", bufferbloat,
+			Profile{
+				Up:   Link{Delay: 25 * ms, Rate: 384 * kbit, Limit: 32},
+				Down: Link{Delay: 25 * ms, Rate: 1500 * kbit, Limit: 125},
+			},
 		},
 		{
 			"lossy", "Every twentieth packet is lost, and nothing else is bad.", loadero,

@@ -177,7 +177,7 @@ func TestParseRefuses(t *testing.T) {
 		share    = "unreadable share; write a percentage, as in 1% or 0.1%"
 		rate     = "unreadable rate; write a number above 0 and bit, kbit, mbit or gbit, as in rate=1mbit, or none"
 		limit    = "unreadable limit; write a number of packets, 1 or more, as in limit=1000"
-		presets  = "none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, lossy and blackhole"
+		presets  = "none, dsl, cable, 3g, 4g, satellite, cross-region, flaky-wifi, train, congested, lossy and blackhole"
 	)
 	for text, want := range map[string]string{
 		"":                            "an empty network profile; write keys as in delay=100ms loss=1%, or one of the presets " + presets,
@@ -310,7 +310,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: the doc is %q, the source %q", preset.Name, preset.Doc, preset.Source)
 		}
 	}
-	check(t, "presets", strings.Join(names, " "), "none dsl cable 3g 4g satellite cross-region flaky-wifi lossy blackhole")
+	check(t, "presets", strings.Join(names, " "), "none dsl cable 3g 4g satellite cross-region flaky-wifi train congested lossy blackhole")
 }
 
 func FuzzParse(f *testing.F) {
