@@ -256,6 +256,7 @@ type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
 	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
+	Seen    seen     `embed:""`
 	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit', or words of tc such as 'delay 100ms loss 1%'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
@@ -275,6 +276,14 @@ a round trip takes two.
 A network may run inside another: what leaves the inner one by --reach crosses both,
 and the inner loopback is the inner one's alone. Without root, the files of root
 appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
+
+  gotimeout network run --log run.jsonl 3g -- make test
+  gotimeout network graph run.jsonl > page.html
+
+--log has a line for each 100 ms, written while the command runs: for up and down the
+bytes and packets that were sent and that were delivered, the drops by cause, the
+longest queue, and the p50 and p99 of the delay. The packets of the calibration are
+not in there.
 
 The exit status is the command's, or 125 where there is no such network here. A
 summary comes at the end, on stderr. Of the files that you have open, the command
@@ -302,6 +311,9 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 	case len(c.Command) == 0:
 		return usagef("there is no command: write it after --, as in gotimeout network run 3g -- make test")
 	}
+	if c.Driver, err = c.Seen.choose(c.Driver); err != nil {
+		return err
+	}
 	return inPrivate(ctx, to, private.Work{
 		Outside: private.Outside{Processes: true, Servers: reach.servers()},
 		Inside: func(ctx context.Context, p *private.Process) (int, error) {
@@ -314,7 +326,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log"}))
 		}
 	}
 	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))
@@ -326,6 +338,11 @@ func profileBefore(words []string) (badnet.Profile, error) {
 
 // inside runs the command in the private network.
 func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile, reach reachable, p *private.Process) (status int, err error) {
+	seen, err := c.Seen.open(c.logHeader(profile), profile)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = seen.close() }()
 	closeReach, err := reach.open(p)
 	if err != nil {
 		return 0, private.Refused(err)
@@ -333,6 +350,9 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	loopback, err := drivers.OpenLoopback(c.Driver, profile, c.Seed)
 	if err != nil {
 		return 0, private.Refused(err)
+	}
+	if err := seen.watch(loopback); err != nil {
+		return 0, err
 	}
 	// The calibration runs at the same time as the command, which must not wait for it.
 	calibrated := make(chan error, 1)
@@ -345,8 +365,10 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 		fmt.Fprintf(to.err, "gotimeout: %v\n", failed)
 		status = exitNoNetwork
 	}
-	if err != nil {
-		fmt.Fprintf(to.err, "gotimeout: %v\n", err)
+	for _, err := range []error{err, seen.close()} {
+		if err != nil {
+			fmt.Fprintf(to.err, "gotimeout: %v\n", err)
+		}
 	}
 	fmt.Fprintf(to.err, "gotimeout: %s\n", loopback.Summary())
 	return status, nil

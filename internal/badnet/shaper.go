@@ -194,6 +194,14 @@ func (s *Shaper) Counters() Counters {
 	return s.counters
 }
 
+// Queued returns how many packets wait for the rate or the trace.
+func (s *Shaper) Queued(now time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue.dropUntil(now)
+	return s.queue.len() + len(s.line.packets)
+}
+
 // lose decides whether a packet is lost: independently, or by a Gilbert-Elliott
 // chain, which loses every packet in its bad state and none in its good state.
 // It leaves the bad state after Burst packets on average, and enters it as often

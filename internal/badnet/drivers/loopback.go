@@ -54,6 +54,16 @@ func OpenLoopback(driver string, p badnet.Profile, seed uint64) (*Loopback, erro
 	return l, nil
 }
 
+// Watch shows the packets of the programs, and not those of the calibration. It must be
+// called before the first packet, and returns ErrCannot where the driver sees none.
+func (l *Loopback) Watch(by badnet.Watcher) error {
+	d, ok := l.packets.(badnet.Watchable)
+	if !ok {
+		return badnet.Cannot("the %s driver sees no packets: use tun", l.Driver)
+	}
+	return d.Watch(by)
+}
+
 // apply makes the packets as bad as p says.
 func (l *Loopback) apply(d badnet.Driver, p badnet.Profile) (err error) {
 	l.apart, err = Apart(l.echo.Ports, 0, func(ports []uint16) error {

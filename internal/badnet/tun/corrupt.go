@@ -19,7 +19,10 @@ func corrupted(frame []byte, headers, bit int) []byte {
 // header (https://docs.kernel.org/networking/checksum-offloads.html).
 func finish(header, packet []byte) {
 	const needed = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
-	if len(header) < vnet || header[0]&needed == 0 {
+	if len(header) < vnet {
+		return
+	}
+	if header = header[len(header)-vnet:]; header[0]&needed == 0 {
 		return
 	}
 	start := int(binary.NativeEndian.Uint16(header[6:]))

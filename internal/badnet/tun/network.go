@@ -18,6 +18,7 @@ type network struct {
 	headers    int              // of the frames that they hold
 	releases   []time.Time
 
+	watch   *watch        // nil where nobody watches
 	before  badnet.Totals // of the plans before
 	dropped uint64        // packets that were malformed, or too many to hold
 }
@@ -50,6 +51,9 @@ func (n *network) set(p badnet.Plan) {
 	n.ports = map[uint16]*pair{}
 	for port, profile := range p.Ports {
 		n.ports[port] = n.pair(profile, uint64(port))
+	}
+	if n.watch != nil {
+		n.watch.by.Changed(p.All)
 	}
 }
 
@@ -90,11 +94,19 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 		link.up.Start(now, link.seed)
 		link.down.Start(now, link.seed)
 	}
+	if n.watch != nil {
+		headers += marked
+		n.watch.headers = headers
+		frame = n.watch.mark(now, frame, up, link == n.all)
+	}
 	if link.defers && shaper.Defers() {
 		n.decide(now)
 		n.headers = headers
 		shaper.Hold(now, p.size, append([]byte(nil), frame...))
 		n.decide(now)
+		if n.watch != nil {
+			n.sent(now, frame)
+		}
 		return false
 	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
@@ -106,11 +118,14 @@ func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) 
 			}
 		}
 		next, waiting := n.queue.Next()
-		if !at.After(now) && !deliver && (!waiting || next.After(at)) {
+		if n.watch == nil && !at.After(now) && !deliver && (!waiting || next.After(at)) {
 			deliver = true
 			continue
 		}
 		n.put(at, append([]byte(nil), frame...))
+	}
+	if n.watch != nil {
+		n.sent(now, frame)
 	}
 	return deliver
 }

@@ -83,6 +83,13 @@ func (t *TUN) Apply(p badnet.Plan) error {
 	return nil
 }
 
+// Watch shows the packets. It implements badnet.Watchable.
+func (t *TUN) Watch(by badnet.Watcher) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.network.setWatch(by)
+}
+
 // Totals counts the packets of both directions.
 func (t *TUN) Totals() (badnet.Totals, error) {
 	t.mu.Lock()
@@ -143,7 +150,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 			t.flush, until = false, now.Add(24*time.Hour)
 		}
 		for packet, due := t.network.pop(until); due; packet, due = t.network.pop(until) {
-			t.write(packet)
+			t.write(t.network.leave(now, packet))
 		}
 		more, err := t.read(frame)
 		if err != nil {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/badnet/netlog"
+)
+
+// seen has the flags of network run that show the packets.
+type seen struct {
+	Log string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines, for network graph. It needs the driver tun."`
+}
+
+// needs returns the flag that needs the driver tun, or "".
+func (s seen) needs() string {
+	if s.Log != "" {
+		return "--log"
+	}
+	return ""
+}
+
+// choose returns the driver: tun where it is needed.
+func (s seen) choose(driver string) (string, error) {
+	flag := s.needs()
+	switch {
+	case flag == "":
+		return driver, nil
+	case driver != badnet.Auto && driver != badnet.TUN:
+		return "", usagef("%s needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out", flag)
+	}
+	return badnet.TUN, nil
+}
+
+// sight is what shows the packets of one run.
+type sight struct {
+	watchers badnet.Watchers
+	closers  []func() error
+}
+
+// open opens the files, so that a wrong one is refused before the command starts.
+func (s seen) open(h netlog.Header, p badnet.Profile) (*sight, error) {
+	v := new(sight)
+	if s.Log != "" {
+		file, err := create("--log", s.Log)
+		if err != nil {
+			return nil, err
+		}
+		log, err := netlog.New(file, h, p)
+		if err != nil {
+			return nil, usagef("--log %s can't be written: %w", s.Log, err)
+		}
+		v.watchers = append(v.watchers, log)
+		v.closers = append(v.closers, func() error { return unfinished("--log", s.Log, errors.Join(log.Close(), file.Close())) })
+	}
+	return v, nil
+}
+
+// watch begins to show the packets.
+func (v *sight) watch(l *drivers.Loopback) error {
+	if len(v.watchers) == 0 {
+		return nil
+	}
+	return l.Watch(v.watchers)
+}
+
+// close completes the files.
+func (v *sight) close() (err error) {
+	for _, end := range v.closers {
+		err = errors.Join(err, end())
+	}
+	v.closers = nil
+	return err
+}
+
+// create makes a file, or empties it.
+func create(flag, path string) (*os.File, error) {
+	file, err := os.Create(path)
+	if on := new(fs.PathError); errors.As(err, &on) {
+		return nil, usagef("%s %s can't be written: %w", flag, path, on.Err)
+	}
+	return file, err
+}
+
+// unfinished says of a failed write which file is not complete.
+func unfinished(flag, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s is not complete: %w", flag, path, err)
+}
+
+// logHeader is the first line of a log.
+func (c *networkRunCmd) logHeader(p badnet.Profile) netlog.Header {
+	return netlog.Header{Profile: p.String(), Driver: badnet.TUN, Seed: c.Seed, Started: time.Now()}
+}

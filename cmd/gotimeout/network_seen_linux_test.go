@@ -1,0 +1,128 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gotimeout/internal/badnet/netlog"
+)
+
+// networkLog reads a log of network run.
+func networkLog(t *testing.T, path string) *netlog.Recorded {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := netlog.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// public returns the path of a file that every user can write.
+func public(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// The log has the packets of the command, and only those, with their delays.
+func TestNetworkRunLog(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	users(t, func(t *testing.T, prefix []string) {
+		path := public(t, "log")
+		out, err := command(t, prefix, "network", "run", "--log="+path, "delay=50ms", "rate=1mbit", "--",
+			"bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9").CombinedOutput()
+		if !strings.Contains(string(out), " by tun: ") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		r := networkLog(t, path)
+		var up, down netlog.Way
+		for _, b := range r.Buckets {
+			for sum, w := range map[*netlog.Way]netlog.Way{&up: b.Up, &down: b.Down} {
+				sum.SentPackets, sum.Packets = sum.SentPackets+w.SentPackets, sum.Packets+w.Packets
+				if w.DelayP50 != nil {
+					sum.DelayP50 = w.DelayP50
+				}
+				if w.Rate == nil || *w.Rate != 1e6 {
+					t.Errorf("the rate is %v", w.Rate)
+				}
+			}
+		}
+		// A port where nobody listens: a SYN up and an RST down.
+		for what, w := range map[string]netlog.Way{"up": up, "down": down} {
+			if w.SentPackets < 1 || w.Packets < 1 || w.SentPackets > 4 || w.DelayP50 == nil || *w.DelayP50 < 50 {
+				t.Errorf("%s: %s", what, describeWay(w))
+			}
+		}
+		if r.Profile != "delay=50ms rate=1mbit" || r.Driver != "tun" {
+			t.Errorf("%+v", r.Header)
+		}
+	})
+}
+
+func describeWay(w netlog.Way) string {
+	delay := "none"
+	if w.DelayP50 != nil {
+		delay = rounded(w.DelayP50)
+	}
+	return strings.Join([]string{"sent", rounded(ptr(float64(w.SentPackets))), "delivered", rounded(ptr(float64(w.Packets))), "delay", delay}, " ")
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// The log is complete after Ctrl-C too.
+func TestNetworkRunLogInterrupted(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	path := public(t, "log")
+	cmd := command(t, nil, "network", "run", "--log="+path, "none", "--", "sh", "-c", `trap 'exit 9' INT; echo ready >`+path+`.ready; while :; do sleep 0.05; done`)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command runs", func() bool { _, err := os.Stat(path + ".ready"); return err == nil })
+	eventually(t, "the log is written while the command runs", func() bool {
+		text, _ := os.ReadFile(path)
+		return strings.Count(string(text), "\n") > 2
+	})
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 9 {
+		t.Errorf("%s", cmd.ProcessState)
+	}
+	text, err := os.ReadFile(path)
+	if r := networkLog(t, path); err != nil || len(r.Buckets) != strings.Count(string(text), "\n")-1 || !strings.HasSuffix(string(text), "\n") {
+		t.Errorf("%d buckets, %v", len(r.Buckets), err)
+	}
+}
+
+// What can't be written or watched is refused before the command starts.
+func TestNetworkRunLogRefused(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	for _, test := range []struct{ args, want string }{
+		{"--log=/nowhere/log", "--log /nowhere/log can't be written: no such file or directory"},
+		{"--log=/tmp --driver=tun", "--log /tmp can't be written: is a directory"},
+		{"--log=/tmp/log --driver=netem", "--log needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out"},
+	} {
+		args := append(append([]string{"network", "run"}, strings.Fields(test.args)...), "3g", "--", "echo", "started")
+		cmd := command(t, nil, args...)
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), test.want) || strings.Contains(string(out), "started") {
+			t.Errorf("%s: %s, %s", test.args, cmd.ProcessState, out)
+		}
+	}
+}
