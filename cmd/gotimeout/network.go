@@ -277,8 +277,7 @@ A network may run inside another: what leaves the inner one by --reach crosses b
 and the inner loopback is the inner one's alone. Without root, the files of root
 appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
 
-  gotimeout network run --log run.jsonl 3g -- make test
-  gotimeout network graph run.jsonl > page.html
+  gotimeout network run --log run.jsonl 3g -- go test ./...
 
 --log has a line for each 100 ms, written while the command runs: for up and down the
 bytes and packets that were sent and that were delivered, the drops by cause, the

@@ -14,7 +14,7 @@ import (
 
 // seen has the flags of network run that show the packets.
 type seen struct {
-	Log string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines, for network graph. It needs the driver tun."`
+	Log string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines. It needs the driver tun."`
 }
 
 // needs returns the flag that needs the driver tun, or "".
