@@ -88,7 +88,7 @@ func Unknown(kind, got string, all []string) string {
 			near = len(sorted)
 		}
 		return begin + ", did you mean " + Or(sorted[:min(3, near)]) + "?"
-	case len(all) <= few:
+	case len(all) <= few || got == "": // to which none is nearer than another
 		return begin + ": use " + Or(all)
 	}
 	return begin + ": the nearest are " + And(sorted[:3])

@@ -97,7 +97,7 @@ func TestUnknown(t *testing.T) {
 		"repot":   {commands, `there is no command "repot", did you mean report?`},
 		"x":       {commands, `there is no command "x": use serve, compare, recommend, network, timewait or report`},
 		"a2":      {many, `there is no command "a2", did you mean a1?`},
-		"":        {many, `there is no command "": the nearest are a1, b1 and c1`},
+		"":        {many, `there is no command "": use a1, b1, c1, d1, e1, f1, g1, h1, i1, j1, k1, l1, m1, n1 or o1`},
 		"xyz-xyz": {many, `there is no command "xyz-xyz": the nearest are a1, b1 and c1`},
 		"none":    {nil, `there is no command "none"`},
 	} {

@@ -194,11 +194,12 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A proxy accepts the presets that lose no packets.
+// A proxy accepts the presets that neither lose nor count packets.
 func TestCheckPresets(t *testing.T) {
 	for _, p := range badnet.Presets() {
-		loses := p.Profile.Up.Loss > 0
-		if err := proxy.Check(p.Profile); (err != nil) != loses {
+		up := p.Profile.Up
+		packets := up.Loss > 0 || up.Outage > 0 || up.Limit > 0
+		if err := proxy.Check(p.Profile); (err != nil) != packets {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 	}
