@@ -61,9 +61,9 @@ func TestNetworkRunLog(t *testing.T) {
 				}
 			}
 		}
-		// A port where nobody listens: a SYN up and an RST down.
+		// A port where nobody listens: a SYN up and an RST down, both again on a slow machine. A calibration has hundreds.
 		for what, w := range map[string]netlog.Way{"up": up, "down": down} {
-			if w.SentPackets < 1 || w.Packets < 1 || w.SentPackets > 4 || w.DelayP50 == nil || *w.DelayP50 < 50 {
+			if w.SentPackets < 1 || w.Packets < 1 || w.SentPackets > 40 || w.DelayP50 == nil || *w.DelayP50 < 50 {
 				t.Errorf("%s: %s", what, describeWay(w))
 			}
 		}
