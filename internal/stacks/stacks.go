@@ -42,8 +42,8 @@ const doing = "gotimeout/internal/stacks.Do"
 // Of returns the stacks of the goroutines that are inside Do for that receipt. It stops the program
 // for a moment, and with the goroutine leak profile it collects garbage.
 func Of(receipt string) []Stack {
-	leaks, told := profile("goroutineleak")
 	all, _ := profile("goroutine")
+	leaks, told := profile("goroutineleak") // after all, so that what has just begun to wait is in both
 	found := []Stack{}
 	for _, r := range all {
 		if !r.has(receipt) {
