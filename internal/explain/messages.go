@@ -66,7 +66,7 @@ func Messages() []Message {
 		{
 			Texts: []string{"context deadline exceeded (Client.Timeout or context cancellation while reading body)", "Client.Timeout or context cancellation while reading body"},
 			From:  "The body: http.Client.Timeout covers its reading too, or the request's context ended while the body came.",
-			Make:  "curl 'localhost:8000/io-timeout?target=drip&timeout=300ms'",
+			Make:  "curl 'localhost:8000/io-timeout?target=drip&timeout=2s'",
 			Do:    "For long bodies and streams leave Client.Timeout at 0 and set the timeouts of the phases. Do not cancel the context before the body is read. See gotimeout replay golang-37916.",
 		},
 		{
@@ -156,7 +156,7 @@ func Messages() []Message {
 		{
 			Texts: []string{"Error 3024", "maximum statement execution time exceeded"},
 			From:  "MySQL's max_execution_time, of the session or of the hint MAX_EXECUTION_TIME: the server ended a SELECT. A SELECT SLEEP returns 1 instead, without an error.",
-			Make:  "curl 'localhost:8000/server-limit?op=db&work=cpu&delay=2s&timeout=300ms'",
+			Make:  "curl 'localhost:8000/server-limit?op=db&work=cpu&delay=8s&timeout=300ms'",
 			Do:    "The connection is sound, and nothing runs on: this is the best way to be timed out. Make the query faster, or the limit longer.",
 		},
 		{
@@ -168,7 +168,7 @@ func Messages() []Message {
 		{
 			Texts: []string{"Error 1317", "Query execution was interrupted"},
 			From:  "MySQL: a KILL QUERY from another connection, or a limit of the server.",
-			Make:  "curl 'localhost:8000/kill-query?op=db&delay=2s&timeout=300ms'",
+			Make:  "curl 'localhost:8000/kill-query?op=db&delay=4s&timeout=1s'",
 			Do:    "Look for who kills: an operator, pt-kill, or a client that does so at its own timeout.",
 		},
 		{
