@@ -362,7 +362,7 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 	if rounds == 0 || took >= c.Delay*9/10 || took < c.ServerLimit {
 		return nil
 	}
-	const sample = 5 * time.Millisecond // short, so that a busy machine computes some sample without a pause
+	const sample = 2 * time.Millisecond // within a slice of Linux's scheduler, so that a busy machine computes some sample without a pause
 	short := fmt.Errorf("mysql: %w: BENCHMARK for %s took %s; is there a max_statement_time, or was the query killed?",
 		ErrCutShort, c.Delay, took.Round(time.Millisecond))
 	if c.ServerLimit > 0 { // it would end the measurement as well
@@ -382,7 +382,7 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 			m.speed.learn(rounds, max(least-trip, sample*3/4))
 			return nil
 		}
-		if least-trip > 10*sample { // no machine is that busy each time
+		if least-trip > 25*sample { // no machine is that busy each time
 			break
 		}
 	}
@@ -391,7 +391,7 @@ func (m *MySQL) checkBenchmark(ctx context.Context, db *sql.Conn, c *Call, round
 
 // busyTries is how often a measurement that blames the server is repeated: a busy
 // machine makes it slow too.
-const busyTries = 5
+const busyTries = 10
 
 // fastest is the shortest of three measurements: noise makes a measurement longer.
 func fastest(ctx context.Context, db *sql.Conn, rounds float64) (least time.Duration, err error) {
