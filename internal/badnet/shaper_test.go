@@ -254,17 +254,7 @@ func TestShaperLossMeasured(t *testing.T) {
 		"loss=30%,burst=1.5": {0.3, 1.5},
 	} {
 		s := shaper(t, text)
-		lost, bursts, before := 0, 0, false
-		for range packets {
-			gone := len(s.Send(nil, start, 100)) == 0
-			if gone {
-				lost++
-				if !before {
-					bursts++
-				}
-			}
-			before = gone
-		}
+		lost, bursts := losses(s)
 		checkNear(t, text+": share", float64(lost)/packets, want.loss, 0.005)
 		// The length of a burst is geometric with the deviation sqrt(n(n-1)), and the
 		// bound is four times the error of the mean.
@@ -272,6 +262,22 @@ func TestShaperLossMeasured(t *testing.T) {
 		checkNear(t, text+": burst", float64(lost)/float64(bursts), want.burst, within)
 		checkCounters(t, s, badnet.Counters{Packets: packets, Lost: uint64(lost)})
 	}
+}
+
+// losses sends packets, and counts those that are lost and their bursts.
+func losses(s *badnet.Shaper) (lost, bursts int) {
+	before := false
+	for range packets {
+		gone := len(s.Send(nil, start, 100)) == 0
+		if gone {
+			lost++
+			if !before {
+				bursts++
+			}
+		}
+		before = gone
+	}
+	return lost, bursts
 }
 
 // A correlation makes the share that netem's formula makes: the numbers that decide are
@@ -284,17 +290,7 @@ func TestShaperLossCorrelation(t *testing.T) {
 		"loss=30%,correlation=90%": {0.00082, 1.77},
 	} {
 		s := shaper(t, text)
-		lost, bursts, before := 0, 0, false
-		for range packets {
-			gone := len(s.Send(nil, start, 100)) == 0
-			if gone {
-				lost++
-				if !before {
-					bursts++
-				}
-			}
-			before = gone
-		}
+		lost, bursts := losses(s)
 		checkNear(t, text+": share", float64(lost)/packets, want.loss, 0.0006+0.01*want.loss)
 		checkNear(t, text+": burst", float64(lost)/float64(bursts), want.burst, 0.1)
 	}
