@@ -28,32 +28,43 @@ type endedJob struct {
 	Result *wire.JobEnd
 }
 
-// sender sends offloads to labs in turn, each when it is due, and keeps the jobs that were accepted.
+// sender sends offloads to labs in turn, each when it is due, until it is accepted, and keeps the accepted jobs.
 type sender struct {
 	client *http.Client
-	again  bool // a job without an accepting answer is sent again, until it has one
+	asked  atomic.Int64 // how many requests were sent
 
 	mu    sync.Mutex
-	jobs  map[string]int // the number of each accepted job
+	jobs  map[string]int // the number of each accepted request
 	took  []time.Duration
 	other map[string]int // the answers that were no 202
 }
 
-// send sends n requests, of queries by their number. urls has the labs that may be asked now.
-func (s *sender) send(ctx context.Context, n int, every time.Duration, urls func() []string, query func(n int) string) {
+// send sends n jobs. A job without an accepting answer is sent again, as a request with a number of its own, because
+// its job may have been stored nevertheless. urls has the labs that may be asked now, query a request by its number.
+func (s *sender) send(ctx context.Context, n int, every time.Duration, urls func() []string, query func(number int) string) {
 	var sent sync.WaitGroup
 	due := time.NewTicker(every)
 	defer due.Stop()
-	for i := range n {
+	for range n {
 		<-due.C
-		all := urls()
 		sent.Go(func() {
-			for !s.ask(ctx, all[i%len(all)]+"/offload?"+query(i), i) && s.again && ctx.Err() == nil {
-				<-time.After(50 * time.Millisecond)
+			for ctx.Err() == nil {
+				number, all := int(s.asked.Add(1))-1, urls()
+				if s.ask(ctx, all[number%len(all)]+"/offload?"+query(number), number) {
+					return
+				}
+				<-time.After(200 * time.Millisecond)
 			}
 		})
 	}
 	sent.Wait()
+}
+
+// accepted is the number of the accepted jobs.
+func (s *sender) accepted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.jobs)
 }
 
 // ask says whether the job was accepted.
@@ -141,17 +152,15 @@ func TestKilledServerLosesNoJob(t *testing.T) {
 	process := serve()
 	defer func() { _ = process.Process.Kill(); _ = process.Wait() }()
 	s := newSender()
-	s.again = true
 	defer s.client.CloseIdleConnections()
-	var sent atomic.Int32
 	done := make(chan bool)
 	go func() {
 		defer close(done)
-		s.send(t.Context(), n, 2*time.Millisecond, func() []string { sent.Add(1); return []string{"http://" + addr} },
+		s.send(t.Context(), n, 2*time.Millisecond, func() []string { return []string{"http://" + addr} },
 			func(int) string { return "op=http&delay=5ms&timeout=10s" })
 	}()
 	for kill := 1; kill <= kills; kill++ {
-		eventually(t, "some jobs are sent", func() bool { return int(sent.Load()) >= kill*n/(kills+1) })
+		eventually(t, "some jobs are accepted", func() bool { return s.accepted() >= kill*n/(kills+1) })
 		_ = process.Process.Kill()
 		_ = process.Wait()
 		process = serve()
