@@ -118,7 +118,7 @@ func TestNetworkSetAndReset(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	if took := time.Since(begin); took < 90*time.Millisecond || took > time.Second {
+	if took := time.Since(begin); took < 90*time.Millisecond || took > 20*time.Second {
 		t.Errorf("a dial took %v", took)
 	}
 	code, stdout, last := networkRun(t.Context(), "reset", "--dev=lo")
