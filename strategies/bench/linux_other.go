@@ -13,3 +13,4 @@ func generator(context.Context, built) error { return errLinux }
 func start(context.Context, built) error     { return errLinux }
 func network(context.Context, built) error   { return errLinux }
 func printPings() error                      { return errLinux }
+func printFlows() error                      { return errLinux }

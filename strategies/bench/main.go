@@ -65,6 +65,8 @@ func part(ctx context.Context, name string, args []string) error {
 		return serve(ctx, labNoop)
 	case name == "pings":
 		return printPings()
+	case name == "flows":
+		return printFlows()
 	}
 	return fmt.Errorf("no part of a measurement is called %q", name)
 }

@@ -136,6 +136,13 @@ func withTUN() error {
 	if err := losses(d, "tun"); err != nil {
 		return err
 	}
+	fmt.Printf("\nMany connections, a link by trace and outages:\n\n")
+	networkHeader()
+	for _, part := range []func(badnet.Driver, string) error{manyFlows, tracedLink, outages} {
+		if err := part(d, "tun"); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("\nNo delay, in turns:\n\n")
 	networkHeader()
 	if err := d.Apply(badnet.Plan{}); err != nil {
@@ -149,7 +156,7 @@ func withTUN() error {
 }
 
 func apply(d badnet.Driver, text string) error {
-	p, err := badnet.Parse(text)
+	p, err := badnet.ParseWithFiles(text)
 	if err != nil {
 		return err
 	}
@@ -259,7 +266,7 @@ func idle(name string) error {
 	slices.Sort(trips[1])
 	more := stats.Percentile(trips[0], 50) - stats.Percentile(trips[1], 50)
 	networkRow("round trip, p50", "none", "", micros(stats.Percentile(trips[1], 50)), "", true)
-	networkRow("round trip, p50", name, "", micros(stats.Percentile(trips[0], 50)), "40 µs over none's", more <= 40*time.Microsecond)
+	networkRow("round trip, p50", name, "", micros(stats.Percentile(trips[0], 50)), "30 µs over none's", more <= 30*time.Microsecond)
 	return streams(name)
 }
 
@@ -285,7 +292,8 @@ func streams(name string) error {
 	text := func(i int) string { return fmt.Sprintf("%.2f GB/s", stats.Median(rates[i])/1e9) }
 	networkRow("one TCP stream", "none", "", text(1), "", true)
 	networkRow("one TCP stream", "toxiproxy", "", text(2), "", true)
-	networkRow("one TCP stream", name, "", text(0), "toxiproxy's", stats.Median(rates[0]) >= stats.Median(rates[2]))
+	share := estimateOf(pairwise(rates[0], rates[1], ratio))
+	row("one TCP stream", name, "", text(0)+", "+share.text("%.2f")+" × none's", "0.75 × none's", share.atLeast(0.75).String())
 	return nil
 }
 
@@ -332,7 +340,7 @@ func programs(ctx context.Context, gotimeout string) error {
 		ready = append(ready, time.Unix(0, at).Sub(began))
 	}
 	slices.Sort(ready)
-	networkRow("`network run` until the command runs, median, max", "auto", "", millis(stats.Percentile(ready, 50))+", "+millis(ready[starts-1]), "100 ms", ready[starts-1] <= 100*time.Millisecond)
+	networkRow("`network run` until the command runs, median, max", "auto", "", millis(stats.Percentile(ready, 50))+", "+millis(ready[starts-1]), "60 ms", stats.Percentile(ready, 50) <= 60*time.Millisecond)
 	if err := pingInside(ctx, gotimeout); err != nil {
 		return err
 	}
