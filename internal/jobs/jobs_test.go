@@ -153,6 +153,36 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A job that comes again while its first run goes on, as after a suspension of the machine, is not made a
+// second time by the same queue, though nobody else may have it.
+func TestOwnClaimHolds(t *testing.T) {
+	t.Parallel()
+	q := open(t, jobs.Settings{})
+	defer q.Close()
+	if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
+		t.Fatal(err)
+	}
+	began, end := make(chan bool), make(chan bool)
+	var made atomic.Int32
+	do := func(context.Context, jobs.Job) json.RawMessage {
+		if made.Add(1) == 1 {
+			close(began)
+		}
+		<-end
+		return json.RawMessage(`"made"`)
+	}
+	stop := work(t, q, do)
+	<-began
+	again := work(t, q, do)       // all that is not acknowledged is delivered anew
+	<-time.After(3 * time.Second) // a queue that takes its own claim for a dead worker's needs half a second
+	close(end)
+	if job := await(t, q, "lab-1", jobs.Done); job.Tries != 1 || made.Load() != 1 {
+		t.Errorf("%+v, made %d times", job, made.Load())
+	}
+	stop()
+	again()
+}
+
 // A worker that stops gives its jobs back, and that is no try.
 func TestStop(t *testing.T) {
 	q := open(t, jobs.Settings{})
