@@ -47,6 +47,7 @@ func TestLog(t *testing.T) {
 		l.Changed(badnet.Profile{})
 		l.Delivered(packet(false, 30*ms, 40, 0, badnet.Counters{Lost: 1}))
 		time.Sleep(75 * ms)
+		synctest.Wait() // the log has written
 		if lines := strings.Count(file.String(), "\n"); lines != 1+3 {
 			t.Errorf("%d lines are written before the end", lines)
 		}
