@@ -145,11 +145,12 @@ points; where it is a matter of chance, the error of the sample comes on top.
   gotimeout network check delay=20ms down.rate=2mbit --driver=tun
 
 --json prints driver, why, profile, ok and outside (a sentence, or ""), and for
-dial, round_trip, round_trip_p99, delay_up, delay_down, loss_up, duplicates_up,
-reordered_up, rate_up, throughput_up and those down, as far as there are any,
-NAME_asked_UNIT, NAME_measured_UNIT and NAME_within_UNIT, where UNIT is ms,
-percent or bit_s and null is what did not come back, and NAME_verdict, which is
-ok, outside or not judged.
+dial, round_trip, round_trip_p99, dial_ipv6, round_trip_ipv6, delay_up, loss_up,
+duplicates_up, reordered_up, rate_up, throughput_up and those down, as far as
+there are any, NAME_asked_UNIT, NAME_measured_UNIT and NAME_within_UNIT, where
+UNIT is ms, percent or bit_s and null is what did not come back, and
+NAME_verdict, which is ok, outside or not judged. Where there is no ::1, its
+figures are null and not judged.
 
 The exit status is 0 where all is as asked, 1 where something is not, and 125
 where there is no such network here.`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -108,15 +109,17 @@ func TestCheckMeasures(t *testing.T) {
 	}
 	var got struct {
 		Driver string
-		Dial   float64 `json:"dial_measured_ms"`
-		Trip   float64 `json:"round_trip_measured_ms"`
-		Up     float64 `json:"loss_up_measured_percent"`
-		Down   float64 `json:"loss_down_measured_percent"`
+		Dial   float64  `json:"dial_measured_ms"`
+		Trip   float64  `json:"round_trip_measured_ms"`
+		Dial6  *float64 `json:"dial_ipv6_measured_ms"` // nil where there is no ::1
+		Trip6  *float64 `json:"round_trip_ipv6_measured_ms"`
+		Up     float64  `json:"loss_up_measured_percent"`
+		Down   float64  `json:"loss_down_measured_percent"`
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("exit code %d, %q: %v", code, out, err)
 	}
-	for what, v := range map[string]float64{"dial": got.Dial, "round trip": got.Trip} {
+	for what, v := range map[string]float64{"dial": got.Dial, "round trip": got.Trip, "dial ::1": *cmp.Or(got.Dial6, &got.Dial), "round trip ::1": *cmp.Or(got.Trip6, &got.Trip)} {
 		if v < 40 || v > 2000 {
 			t.Errorf("%s: %g ms, want 40", what, v)
 		}

@@ -38,6 +38,7 @@ func (c *Check) Outside() string {
 type measurement struct {
 	proxied      bool // by proxy, which has no packets
 	dials, trips sample
+	six          struct{ dials, trips sample } // over ::1; none is sent where there is no ::1
 	up, down     way
 }
 
@@ -61,9 +62,14 @@ func Packets(ctx context.Context, l *drivers.Loopback) (*Check, error) {
 		return nil, err
 	}
 	defer e.Close()
+	echo6 := ""
+	if six, err := probe.NewEchoAt("::1", 1); err == nil {
+		defer six.Close()
+		echo6 = six.Addr()
+	}
 	p := l.Profile
 	p.Up.Rate, p.Down.Rate = p.Up.MeanRate(), p.Down.MeanRate()
-	m, err := measurePackets(ctx, e.Addr(), p)
+	m, err := measurePackets(ctx, e.Addr(), echo6, p)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +79,15 @@ func Packets(ctx context.Context, l *drivers.Loopback) (*Check, error) {
 // varies is the note of a figure that a trace makes another at each time.
 const varies = "a trace's rate varies"
 
-func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measurement, err error) {
+func measurePackets(ctx context.Context, echo, echo6 string, p badnet.Profile) (m measurement, err error) {
 	s := scheduleOf(p)
-	m.dials = dials(ctx, echo, s)
-	if m.trips, err = trips(ctx, "udp", echo, s); err != nil {
+	if m.dials, m.trips, err = times(ctx, echo, s); err != nil {
 		return m, err
+	}
+	if echo6 != "" {
+		if m.six.dials, m.six.trips, err = times(ctx, echo6, s.over6(p)); err != nil {
+			return m, err
+		}
 	}
 	for _, d := range []struct {
 		link badnet.Link
@@ -102,6 +112,13 @@ func measurePackets(ctx context.Context, echo string, p badnet.Profile) (m measu
 		return m, errInterrupted
 	}
 	return m, nil
+}
+
+// times measures the dials and the round trips of an echo.
+func times(ctx context.Context, echo string, s schedule) (d, t sample, err error) {
+	d = dials(ctx, echo, s)
+	t, err = trips(ctx, "udp", echo, s)
+	return d, t, err
 }
 
 var errInterrupted = errors.New("the check was interrupted before all was measured: run it again")

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"slices"
@@ -11,12 +12,19 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/private/privatetest"
 	"gotimeout/internal/badnet/proxy"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// noPrivate is why the tests are not in a private network.
+var noPrivate error
+
+func TestMain(m *testing.M) {
+	noPrivate = privatetest.Enter()
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // what serves the private network goes on
+}
 
 // perfect returns the measurement of a driver that does exactly what the profile asks for.
 func perfect(p badnet.Profile) measurement {
@@ -38,7 +46,10 @@ func perfect(p badnet.Profile) measurement {
 		w.rate = rateTest{bits: float64(l.Rate), between: testTime}
 		return w
 	}
-	return measurement{dials: times(s.dial, s.dials), trips: times(s.trip, s.probes), up: of(p.Up), down: of(p.Down)}
+	six := s.over6(p)
+	m := measurement{dials: times(s.dial, s.dials), trips: times(s.trip, s.probes), up: of(p.Up), down: of(p.Down)}
+	m.six.dials, m.six.trips = times(six.dial, six.dials), times(six.trip, six.probes)
+	return m
 }
 
 func outside(p badnet.Profile, m measurement) (names []string) {
@@ -59,10 +70,10 @@ func TestJudgeCheck(t *testing.T) {
 		return p
 	}
 	for asked, others := range map[string]map[string]string{ // the profile that is there instead: the figures that are outside
-		"none":                {"none": "", "delay=1ms": "dial, round trip", "delay=400us": ""},
-		"delay=50ms":          {"delay=51ms": "", "delay=52ms": "dial, round trip", "delay=50ms loss=1%": "loss up, loss down", "blackhole": "dial, round trip, loss up, loss down"},
+		"none":                {"none": "", "delay=1ms": "dial, round trip, dial ::1, round trip ::1", "delay=400us": ""},
+		"delay=50ms":          {"delay=51ms": "", "delay=52ms": "dial, round trip, dial ::1, round trip ::1", "delay=50ms loss=1%": "loss up, loss down", "blackhole": "dial, round trip, dial ::1, round trip ::1, loss up, loss down"},
 		"up.delay=50ms":       {"up.delay=50ms": "", "down.delay=50ms": "delay up, delay down"},
-		"blackhole":           {"blackhole": "", "lossy": "dial, round trip, loss up, loss down"},
+		"blackhole":           {"blackhole": "", "lossy": "dial, round trip, dial ::1, round trip ::1, loss up, loss down"},
 		"loss=5%":             {"loss=5.8%": "", "loss=6.5%": "loss up, loss down", "up.loss=5%": "loss down"},
 		"loss=5%,burst=10":    {"loss=7%": "", "loss=10%": "loss up, loss down"},
 		"rate=10mbit":         {"rate=9.9mbit": "", "rate=9.7mbit": "rate up, rate down"},
@@ -78,6 +89,45 @@ func TestJudgeCheck(t *testing.T) {
 	for _, preset := range badnet.Presets() {
 		if got := outside(preset.Profile, perfect(preset.Profile)); got != nil {
 			t.Errorf("%s: outside are %q", preset.Name, got)
+		}
+	}
+}
+
+// ::1 alone may be another network, or not be there, which is no fault of the network.
+func TestJudgeIPv6(t *testing.T) {
+	for _, text := range []string{"delay=50ms", "blackhole", "3g", "loss=5%", "delay=50ms jitter=10ms"} {
+		p, err := badnet.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := perfect(p)
+		m.six = perfect(badnet.Profile{}).six
+		mean := ""
+		if scheduleOf(p).vague {
+			mean = " (mean)"
+		}
+		want := "dial ::1" + mean + ", round trip ::1" + mean
+		if p.RoundTrip() == 0 && back(p) > 0 {
+			want = ""
+		}
+		if got := strings.Join(outside(p, m), ", "); got != want {
+			t.Errorf("%s, ::1 is good: outside are %q, want %q", text, got, want)
+		}
+		m.six = measurement{}.six
+		c := &Check{Driver: "tun", Profile: p, Figures: judge(p, m)}
+		var got map[string]any
+		line, err := c.MarshalJSON()
+		if err == nil {
+			err = json.Unmarshal(line, &got)
+		}
+		measured, there := got["dial_ipv6_measured_ms"]
+		if err != nil || !there || measured != nil || got["dial_ipv6_verdict"] != "not judged" || got["ok"] != true {
+			t.Errorf("%s, there is no ::1: %s, %v", text, line, err)
+		}
+		for _, f := range c.Figures {
+			if strings.Contains(f.What, "::1") && (f.MeasuredText() != "-" || f.VerdictText() != "not judged: there is no ::1 here") {
+				t.Errorf("%s: %s, %s, %s", text, f.What, f.MeasuredText(), f.VerdictText())
+			}
 		}
 	}
 }

@@ -41,6 +41,9 @@ const (
 // forInformation is the Note of a figure that the profile doesn't ask for.
 const forInformation = "nothing is asked of it"
 
+// noIPv6 is the Note of the figures of ::1 where the machine or the driver has none.
+const noIPv6 = "there is no ::1 here"
+
 // asked tells whether the profile asks for the figure.
 func (f Figure) asked() bool { return f.Note != forInformation }
 
@@ -113,7 +116,7 @@ func (c *Check) MarshalJSON() ([]byte, error) {
 		if f.Way != "" {
 			name += " " + f.Way
 		}
-		name = strings.ReplaceAll(strings.ReplaceAll(name, " (mean)", ""), " ", "_")
+		name = strings.NewReplacer(" (mean)", "", "::1", "ipv6", " ", "_").Replace(name)
 		all[name+"_verdict"] = f.Verdict()
 		all[name+"_measured_"+string(f.Unit)] = f.Measured
 		if f.asked() {
@@ -152,7 +155,7 @@ func (f Figure) AskedText() string {
 
 // MeasuredText is for a table.
 func (f Figure) MeasuredText() string {
-	if f.Measured == nil && f.Unit == Bits {
+	if f.Measured == nil && (f.Unit == Bits || f.Note == noIPv6) {
 		return "-"
 	}
 	return f.Unit.Format(f.Measured)

@@ -34,6 +34,9 @@ func judge(p badnet.Profile, m measurement) []Figure {
 	if back(p) == 0 {
 		figures = figures[:2]
 	}
+	if six := s.over6(p); !m.proxied {
+		figures = append(figures, six.figure("dial ::1", six.dial, m.six.dials, p), six.figure("round trip ::1", six.trip, m.six.trips, p))
+	}
 	ways := []struct {
 		name string
 		link badnet.Link
@@ -57,6 +60,9 @@ func judge(p badnet.Profile, m measurement) []Figure {
 // figure judges the median of times, or their mean under jitter.
 func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.Profile) Figure {
 	f := Figure{What: what, Unit: Millis, Measured: probe.Percentile(got.times, 50)}
+	if got.sent == 0 {
+		f.Note = noIPv6
+	}
 	if back(p) == 0 {
 		return f
 	}
@@ -67,6 +73,7 @@ func (s schedule) figure(what string, asked time.Duration, got sample, p badnet.
 		f.Within += deviations * s.deviation / math.Sqrt(float64(len(got.times)))
 	}
 	switch {
+	case f.Note != "":
 	case p.Up.Trace.File+p.Down.Trace.File != "":
 		f.Note = varies
 	case f.Measured == nil && chance(p, got.sent):
@@ -220,6 +227,18 @@ func scheduleOf(p badnet.Profile) schedule {
 	s.probes = int(min(max(budget/s.gap, 5), 200))
 	s.dials = int(min(max(budget/4/s.gap, 3), 10))
 	s.settle = time.Duration(s.dials) * (lasts(2*dialPacket, p.Up.Rate) + lasts(2*dialPacket, p.Down.Rate))
+	return s
+}
+
+// over6 is the schedule for packets of IPv6, whose header is longer.
+func (s schedule) over6(p badnet.Profile) schedule {
+	const longer = 20
+	more := lasts(longer, p.Up.Rate) + lasts(longer, p.Down.Rate)
+	s.dial += more
+	s.trip += more
+	s.patience += 2 * more
+	s.gap += 2 * more
+	s.settle += 2 * time.Duration(s.dials) * more
 	return s
 }
 

@@ -20,19 +20,23 @@ type Echo struct {
 	// port a queue of its own, so that probes don't wait for each other.
 	Ports []uint16
 
+	host string
 	tcp  net.Listener
 	udp  []net.PacketConn
 	done sync.WaitGroup
 }
 
 // NewEcho returns an Echo on free ports of 127.0.0.1. Close it after use.
-func NewEcho(ports int) (*Echo, error) {
-	e := new(Echo)
+func NewEcho(ports int) (*Echo, error) { return NewEchoAt("127.0.0.1", ports) }
+
+// NewEchoAt returns an Echo on free ports of a host. Close it after use.
+func NewEchoAt(host string, ports int) (*Echo, error) {
+	e := &Echo{host: host}
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
 	for len(e.udp) < ports {
-		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		udp, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			e.Close()
 			return nil, err
@@ -50,7 +54,7 @@ func NewEcho(ports int) (*Echo, error) {
 // listen listens on one port for TCP and for UDP.
 func (e *Echo) listen() (err error) {
 	for range 10 { // another program may have the UDP port of the same number
-		if e.tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if e.tcp, err = net.Listen("tcp", net.JoinHostPort(e.host, "0")); err != nil {
 			return err
 		}
 		var udp net.PacketConn
