@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,11 +132,12 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	}
 	// An op of several backends has their profiles and no figures, because each backend has
 	// its own.
-	profile := s.Profile
+	path := &badnet.Path{Driver: s.Driver, Profile: s.Profile, Ended: s.Ended}
 	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
-		profile += "; " + name + ": " + s.Backends[name].Profile
+		path.Profile += "; " + name + ": " + s.Backends[name].Profile
+		path.Ended = cmp.Or(path.Ended, s.Backends[name].Ended)
 	}
-	return &badnet.Path{Driver: s.Driver, Profile: profile}
+	return path
 }
 
 // networkOf returns the network between a run and its backend. A target is reached
@@ -158,6 +160,9 @@ func pathText(p *badnet.Path) string {
 	}
 	if c := p.Calibration; c != nil && c.RoundTripP50 != nil {
 		text += fmt.Sprintf(", measured %.1f", *c.RoundTripP50)
+	}
+	if p.Ended != "" {
+		text += ", ended: " + p.Ended
 	}
 	return text
 }

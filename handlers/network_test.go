@@ -12,6 +12,7 @@ import (
 	"gotimeout/handlers"
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/wire"
+	"gotimeout/slowops"
 )
 
 // fakeNetwork records its changes.
@@ -107,6 +108,22 @@ func TestNetworkChanges(t *testing.T) {
 	want := "set  delay=100ms loss=1%, set db loss=100%, reset db, reset "
 	if got := strings.Join(net.set, ", "); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The answer of a run says that its network has ended during the run.
+func TestNetworkEndsDuringARun(t *testing.T) {
+	lab, net := onNetwork(t)
+	lab.Ops = []handlers.Op{{Name: "http", Parts: parts(func(context.Context, slowops.Call) error {
+		net.state.Ended = "its device was deleted"
+		return nil
+	})}}
+	w := get(t, lab, "/baseline?op=http&delay=0")
+	if path, _ := read[wire.Answer](t, w).Network.(map[string]any); path["ended"] != "its device was deleted" {
+		t.Errorf("the answer has %v", path)
+	}
+	if path, _ := view(t, lab, w).Network.(map[string]any); path["ended"] != "its device was deleted" {
+		t.Errorf("the receipt has %v", path)
 	}
 }
 

@@ -56,6 +56,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	if s.Outside == strategies.InQueue && l.Queue != nil {
 		return l.offload(ctx, s, p)
 	}
+	network := l.state()
 	run := l.runOf(ctx, s, p)
 	run.Busy = outside != nil || p.op.Busy != nil && p.op.Busy(call) // the start of a process computes
 	rc, err := l.Ledger.Open(run)
@@ -72,6 +73,11 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	ops := l.calls(ctx, rc, outside, p, call)
 	ctx = l.trace(ctx, rc)
 	status, failure := outcome(ctx, s, p.timeout, l.doRecovered(ctx, s, p, ops))
+	if now := l.state(); now != network {
+		if path := l.networkOf(p); path != nil && path.Ended != "" {
+			rc.NetworkEnded(path)
+		}
+	}
 	rc.Answered(status, failure)
 	l.logAnswer(ctx, rc, status, failure)
 	return rc, nil

@@ -285,13 +285,13 @@ bytes and packets that were sent and that were delivered, the drops by cause, th
 longest queue, and the p50 and p99 of the delay. The packets of the calibration are
 not in there.
 
-The exit status is the command's, or 125 where there is no such network here. A
-summary comes at the end, on stderr. Of the files that you have open, the command
-gets all but number 3.`
+The exit status is the command's, or 125 where there is no such network here, and
+where it ends before the command, which is killed then. A summary comes at the end,
+on stderr. Of the files that you have open, the command gets all but number 3.`
 }
 
-// exitNoNetwork is the exit status if the command could not be run. docker run and timeout
-// use the same.
+// exitNoNetwork is the exit status if the command could not be run, or not to its end. docker run
+// and timeout use the same.
 const exitNoNetwork = 125
 
 // Run runs the command on the network. kong calls it.
@@ -343,7 +343,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 		return 0, err
 	}
 	defer func() { _ = seen.close() }()
-	closeReach, err := reach.open(p)
+	relays, closeReach, err := reach.open(p)
 	if err != nil {
 		return 0, private.Refused(err)
 	}
@@ -358,10 +358,15 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	calibrated := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
-	status, err = p.Command(c.Command)
+	status, err = loopback.Command(ctx, p, c.Command, relays...)
 	cancel()
 	_ = closeReach() // the connections end with the command
-	if failed := <-calibrated; failed != nil {
+	failed, ended := <-calibrated, new(drivers.EndedError)
+	if errors.As(err, &ended) {
+		failed = nil // the calibration's was the same
+		status = exitNoNetwork
+	}
+	if failed != nil {
 		fmt.Fprintf(to.err, "gotimeout: %v\n", failed)
 		status = exitNoNetwork
 	}

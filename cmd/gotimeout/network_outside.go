@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/outside"
 	"gotimeout/internal/badnet/private"
 )
@@ -41,11 +43,11 @@ func (r reachable) servers() (all []private.Server) {
 	return all
 }
 
-// open makes the ports reachable, on the same addresses of the private network.
-func (r reachable) open(p *private.Process) (closeAll func() error, err error) {
-	var relays []interface{ Close() error }
+// open makes the ports reachable, on the same addresses of the private network, through the relays.
+func (r reachable) open(p *private.Process) (relays []badnet.Mortal, closeAll func() error, err error) {
+	var open []io.Closer
 	closeAll = func() (err error) {
-		for _, relay := range relays {
+		for _, relay := range open {
 			err = errors.Join(err, relay.Close())
 		}
 		return err
@@ -53,14 +55,15 @@ func (r reachable) open(p *private.Process) (closeAll func() error, err error) {
 	for _, addr := range r {
 		stream, err := outside.NewRelay(p, addr.String(), "tcp", addr.String())
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("--reach %s: %w", addr, err), closeAll())
+			return nil, nil, errors.Join(fmt.Errorf("--reach %s: %w", addr, err), closeAll())
 		}
-		relays = append(relays, stream)
+		open = append(open, stream)
 		datagrams, err := outside.NewDatagrams(p, addr.String(), addr.String())
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("--reach %s: %w", addr, err), closeAll())
+			return nil, nil, errors.Join(fmt.Errorf("--reach %s: %w", addr, err), closeAll())
 		}
-		relays = append(relays, datagrams)
+		open = append(open, datagrams)
+		relays = append(relays, stream, datagrams)
 	}
-	return closeAll, nil
+	return relays, closeAll, nil
 }

@@ -34,6 +34,12 @@ type Driver interface {
 	Close() error
 }
 
+// Mortal is a Driver, or another part of a network, that an error may end before Close.
+type Mortal interface {
+	// Failed has that error. It is closed when the part has ended.
+	Failed() <-chan error
+}
+
 // Totals count the packets of both directions.
 type Totals struct {
 	Packets uint64 `json:"packets"` // that were sent
@@ -76,9 +82,10 @@ func (s *State) Of(backend string) *Path {
 // Path is the way to a backend: the profile beside what was measured.
 type Path struct {
 	Driver      string       `json:"driver"`
-	Profile     string       `json:"profile"`       // as Parse reads it
-	RoundTrip   *float64     `json:"round_trip_ms"` // the sum of the delays; nil of several profiles
-	Calibration *Calibration `json:"calibration"`   // nil before the first change
+	Profile     string       `json:"profile"`         // as Parse reads it
+	RoundTrip   *float64     `json:"round_trip_ms"`   // the sum of the delays; nil of several profiles
+	Calibration *Calibration `json:"calibration"`     // nil before the first change
+	Ended       string       `json:"ended,omitempty"` // why nothing of this holds any more
 }
 
 // Calibration is what was measured through a driver. Times are in milliseconds,

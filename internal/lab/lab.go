@@ -106,7 +106,13 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		return nil, err
 	}
 	if l.network != nil {
-		l.atClose(func() { _ = l.network.Close() })
+		var told sync.WaitGroup
+		told.Go(func() {
+			for err := range l.network.Failed() {
+				l.Log.Error("the network has ended: answers say so, and so does /readyz", "error", err)
+			}
+		})
+		l.atClose(func() { _ = l.network.Close(); told.Wait() })
 	}
 	if s.Ops == nil {
 		l.settings.Ops = Ops()
@@ -274,7 +280,15 @@ func (l *Lab) health(ctx context.Context) []handlers.Backend {
 	all := make([]handlers.Backend, len(l.backends))
 	var looks sync.WaitGroup
 	for i, b := range l.backends {
-		looks.Go(func() { all[i] = b.look(ctx) })
+		looks.Go(func() {
+			all[i] = b.look(ctx)
+			if l.network == nil {
+				return
+			}
+			if lost := l.network.State().Of(b.name).Ended; lost != "" {
+				all[i].Ready, all[i].Error = false, lost
+			}
+		})
 	}
 	looks.Wait()
 	return all

@@ -129,6 +129,13 @@ func (r *Receipt) OpEnded() {
 	r.settle()
 }
 
+// NetworkEnded records that the network to the backend has ended during the run, as the JSON shows it then.
+func (r *Receipt) NetworkEnded(network any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run.Network = network
+}
+
 // Answered records that the caller has its answer now. It must be called once.
 func (r *Receipt) Answered(status Status, err *Error) {
 	at := time.Since(r.start)

@@ -51,14 +51,15 @@ func Main(m interface{ Run() int }, profile string) int {
 	status, err := private.Work{
 		Outside: private.Outside{Processes: true},
 		Inside: func(_ context.Context, process *private.Process) (int, error) {
-			if err := open(p); err != nil {
+			loopback, err := open(p)
+			if err != nil {
 				return 0, private.Refused(err)
 			}
 			binary, err := os.Executable()
 			if err != nil {
 				return 0, err
 			}
-			return process.Command(append([]string{binary}, os.Args[1:]...))
+			return loopback.Command(context.Background(), process, append([]string{binary}, os.Args[1:]...))
 		},
 		Refused: func(reason *private.RefusedError) (int, error) {
 			ran, refused = true, reason.Reason
@@ -80,13 +81,12 @@ func Main(m interface{ Run() int }, profile string) int {
 // open makes the loopback of this process bad until the process ends: by the tun driver,
 // which can do every profile and repeats its losses and delays, and otherwise by the first
 // that works.
-func open(p badnet.Profile) error {
+func open(p badnet.Profile) (*drivers.Loopback, error) {
 	const seed = 1
-	if _, err := drivers.OpenLoopback(badnet.TUN, p, seed); err == nil {
-		return nil
+	if l, err := drivers.OpenLoopback(badnet.TUN, p, seed); err == nil {
+		return l, nil
 	}
-	_, err := drivers.OpenLoopback(badnet.Auto, p, seed)
-	return err
+	return drivers.OpenLoopback(badnet.Auto, p, seed)
 }
 
 // Set makes the network as bad as another profile says, until the end of the test t and

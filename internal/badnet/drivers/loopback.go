@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/probe"
 	"gotimeout/internal/prose"
 )
@@ -63,6 +64,37 @@ func (l *Loopback) Watch(by badnet.Watcher) error {
 	}
 	return d.Watch(by)
 }
+
+// Command runs a command on the network, as p.Command does. Where the network ends by an error, or one of the
+// parts beside it, the command ends too: what it would measure is no bad network. The error is then an EndedError.
+func (l *Loopback) Command(ctx context.Context, p *private.Process, args []string, parts ...badnet.Mortal) (status int, err error) {
+	alive, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if d, ok := l.packets.(badnet.Mortal); ok {
+		parts = append(parts, d)
+	}
+	for _, part := range parts {
+		go func() {
+			for err := range part.Failed() {
+				end(&EndedError{err})
+			}
+		}()
+	}
+	status, err = p.Command(alive, args)
+	var ended *EndedError
+	if errors.As(context.Cause(alive), &ended) {
+		return status, ended
+	}
+	return status, err
+}
+
+// EndedError says that the network has ended, and with it the command.
+type EndedError struct{ Err error }
+
+func (e *EndedError) Error() string {
+	return "the bad network has ended, and with it the command: " + e.Err.Error()
+}
+func (e *EndedError) Unwrap() error { return e.Err }
 
 // apply makes the packets as bad as p says.
 func (l *Loopback) apply(d badnet.Driver, p badnet.Profile) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,13 +27,20 @@ type Network struct {
 	all      badnet.Profile
 	own      map[string]badnet.Profile
 	backends []string
+
+	telling sync.Mutex // for what follows, and for storing the state
+	made    *badnet.State
+	lost    map[string]error // by backend, "" for all of them
+	failed  chan error
+	parts   sync.WaitGroup
 }
 
 // attachment is how backends are attached to a network: their packets are shaped,
 // or proxies are put in front of them.
 type attachment interface {
-	// attach attaches a server and returns the address to dial, "" for its own.
-	attach(name, network, addr string, outside bool) (dial string, err error)
+	// attach attaches a server and returns the address to dial, "" for its own. The part
+	// that leads there is nil where there is none.
+	attach(name, network, addr string, outside bool) (dial string, part badnet.Mortal, err error)
 	// apply gives each backend its profile, and the probes theirs.
 	apply(probes badnet.Profile, backends map[string]badnet.Profile) error
 	// way is the way that has the probes' profile.
@@ -54,7 +62,11 @@ func Private(p *private.Process, driver string, profile badnet.Profile, seed uin
 	if err != nil {
 		return nil, errors.Join(err, packets.Close())
 	}
-	return newNetwork(name, why, m), nil
+	n := newNetwork(name, why, m)
+	if d, ok := packets.(badnet.Mortal); ok {
+		n.watch("", d)
+	}
+	return n, nil
 }
 
 // Proxies returns a network of a proxy in front of each backend. The reason says
@@ -71,9 +83,61 @@ func Proxies(reason string) (*Network, error) {
 const anyPort = 1
 
 func newNetwork(driver, why string, a attachment) *Network {
-	n := &Network{driver: driver, why: why, attachment: a, own: map[string]badnet.Profile{}}
-	n.state.Store(&badnet.State{Path: n.path(badnet.Profile{}, nil), Why: why})
+	n := &Network{
+		driver: driver, why: why, attachment: a, own: map[string]badnet.Profile{},
+		lost: map[string]error{}, failed: make(chan error, 1),
+	}
+	n.tell(&badnet.State{Path: n.path(badnet.Profile{}, nil), Why: why})
 	return n
+}
+
+// watch has the state say when a part of the network has ended by an error: the way to a backend, or for "" to all.
+func (n *Network) watch(backend string, part badnet.Mortal) {
+	n.parts.Go(func() {
+		for err := range part.Failed() {
+			n.telling.Lock()
+			n.lost[backend] = err
+			n.telling.Unlock()
+			n.tell(nil)
+			select {
+			case n.failed <- err:
+			default: // one is enough for the log
+			}
+		}
+	})
+}
+
+// Failed has the error of a part that has ended. It is closed when the network is.
+func (n *Network) Failed() <-chan error { return n.failed }
+
+// tell stores a new state, nil for the present one, with what is lost.
+func (n *Network) tell(made *badnet.State) {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	if made != nil {
+		n.made = made
+	}
+	s := *n.made
+	s.Backends = maps.Clone(s.Backends)
+	for backend, err := range n.lost {
+		if backend == "" {
+			s.Ended = err.Error()
+			continue
+		}
+		path := *n.made.Of(backend)
+		path.Ended = err.Error()
+		if s.Backends == nil {
+			s.Backends = map[string]badnet.Path{}
+		}
+		s.Backends[backend] = path
+	}
+	if s.Ended != "" {
+		for backend, path := range s.Backends {
+			path.Ended = s.Ended
+			s.Backends[backend] = path
+		}
+	}
+	n.state.Store(&s)
 }
 
 // Attach attaches a backend and returns the address to dial, "" for its own. A
@@ -82,7 +146,11 @@ func (n *Network) Attach(name, network, addr string, outside bool) (dial string,
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.backends = append(n.backends, name)
-	return n.attachment.attach(name, network, addr, outside)
+	dial, part, err := n.attachment.attach(name, network, addr, outside)
+	if err == nil && part != nil {
+		n.watch(name, part)
+	}
+	return dial, err
 }
 
 // State returns the present network.
@@ -156,7 +224,7 @@ func (n *Network) apply(all badnet.Profile, own map[string]badnet.Profile, probe
 
 // store stores the state after a change.
 func (n *Network) store(backend string, changed badnet.Profile, measured *badnet.Calibration) {
-	old := n.state.Load()
+	old := n.made // only a change, which holds mu, makes another
 	s := &badnet.State{Path: old.Path, Why: n.why, Backends: map[string]badnet.Path{}}
 	for name := range n.own {
 		s.Backends[name] = old.Backends[name]
@@ -167,7 +235,7 @@ func (n *Network) store(backend string, changed badnet.Profile, measured *badnet
 	} else if _, ok := n.own[backend]; ok {
 		s.Backends[backend] = path
 	}
-	n.state.Store(s)
+	n.tell(s)
 }
 
 func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Path {
@@ -178,12 +246,16 @@ func (n *Network) path(p badnet.Profile, measured *badnet.Calibration) badnet.Pa
 // the server's own: for observers, such as the reader of the process list.
 func (n *Network) Direct(network, addr string) (dial string, err error) {
 	if m, ok := n.attachment.(*packets); ok {
-		return m.relayTo(network, addr)
+		dial, _, err := m.relayTo(network, addr)
+		return dial, err
 	}
 	return "", nil
 }
 
 // Close makes the network good again.
 func (n *Network) Close() error {
-	return n.attachment.close()
+	err := n.attachment.close()
+	n.parts.Wait()
+	close(n.failed)
+	return err
 }

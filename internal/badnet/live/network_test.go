@@ -20,9 +20,12 @@ type fakeAttachment struct {
 	*probe.Echo
 	applied string
 	err     error
+	part    badnet.Mortal
 }
 
-func (m *fakeAttachment) attach(_, _, addr string, _ bool) (string, error) { return addr, nil }
+func (m *fakeAttachment) attach(_, _, addr string, _ bool) (string, badnet.Mortal, error) {
+	return addr, m.part, nil
+}
 
 func (m *fakeAttachment) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {
 	if m.err != nil {
@@ -120,5 +123,54 @@ func TestCallersWhoLeft(t *testing.T) {
 	cancel()
 	if err := n.Set(ctx, "", profile(t, "lossy")); !errors.Is(err, context.Canceled) || m.applied != "" {
 		t.Errorf("%v, and %s was applied", err, m.applied)
+	}
+}
+
+// part is a part of a network that may fail.
+type part chan error
+
+func (p part) Failed() <-chan error { return p }
+
+// A part that ends by an error is told in the state of its backend, or of all of them, until the end, whatever changes.
+func TestLostPart(t *testing.T) {
+	n, m := fake(t)
+	db, all := make(part, 1), make(part, 1)
+	m.part = db
+	if _, err := n.Attach("db2", "tcp", "127.0.0.1:1", false); err != nil {
+		t.Fatal(err)
+	}
+	n.watch("", all)
+	defer close(all)
+	defer close(db)
+	errors := func() string {
+		s := n.State()
+		return fmt.Sprintf("%q %q %q", s.Ended, s.Of("db2").Ended, s.Of("http").Ended)
+	}
+	if got, want := errors(), `"" "" ""`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	db <- fmt.Errorf("no listener")
+	if err := <-n.Failed(); err.Error() != "no listener" {
+		t.Error(err)
+	}
+	lossy := profile(t, "loss=1%") // so few probes notice nothing
+	if err := n.Set(t.Context(), "db2", lossy); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := errors(), `"" "no listener" ""`; got != want || n.State().Of("db2").Profile != "loss=1%" || n.State().Of("http").Profile != "none" {
+		t.Errorf("%s, want %s: %+v", got, want, n.State())
+	}
+	all <- fmt.Errorf("no device")
+	if err := <-n.Failed(); err.Error() != "no device" {
+		t.Error(err)
+	}
+	if got, want := errors(), `"no device" "no device" "no device"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if err := n.Reset(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := errors(), `"no device" "no device" "no device"`; got != want {
+		t.Errorf("after a reset: %s, want %s", got, want)
 	}
 }

@@ -27,29 +27,24 @@ func newPackets(p *private.Process, name string, d badnet.Driver) (*packets, err
 	return &packets{process: p, name: name, driver: d, echo: e, ports: map[string]uint16{}}, err
 }
 
-func (p *packets) attach(name, network, addr string, relayed bool) (string, error) {
-	dial := addr
-	if relayed {
-		var err error
-		if dial, err = p.relayTo(network, addr); err != nil {
-			return "", err
-		}
-	}
-	port, err := portOf(dial)
-	p.ports[name] = port
+func (p *packets) attach(name, network, addr string, relayed bool) (dial string, relay badnet.Mortal, err error) {
 	if !relayed {
-		dial = ""
+		p.ports[name], err = portOf(addr)
+		return "", nil, err
 	}
-	return dial, err
+	if dial, relay, err = p.relayTo(network, addr); err == nil {
+		p.ports[name], err = portOf(dial)
+	}
+	return dial, relay, err
 }
 
-func (p *packets) relayTo(network, addr string) (string, error) {
+func (p *packets) relayTo(network, addr string) (dial string, relay badnet.Mortal, err error) {
 	r, err := outside.NewRelay(p.process, "127.0.0.1:0", network, addr)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	p.relays = append(p.relays, r)
-	return r.Addr(), nil
+	return r.Addr(), r, nil
 }
 
 func (p *packets) apply(probes badnet.Profile, backends map[string]badnet.Profile) (err error) {

@@ -31,11 +31,15 @@ func newProxies() (*proxies, error) {
 	return m, nil
 }
 
-func (m *proxies) attach(name, network, addr string, _ bool) (string, error) {
+func (m *proxies) attach(name, network, addr string, _ bool) (string, badnet.Mortal, error) {
 	if network != "tcp" {
-		return "", fmt.Errorf("a proxy can't be put in front of %s: the proxy driver carries only TCP, so name the server by host:port", addr)
+		return "", nil, fmt.Errorf("a proxy can't be put in front of %s: the proxy driver carries only TCP, so name the server by host:port", addr)
 	}
-	return m.fronts.Attach(name, addr)
+	dial, err := m.fronts.Attach(name, addr)
+	if err != nil {
+		return "", nil, err
+	}
+	return dial, m.fronts.Front(name), nil
 }
 
 func (m *proxies) apply(probes badnet.Profile, backends map[string]badnet.Profile) error {

@@ -2,6 +2,7 @@ package outside
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -26,6 +27,7 @@ type Relay struct {
 	network, dest string
 	listener      net.Listener
 	cancel        context.CancelFunc
+	failed        chan error
 	done          sync.WaitGroup
 }
 
@@ -36,13 +38,17 @@ func NewRelay(d Dialer, listen, network, addr string) (*Relay, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Relay{dialer: d, network: network, dest: addr, listener: l, cancel: cancel}
+	r := &Relay{dialer: d, network: network, dest: addr, listener: l, cancel: cancel, failed: make(chan error, 1)}
 	r.done.Go(func() { r.accept(ctx) })
 	return r, nil
 }
 
 // Addr is where the relay listens.
 func (r *Relay) Addr() string { return r.listener.Addr().String() }
+
+// Failed has the error of a relay that has lost its listener before Close. It is closed
+// with the relay.
+func (r *Relay) Failed() <-chan error { return r.failed }
 
 // Close resets the connections and waits for their end.
 func (r *Relay) Close() error {
@@ -53,9 +59,13 @@ func (r *Relay) Close() error {
 }
 
 func (r *Relay) accept(ctx context.Context) {
+	defer close(r.failed)
 	for {
 		conn, err := probe.Accept(r.listener)
 		if err != nil {
+			if ctx.Err() == nil {
+				r.failed <- fmt.Errorf("the relay to %s has lost its listener: %w", r.dest, err)
+			}
 			return
 		}
 		r.done.Go(func() {
@@ -107,6 +117,7 @@ type Datagrams struct {
 	dest   string
 	conn   net.PacketConn
 	cancel context.CancelFunc
+	failed chan error
 	done   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -121,13 +132,16 @@ func NewDatagrams(d Dialer, listen, addr string) (*Datagrams, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Datagrams{dialer: d, dest: addr, conn: conn, cancel: cancel, flows: map[string]net.Conn{}}
+	r := &Datagrams{dialer: d, dest: addr, conn: conn, cancel: cancel, failed: make(chan error, 1), flows: map[string]net.Conn{}}
 	r.done.Go(func() { r.read(ctx) })
 	return r, nil
 }
 
 // Addr is where the relay listens.
 func (r *Datagrams) Addr() string { return r.conn.LocalAddr().String() }
+
+// Failed is as a Relay's.
+func (r *Datagrams) Failed() <-chan error { return r.failed }
 
 // Close ends the flows.
 func (r *Datagrams) Close() error {
@@ -138,6 +152,7 @@ func (r *Datagrams) Close() error {
 }
 
 func (r *Datagrams) read(ctx context.Context) {
+	defer close(r.failed)
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -149,6 +164,9 @@ func (r *Datagrams) read(ctx context.Context) {
 	for {
 		n, client, err := r.conn.ReadFrom(b)
 		if err != nil {
+			if ctx.Err() == nil {
+				r.failed <- fmt.Errorf("the relay of datagrams to %s has lost its socket: %w", r.dest, err)
+			}
 			return
 		}
 		if flow := r.flow(ctx, client); flow != nil {

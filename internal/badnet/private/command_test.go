@@ -4,6 +4,7 @@ package private_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ import (
 func init() {
 	roles["command"] = func() (int, error) {
 		return both(private.Outside{Processes: true}, func(p *private.Process) (int, error) {
-			return p.Command(os.Args[1:])
+			return p.Command(context.Background(), os.Args[1:])
 		})
 	}
 	// sleep is a lab that runs for a while and starts no processes.

@@ -228,9 +228,9 @@ const (
 )
 
 // Command runs a command inside, with the user and the rights of whoever started
-// this program, and returns its exit status. This process must be the first one
-// inside: all processes that the command leaves behind end with it.
-func (p *Process) Command(args []string) (status int, err error) {
+// this program, and returns its exit status. It kills the command when ctx is done. This
+// process must be the first one inside: all processes that the command leaves behind end with it.
+func (p *Process) Command(ctx context.Context, args []string) (status int, err error) {
 	// The terminal's signals reach the command by themselves.
 	dropped := make(chan os.Signal, 1)
 	notify(dropped, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
@@ -253,6 +253,9 @@ func (p *Process) Command(args []string) (status int, err error) {
 			select {
 			case s := <-p.Signals:
 				_ = child.Signal(s)
+			case <-ctx.Done():
+				_ = child.Kill()
+				return
 			case <-ended:
 				return
 			}

@@ -22,7 +22,7 @@ var errNone = &RefusedError{"private networks need Linux, and this is " + runtim
 func Run(Outside) (int, error)                                            { return 0, errNone }
 func Inside() bool                                                        { return false }
 func Enter(bool) (*Process, error)                                        { return nil, errNone }
-func (p *Process) Command([]string) (int, error)                          { return 0, errNone }
+func (p *Process) Command(context.Context, []string) (int, error)         { return 0, errNone }
 func Sysctl(string, string) error                                         { return errNone }
 func (p *Process) Ready() error                                           { return errNone }
 func (p *Process) Refuse(string) error                                    { return errors.ErrUnsupported }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"gotimeout/internal/stats"
@@ -93,12 +94,17 @@ func serveUDP(udp net.PacketConn) {
 }
 
 // Accept accepts a connection, and waits while too many files are open. Its error
-// is that the listener is closed.
+// is that the listener is closed, or that its socket listens no more.
 func Accept(l net.Listener) (net.Conn, error) {
 	for {
 		conn, err := l.Accept()
 		if err == nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
+		}
+		for _, lost := range []error{syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK} {
+			if errors.Is(err, lost) {
+				return nil, err
+			}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

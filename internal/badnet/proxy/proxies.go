@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/probe"
 )
 
 // Proxies are a proxy in front of each backend that is attached. They are safe
@@ -75,6 +76,15 @@ func (p *Proxies) Apply(name string, profile badnet.Profile) error {
 	return nil
 }
 
+// Front is the proxy in front of the attached backend. It fails when it has lost its listener.
+func (p *Proxies) Front(name string) badnet.Mortal {
+	f, err := p.find(name)
+	if err != nil {
+		panic(err) // it was not attached
+	}
+	return f
+}
+
 func (p *Proxies) find(name string) (*front, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,13 +115,9 @@ func (p *Proxies) Close() error {
 	return errors.Join(errs...)
 }
 
-const (
-	acceptAgain = 10 * time.Millisecond // after an error, such as too many open files
-
-	// stuck is how long a change of the network waits for a connection whose
-	// reader reads nothing. After 5 s toxiproxy would lose bytes.
-	stuck = 4 * time.Second
-)
+// stuck is how long a change of the network waits for a connection whose
+// reader reads nothing. After 5 s toxiproxy would lose bytes.
+const stuck = 4 * time.Second
 
 // front is a backend's proxy.
 type front struct {
@@ -119,6 +125,7 @@ type front struct {
 	listener *net.TCPListener
 	life     context.Context // ends with Close
 	end      context.CancelFunc
+	failed   chan error     // has why there is no listener any more
 	running  sync.WaitGroup // the pairs too
 	applying sync.Mutex
 
@@ -133,25 +140,25 @@ func newFront(upstream string, n *network) (*front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &front{upstream: upstream, listener: listener, network: n, pairs: map[*pair]bool{}}
+	f := &front{upstream: upstream, listener: listener, network: n, failed: make(chan error, 1), pairs: map[*pair]bool{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f, nil
 }
 
+// Failed implements badnet.Mortal.
+func (f *front) Failed() <-chan error { return f.failed }
+
 func (f *front) serve() {
+	defer close(f.failed)
 	for {
-		client, err := f.listener.AcceptTCP()
-		switch {
-		case err == nil:
-			f.running.Go(func() { f.connect(client) })
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			select {
-			case <-time.After(acceptAgain):
-			case <-f.life.Done():
+		client, err := probe.Accept(f.listener)
+		if err != nil {
+			if f.life.Err() == nil {
+				f.failed <- fmt.Errorf("the proxy in front of %s has lost its listener: %w", f.upstream, err)
 			}
+			return
 		}
+		f.running.Go(func() { f.connect(client.(*net.TCPConn)) })
 	}
 }
 

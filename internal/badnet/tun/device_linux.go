@@ -106,7 +106,7 @@ var loopback = net.IPNet{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8,
 
 // route sends packets to 127.0.0.0/8 out through the TUN, and takes packets from
 // the TUN as local. It moves the rule of the table local, which is first, behind
-// its own rules.
+// its own rules. Without the TUN the loopback is unreachable, and not good.
 func route(tun netlink.Link) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -129,7 +129,8 @@ func route(tun netlink.Link) error {
 		LinkIndex: tun.Attrs().Index, Table: outward, Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
 		Src: net.IPv4(127, 0, 0, 1), Scope: netlink.SCOPE_LINK,
 	}
-	for _, r := range []*netlink.Route{&in, &out} {
+	gone := netlink.Route{Table: outward, Dst: out.Dst, Type: unix.RTN_UNREACHABLE, Priority: 1}
+	for _, r := range []*netlink.Route{&in, &out, &gone} {
 		if err := netlink.RouteReplace(r); err != nil {
 			return fmt.Errorf("table %d: %w", r.Table, err)
 		}

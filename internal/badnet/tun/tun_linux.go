@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TUN is the driver. It implements badnet.Driver.
+// TUN is the driver. It implements badnet.Driver, badnet.Watchable and badnet.Mortal.
 type TUN struct {
 	device int
 	six    *ipv6     // nil where there is no ::1
@@ -26,7 +26,8 @@ type TUN struct {
 	closed  bool
 	failed  error // why the loop has ended before Close
 
-	done chan struct{}
+	ended chan error // has failed, and is closed when the loop has ended
+	done  chan struct{}
 }
 
 // Open sends the loopback of this process's network namespace through a TUN
@@ -37,7 +38,7 @@ func Open(seed uint64) (badnet.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TUN{device: device, network: newNetwork(seed), done: make(chan struct{})}
+	t := &TUN{device: device, network: newNetwork(seed), ended: make(chan error, 1), done: make(chan struct{})}
 	if t.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err == nil {
 		err = t.up()
 	}
@@ -99,14 +100,23 @@ func (t *TUN) Totals() (badnet.Totals, error) {
 	return totals, t.failed
 }
 
+// Failed has the error of a device that is gone. It implements badnet.Mortal.
+func (t *TUN) Failed() <-chan error { return t.ended }
+
 // Close ends the driver, and with it all traffic on 127.0.0.0/8: its routes lead to the
-// TUN.
+// TUN. So they do after a failure: the device is open until Close, and no packet passes.
 func (t *TUN) Close() error {
 	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return t.failed
+	}
 	t.closed = true
 	signal(t.wake)
 	t.mu.Unlock()
 	<-t.done
+	unix.Close(t.device)
+	unix.Close(t.wake)
 	if t.six != nil {
 		t.six.close()
 	}
@@ -119,8 +129,7 @@ func (t *TUN) loop() {
 	moreTurns(spare)
 	defer moreTurns(-spare)
 	defer close(t.done)
-	defer unix.Close(t.wake)
-	defer unix.Close(t.device)
+	defer close(t.ended)
 	hurry()
 	frame := make([]byte, vnet+1<<16)
 	for {
@@ -155,6 +164,7 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 		more, err := t.read(frame)
 		if err != nil {
 			t.failed = fmt.Errorf("the tun driver: %w", err)
+			t.ended <- t.failed
 			return 0, false
 		}
 		if more {
@@ -180,6 +190,8 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 			return false, nil
 		case errors.Is(err, unix.EINTR):
 			continue
+		case errors.Is(err, unix.EBADFD):
+			return false, fmt.Errorf("its device %s was deleted", name)
 		case err != nil:
 			return false, fmt.Errorf("read: %w", err)
 		}

@@ -305,6 +305,49 @@ func TestWithoutClsact(t *testing.T) {
 	}
 }
 
+// deletedEnv makes a test binary lose its TUN.
+const deletedEnv = "TUN_TEST_DELETED"
+
+// Without its device the driver says so, and the loopback is not good.
+func TestDeleted(t *testing.T) {
+	d := driver(t).(*TUN)
+	if os.Getenv(deletedEnv) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^TestDeleted$")
+		cmd.Env = append(os.Environ(), deletedEnv+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "SKIP") {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	var addrs []*net.TCPAddr
+	for _, host := range hosts(t) {
+		addrs = append(addrs, echo(t, host))
+	}
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "the tun driver: its device bad0 was deleted"
+	if err := <-d.Failed(); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	for _, addr := range addrs {
+		if conn, err := net.DialTimeout("tcp", addr.String(), 300*time.Millisecond); err == nil {
+			t.Errorf("%s is good", addr)
+			conn.Close()
+		}
+	}
+	if err := d.Apply(badnet.Plan{}); err == nil {
+		t.Error("a change of what is gone")
+	}
+	if err := d.Close(); err == nil || err.Error() != want {
+		t.Errorf("closed: %v, want %s", err, want)
+	}
+}
+
 var opened struct {
 	driver badnet.Driver
 	err    error
@@ -325,7 +368,7 @@ func TestMain(m *testing.M) {
 	}
 	status := m.Run()
 	if opened.err == nil {
-		if err := opened.driver.Close(); err != nil {
+		if err := opened.driver.Close(); err != nil && os.Getenv(deletedEnv) == "" {
 			os.Stderr.WriteString(err.Error() + "\n")
 			status = 1
 		}

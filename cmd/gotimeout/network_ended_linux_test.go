@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+const deleted = "the tun driver: its device bad0 was deleted"
+
+// deleteTUN takes the device from the private network that a process has made.
+func deleteTUN(t *testing.T, pid int) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("another process's network is root's to change")
+	}
+	var inside netns.NsHandle
+	eventually(t, "the process has a network with a TUN", func() bool {
+		for _, child := range children(pid) {
+			at, err := netns.GetFromPath("/proc/" + child + "/ns/net")
+			if err != nil {
+				continue
+			}
+			if h, err := netlink.NewHandleAt(at); err == nil {
+				_, err = h.LinkByName("bad0")
+				h.Close()
+				if err == nil {
+					inside = at
+					return true
+				}
+			}
+			at.Close()
+		}
+		return false
+	})
+	defer inside.Close()
+	h, err := netlink.NewHandleAt(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName("bad0")
+	if err == nil {
+		err = h.LinkDel(link)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A command does not go on without its network.
+func TestNetworkRunWithoutItsNetwork(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	cmd := command(t, nil, "network", "run", "none", "--driver=tun", "--", "sh", "-c", "echo runs; exec sleep 100")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "runs\n" {
+		t.Fatal(line, err)
+	}
+	deleteTUN(t, cmd.Process.Pid)
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitNoNetwork || !strings.HasPrefix(stderr.String(), "gotimeout: the bad network has ended, and with it the command: "+deleted+"\n") {
+		t.Errorf("exit code %d, %s", code, &stderr)
+	}
+}
+
+// A lab that has lost its network says so in each answer, and is not ready.
+func TestServeWithoutItsNetwork(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	p, lab := labProcess(t, nil, "--network=none", "--network-driver=tun")
+	deleteTUN(t, lab.Process.Pid)
+	var health struct {
+		Ready    bool
+		Backends []struct{ Name, Error string }
+	}
+	eventually(t, "the lab is not ready", func() bool { return p.get(t, "/readyz", &health) == http.StatusServiceUnavailable })
+	for _, b := range health.Backends {
+		if b.Error != deleted {
+			t.Errorf("%s: %q", b.Name, b.Error)
+		}
+	}
+	_, v := p.complete(t, "/context-cancel?op=http&timeout=100ms&delay=0")
+	if path, _ := v.Network.(map[string]any); path["ended"] != deleted {
+		t.Errorf("the receipt has the network %v", v.Network)
+	}
+}
