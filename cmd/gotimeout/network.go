@@ -22,6 +22,7 @@ import (
 // networkCmd joins the commands about bad networks.
 type networkCmd struct {
 	Run     networkRunCmd     `cmd:"" help:"Run a program on a private bad network, without root."`
+	Graph   networkGraphCmd   `cmd:"" help:"Draw a log of network run as a page: throughput, queue, delay and drops over time."`
 	Check   networkCheckCmd   `cmd:"" help:"Measure a bad network: the figures that were asked for beside those that are measured."`
 	Drivers networkDriversCmd `cmd:"" help:"List the drivers, and which of them work here."`
 	Presets networkPresetsCmd `cmd:"" help:"List the presets, what they are for tc, and where their figures are from."`

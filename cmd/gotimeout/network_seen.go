@@ -10,6 +10,7 @@ import (
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/netlog"
+	"gotimeout/internal/report"
 )
 
 // seen has the flags of network run that show the packets.
@@ -98,4 +99,36 @@ func unfinished(flag, path string, err error) error {
 // logHeader is the first line of a log.
 func (c *networkRunCmd) logHeader(p badnet.Profile) netlog.Header {
 	return netlog.Header{Profile: p.String(), Driver: badnet.TUN, Seed: c.Seed, Started: time.Now()}
+}
+
+type networkGraphCmd struct {
+	File string `arg:"" predictor:"file" help:"A file that network run --log wrote, or still writes."`
+}
+
+// Help returns the text of the help above the flags. kong calls it.
+func (networkGraphCmd) Help() string {
+	return `It prints a page of HTML that loads nothing, with a picture for up and one for down:
+throughput, queue, the p50 and p99 of the delay, and the drops by cause, over time.
+
+  gotimeout network run --log run.jsonl 3g -- go test ./...
+  gotimeout network graph run.jsonl > page.html`
+}
+
+// Run draws the log. kong calls it.
+func (c *networkGraphCmd) Run(to streams) error {
+	file, err := os.Open(c.File)
+	if err != nil {
+		return usageError{err}
+	}
+	defer file.Close()
+	r, err := netlog.Read(file)
+	switch on := new(fs.PathError); {
+	case errors.As(err, &on):
+		return usageError{err}
+	case err != nil:
+		return usagef("%s: %w", c.File, err)
+	case len(r.Buckets) == 0:
+		return usagef("%s: the log has its first line alone, so there is nothing to draw: network run was killed, or has just begun", c.File)
+	}
+	return report.NetworkHTML(to.out, r)
 }

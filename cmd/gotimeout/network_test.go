@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -179,6 +180,45 @@ func TestPresetsForTC(t *testing.T) {
 			t.Errorf("%s: the text is without %q or %q", p.Name, *p.TC.Up, *p.TC.Down)
 		case p.Name == "3g" && *p.TC.Down != "netem limit 1020 delay 150ms rate 1600kbit -14":
 			t.Errorf("3g: %s", *p.TC.Down)
+		}
+	}
+}
+
+// A log is drawn as far as it goes. What is no log, or an empty one, gets a sentence.
+func TestNetworkGraph(t *testing.T) {
+	dir := t.TempDir()
+	const first, bucket = `{"type":"network-log","version":1,"profile":"3g","driver":"tun","seed":1,"started":"2026-11-29T00:00:00Z"}` + "\n", `{"from_ms":0,"to_ms":100}` + "\n"
+	graph := func(name, text string) (code int, stdout, stderr string) {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		code = run(t.Context(), []string{"network", "graph", path}, environmentOf(nil), &out, &errs)
+		return code, out.String(), strings.ReplaceAll(errs.String(), dir+string(filepath.Separator), "")
+	}
+	code, page, said := graph("killed", first+bucket+`{"from_ms":100,`)
+	if code != 0 || said != "" || !strings.Contains(page, "<h1>A bad network: 3g</h1>") || !strings.Contains(page, "The log ends in the middle of a line") {
+		t.Errorf("exit code %d, %q: %s", code, said, page)
+	}
+	for text, want := range map[string]string{
+		"":                       "file: this is no log of network run --log",
+		"\x00\x01\x02":           "file: this is no log of network run --log",
+		first + bucket + "x\n":   "file: line 3 of the log is broken",
+		first:                    "file: the log has its first line alone, so there is nothing to draw: network run was killed, or has just begun",
+		`{"type":"run"}` + "\n":  "file: this is no log of network run --log",
+		first + `{"from_ms":0,`:  "file: the log has its first line alone, so there is nothing to draw: network run was killed, or has just begun",
+		first[:len(first)/2]:     "file: this is no log of network run --log",
+		strings.TrimSpace(first): "file: the log has its first line alone, so there is nothing to draw: network run was killed, or has just begun",
+	} {
+		if code, page, said := graph("file", text); code != exitUsage || page != "" || said != "gotimeout: "+want+"\nrun gotimeout network graph --help\n" {
+			t.Errorf("%.40q: exit code %d, %q, %q", text, code, said, page)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "missing"), dir} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"network", "graph", path}, environmentOf(nil), &out, &errs); code != exitUsage || out.Len() > 0 || !strings.Contains(errs.String(), path+": ") {
+			t.Errorf("%s: exit code %d, %s", path, code, &errs)
 		}
 	}
 }

@@ -322,6 +322,26 @@ func (p *picture) mark(l look, at point) {
 	}
 }
 
+// key explains a line, or a shade.
+type key struct {
+	name, colour, dashes string
+	shade                bool
+}
+
+// keys explains lines and shades in a row, whose middle is at y.
+func (p *picture) keys(x, y float64, all ...key) {
+	of := letters{ink, smallSize, false, ""}
+	for _, k := range all {
+		if k.shade {
+			p.fill(k.colour, x, y-5, x+18, y+5)
+		} else {
+			p.line(k.colour, 1.5, k.dashes, point{x, y}, point{x + 18, y})
+		}
+		p.text(x+22, y+3.5, of, k.name)
+		x += 22 + of.width(k.name) + 12
+	}
+}
+
 const legendStep = 15
 
 // legend shows the line of each strategy, in two columns from y downwards.

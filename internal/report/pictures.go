@@ -336,19 +336,7 @@ func describeTimelines(g *results.Group) string {
 const connectionDashes = "2 2"
 
 func (p *picture) timelineLegend() {
-	x, of := 1.0, letters{ink, smallSize, false, ""}
-	for i, name := range []string{"goroutines", "connections", "drain", "probe"} {
-		switch i {
-		case 0:
-			p.line(ink, 1.5, "", point{x, 42}, point{x + 18, 42})
-		case 1:
-			p.line(ink, 1.5, connectionDashes, point{x, 42}, point{x + 18, 42})
-		default:
-			p.fill([]string{drainShade, probeShade}[i-2], x, 37, x+18, 47)
-		}
-		p.text(x+22, 45.5, of, name)
-		x += 22 + of.width(name) + 12
-	}
+	p.keys(1, 42, key{"goroutines", ink, "", false}, key{"connections", ink, connectionDashes, false}, key{"drain", drainShade, "", true}, key{"probe", probeShade, "", true})
 }
 
 // panel draws a row's small plot, from top downwards. All plots have the same scale.

@@ -13,6 +13,11 @@ import (
 	"gotimeout/internal/results"
 )
 
+// headText is the head and the style of the pages of one subject.
+//
+//go:embed head.html
+var headText string
+
 //go:embed recommend.html
 var recommendText string
 
@@ -20,7 +25,7 @@ var recommendTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("recommend").Funcs(template.FuncMap{
 		"millis": millis, "percent": inPercent, "digits": digits, "interval": intervalOf, "orUnknown": orUnknown,
 		"count": func(n int) string { return digits(float64(n)) },
-	}).Parse(recommendText))
+	}).Parse(headText + recommendText))
 })
 
 // recommendPage is the data for the template.

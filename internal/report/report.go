@@ -1,6 +1,6 @@
 // Package report shows the results of a comparison, or the differences between two: as a
 // table for a terminal, Markdown, JSON, CSV and a page. It also shows the recommendation
-// of a timeout, and checks conditions on figures.
+// of a timeout, the log of a bad network as a page, and checks conditions on figures.
 //
 // All figures and names come from results.Results and its Columns. The package computes
 // only the differences between two results. It reads no file, and knows no server, no

@@ -56,7 +56,7 @@ func TestLog(t *testing.T) {
 		}
 		l.Sent(packet(true, 0, 1000, 1, badnet.Counters{})) // too late
 		r, err := netlog.Read(&file)
-		if err != nil || len(r.Buckets) != 4 || r.Profile != p.String() || r.Driver != "tun" || r.Seed != 7 {
+		if err != nil || r.Cut || len(r.Buckets) != 4 || r.Profile != p.String() || r.Driver != "tun" || r.Seed != 7 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		var got []string
@@ -129,6 +129,9 @@ func TestReadRefuses(t *testing.T) {
 		header + `{"from_ms":5,"to_ms":5}` + "\n":                                    "line 2 of the log is broken",
 		header + `{"from_ms":0,"to_ms":1}` + "\n" + `{"from_ms":0,"to_ms":9}` + "\n": "line 3 of the log is broken",
 		header + `{"from_ms":0,"to_ms":1,"speed":1}` + "\n":                          "line 2 of the log is broken",
+		header + `{"from_ms":0,"to_ms":1,"up":{"queue":-1}}` + "\n":                  "line 2 of the log is broken",
+		header + `{"from_ms":0,"to_ms":1,"up":{"delay_p50_ms":1e300}}` + "\n":        "line 2 of the log is broken",
+		header + `{"from_ms":0,"to_ms":1e300}` + "\n":                                "line 2 of the log is broken",
 	} {
 		if _, err := netlog.Read(strings.NewReader(file)); err == nil || err.Error() != want {
 			t.Errorf("%.60q: %v, want %s", file, err, want)
@@ -139,7 +142,7 @@ func TestReadRefuses(t *testing.T) {
 // A line that is not complete yet is left out.
 func TestReadWhileItIsWritten(t *testing.T) {
 	r, err := netlog.Read(strings.NewReader(header + `{"from_ms":0,"to_ms":100}` + "\n" + `{"from_ms":100,"to_`))
-	if err != nil || len(r.Buckets) != 1 {
+	if err != nil || len(r.Buckets) != 1 || !r.Cut {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 type Recorded struct {
 	Header
 	Buckets []Bucket
+	Cut     bool // the last line has no end, and is left out
 }
 
 // longest is a line's: no Log writes a longer one.
@@ -27,6 +28,7 @@ func Read(from io.Reader) (*Recorded, error) {
 		line, err := readLine(lines)
 		switch {
 		case errors.Is(err, io.EOF) && number > 1:
+			r.Cut = len(line) > 0
 			return r, nil
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
@@ -42,11 +44,26 @@ func Read(from io.Reader) (*Recorded, error) {
 		var b Bucket
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&b); err != nil || b.From < 0 || b.To <= b.From || len(r.Buckets) > 0 && b.From < r.Buckets[len(r.Buckets)-1].To {
+		if err := decoder.Decode(&b); err != nil || !b.possible() || len(r.Buckets) > 0 && b.From < r.Buckets[len(r.Buckets)-1].To {
 			return nil, fmt.Errorf("line %d of the log is broken", number)
 		}
 		r.Buckets = append(r.Buckets, b)
 	}
+}
+
+// possible tells whether a Log may write such a bucket.
+func (b Bucket) possible() bool {
+	const most = 1e12 // of all: 30 years in ms, and so little that a sum stays exact
+	ok := b.From >= 0 && b.To > b.From && b.To <= most
+	for _, w := range []Way{b.Up, b.Down} {
+		ok = ok && min(w.SentBytes, w.SentPackets, w.Bytes, w.Packets, w.Queue) >= 0 && (w.Rate == nil || *w.Rate > 0) &&
+			float64(max(w.SentBytes, w.SentPackets, w.Bytes, w.Packets, w.Queue)) <= most &&
+			max(w.Lost, w.Out, w.Overflowed, w.Early, w.Duplicated, w.Reordered, w.Corrupted) <= most
+		for _, ms := range []*float64{w.DelayP50, w.DelayP99} {
+			ok = ok && (ms == nil || *ms >= 0 && *ms <= most)
+		}
+	}
+	return ok
 }
 
 // readLine returns a line with its end, and io.EOF where that is missing.
