@@ -220,6 +220,10 @@ func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	at, start := place{addr, h.Via}, time.Now()
 	if t.call.Target != "" {
 		at.via = ""
+		var end context.CancelFunc
+		ctx, end = context.WithCancel(ctx)
+		defer end()
+		t.ends(end)
 	}
 	cn, err := dial(ctx, &t.call, network, at)
 	if limit := t.call.ConnectTimeout; limit > 0 && time.Since(start) >= limit && isTimeout(err) {
@@ -256,6 +260,8 @@ type trace struct {
 	shook   bool // the TLS handshake has begun
 	wrote   bool // the request is written
 	dialing int
+	left    bool
+	endDial []context.CancelFunc // of the dials to a target
 }
 
 // openPhase is a phase by its name, and a connect also by its address, since two may race.
@@ -416,11 +422,32 @@ func (t *trace) count(n int) int {
 // remedy tells how to end a dial that has no timeout of its own.
 const remedy = "net/http dials on when the request has ended: set net.Dialer.Timeout, or end such dials with Transport.CloseIdleConnections"
 
+// outlives is how long a dial to a target may outlive its call. net/http dials on for a later request; one to a
+// faulty server helps none, and the kernel would try for over two minutes, with a descriptor each.
+const outlives = time.Second
+
+// ends takes what ends a dial to a target.
+func (t *trace) ends(end context.CancelFunc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left {
+		time.AfterFunc(outlives, end)
+		return
+	}
+	t.endDial = append(t.endDial, end)
+}
+
 // leave ends the phases that the call waited for. The phases of a dial end with the dial.
 func (t *trace) leave(err error) {
 	for _, key := range []string{"request", "first_byte", "headers", "body"} {
 		t.end(key, err)
 	}
+	t.mu.Lock()
+	t.left = true
+	for _, end := range t.endDial {
+		time.AfterFunc(outlives, end)
+	}
+	t.mu.Unlock()
 	if t.call.IOTimeout > 0 || t.call.ConnectTimeout > 0 || t.call.Outlived == nil {
 		return // the dialer's own timeout ends it
 	}
