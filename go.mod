@@ -20,6 +20,7 @@ require (
 	github.com/go-chi/httprate v0.16.1
 	github.com/go-mysql-org/go-mysql v1.16.0
 	github.com/go-sql-driver/mysql v1.10.1
+	github.com/gopacket/gopacket v1.7.7
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/jotaen/kong-completion v0.0.4
 	github.com/mccutchen/go-httpbin/v2 v2.26.0

@@ -283,8 +283,9 @@ appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
 
 --log has a line for each 100 ms, written while the command runs: for up and down the
 bytes and packets that were sent and that were delivered, the drops by cause, the
-longest queue, and the p50 and p99 of the delay. The packets of the calibration are
-not in there.
+longest queue, and the p50 and p99 of the delay. --pcap has the packets, on four
+interfaces: up before, up after, down before and down after the shaper. A packet that
+was dropped is before it alone. The packets of the calibration are in neither.
 
 The exit status is the command's, or 125 where there is no such network here, and
 where it ends before the command, which is killed then. A summary comes at the end,
@@ -327,7 +328,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap"}))
 		}
 	}
 	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))

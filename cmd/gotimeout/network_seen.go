@@ -15,13 +15,17 @@ import (
 
 // seen has the flags of network run that show the packets.
 type seen struct {
-	Log string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines. It needs the driver tun."`
+	Log  string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines. It needs the driver tun."`
+	Pcap string `placeholder:"FILE" predictor:"file" help:"Write the packets, before and after the shaper, as pcapng for Wireshark and tcpdump. It needs the driver tun."`
 }
 
 // needs returns the flag that needs the driver tun, or "".
 func (s seen) needs() string {
-	if s.Log != "" {
+	switch {
+	case s.Log != "":
 		return "--log"
+	case s.Pcap != "":
+		return "--pcap"
 	}
 	return ""
 }
@@ -32,6 +36,8 @@ func (s seen) choose(driver string) (string, error) {
 	switch {
 	case flag == "":
 		return driver, nil
+	case s.Log == s.Pcap:
+		return "", usagef("--log and --pcap are both %s: give each a file of its own", s.Log)
 	case driver != badnet.Auto && driver != badnet.TUN:
 		return "", usagef("%s needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out", flag)
 	}
@@ -58,6 +64,18 @@ func (s seen) open(h netlog.Header, p badnet.Profile) (*sight, error) {
 		}
 		v.watchers = append(v.watchers, log)
 		v.closers = append(v.closers, func() error { return unfinished("--log", s.Log, errors.Join(log.Close(), file.Close())) })
+	}
+	if s.Pcap != "" {
+		file, err := create("--pcap", s.Pcap)
+		if err != nil {
+			return v, err
+		}
+		capture, err := netlog.NewCapture(file)
+		if err != nil {
+			return v, usagef("--pcap %s can't be written: %w", s.Pcap, err)
+		}
+		v.watchers = append(v.watchers, capture)
+		v.closers = append(v.closers, func() error { return unfinished("--pcap", s.Pcap, errors.Join(capture.Close(), file.Close())) })
 	}
 	return v, nil
 }

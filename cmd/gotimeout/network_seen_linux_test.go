@@ -1,13 +1,20 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gotimeout/internal/badnet/netlog"
+
+	"github.com/gopacket/gopacket/pcapgo"
 )
 
 // networkLog reads a log of network run.
@@ -116,6 +123,9 @@ func TestNetworkRunLogRefused(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"--log=/nowhere/log", "--log /nowhere/log can't be written: no such file or directory"},
 		{"--log=/tmp --driver=tun", "--log /tmp can't be written: is a directory"},
+		{"--pcap=/nowhere/pcap", "--pcap /nowhere/pcap can't be written: no such file or directory"},
+		{"--pcap=/tmp/pcap --driver=netem", "--pcap needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out"},
+		{"--pcap=/tmp/x --log=/tmp/x", "--log and --pcap are both /tmp/x: give each a file of its own"},
 		{"--log=/tmp/log --driver=netem", "--log needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out"},
 	} {
 		args := append(append([]string{"network", "run"}, strings.Fields(test.args)...), "3g", "--", "echo", "started")
@@ -123,6 +133,78 @@ func TestNetworkRunLogRefused(t *testing.T) {
 		out, _ := cmd.CombinedOutput()
 		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), test.want) || strings.Contains(string(out), "started") {
 			t.Errorf("%s: %s, %s", test.args, cmd.ProcessState, out)
+		}
+	}
+}
+
+// A capture has the packets of the command before and after the shaper, at their real times.
+func TestNetworkRunPcap(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	users(t, func(t *testing.T, prefix []string) {
+		path := public(t, "pcapng")
+		began := time.Now()
+		out, err := command(t, prefix, "network", "run", "--pcap="+path, "delay=50ms", "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9").CombinedOutput()
+		if !strings.Contains(string(out), " by tun: ") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		first := firstPackets(t, path)
+		for name, at := range first {
+			if at.Before(began) || at.After(time.Now()) {
+				t.Errorf("the first packet %s the shaper is of %s", name, at)
+			}
+		}
+		// A SYN up and an RST down.
+		for _, way := range []string{"up", "down"} {
+			before, after := first[way+" before"], first[way+" after"]
+			if before.IsZero() || after.Sub(before) < 50*time.Millisecond {
+				t.Errorf("%s: the first packet before the shaper is of %s, and after it of %s", way, before, after)
+			}
+		}
+		for _, reader := range []string{"tcpdump", "tshark"} {
+			if _, err := exec.LookPath(reader); err != nil {
+				continue
+			}
+			cmd := exec.CommandContext(t.Context(), reader, "-n", "-r", "-") // AppArmor may keep it from files
+			if cmd.Stdin, err = os.Open(path); err != nil {
+				t.Fatal(err)
+			}
+			out, err := cmd.CombinedOutput()
+			_ = cmd.Stdin.(*os.File).Close()
+			if syn := regexp.MustCompile(`127\.0\.0\.1.*(Flags \[S\]|\[SYN\])`).FindAllString(string(out), -1); err != nil || len(syn) < 2 {
+				t.Errorf("%s: %v, %s", reader, err, out)
+			}
+		}
+	})
+}
+
+// firstPackets returns the time of the first packet on each interface of a capture.
+func firstPackets(t *testing.T, path string) map[string]time.Time {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := pcapgo.NewNgReader(file, pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]time.Time{}
+	for {
+		data, info, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return first
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := r.Interface(info.InterfaceIndex)
+		if err != nil || len(data) < 14+20 || data[14]>>4 != 4 {
+			t.Errorf("%s has a packet % x, %v", in.Name, data, err)
+		}
+		if first[in.Name].IsZero() {
+			first[in.Name] = info.Timestamp
 		}
 	}
 }
