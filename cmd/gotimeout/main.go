@@ -88,6 +88,12 @@ func (s streams) columns(of io.Writer) int {
 	return min(max(width, 40), 200)
 }
 
+// terminal tells whether err is a terminal.
+func (s streams) terminal() bool {
+	file, ok := s.err.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
 // interrupted prints what a signal has left undone, and returns the exit status.
 func (s streams) interrupted(missing string) exitStatus {
 	fmt.Fprintf(s.err, "gotimeout: interrupted: %s\n", missing)

@@ -285,7 +285,8 @@ appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
 bytes and packets that were sent and that were delivered, the drops by cause, the
 longest queue, and the p50 and p99 of the delay. --pcap has the packets, on four
 interfaces: up before, up after, down before and down after the shaper. A packet that
-was dropped is before it alone. The packets of the calibration are in neither.
+was dropped is before it alone. --meter is a line on the terminal with throughput, queue
+and drops. The packets of the calibration are in none of the three.
 
 The exit status is the command's, or 125 where there is no such network here, and
 where it ends before the command, which is killed then. A summary comes at the end,
@@ -328,7 +329,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap", "--meter"}))
 		}
 	}
 	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))
@@ -340,7 +341,7 @@ func profileBefore(words []string) (badnet.Profile, error) {
 
 // inside runs the command in the private network.
 func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.Profile, reach reachable, p *private.Process) (status int, err error) {
-	seen, err := c.Seen.open(c.logHeader(profile), profile)
+	seen, err := c.Seen.open(to, c.logHeader(profile), profile)
 	if err != nil {
 		return 0, err
 	}
@@ -362,7 +363,8 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
 	status, err = loopback.Command(ctx, p, c.Command, relays...)
 	cancel()
-	_ = closeReach() // the connections end with the command
+	_ = closeReach()          // the connections end with the command
+	unwritten := seen.close() // and takes the meter from the terminal
 	failed, ended := <-calibrated, new(drivers.EndedError)
 	if errors.As(err, &ended) {
 		failed = nil // the calibration's was the same
@@ -372,7 +374,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 		fmt.Fprintf(to.err, "gotimeout: %v\n", failed)
 		status = exitNoNetwork
 	}
-	for _, err := range []error{err, seen.close()} {
+	for _, err := range []error{err, unwritten} {
 		if err != nil {
 			fmt.Fprintf(to.err, "gotimeout: %v\n", err)
 		}

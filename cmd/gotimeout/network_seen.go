@@ -15,8 +15,9 @@ import (
 
 // seen has the flags of network run that show the packets.
 type seen struct {
-	Log  string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines. It needs the driver tun."`
-	Pcap string `placeholder:"FILE" predictor:"file" help:"Write the packets, before and after the shaper, as pcapng for Wireshark and tcpdump. It needs the driver tun."`
+	Log   string `placeholder:"FILE" predictor:"file" help:"Write what the network does in each 100 ms as JSON lines. It needs the driver tun."`
+	Pcap  string `placeholder:"FILE" predictor:"file" help:"Write the packets, before and after the shaper, as pcapng for Wireshark and tcpdump. It needs the driver tun."`
+	Meter bool   `help:"Show throughput, queue and drops of each direction while the command runs, in a line of stderr that is written again, if stderr is a terminal. It needs the driver tun."`
 }
 
 // needs returns the flag that needs the driver tun, or "".
@@ -26,6 +27,8 @@ func (s seen) needs() string {
 		return "--log"
 	case s.Pcap != "":
 		return "--pcap"
+	case s.Meter:
+		return "--meter"
 	}
 	return ""
 }
@@ -36,7 +39,7 @@ func (s seen) choose(driver string) (string, error) {
 	switch {
 	case flag == "":
 		return driver, nil
-	case s.Log == s.Pcap:
+	case s.Log == s.Pcap && s.Log != "":
 		return "", usagef("--log and --pcap are both %s: give each a file of its own", s.Log)
 	case driver != badnet.Auto && driver != badnet.TUN:
 		return "", usagef("%s needs the driver tun, whose shaper sees each packet: write --driver=tun, or leave --driver out", flag)
@@ -51,7 +54,7 @@ type sight struct {
 }
 
 // open opens the files, so that a wrong one is refused before the command starts.
-func (s seen) open(h netlog.Header, p badnet.Profile) (*sight, error) {
+func (s seen) open(to streams, h netlog.Header, p badnet.Profile) (*sight, error) {
 	v := new(sight)
 	if s.Log != "" {
 		file, err := create("--log", s.Log)
@@ -76,6 +79,14 @@ func (s seen) open(h netlog.Header, p badnet.Profile) (*sight, error) {
 		}
 		v.watchers = append(v.watchers, capture)
 		v.closers = append(v.closers, func() error { return unfinished("--pcap", s.Pcap, errors.Join(capture.Close(), file.Close())) })
+	}
+	switch {
+	case s.Meter && to.terminal():
+		meter := newMeter(to.err, to.columns(to.err))
+		v.watchers = append(v.watchers, meter)
+		v.closers = append(v.closers, meter.Close)
+	case s.Meter:
+		fmt.Fprintln(to.err, "gotimeout: there is no meter, since stderr is no terminal")
 	}
 	return v, nil
 }

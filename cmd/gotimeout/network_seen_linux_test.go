@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"gotimeout/internal/badnet/netlog"
 
 	"github.com/gopacket/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
 )
 
 // networkLog reads a log of network run.
@@ -135,6 +137,64 @@ func TestNetworkRunLogRefused(t *testing.T) {
 			t.Errorf("%s: %s, %s", test.args, cmd.ProcessState, out)
 		}
 	}
+}
+
+// The meter is a line on a terminal, gone when the summary comes. Elsewhere there is a sentence.
+func TestNetworkRunMeter(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	out, err := command(t, nil, "network", "run", "--meter", "delay=1ms", "--", "true").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "gotimeout: there is no meter, since stderr is no terminal\n") || strings.Contains(string(out), "\x1b") {
+		t.Errorf("%v: %q", err, out)
+	}
+	terminal, other := pty(t)
+	cmd := command(t, nil, "network", "run", "--meter", "delay=1ms", "--", "sh", "-c", "read go")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = other
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	var shown strings.Builder
+	for chunk := make([]byte, 1<<12); ; {
+		n, err := terminal.Read(chunk)
+		if err != nil { // the other end is closed
+			break
+		}
+		if shown.Write(chunk[:n]); strings.Count(shown.String(), "dropped 0 | down ") >= 2 {
+			stdin.Close()
+		}
+	}
+	_ = cmd.Wait()
+	last := shown.String()[strings.LastIndex(shown.String(), "\x1b[K"):]
+	if !strings.HasPrefix(last, "\x1b[Kgotimeout: delay=1ms by tun: ") {
+		t.Errorf("the terminal shows %q", &shown)
+	}
+}
+
+// pty returns a terminal and its other end.
+func pty(t *testing.T) (terminal, other *os.File) {
+	t.Helper()
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	fd := int(terminal.Fd())
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		other, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	return terminal, other
 }
 
 // A capture has the packets of the command before and after the shaper, at their real times.

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"gotimeout/internal/load"
 	"gotimeout/internal/results"
-
-	"golang.org/x/term"
 )
 
 // progress shows the progress of a comparison: on a terminal a table with a line for each
@@ -30,11 +27,7 @@ type progress struct {
 }
 
 func newProgress(to streams, quiet bool) *progress {
-	p := &progress{to: to.err, quiet: quiet, narrow: to.columns(to.err) < 80}
-	if file, ok := to.err.(*os.File); ok {
-		p.terminal = term.IsTerminal(int(file.Fd()))
-	}
-	return p
+	return &progress{to: to.err, quiet: quiet, terminal: to.terminal(), narrow: to.columns(to.err) < 80}
 }
 
 const progressLine = "%7s  %-17s %-5s %-5s %-14.14s %8s %8s %8s\n"

@@ -1,5 +1,5 @@
 // Package netlog records what a bad network does, as seen from its shaper: a Log writes
-// what happens in each tenth of a second, which Read reads, and a Meter shows it at once.
+// what happens in each tenth of a second, which Read reads, and a Capture writes the packets.
 package netlog
 
 import (
