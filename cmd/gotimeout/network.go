@@ -255,10 +255,13 @@ func refuse(to streams, err error) error {
 }
 
 type networkRunCmd struct {
-	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
-	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
-	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
-	Seen    seen     `embed:""`
+	Driver string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
+	Seed   uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
+	Reach  []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
+	Seen   seen     `embed:""`
+
+	KeepCapabilities bool `help:"As root: leave the command all that root may do. Otherwise it has what concerns files and users, and can change neither the network nor the kernel's settings, nor gain more, as by sudo."`
+
 	Profile string   `arg:"" predictor:"profile" help:"A preset such as 3g, keys such as 'delay=100ms jitter=20ms,normal loss=1%,burst=3 rate=1mbit', or words of tc such as 'delay 100ms loss 1%'."`
 	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
 }
@@ -268,8 +271,8 @@ func (networkRunCmd) Help() string {
 	return `The command runs unchanged, as you, in your terminal, on a private loopback that
 is as bad as the profile says: 127.0.0.1 and ::1 are on it, and nothing else. The
 machine's own network is neither touched nor reachable from in there, except for
-the ports of --reach. Whatever the command starts ends with it. delay is one way:
-a round trip takes two.
+the ports of --reach and for unix sockets that are files, such as docker.sock.
+Whatever the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
   gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & bench'
@@ -278,6 +281,8 @@ a round trip takes two.
 A network may run inside another: what leaves the inner one by --reach crosses both,
 and the inner loopback is the inner one's alone. Without root, the files of root
 appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
+With sudo the command is root over files and users, but not over the kernel or the
+network, and gains nothing by sudo inside; --keep-capabilities leaves it everything.
 
   gotimeout network run --log run.jsonl 3g -- go test ./...
 
@@ -361,6 +366,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	calibrated := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { calibrated <- loopback.Calibrate(ctx) }()
+	p.KeepCapabilities = c.KeepCapabilities
 	status, err = loopback.Command(ctx, p, c.Command, relays...)
 	cancel()
 	_ = closeReach()          // the connections end with the command

@@ -43,8 +43,9 @@
 // The flags of go test, coverage, the race detector, standard streams, signals and exit
 // statuses go through, and what the tests leave running ends with them. Inside there is
 // nothing but 127.0.0.1 and ::1: servers elsewhere, names and a database of the machine cannot be
-// reached. A user who is not root has only one user there: root's files seem to be nobody's,
-// which ssh refuses for its configuration.
+// reached, but for unix sockets that are files. A user who is not root has only one user there: root's
+// files seem to be nobody's, which ssh refuses for its configuration. Root's tests can change
+// neither the network nor the kernel's settings.
 //
 // The network belongs to the whole test binary: a test that calls [Set] must not run in
 // parallel with another that uses the network. Each test binary has a network of its own, so

@@ -24,6 +24,12 @@ func init() {
 			return p.Command(context.Background(), os.Args[1:])
 		})
 	}
+	roles["keeping"] = func() (int, error) {
+		return both(private.Outside{Processes: true}, func(p *private.Process) (int, error) {
+			p.KeepCapabilities = true
+			return p.Command(context.Background(), os.Args[1:])
+		})
+	}
 	// sleep is a lab that runs for a while and starts no processes.
 	roles["sleep"] = func() (int, error) {
 		return both(private.Outside{}, func(*private.Process) (int, error) {
@@ -32,6 +38,60 @@ func init() {
 			return 0, nil
 		})
 	}
+}
+
+// A command changes neither the kernel's settings nor its network, also where it is root's; root may still give up being
+// root.
+func TestCommandIsConfined(t *testing.T) {
+	const (
+		kernel  = "exec 2>/dev/null 3>/proc/sys/kernel/panic"
+		sysfs   = "exec 2>/dev/null 3>/sys/class/net/lo/tx_queue_len"
+		own     = "exec </proc/sys/net/ipv4/ip_forward"
+		rights  = "grep -hE '^(CapEff|NoNewPrivs)' /proc/self/status"
+		devices = "ls /sys/class/net"
+		groups  = "ls /sys/fs/cgroup | wc -l"
+		nobody  = "setpriv --reuid=65534 --regid=65534 --clear-groups id -u"
+	)
+	// The default of containers, without CAP_MKNOD.
+	const most = 0xa00425fb
+	users(t, func(t *testing.T, uid int) {
+		output := func(role, script string) string {
+			t.Helper()
+			status, stdout, stderr := run(t, program(t, uid, role, "sh", "-c", script))
+			if status != 0 {
+				t.Errorf("%s: %s: exit status %d: %s", role, script, status, stderr)
+			}
+			return stdout
+		}
+		for _, script := range []string{kernel, sysfs} {
+			if status, _, _ := run(t, program(t, uid, "command", "sh", "-c", script)); status == 0 {
+				t.Errorf("the command may write: %s", script)
+			}
+		}
+		output("command", own)
+		var caps uint64
+		var stuck int
+		text := output("command", rights)
+		if n, _ := fmt.Sscanf(text, "CapEff:\t%x\nNoNewPrivs:\t%d", &caps, &stuck); n != 2 || stuck != 1 || caps&^most != 0 || uid != 0 && caps != 0 {
+			t.Errorf("the command has the capabilities %x: %s", caps, text)
+		}
+		if uid != 0 {
+			return
+		}
+		if got := output("command", devices); got != "lo\n" {
+			t.Errorf("/sys shows the devices %q", got)
+		}
+		if outside, _ := exec.Command("sh", "-c", groups).Output(); output("command", groups) != string(outside) {
+			t.Errorf("the command has not the %s control groups of outside", outside)
+		}
+		if got := output("command", nobody); got != "65534\n" {
+			t.Errorf("root becomes %q", got)
+		}
+		output("keeping", kernel)
+		if text := output("keeping", rights); !strings.Contains(text, "NoNewPrivs:\t0") {
+			t.Error(text)
+		}
+	})
 }
 
 func TestCommand(t *testing.T) {

@@ -25,6 +25,9 @@ type Process struct {
 	Listener net.Listener          // the outside's, nil where it has none
 	Signals  <-chan syscall.Signal // sent to the outside, and passed on
 
+	// KeepCapabilities leaves root's commands all that root may do. See Command.
+	KeepCapabilities bool
+
 	socket socket
 
 	mu      sync.Mutex
@@ -227,9 +230,12 @@ const (
 	notFound      = 127
 )
 
-// Command runs a command inside, with the user and the rights of whoever started
-// this program, and returns its exit status. It kills the command when ctx is done. This
-// process must be the first one inside: all processes that the command leaves behind end with it.
+// Command runs a command inside, with the user of whoever started this program, and
+// returns its exit status. It kills the command when ctx is done. This process must be the
+// first one inside: all processes that the command leaves behind end with it.
+//
+// The command can change this network as little as an unprivileged user's, and nothing of the kernel
+// outside, also where it is root's: see confine.
 func (p *Process) Command(ctx context.Context, args []string) (status int, err error) {
 	// The terminal's signals reach the command by themselves.
 	dropped := make(chan os.Signal, 1)
@@ -242,7 +248,7 @@ func (p *Process) Command(ctx context.Context, args []string) (status int, err e
 		}
 		return notFound, fmt.Errorf("there is no command %s", args[0])
 	}
-	child, err := start(path, args)
+	child, err := start(path, args, p.KeepCapabilities)
 	if err != nil {
 		return notExecutable, fmt.Errorf("%s can't be executed (%w)", args[0], err)
 	}
@@ -265,25 +271,13 @@ func (p *Process) Command(ctx context.Context, args []string) (status int, err e
 }
 
 // start starts a process without the capabilities that this one was given.
-func start(path string, args []string) (*os.Process, error) {
+func start(path string, args []string, keep bool) (*os.Process, error) {
 	// Capabilities belong to a thread, and a child has those of the thread that forks.
 	runtime.LockOSThread()
-	if err := dropCapabilities(); err != nil {
-		return nil, fmt.Errorf("capabilities can't be dropped: %w", err)
+	if err := confine(keep); err != nil {
+		return nil, err
 	}
 	return os.StartProcess(path, args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
-}
-
-// dropCapabilities keeps this thread's capabilities from the processes that it
-// starts. Those of root have them all the same.
-func dropCapabilities() error {
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&head, &data[0]); err != nil {
-		return err
-	}
-	data[0].Inheritable, data[1].Inheritable = 0, 0 // and so the ambient ones
-	return unix.Capset(&head, &data[0])
 }
 
 // reap waits for the child, and for orphans: the first process inside is their

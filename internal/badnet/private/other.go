@@ -15,6 +15,8 @@ import (
 type Process struct {
 	Listener net.Listener
 	Signals  <-chan syscall.Signal
+
+	KeepCapabilities bool
 }
 
 var errNone = &RefusedError{"private networks need Linux, and this is " + runtime.GOOS + ": run it there, in a container or a virtual machine"}
