@@ -328,7 +328,7 @@ func TestTypeScale(t *testing.T) {
 		root, _ := browse(t, newLab(roomy), path)
 		styles[path] = all(root, "style")[0].FirstChild.Data
 	}
-	for _, name := range []string{"page.html", "recommend.html", "atlas.html"} {
+	for _, name := range []string{"page.html", "head.html", "atlas.html"} {
 		text, err := os.ReadFile("../internal/report/" + name)
 		if err != nil {
 			t.Fatal(err)
