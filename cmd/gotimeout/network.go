@@ -334,7 +334,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap", "--meter"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap", "--meter", "--keep-capabilities"}))
 		}
 	}
 	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,8 @@ func TestCommandIsConfined(t *testing.T) {
 		own     = "exec </proc/sys/net/ipv4/ip_forward"
 		rights  = "grep -hE '^(CapEff|NoNewPrivs)' /proc/self/status"
 		devices = "ls /sys/class/net"
-		groups  = "ls /sys/fs/cgroup | wc -l"
+		groups  = "ls /sys/fs/cgroup 2>/dev/null | wc -l"
+		group   = "for f in $(find /sys/fs/cgroup -name cgroup.procs 2>/dev/null | head -1); do exec 3>$f; done"
 		nobody  = "setpriv --reuid=65534 --regid=65534 --clear-groups id -u"
 	)
 	// The default of containers, without CAP_MKNOD.
@@ -83,6 +85,11 @@ func TestCommandIsConfined(t *testing.T) {
 		}
 		if outside, _ := exec.Command("sh", "-c", groups).Output(); output("command", groups) != string(outside) {
 			t.Errorf("the command has not the %s control groups of outside", outside)
+		}
+		if files, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs"); len(files) > 0 {
+			if status, _, _ := run(t, program(t, uid, "command", "sh", "-c", group)); status == 0 {
+				t.Error("the command may leave its control group")
+			}
 		}
 		if got := output("command", nobody); got != "65534\n" {
 			t.Errorf("root becomes %q", got)

@@ -70,19 +70,31 @@ func coverKernel() error {
 	if err := unix.Mount("", own, "", unix.MS_REMOUNT|unix.MS_BIND|hidden, ""); err != nil {
 		return wrap(own, err)
 	}
-	// Go and other runtimes read the limits of their container under /sys/fs/cgroup.
-	groups, err := unix.OpenTree(unix.AT_FDCWD, "/sys/fs/cgroup", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-	if err == nil {
+	groups, none := controlGroups()
+	if none == nil {
 		defer unix.Close(groups)
 	}
 	if err := unix.Mount("sysfs", "/sys", "sysfs", hidden|unix.MS_RDONLY, ""); err != nil {
 		return wrap("/sys", err)
 	}
-	if err == nil {
-		_ = unix.MoveMount(groups, "", unix.AT_FDCWD, "/sys/fs/cgroup", unix.MOVE_MOUNT_F_EMPTY_PATH)
-		_ = unix.Mount("", "/sys/fs/cgroup", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|hidden, "")
+	if none == nil {
+		return wrap("/sys/fs/cgroup", unix.MoveMount(groups, "", unix.AT_FDCWD, "/sys/fs/cgroup", unix.MOVE_MOUNT_F_EMPTY_PATH))
 	}
 	return nil
+}
+
+// controlGroups returns a read-only copy of what is mounted there, from which Go and other runtimes read the limits of their
+// container. A kernel before Linux 5.12 gives none.
+func controlGroups() (fd int, err error) {
+	fd, err = unix.OpenTree(unix.AT_FDCWD, "/sys/fs/cgroup", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
 }
 
 // dropCapabilities keeps this thread's capabilities from the processes that it starts. Those of root have them all the
