@@ -263,10 +263,15 @@ func TestLimits(t *testing.T) {
 			"earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
 		"busy": {receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 1}, "/goroutine-abandon?op=db&work=cpu&delay=5h", "/errgroup?op=db&work=cpu&delay=1ms", "too_many_busy",
 			"too many runs compute on this lab's processors: try again in a second"},
+		"descriptors": {receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 9, Descriptors: 3}, "/goroutine-abandon?delay=5h", "/errgroup?delay=0", "too_many_descriptors",
+			"the runs of this lab have all file descriptors that its limit allows them (ulimit -n, LimitNOFILE=): try again in a second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lab := newLab(tc.limits)
+				for i := range lab.Ops {
+					lab.Ops[i].Files = 2
+				}
 				held := make(chan int)
 				go func() { held <- serve(lab, request(t.Context(), http.MethodGet, tc.held)).Code }()
 				time.Sleep(hour)

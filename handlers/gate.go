@@ -14,6 +14,15 @@ const (
 	maxReaders   = 64 // of lists of receipts
 )
 
+// maxListeners is how many listeners the lab has at once: half of the connections at most, so that others have
+// the other half.
+func (l *Lab) maxListeners() int {
+	if l.MaxConnections == 0 {
+		return maxListeners
+	}
+	return min(maxListeners, max(1, l.MaxConnections/2))
+}
+
 // gate bounds the requests that are answered at once, in all and for one client of a
 // public lab.
 type gate struct {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gotimeout/internal/machine"
@@ -24,16 +25,18 @@ type Lab struct {
 	Ledger     *receipt.Ledger
 	MaxDelay   time.Duration
 	MaxTimeout time.Duration
-	Backends   func(ctx context.Context) []Backend // asks each backend whether it is ready
-	Working    func() []Backend                    // the jobs of each backend, as far as the lab knows them without a request
-	Network    Network                             // nil: there is no bad network
-	Kernel     Kernel                              // nil: the system does not show its sockets
-	Token      string                              // lets a caller from another machine change the network; "" is none
-	Public     bool                                // limits the runs of each client; only the token changes the network
-	Machine    machine.Machine                     // the machine that the lab runs on
-	Started    time.Time
-	Stopping   context.Context // ends the streams of events when it is done; nil never is
-	Log        *slog.Logger
+	// MaxConnections bounds the connections of clients; 0 is no bound.
+	MaxConnections int
+	Backends       func(ctx context.Context) []Backend // asks each backend whether it is ready
+	Working        func() []Backend                    // the jobs of each backend, as far as the lab knows them without a request
+	Network        Network                             // nil: there is no bad network
+	Kernel         Kernel                              // nil: the system does not show its sockets
+	Token          string                              // lets a caller from another machine change the network; "" is none
+	Public         bool                                // limits the runs of each client; only the token changes the network
+	Machine        machine.Machine                     // the machine that the lab runs on
+	Started        time.Time
+	Stopping       context.Context // ends the streams of events when it is done; nil never is
+	Log            *slog.Logger
 
 	// Hosts are the names that the lab answers for, besides addresses and localhost;
 	// nil is every name.
@@ -50,6 +53,8 @@ type Lab struct {
 	Outside map[strategies.Place]Outside
 
 	own            ownRate
+	connections    atomic.Int64
+	refused        refusedLog
 	parametersOnce sync.Once
 	parameters     []string // of a run; allParameters returns them
 }
@@ -89,6 +94,7 @@ type Op struct {
 	First   bool                    // the page begins with it instead of the default op
 	Settle  time.Duration           // how long its client may keep an idle connection
 	Dials   bool                    // it uses connections
+	Files   int                     // file descriptors of this process that a call needs, about
 	Apart   bool                    // the op that calls all backends at once leaves it out
 	Reports int                     // how many backends report their begin and end
 	Seen    bool                    // all its backends report
@@ -153,7 +159,7 @@ func (l *Lab) Bounds() Bounds {
 // Routes returns the lab's endpoints.
 func (l *Lab) Routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.GetHead, plainHeaders, l.sameSite)
+	r.Use(middleware.GetHead, plainHeaders, l.boundConnections, l.sameSite)
 	if l.Public {
 		r.Use(l.limitClients)
 	}
@@ -168,7 +174,7 @@ func (l *Lab) Routes() http.Handler {
 	}
 	runs.Get("/compare", l.compare)
 	runs.With(l.gated(maxRaces, "races")).Get("/race", l.race)
-	r.With(l.gated(maxListeners, "listeners")).Get("/events", takes(newBroadcaster(l).serve))
+	r.With(l.gated(l.maxListeners(), "listeners")).Get("/events", takes(newBroadcaster(l).serve))
 	pages.With(l.gated(maxReaders, "readers")).Get("/receipts", l.receipts)
 	pages.Get("/receipts/{id}", l.oneReceipt)
 	r.Get("/jobs/{id}", takes(l.job))

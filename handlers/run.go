@@ -59,8 +59,10 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 	network := l.state()
 	run := l.runOf(ctx, s, p)
 	run.Busy = outside != nil || p.op.Busy != nil && p.op.Busy(call) // the start of a process computes
+	run.Descriptors = filesOf(p.op, outside)
 	rc, err := l.Ledger.Open(run)
 	if err != nil {
+		l.logRefusal(ctx, refusal(err))
 		return nil, err
 	}
 	call.Run = rc.ID()
@@ -242,6 +244,7 @@ var refusals = []struct {
 	{receipt.ErrInFlight, "too_many_in_flight", "too many runs are in flight in this lab (--max-in-flight): try again in a second"},
 	{receipt.ErrAbandoned, "too_many_abandoned", "earlier runs have left too much work behind (--max-abandoned): try again when it has ended"},
 	{receipt.ErrBusy, "too_many_busy", "too many runs compute on this lab's processors: try again in a second"},
+	{receipt.ErrDescriptors, "too_many_descriptors", "the runs of this lab have all file descriptors that its limit allows them (ulimit -n, LimitNOFILE=): try again in a second"},
 	{receipt.ErrShare, "over_share", "this lab is public, and a quarter of it is busy with your runs, which is the share of one client: wait until some have ended"},
 	{errOwn, "too_many_own", fmt.Sprintf("this lab is public, and makes own calls at most %d times a second for all visitors: try again in a second", OwnASecond)},
 }

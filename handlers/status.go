@@ -21,6 +21,7 @@ func (l *Lab) describe(w http.ResponseWriter, r *http.Request) {
 		Caps: wire.Caps{
 			MaxDelay: l.MaxDelay.String(), MaxTimeout: l.MaxTimeout.String(),
 			MaxInFlight: limits.InFlight, MaxAbandoned: limits.Abandoned, Receipts: l.Ledger.Size(),
+			MaxDescriptors: limits.Descriptors, MaxConnections: l.MaxConnections,
 			Patience: l.Bounds().Patience.String(),
 		},
 	}

@@ -130,6 +130,9 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 	}
 	l.measure()
 	l.openQueue(ctx)
+	if err := l.boundFiles(); err != nil {
+		return nil, err
+	}
 	l.Outside = map[strategies.Place]handlers.Outside{strategies.InChild: l.inChild}
 	return l, nil
 }
@@ -146,7 +149,7 @@ func (l *Lab) openOps(ops []Op) (all []handlers.Op, err error) {
 		}
 		for _, b := range l.backends {
 			if b.name == opened.Name {
-				opened.Watch = b.watch
+				opened.Watch, opened.Files = b.watch, b.files()
 			}
 		}
 		all = append(all, opened)

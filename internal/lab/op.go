@@ -68,6 +68,7 @@ func together(ops []handlers.Op) handlers.Op {
 		}
 		op.Settle = max(op.Settle, of.Settle)
 		op.Reports += of.Reports
+		op.Files += of.Files
 		op.Seen = op.Seen && of.Seen
 		op.MakesOwn = op.MakesOwn || of.Own != nil
 		op.Works = union(op.Works, of.Works)

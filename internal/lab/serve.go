@@ -43,6 +43,7 @@ func (l *Lab) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(l.Log.Handler(), slog.LevelWarn),
 	}
+	l.CountConnections(server)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

@@ -15,6 +15,8 @@ var (
 	ErrAbandoned = errors.New("too much work left behind")
 	ErrBusy      = errors.New("too many runs that compute")
 	ErrShare     = errors.New("too much by one client")
+
+	ErrDescriptors = errors.New("too few file descriptors")
 )
 
 // The errors of After.
@@ -28,24 +30,33 @@ type Limits struct {
 	InFlight  int // runs without an answer
 	Abandoned int // answered runs whose receipt is not complete
 	Busy      int // runs that compute in this process, until they are complete
+
+	Descriptors int // file descriptors of runs, until they are complete; 0 is no limit
 }
 
 // Share returns the limits of one client, so that none shuts out the others: a quarter of
 // the limits of all.
 func (m Limits) Share() Limits {
 	part := func(n int) int { return max(1, n/4) }
-	return Limits{part(m.InFlight), part(m.Abandoned), part(m.Busy)}
+	share := Limits{InFlight: part(m.InFlight), Abandoned: part(m.Abandoned), Busy: part(m.Busy)}
+	if m.Descriptors > 0 {
+		share.Descriptors = part(m.Descriptors)
+	}
+	return share
 }
 
-// refuse returns the error of the limit that one more run would exceed, or nil.
-func (m Limits) refuse(c Counts, busy bool) error {
+// refuse returns the error of the limit that one more run would exceed, or nil. A run that needs more
+// descriptors than the limit has the place to itself: no other run has descriptors.
+func (m Limits) refuse(c Counts, run *Run) error {
 	switch {
 	case c.InFlight >= m.InFlight:
 		return ErrInFlight
 	case c.Abandoned >= m.Abandoned:
 		return ErrAbandoned
-	case busy && c.Busy >= m.Busy:
+	case run.Busy && c.Busy >= m.Busy:
 		return ErrBusy
+	case m.Descriptors > 0 && c.Descriptors > 0 && c.Descriptors+int(run.Descriptors) > m.Descriptors:
+		return ErrDescriptors
 	}
 	return nil
 }
@@ -72,6 +83,8 @@ type Counts struct {
 	InFlight  int `json:"in_flight"`
 	Abandoned int `json:"abandoned"`
 	Busy      int `json:"busy"`
+
+	Descriptors int `json:"descriptors"`
 }
 
 // NewLedger returns a ledger of the last size receipts. Their IDs begin with lab, so
@@ -83,18 +96,18 @@ func NewLedger(lab string, size int, limits Limits) *Ledger {
 }
 
 // Open starts the receipt of a run and its clock. It returns ErrInFlight,
-// ErrAbandoned, ErrBusy or ErrShare at a limit.
+// ErrAbandoned, ErrBusy, ErrDescriptors or ErrShare at a limit.
 func (l *Ledger) Open(run Run) (*Receipt, error) {
 	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: int32(run.Ops)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.full(run); err != nil {
+	if err := l.full(&r.run); err != nil {
 		if l.Watcher != nil {
 			l.Watcher.Refused(&r.run)
 		}
 		return nil, err
 	}
-	l.count(&r.run, Counts{InFlight: 1, Busy: one(run.Busy)})
+	l.count(&r.run, Counts{InFlight: 1, Busy: one(run.Busy), Descriptors: int(run.Descriptors)})
 	l.seq++
 	r.id = l.lab + "-" + strconv.FormatUint(l.seq, 10)
 	r.open = true
@@ -107,11 +120,11 @@ func (l *Ledger) Open(run Run) (*Receipt, error) {
 }
 
 // full returns the error of the limit that a run would exceed, or nil.
-func (l *Ledger) full(run Run) error {
-	if err := l.limits.refuse(l.counts, run.Busy); err != nil {
+func (l *Ledger) full(run *Run) error {
+	if err := l.limits.refuse(l.counts, run); err != nil {
 		return err
 	}
-	if run.Client != "" && l.limits.Share().refuse(l.shares[run.Client], run.Busy) != nil {
+	if run.Client != "" && l.limits.Share().refuse(l.shares[run.Client], run) != nil {
 		return ErrShare
 	}
 	return nil
@@ -131,7 +144,7 @@ func (l *Ledger) count(run *Run, add Counts) {
 }
 
 func (c Counts) plus(d Counts) Counts {
-	return Counts{c.InFlight + d.InFlight, c.Abandoned + d.Abandoned, c.Busy + d.Busy}
+	return Counts{c.InFlight + d.InFlight, c.Abandoned + d.Abandoned, c.Busy + d.Busy, c.Descriptors + d.Descriptors}
 }
 
 // Get returns the receipt of an ID, or nil if there never was one or it is gone. An
@@ -195,6 +208,9 @@ func (l *Ledger) Name() string { return l.lab }
 // Size is how many receipts the ledger holds at most.
 func (l *Ledger) Size() int { return len(l.ring) }
 
+// BoundDescriptors sets that limit, which is known when all else is open. Call it before the first Open.
+func (l *Ledger) BoundDescriptors(most int) { l.limits.Descriptors = most }
+
 // Limits returns what may go on at once.
 func (l *Ledger) Limits() Limits { return l.limits }
 
@@ -224,7 +240,7 @@ func (l *Ledger) answered(r *Receipt) {
 func (l *Ledger) completed(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count(&r.run, Counts{Abandoned: -1, Busy: -one(r.run.Busy)})
+	l.count(&r.run, Counts{Abandoned: -1, Busy: -one(r.run.Busy), Descriptors: -int(r.run.Descriptors)})
 	r.open = false
 	delete(l.open, r.id)
 }
@@ -232,7 +248,7 @@ func (l *Ledger) completed(r *Receipt) {
 func (l *Ledger) reopened(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count(&r.run, Counts{Abandoned: 1, Busy: one(r.run.Busy)})
+	l.count(&r.run, Counts{Abandoned: 1, Busy: one(r.run.Busy), Descriptors: int(r.run.Descriptors)})
 	r.open = true
 	l.open[r.id] = r
 }

@@ -195,6 +195,8 @@ func ExampleLedger() {
 func TestLimits(t *testing.T) {
 	one := receipt.Run{Ops: 1}
 	computes := receipt.Run{Ops: 1, Busy: true}
+	dials := receipt.Run{Ops: 1, Descriptors: 2}
+	room := receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 9, Descriptors: 5}
 	inFlight := func(*receipt.Receipt) {}
 	for name, tc := range map[string]struct {
 		limits receipt.Limits
@@ -219,6 +221,12 @@ func TestLimits(t *testing.T) {
 			receipt.ErrBusy, receipt.Counts{Abandoned: 2, Busy: 2}, opEnds},
 		"busy, for one that is not": {receipt.Limits{InFlight: 9, Abandoned: 9, Busy: 2}, computes, inFlight, one,
 			nil, receipt.Counts{InFlight: 2, Busy: 2}, completes},
+		"descriptors in flight": {room, dials, inFlight, dials,
+			receipt.ErrDescriptors, receipt.Counts{InFlight: 2, Descriptors: 4}, completes},
+		"descriptors when answered": {room, dials, answer(receipt.TimedOut), dials,
+			receipt.ErrDescriptors, receipt.Counts{Abandoned: 2, Descriptors: 4}, opEnds},
+		"descriptors, for a run without": {room, dials, inFlight, one,
+			nil, receipt.Counts{InFlight: 2, Descriptors: 4}, completes},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,8 @@ type Run struct {
 	Seen      bool // all backends of the run report, so the end of the last one is known
 	Busy      bool // the work computes in this process
 
+	Descriptors uint8 // how many files of this process the run needs, about
+
 	Client string // whose share of the limits the run takes, "" without shares
 }
 

@@ -87,7 +87,11 @@ type Caps struct {
 	MaxInFlight  int    `json:"max_in_flight"`
 	MaxAbandoned int    `json:"max_abandoned"`
 	Receipts     int    `json:"receipts"` // how many receipts the lab keeps
-	Patience     string `json:"patience"` // how long a client must wait to get every answer
+
+	MaxDescriptors int `json:"max_descriptors,omitempty"` // of the runs; 0 is no bound
+	MaxConnections int `json:"max_connections,omitempty"` // of the clients; 0 is no bound
+
+	Patience string `json:"patience"` // how long a client must wait to get every answer
 }
 
 // Now is the state of a lab, and the resources that its process has used since its start.
