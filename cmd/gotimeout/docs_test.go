@@ -98,7 +98,7 @@ func docPages(t *testing.T) []string {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("docs: %d pages, %v", len(pages), err)
 	}
-	return append([]string{"../../README.md", "../../CONTRIBUTING.md"}, pages...)
+	return append([]string{"../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md"}, pages...)
 }
 
 func TestDocs(t *testing.T) {
@@ -345,6 +345,39 @@ var (
 	fences   = regexp.MustCompile("(?s)\n```.*?\n```\n") // Go's generics look like links
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
+
+// SECURITY.md names for each promise the tests that hold it, and they are there.
+func TestSecurityNamesItsTests(t *testing.T) {
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	err = filepath.WalkDir("../..", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(code, -1) {
+			known[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.Trim(line, "|\n "), "|")
+		if len(cells) != 2 || strings.Contains(line, "---") || strings.TrimSpace(cells[1]) == "test" {
+			continue
+		}
+		for name := range strings.SplitSeq(cells[1], ",") {
+			if name = strings.Trim(name, " `"); !known[name] {
+				t.Errorf("there is no test %q", name)
+			}
+		}
+	}
+}
 
 // Each link within the project has a target, README.md links to every page of the docs,
 // and README.md is short.
