@@ -129,13 +129,18 @@ func route(tun netlink.Link) error {
 		LinkIndex: tun.Attrs().Index, Table: outward, Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
 		Src: net.IPv4(127, 0, 0, 1), Scope: netlink.SCOPE_LINK,
 	}
-	gone := netlink.Route{Table: outward, Dst: out.Dst, Type: unix.RTN_UNREACHABLE, Priority: 1}
-	for _, r := range []*netlink.Route{&in, &out, &gone} {
+	for _, r := range []*netlink.Route{&in, &out, unreachable()} {
 		if err := netlink.RouteReplace(r); err != nil {
 			return fmt.Errorf("table %d: %w", r.Table, err)
 		}
 	}
 	return rules(tun.Attrs().Name)
+}
+
+// unreachable is behind the route to the TUN.
+func unreachable() *netlink.Route {
+	all := net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	return &netlink.Route{Table: outward, Dst: &all, Type: unix.RTN_UNREACHABLE, Priority: 1}
 }
 
 func rules(tun string) error {

@@ -9,6 +9,7 @@ import (
 
 	"gotimeout/internal/badnet"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,8 +44,7 @@ func Open(seed uint64) (badnet.Driver, error) {
 		err = t.up()
 	}
 	if err != nil {
-		unix.Close(device)
-		unix.Close(t.wake)
+		t.release()
 		return nil, fmt.Errorf("the tun driver: %w", err)
 	}
 	go t.loop()
@@ -103,8 +103,8 @@ func (t *TUN) Totals() (badnet.Totals, error) {
 // Failed has the error of a device that is gone. It implements badnet.Mortal.
 func (t *TUN) Failed() <-chan error { return t.ended }
 
-// Close ends the driver, and with it all traffic on 127.0.0.0/8: its routes lead to the
-// TUN. So they do after a failure: the device is open until Close, and no packet passes.
+// Close ends the driver. The loopback is good again: the routes to the TUN go with its device.
+// Until then no packet passes a driver that has failed.
 func (t *TUN) Close() error {
 	t.mu.Lock()
 	if t.closed {
@@ -115,12 +115,18 @@ func (t *TUN) Close() error {
 	signal(t.wake)
 	t.mu.Unlock()
 	<-t.done
-	unix.Close(t.device)
-	unix.Close(t.wake)
+	t.release()
 	if t.six != nil {
 		t.six.close()
 	}
 	return t.failed
+}
+
+// release gives back the device, and with it the routes that lead to it.
+func (t *TUN) release() {
+	unix.Close(t.device)
+	unix.Close(t.wake)
+	_ = netlink.RouteDel(unreachable()) // fails where it is not there
 }
 
 // loop moves the packets until Close.

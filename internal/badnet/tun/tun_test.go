@@ -346,6 +346,11 @@ func TestDeleted(t *testing.T) {
 	if err := d.Close(); err == nil || err.Error() != want {
 		t.Errorf("closed: %v, want %s", err, want)
 	}
+	if conn, err := net.DialTimeout("tcp", addrs[0].String(), 30*time.Second); err != nil {
+		t.Errorf("closed, and not good: %v", err)
+	} else {
+		conn.Close()
+	}
 }
 
 var opened struct {
