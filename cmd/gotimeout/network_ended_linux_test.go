@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 const deleted = "the tun driver: its device bad0 was deleted"
@@ -26,7 +27,7 @@ func deleteTUN(t *testing.T, pid int) {
 			if err != nil {
 				continue
 			}
-			if h, err := netlink.NewHandleAt(at); err == nil {
+			if h, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE); err == nil {
 				_, err = h.LinkByName("bad0")
 				h.Close()
 				if err == nil {
@@ -39,7 +40,7 @@ func deleteTUN(t *testing.T, pid int) {
 		return false
 	})
 	defer inside.Close()
-	h, err := netlink.NewHandleAt(inside)
+	h, err := netlink.NewHandleAt(inside, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
