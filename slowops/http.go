@@ -113,6 +113,9 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
 	t := &trace{Context: ctx, call: c, began: time.Now()}
+	if c.Target != "" {
+		t.dials, t.endDials = context.WithCancel(context.Background())
+	}
 	err := h.do(t)
 	t.leave(err)
 	if err != nil && ctx.Err() == nil {
@@ -223,7 +226,7 @@ func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		var end context.CancelFunc
 		ctx, end = context.WithCancel(ctx)
 		defer end()
-		t.ends(end)
+		defer context.AfterFunc(t.dials, end)()
 	}
 	cn, err := dial(ctx, &t.call, network, at)
 	if limit := t.call.ConnectTimeout; limit > 0 && time.Since(start) >= limit && isTimeout(err) {
@@ -260,8 +263,9 @@ type trace struct {
 	shook   bool // the TLS handshake has begun
 	wrote   bool // the request is written
 	dialing int
-	left    bool
-	endDial []context.CancelFunc // of the dials to a target
+
+	dials    context.Context // ends those to a target
+	endDials context.CancelFunc
 }
 
 // openPhase is a phase by its name, and a connect also by its address, since two may race.
@@ -426,28 +430,14 @@ const remedy = "net/http dials on when the request has ended: set net.Dialer.Tim
 // faulty server helps none, and the kernel would try for over two minutes, with a descriptor each.
 const outlives = time.Second
 
-// ends takes what ends a dial to a target.
-func (t *trace) ends(end context.CancelFunc) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.left {
-		time.AfterFunc(outlives, end)
-		return
-	}
-	t.endDial = append(t.endDial, end)
-}
-
 // leave ends the phases that the call waited for. The phases of a dial end with the dial.
 func (t *trace) leave(err error) {
 	for _, key := range []string{"request", "first_byte", "headers", "body"} {
 		t.end(key, err)
 	}
-	t.mu.Lock()
-	t.left = true
-	for _, end := range t.endDial {
-		time.AfterFunc(outlives, end)
+	if t.call.Target != "" {
+		time.AfterFunc(outlives, t.endDials)
 	}
-	t.mu.Unlock()
 	if t.call.IOTimeout > 0 || t.call.ConnectTimeout > 0 || t.call.Outlived == nil {
 		return // the dialer's own timeout ends it
 	}

@@ -20,36 +20,28 @@ func deleteTUN(t *testing.T, pid int) {
 	if os.Getuid() != 0 {
 		t.Skip("another process's network is root's to change")
 	}
-	var inside netns.NsHandle
+	var inside *netlink.Handle
+	var tun netlink.Link
 	eventually(t, "the process has a network with a TUN", func() bool {
 		for _, child := range children(pid) {
 			at, err := netns.GetFromPath("/proc/" + child + "/ns/net")
 			if err != nil {
 				continue
 			}
-			if h, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE); err == nil {
-				_, err = h.LinkByName("bad0")
-				h.Close()
-				if err == nil {
-					inside = at
-					return true
-				}
-			}
+			inside, err = netlink.NewHandleAt(at, unix.NETLINK_ROUTE)
 			at.Close()
+			if err != nil {
+				continue
+			}
+			if tun, err = inside.LinkByName("bad0"); err == nil {
+				return true
+			}
+			inside.Close()
 		}
 		return false
 	})
 	defer inside.Close()
-	h, err := netlink.NewHandleAt(inside, unix.NETLINK_ROUTE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	link, err := h.LinkByName("bad0")
-	if err == nil {
-		err = h.LinkDel(link)
-	}
-	if err != nil {
+	if err := inside.LinkDel(tun); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -33,11 +33,12 @@ func (l *Lab) boundFiles() error {
 	if free < fewFiles {
 		return fmt.Errorf("this process may have %d files open (ulimit -n), and the lab itself has %d: allow %d or more", limit, used, used+filesFree+fewFiles)
 	}
-	l.MaxConnections = free / 3
-	l.Ledger.BoundDescriptors(free / 3)
-	if most := l.Ledger.Limits().InFlight; free/3 < 2*most {
+	third := free / 3
+	l.MaxConnections = third
+	l.Ledger.BoundDescriptors(third)
+	if most := l.Ledger.Limits().InFlight; third < 2*most {
 		l.Log.Warn("file descriptors bound the lab before --max-in-flight does: raise ulimit -n or LimitNOFILE=",
-			"limit", limit, "for_connections", l.MaxConnections, "for_runs", free/3, "of_one_call", 2, "max_in_flight", most)
+			"limit", limit, "for_connections", third, "for_runs", third, "of_one_call", 2, "max_in_flight", most)
 	}
 	return nil
 }
