@@ -23,7 +23,9 @@ type TUN struct {
 
 	mu      sync.Mutex // for what follows; the loop holds it except while it waits
 	network *network
-	flush   bool // release all held packets at once
+	outside *outside // nil where there is none
+	large   bool     // the kernel may hand over many segments as one packet
+	flush   bool     // release all held packets at once
 	closed  bool
 	failed  error // why the loop has ended before Close
 
@@ -39,7 +41,7 @@ func Open(seed uint64) (badnet.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TUN{device: device, network: newNetwork(seed), ended: make(chan error, 1), done: make(chan struct{})}
+	t := &TUN{device: device, network: newNetwork(seed), large: true, ended: make(chan error, 1), done: make(chan struct{})}
 	if t.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err == nil {
 		err = t.up()
 	}
@@ -78,6 +80,7 @@ func (t *TUN) Apply(p badnet.Plan) error {
 	if err := setLarge(t.device, large(p)); err != nil {
 		return err
 	}
+	t.large = large(p)
 	t.network.set(p)
 	t.flush = true
 	signal(t.wake)
@@ -213,8 +216,13 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 	return true, nil
 }
 
-// write hands a packet back to the kernel, or drops it where the kernel refuses.
+// write hands a packet to the outside or back to the kernel, and drops it where the
+// kernel refuses it.
 func (t *TUN) write(packet []byte) {
+	if t.outside.leaves(packet[vnet:]) {
+		t.outside.take(packet)
+		return
+	}
 	var err error
 	if packet[vnet]>>4 == 6 && t.six != nil {
 		err = t.six.write(packet)
