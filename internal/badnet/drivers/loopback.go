@@ -96,6 +96,9 @@ func (e *EndedError) Error() string {
 }
 func (e *EndedError) Unwrap() error { return e.Err }
 
+// Packets is the driver of the loopback.
+func (l *Loopback) Packets() badnet.Driver { return l.packets }
+
 // apply makes the packets as bad as p says.
 func (l *Loopback) apply(d badnet.Driver, p badnet.Profile) (err error) {
 	l.apart, err = Apart(l.echo.Ports, 0, func(ports []uint16) error {

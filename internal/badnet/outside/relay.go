@@ -84,7 +84,7 @@ func (r *Relay) accept(ctx context.Context) {
 func join(ctx context.Context, inside, outside net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { probe.Reset(inside); probe.Reset(outside) })
+	stop := context.AfterFunc(ctx, func() { reset(inside); reset(outside) })
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{inside, outside}, {outside, inside}} {
 		both.Go(func() {
@@ -102,6 +102,15 @@ func join(ctx context.Context, inside, outside net.Conn) {
 		inside.Close()
 		outside.Close()
 	}
+}
+
+// reset resets a connection of the kernel's or of the Stack's.
+func reset(conn net.Conn) {
+	if own, ok := conn.(interface{ Abort() }); ok {
+		own.Abort()
+		return
+	}
+	probe.Reset(conn)
 }
 
 // The bounds of the flows of datagrams through one address, as of a NAT.

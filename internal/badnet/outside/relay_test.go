@@ -10,11 +10,19 @@ import (
 	"time"
 
 	"gotimeout/internal/badnet/outside"
+	"gotimeout/internal/badnet/private/privatetest"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// refused is the reason to skip the tests that need a private network, or nil.
+var refused error
+
+// TestMain runs the tests in a private network, where the system allows one.
+func TestMain(m *testing.M) {
+	refused = privatetest.Enter()
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
 
 // direct dials as the process outside does.
 type direct struct{ net.Dialer }

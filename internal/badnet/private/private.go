@@ -13,11 +13,16 @@ import (
 type Outside struct {
 	Listener  *net.TCPListener // handed in; closed here when the inside is Ready
 	Servers   []Server         // that the inside may be connected to
+	Anywhere  bool             // the inside may be connected to any other server too
 	Processes bool             // for a command: the inside has a PID namespace, whose processes end with it
 }
 
 // Server is a server in the outside's network.
 type Server struct{ Network, Addr string }
+
+// Ping is the Network of a socket for ICMP echoes, whose Addr has no port. Not every
+// system lets every user have one.
+const Ping = "ping"
 
 // RefusedError says why there is no private network, or none that the process
 // inside can use. Its text is a sentence with a remedy.

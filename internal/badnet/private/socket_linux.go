@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -109,7 +111,7 @@ func (s socket) answer(o Outside, ready func()) (refused string) {
 			refused = m.Refused
 		case m.Ready:
 			ready()
-		case m.Dial != nil && slices.Contains(o.Servers, *m.Dial):
+		case m.Dial != nil && (o.Anywhere || slices.Contains(o.Servers, *m.Dial)):
 			dials.Go(func() { s.dial(ctx, m.ID, *m.Dial) })
 		case m.Dial != nil:
 			_ = s.send(message{ID: m.ID, Error: "not one of the servers that were named"}, nil)
@@ -119,20 +121,44 @@ func (s socket) answer(o Outside, ready func()) (refused string) {
 
 // dial connects to a server for the inside, and hands the connection over.
 func (s socket) dial(ctx context.Context, id uint64, to Server) {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, to.Network, to.Addr)
+	file, err := to.dial(ctx)
 	if err != nil {
 		var errno unix.Errno
 		errors.As(err, &errno)
 		_ = s.send(message{ID: id, Error: err.Error(), Errno: uintptr(errno)}, nil)
 		return
 	}
-	defer conn.Close()
-	file, err := conn.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		_ = s.send(message{ID: id, Error: err.Error()}, nil)
-		return
-	}
 	defer file.Close()
 	_ = s.send(message{ID: id}, file) // fails only when the inside has ended
+}
+
+// dial connects to the server, for a file.
+func (to Server) dial(ctx context.Context) (*os.File, error) {
+	if to.Network == Ping {
+		return ping(to.Addr)
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, to.Network, to.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.(interface{ File() (*os.File, error) }).File()
+}
+
+// ping returns a socket for ICMP echoes to an IPv4 address.
+func ping(addr string) (*os.File, error) {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil || !ip.Is4() {
+		return nil, fmt.Errorf("ping %s: %w", addr, unix.EAFNOSUPPORT)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMP)
+	if err != nil {
+		return nil, wrap("ping", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: ip.As4()}); err != nil {
+		unix.Close(fd)
+		return nil, wrap("ping "+addr, err)
+	}
+	return os.NewFile(uintptr(fd), "ping"), nil
 }

@@ -1,0 +1,132 @@
+package outside
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"gotimeout/internal/badnet/tun"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// link is the stack's end of the TUN. Frames have a struct virtio_net_hdr in front,
+// so that a segment of up to 64 KiB goes through both TCPs as one packet.
+type link struct {
+	s          *Stack
+	large      func() bool
+	dispatcher stack.NetworkDispatcher
+	frames     sync.Pool
+
+	incoming chan *buffer.View // from the TUN, whose loop must not wait
+	ended    chan struct{}
+	once     sync.Once
+}
+
+// held is how many packets may wait for the stack: as many as for the TUN.
+const held = 10_000
+
+func newLink(s *Stack, large func() bool) *link {
+	return &link{
+		s: s, large: large, incoming: make(chan *buffer.View, held), ended: make(chan struct{}),
+		frames: sync.Pool{New: func() any { b := make([]byte, 0, tun.Header+1<<16); return &b }},
+	}
+}
+
+// take takes a frame of the TUN's.
+func (l *link) take(frame []byte) {
+	packet := buffer.NewViewWithData(frame[tun.Header:])
+	select {
+	case l.incoming <- packet:
+	default:
+		packet.Release()
+	}
+}
+
+// deliver gives the packets to the stack until close.
+func (l *link) deliver() {
+	for {
+		select {
+		case <-l.ended:
+			return
+		case packet := <-l.incoming:
+			if l.s.echo(packet.AsSlice()) {
+				packet.Release()
+				continue
+			}
+			l.s.note(packet.AsSlice())
+			p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
+			p.RXChecksumValidated = true // the kernel leaves the checksum out where it may
+			l.dispatcher.DeliverNetworkPacket(ipv4.ProtocolNumber, p)
+			p.DecRef()
+		}
+	}
+}
+
+func (l *link) close() { l.once.Do(func() { close(l.ended) }) }
+
+// WritePackets sends the stack's packets through the TUN.
+func (l *link) WritePackets(packets stack.PacketBufferList) (int, tcpip.Error) {
+	pooled := l.frames.Get().(*[]byte)
+	defer l.frames.Put(pooled)
+	for _, p := range packets.AsSlice() {
+		frame := append((*pooled)[:0], make([]byte, tun.Header)...)
+		writeHeader(frame, p)
+		for _, part := range p.AsSlices() {
+			frame = append(frame, part...)
+		}
+		*pooled = frame
+		l.s.send(frame)
+	}
+	return packets.Len(), nil
+}
+
+// writeHeader writes the struct virtio_net_hdr of a packet, in this machine's order.
+func writeHeader(b []byte, p *stack.PacketBuffer) {
+	const needsChecksum, tcp4 = 1, 1
+	if p.GSOOptions.Type == stack.GSONone || !p.GSOOptions.NeedsCsum {
+		return
+	}
+	b[0] = needsChecksum
+	binary.NativeEndian.PutUint16(b[2:], uint16(p.HeaderSize()))
+	binary.NativeEndian.PutUint16(b[6:], p.GSOOptions.L3HdrLen)
+	binary.NativeEndian.PutUint16(b[8:], p.GSOOptions.CsumOffset)
+	if p.Data().Size() > int(p.GSOOptions.MSS) {
+		b[1] = tcp4
+		binary.NativeEndian.PutUint16(b[4:], p.GSOOptions.MSS)
+	}
+}
+
+// GSOMaxSize is the longest packet of many segments.
+func (l *link) GSOMaxSize() uint32 {
+	return 1<<16 - 1 - header.IPv4MaximumHeaderSize - header.TCPHeaderMaximumSize
+}
+
+// SupportedGSO tells whether there are such packets: not where the network decides
+// about each segment.
+func (l *link) SupportedGSO() stack.SupportedGSO {
+	if l.large() {
+		return stack.HostGSOSupported
+	}
+	return stack.GSONotSupported
+}
+
+func (l *link) Attach(d stack.NetworkDispatcher) { l.dispatcher = d }
+func (l *link) IsAttached() bool                 { return l.dispatcher != nil }
+func (l *link) MTU() uint32                      { return tun.MTU }
+func (l *link) SetMTU(uint32)                    {}
+func (l *link) MaxHeaderLength() uint16          { return 0 }
+func (l *link) LinkAddress() tcpip.LinkAddress   { return "" }
+func (l *link) SetLinkAddress(tcpip.LinkAddress) {}
+func (l *link) Capabilities() stack.LinkEndpointCapabilities {
+	return stack.CapabilityRXChecksumOffload
+}
+func (l *link) Wait()                                   {}
+func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareNone }
+func (l *link) AddHeader(*stack.PacketBuffer)           {}
+func (l *link) ParseHeader(*stack.PacketBuffer) bool    { return true }
+func (l *link) Close()                                  {}
+func (l *link) SetOnCloseAction(func())                 {}

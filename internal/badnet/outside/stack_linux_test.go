@@ -1,0 +1,270 @@
+package outside_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/outside"
+	"gotimeout/internal/badnet/tun"
+)
+
+// far has every host on this loopback, but for those that it says can't be reached.
+type far struct{ direct }
+
+func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, _ := net.SplitHostPort(addr)
+	switch host {
+	case "10.0.0.9":
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ENETUNREACH}
+	case "10.0.0.8": // drops each packet
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return f.direct.Dial(ctx, network, "127.0.0.1:"+port)
+}
+
+// dialFar dials the port of a server on this loopback at another address.
+func dialFar(network, host string, server net.Addr) (net.Conn, error) {
+	_, port, _ := net.SplitHostPort(server.String())
+	conn, err := net.DialTimeout(network, net.JoinHostPort(host, port), patience)
+	if err == nil {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+	}
+	return conn, err
+}
+
+// The one driver of this process has its routes until the process ends, and so there
+// is one test.
+func TestStack(t *testing.T) {
+	if refused != nil {
+		t.Skip(refused)
+	}
+	driver, err := tun.Open(1)
+	if err != nil {
+		t.Skip(err)
+	}
+	apply(t, driver, "none")
+	s, err := outside.NewStack(new(far), driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]func(*testing.T){
+		"half close": stackHalfClose, "a server's reset": stackReset, "a client's reset": stackClientReset,
+		"refused": stackRefused, "unreachable": stackUnreachable, "datagrams": stackDatagrams, "many bytes": stackBytes,
+	} {
+		t.Run(name, test)
+	}
+	// A copy that is later than its packet, which is due at once, must wake the driver too.
+	for _, profile := range []string{"loss=2% duplicate=2% reorder=2% delay=1ms", "rate=50mbit", "duplicate=100% down.delay=20ms down.reorder=50%"} {
+		apply(t, driver, profile)
+		t.Run("many bytes, "+profile, stackBytes)
+	}
+	apply(t, driver, "delay=300ms")
+	t.Run("delay", stackDelay)
+	apply(t, driver, "none")
+	t.Run("the end", func(t *testing.T) { stackEnd(t, s) })
+	if err := driver.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func apply(t *testing.T, d badnet.Driver, text string) {
+	t.Helper()
+	p, err := badnet.Parse(text)
+	if err == nil {
+		err = d.Apply(badnet.Plan{All: p})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func stackHalfClose(t *testing.T) {
+	server := listen(t, func(conn *net.TCPConn) {
+		all, _ := io.ReadAll(conn)
+		_, _ = conn.Write(append([]byte("got "), all...))
+	})
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "all"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); string(answer) != "got all" || err != nil {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+func stackReset(t *testing.T) {
+	server := listen(t, func(conn *net.TCPConn) {
+		_, _ = io.ReadFull(conn, make([]byte, 1)) // the dial is over
+		_ = conn.SetLinger(0)
+	})
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("x"))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+}
+
+func stackClientReset(t *testing.T) {
+	ended := make(chan error, 1)
+	server := listen(t, func(conn *net.TCPConn) {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, err := io.Copy(io.Discard, conn)
+		ended <- err
+	})
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Write([]byte("x"))
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+	if err := <-ended; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the server has %v", err)
+	}
+}
+
+// A server that is down refuses, as it would without a stack between.
+func stackRefused(t *testing.T) {
+	down := listen(t, nil)
+	down.Close()
+	if _, err := dialFar("tcp", "10.0.0.5", down.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("tcp: %v", err)
+	}
+	conn, err := dialFar("udp", "10.0.0.5", down.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("x"))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("udp: %v", err)
+	}
+}
+
+// A host that can't be reached fails a dial at once; a host that drops packets does not.
+func stackUnreachable(t *testing.T) {
+	l := listen(t, nil)
+	if _, err := dialFar("tcp", "10.0.0.9", l.Addr()); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Error(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	var timeout net.Error
+	if _, err := net.DialTimeout("tcp", "10.0.0.8:"+port, 300*time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Error(err)
+	}
+}
+
+func stackDatagrams(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan bool)
+	go func() {
+		defer close(ended)
+		b := make([]byte, 1<<16)
+		for {
+			n, from, err := server.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(b[:n], from)
+		}
+	}()
+	defer func() { server.Close(); <-ended }()
+	conn, err := dialFar("udp", "10.0.0.5", server.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, size := range []int{1, 1400, 5000, 40_000} { // the last two in fragments
+		sent := strings.Repeat("x", size)
+		if _, err := io.WriteString(conn, sent); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 1<<16)
+		if n, err := conn.Read(b); string(b[:n]) != sent || err != nil {
+			t.Errorf("%d of %d bytes, %v", n, size, err)
+		}
+	}
+}
+
+// All bytes arrive in their order, both ways at once.
+func stackBytes(t *testing.T) {
+	server := listen(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const size = 1 << 20
+	go func() {
+		b := make([]byte, size)
+		for i := range b {
+			b[i] = byte(i % 251)
+		}
+		_, _ = conn.Write(b)
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	b, err := io.ReadAll(conn)
+	if len(b) != size || err != nil {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+	for i := range b {
+		if b[i] != byte(i%251) {
+			t.Fatalf("byte %d is wrong", i)
+		}
+	}
+}
+
+// The dial takes a round trip, for the server is as near as can be.
+func stackDelay(t *testing.T) {
+	server := listen(t, func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) })
+	began := time.Now()
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if took := time.Since(began); took < 600*time.Millisecond {
+		t.Errorf("the dial took %s", took)
+	}
+}
+
+// Close ends a connection whose ends would go on for ever.
+func stackEnd(t *testing.T, s *outside.Stack) {
+	over, accepted := make(chan bool), make(chan bool)
+	server := listen(t, func(*net.TCPConn) { close(accepted); <-over })
+	defer close(over)
+	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	<-accepted
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the connection is still open: %v", err)
+	}
+}
