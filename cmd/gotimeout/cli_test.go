@@ -325,6 +325,7 @@ func TestRefuses(t *testing.T) {
 		{"network run", []string{"network", "run", "5g", "--", "true"}, "", `there is no network preset "5g", did you mean 3g or 4g? (or write keys, as in delay=100ms loss=1%)`},
 		{"network run", []string{"network", "run", "delay=1ms", "los=1%", "--", "true"}, "", `there is no key "los", did you mean loss? (each also with up. or down. before it) (what stands before -- is the profile)`},
 		{"network run", []string{"network", "run", "--seed=x", "3g", "--", "true"}, "", `--seed is "x": write a whole number`},
+		{"network run", []string{"network", "run", "--outside", "--driver=netem", "3g", "--", "true"}, "", "--outside needs the driver tun: write --driver=tun, or leave --driver out"},
 		{"network run", []string{"network", "run", "--reach=10.0.0.5:80", "3g", "--", "true"}, "", `--reach is "10.0.0.5:80": write an address of this machine's loopback and a port, as in 127.0.0.1:8080`},
 		{"network run", []string{"network", "run", "--reach=localhost:80", "--reach=127.0.0.1:80", "3g", "--", "true"}, "", "--reach names 127.0.0.1:80 twice: name each port once"},
 		{"network run", []string{"network", "run", "--driver=proxy", "3g", "--", "true"}, "", `--driver is "proxy": use auto, netem or tun`},

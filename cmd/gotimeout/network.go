@@ -255,10 +255,11 @@ func refuse(to streams, err error) error {
 }
 
 type networkRunCmd struct {
-	Driver string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
-	Seed   uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
-	Reach  []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
-	Seen   seen     `embed:""`
+	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
+	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
+	Outside bool     `help:"Let the command reach what this machine reaches, over the bad network: TCP, UDP, and pings where the system allows them. The driver is tun."`
+	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
+	Seen    seen     `embed:""`
 
 	KeepCapabilities bool `help:"As root: leave the command all that root may do. Otherwise it has what concerns files and users, and can change neither the network nor the kernel's settings, nor gain more, as by sudo."`
 
@@ -272,14 +273,17 @@ func (networkRunCmd) Help() string {
 is as bad as the profile says: 127.0.0.1 and ::1 are on it, and nothing else. The
 machine's own network is neither touched nor reachable from in there, except for
 the ports of --reach and for unix sockets that are files, such as docker.sock.
+With --outside everything that the machine reaches by IPv4 is reachable, over the
+bad network: the profile comes on top of the way there.
 Whatever the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...
   gotimeout network run delay=50ms -- sh -c 'memcached -u nobody & bench'
+  gotimeout network run --outside 3g -- curl https://example.com
   gotimeout network run --reach 127.0.0.1:8080 3g -- curl http://127.0.0.1:8080
 
-A network may run inside another: what leaves the inner one by --reach crosses both,
-and the inner loopback is the inner one's alone. Without root, the files of root
+A network may run inside another: what leaves the inner one by --reach or --outside
+crosses both, and the inner loopback is the inner one's alone. Without root, the files of root
 appear as nobody's inside, so that ssh refuses its settings in /etc: sudo helps.
 With sudo the command is root over files and users, but not over the kernel or the
 network, and gains nothing by sudo inside; --keep-capabilities leaves it everything.
@@ -316,14 +320,20 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 		return usageError{err}
 	case badReach != nil:
 		return badReach
+	case c.Outside && c.Driver == badnet.Netem:
+		return usagef("--outside needs the driver tun: write --driver=tun, or leave --driver out")
 	case len(c.Command) == 0:
 		return usagef("there is no command: write it after --, as in gotimeout network run 3g -- make test")
+	}
+	if c.Outside {
+		c.Driver = badnet.TUN
+		reach = withNames(reach)
 	}
 	if c.Driver, err = c.Seen.choose(c.Driver); err != nil {
 		return err
 	}
 	return inPrivate(ctx, to, private.Work{
-		Outside: private.Outside{Processes: true, Servers: reach.servers()},
+		Outside: private.Outside{Processes: true, Servers: reach.servers(), Anywhere: c.Outside},
 		Inside: func(ctx context.Context, p *private.Process) (int, error) {
 			return c.inside(ctx, to, profile, reach, p)
 		},
@@ -334,7 +344,7 @@ func (c *networkRunCmd) Run(ctx context.Context, to streams) error {
 func profileBefore(words []string) (badnet.Profile, error) {
 	for _, word := range words {
 		if strings.HasPrefix(word, "-") {
-			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--reach", "--log", "--pcap", "--meter", "--keep-capabilities"}))
+			return badnet.Profile{}, errors.New(prose.Unknown("flag", word, []string{"--driver", "--seed", "--outside", "--reach", "--log", "--pcap", "--meter", "--keep-capabilities"}))
 		}
 	}
 	profile, err := badnet.ParseWithFiles(strings.Join(words, " "))
@@ -359,6 +369,10 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	if err != nil {
 		return 0, private.Refused(err)
 	}
+	closeOutside, err := openOutside(c.Outside, p, loopback, to)
+	if err != nil {
+		return 0, private.Refused(err)
+	}
 	if err := seen.watch(loopback); err != nil {
 		return 0, err
 	}
@@ -371,6 +385,7 @@ func (c *networkRunCmd) inside(ctx context.Context, to streams, profile badnet.P
 	cancel()
 	_ = closeReach()          // the connections end with the command
 	unwritten := seen.close() // and takes the meter from the terminal
+	closeOutside()
 	failed, ended := <-calibrated, new(drivers.EndedError)
 	if errors.As(err, &ended) {
 		failed = nil // the calibration's was the same

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/drivers"
 	"gotimeout/internal/badnet/outside"
 	"gotimeout/internal/badnet/private"
+	"gotimeout/internal/prose"
 )
 
 // reachable is what --reach names: ports of the loopback outside.
@@ -66,4 +69,40 @@ func (r reachable) open(p *private.Process) (relays []badnet.Mortal, closeAll fu
 		relays = append(relays, stream, datagrams)
 	}
 	return relays, closeAll, nil
+}
+
+// openOutside opens the way outside. Where there is none, closing it says how often the command
+// has missed one.
+func openOutside(open bool, p *private.Process, loopback *drivers.Loopback, to streams) (closeIt func(), err error) {
+	if open {
+		way, err := outside.NewStack(p, loopback.Packets())
+		return func() { _ = way.Close() }, err
+	}
+	before, err := outside.Unrouted()
+	return func() {
+		if now, failed := outside.Unrouted(); err == nil && failed == nil && now > before {
+			fmt.Fprintf(to.err, "gotimeout: %s to connect outside had no way out: give --outside\n", prose.Count(now-before, "try"))
+		}
+	}, nil
+}
+
+// withNames adds the nameservers on the machine's own loopback, such as systemd-resolved's
+// 127.0.0.53. The others are reached as they are.
+func withNames(reach reachable) reachable {
+	text, _ := os.ReadFile("/etc/resolv.conf") // without one the resolvers ask 127.0.0.1
+	return addNames(reach, string(text))
+}
+
+func addNames(all reachable, resolvConf string) reachable {
+	for line := range strings.Lines(resolvConf) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "nameserver" {
+			continue
+		}
+		addr, err := netip.ParseAddr(fields[1])
+		if server := netip.AddrPortFrom(addr, 53); err == nil && addr.Is4() && addr.IsLoopback() && !slices.Contains(all, server) {
+			all = append(all, server)
+		}
+	}
+	return all
 }

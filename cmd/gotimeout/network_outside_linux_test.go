@@ -1,13 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 )
 
 // needCurl skips a test where there is no curl.
@@ -63,4 +69,123 @@ func TestNetworkNested(t *testing.T) {
 			t.Errorf("%q, %v", out, err)
 		}
 	})
+}
+
+// host is an address outside, for documentation (RFC 5737).
+const host = "192.0.2.1"
+
+// outsideHost puts this test into a network of its own, where host answers pings, says
+// hello by HTTP at the returned port and echoes datagrams at the same. Port 1 refuses.
+func outsideHost(t *testing.T) (port string) {
+	t.Helper()
+	emptyNetwork(t)
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(host), Mask: net.CIDRMask(32, 32)}})
+	}
+	if err == nil { // each user may ping
+		err = os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	t.Cleanup(server.Close)
+	echo, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { echo.Close() })
+	go func() {
+		b := make([]byte, 1500)
+		for {
+			n, from, err := echo.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = echo.WriteTo(b[:n], from)
+		}
+	}()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// Everything that leaves goes over the bad network, and nothing leaves without --outside.
+// The command of the docs has another host:
+//
+//	gotimeout network run --outside 3g -- curl https://example.com
+func TestNetworkOutside(t *testing.T) {
+	t.Parallel()
+	needCurl(t)
+	users(t, func(t *testing.T, prefix []string) {
+		port := outsideHost(t)
+		run := func(words ...string) (out string, code int) {
+			cmd := command(t, prefix, append([]string{"network", "run"}, words...)...)
+			b, _ := cmd.CombinedOutput()
+			return string(b), cmd.ProcessState.ExitCode()
+		}
+		url := "http://" + net.JoinHostPort(host, port)
+		// The dial takes a round trip, and the answer another.
+		slow := func(what, out string, code int) {
+			body, took, _ := strings.Cut(out, " ")
+			took, _, _ = strings.Cut(took, "gotimeout:")
+			if seconds, _ := strconv.ParseFloat(took, 64); !strings.HasPrefix(body, "hello") || seconds < 0.2 || code != 0 {
+				t.Errorf("%s: %d, %s", what, code, out)
+			}
+		}
+		out, code := run(append([]string{"--outside", "delay=50ms", "--"}, curl(url)...)...)
+		slow("curl", out, code)
+		inner := append([]string{"env", asProgram + "=1", binary(t), "network", "run", "--outside", "delay=30ms", "--"}, curl(url)...)
+		out, code = run(append([]string{"--outside", "delay=20ms", "--"}, inner...)...)
+		slow("one network in another", out, code)
+
+		out, code = run(append([]string{"--outside", "none", "--"}, curl("http://"+host+":1")...)...)
+		if code != curlRefused || !strings.Contains(out, "refused") && !strings.Contains(out, "Couldn't connect") {
+			t.Errorf("a port that refuses: %d, %s", code, out)
+		}
+		out, code = run(append([]string{"--outside", "none", "--"}, curl("http://203.0.113.1")...)...)
+		if code != curlRefused || strings.Contains(out, "had no way out") {
+			t.Errorf("a host that the machine can't reach: %d, %s", code, out)
+		}
+		out, code = run(append([]string{"none", "--"}, curl(url)...)...)
+		if code != curlRefused || !strings.Contains(out, "gotimeout: 1 try to connect outside had no way out: give --outside\n") {
+			t.Errorf("without --outside: %d, %s", code, out)
+		}
+		out, code = run("--outside", "delay=50ms", "--", "bash", "-c", `exec 3<>"/dev/udp/$0/$1"; echo datagram >&3; timeout 30 head -n 1 <&3; exit 3`, host, port)
+		if code != 3 || !strings.HasPrefix(out, "datagram\n") {
+			t.Errorf("a datagram: %d, %s", code, out)
+		}
+		if _, err := exec.LookPath("ping"); err != nil {
+			t.Log(err)
+			return
+		}
+		out, code = run("--outside", "delay=50ms", "--", "ping", "-c1", "-W30", host)
+		_, took, _ := strings.Cut(out, "time=")
+		took, _, _ = strings.Cut(took, " ")
+		if ms, _ := strconv.ParseFloat(took, 64); ms < 100 || code != 0 {
+			t.Errorf("ping: %d, %s", code, out)
+		}
+	})
+}
+
+// The nameservers on the machine's loopback are reached there; the others are reached as
+// any host is.
+func TestAddNames(t *testing.T) {
+	reach := addNames(reachable{netip.MustParseAddrPort("127.0.0.1:53")}, `# made by hand
+nameserver 127.0.0.53
+nameserver 127.0.0.1
+nameserver 10.0.0.1
+nameserver ::1
+nameserver
+search nameserver 127.0.0.2
+options edns0`)
+	if got := fmt.Sprint(reach); got != "[127.0.0.1:53 127.0.0.53:53]" {
+		t.Error(got)
+	}
 }
