@@ -14,3 +14,5 @@ func start(context.Context, built) error     { return errLinux }
 func network(context.Context, built) error   { return errLinux }
 func printPings() error                      { return errLinux }
 func printFlows() error                      { return errLinux }
+func printOutside(_, _ string) error         { return errLinux }
+func printOutside100(_, _ string) error      { return errLinux }

@@ -67,6 +67,10 @@ func part(ctx context.Context, name string, args []string) error {
 		return printPings()
 	case name == "flows":
 		return printFlows()
+	case name == "outside" && len(args) == 2:
+		return printOutside(args[0], args[1])
+	case name == "outside-100" && len(args) == 2:
+		return printOutside100(args[0], args[1])
 	}
 	return fmt.Errorf("no part of a measurement is called %q", name)
 }
