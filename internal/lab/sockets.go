@@ -15,8 +15,8 @@ import (
 
 // kernel reads the states of the lab's connections from the kernel.
 type kernel struct {
-	of     []*backend
 	before sockets.Counters
+	list   func() ([]wire.BackendSockets, error)
 
 	mu     sync.Mutex
 	listed []wire.BackendSockets
@@ -29,7 +29,7 @@ func newKernel(backends []*backend) *kernel {
 	if err != nil {
 		return nil
 	}
-	return &kernel{of: backends, before: before}
+	return &kernel{before: before, list: func() ([]wire.BackendSockets, error) { return listSockets(backends) }}
 }
 
 func (k *kernel) Known(local, remote netip.AddrPort) (bool, error) {
@@ -70,9 +70,10 @@ func (k *kernel) backends() ([]wire.BackendSockets, error) {
 	return listed, nil
 }
 
-func (k *kernel) list() ([]wire.BackendSockets, error) {
+// listSockets counts the sockets of each backend in a new listing.
+func listSockets(backends []*backend) ([]wire.BackendSockets, error) {
 	all, of := []wire.BackendSockets{}, map[uint16]wire.BackendSockets{}
-	for _, p := range k.of {
+	for _, p := range backends {
 		if port(p.dialed) != 0 { // a Unix socket has no port, and no state of TCP
 			b := wire.BackendSockets{Name: p.name, Addr: p.dialed, Client: map[string]int{}, Server: map[string]int{}}
 			all, of[port(b.Addr)] = append(all, b), b
