@@ -2,6 +2,13 @@ package lab
 
 import "gotimeout/internal/wire"
 
+const MemoryEvery = memoryEvery
+
+var GiveMemoryBack = giveMemoryBack
+
+// MemoryHeld returns how many bytes this process has that are not the system's.
+func MemoryHeld() uint64 { return memoryUsed().held }
+
 // SocketsListedBy returns the function from which a lab gets the sockets of its backends, where list lists them.
 func SocketsListedBy(list func() ([]wire.BackendSockets, error)) func() ([]wire.BackendSockets, error) {
 	return (&kernel{list: list}).backends

@@ -26,9 +26,10 @@ func (l *Lab) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		l.Network = l.network
 	}
-	measuring, stop := context.WithCancel(ctx)
-	again := l.measureOwn(measuring)
-	defer again.Wait()
+	serving, stop := context.WithCancel(ctx)
+	beside := l.measureOwn(serving)
+	beside.Go(func() { giveMemoryBack(serving) })
+	defer beside.Wait()
 	defer stop()
 	l.Log.Info("serving", "url", "http://"+address(listener.Addr()), "addr", listener.Addr(), "public", l.Public)
 	// net/http cancels a request's context when ReadTimeout passes, and drops the
