@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,4 +338,27 @@ func TestOpenIsNotInterrupted(t *testing.T) {
 	if err := q.Work(ctx, 1, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whoever asks for a job by any ID learns of a job of that ID, or that there is none: no ID makes the queue look broken.
+func FuzzGet(f *testing.F) {
+	q, err := jobs.Open(f.Context(), jobs.Settings{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(q.Close)
+	if err := q.Put(f.Context(), "lab-1", "op=http"); err != nil {
+		f.Fatal(err)
+	}
+	for _, id := range []string{"lab-1", "lab-2", "", "-", "lab", "lab-", "-1", "lab-1-1", "lab.1", "*-1", "lab->", "lab-1\r\nPUB a 0", "lab-\x00", "lab-\xff", "l b-1", "lab\u00a0-1", "$JS-API", strings.Repeat("x", 5000) + "-1"} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		job, err := q.Get(ctx, id)
+		if id == "lab-1" && (err != nil || job.ID != id || job.State != jobs.Queued || job.Query != "op=http") || id != "lab-1" && !errors.Is(err, jobs.ErrUnknown) {
+			t.Errorf("%q: %+v, %v", id, job, err)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -273,9 +274,12 @@ func idOf(subject string) string {
 	return name[strings.LastIndex(name, ".")+1:] + "-" + subject[at+1:]
 }
 
+// isID matches an ID of Put. NATS closes the connection that asks for a longer subject than it takes.
+var isID = regexp.MustCompile(`^[0-9A-Za-z]{1,64}-[0-9]{1,20}$`)
+
 // Get returns a job. It returns ErrUnknown for a job that never was, or whose end is too old.
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
-	if strings.Count(id, "-") != 1 || strings.ContainsAny(id, ".*> \t\r\n") || strings.HasPrefix(id, "-") || strings.HasSuffix(id, "-") {
+	if !isID.MatchString(id) {
 		return Job{}, ErrUnknown
 	}
 	job, _, err := q.state(ctx, id)
