@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,4 +197,50 @@ func TestAtlasInterrupted(t *testing.T) {
 			t.Errorf("%v, %s", err, &b)
 		}
 	}
+}
+
+// What is read as an atlas is drawn in each format, and written again it is read as the same.
+func FuzzAtlas(f *testing.F) {
+	a := atlasOf()
+	a.Clients, a.Networks = a.Clients[:1], a.Networks[:1]
+	a.Cells = slices.DeleteFunc(a.Cells, func(c *results.AtlasCell) bool { return c.Op != "db" || c.Network != "none" || c.Ctx != "aware" })
+	var b bytes.Buffer
+	if err := a.Write(&b); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	head := fmt.Sprintf(`{"type":%q,"format":%d`, results.TypeAtlas, results.Format)
+	const names = `,"networks":[{"profile":"none"}],"clients":[{"op":"a","backend":"b"}],"strategies":[{"name":"s","family":"f"}],"cells":[{"op":"a","strategy":"s","ctx":"aware","network":"none"`
+	for _, rest := range []string{
+		"", "}", `,"cells":[null]}`, `,"cells":[{}],"clients":[{"op":"a"}]}`, `,"networks":[{"profile":"<script>"}],"clients":[{"op":"\n"}],"strategies":[{"name":"é","family":"a family"}]}`,
+		names + `}]}`, names + `,"why":"no"}]}`, names + `,"runs":[{}]}]}`, names + `,"runs":[{"receipt":{}}]}]}`, names + `,"runs":[{"receipt":{"status":"timed_out","answered_ms":1e308,"straggle_ms":1e308},"clean_ms":-1}]}]}`,
+	} {
+		f.Add([]byte(head + rest))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		a, err := results.ReadAtlas(bytes.NewReader(file))
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("the error has several lines: %v", err)
+			}
+			return
+		}
+		var b bytes.Buffer
+		if err := a.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		written := b.String()
+		if again, err := results.ReadAtlas(&b); err != nil {
+			t.Errorf("%s: written again: %v", file, err)
+		} else if err := again.Write(&b); err != nil || b.String() != written {
+			t.Errorf("%s, and read again %s, %v", written, &b, err)
+		}
+		for _, write := range []func(io.Writer, *results.Atlas) error{
+			func(w io.Writer, a *results.Atlas) error { return report.Atlas(w, a, 80) }, report.AtlasMarkdown, report.AtlasHTML,
+		} {
+			if err := write(io.Discard, a); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

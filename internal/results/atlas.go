@@ -94,12 +94,22 @@ func ReadAtlas(r io.Reader) (*Atlas, error) {
 	a := new(Atlas)
 	err := json.NewDecoder(r).Decode(a)
 	switch {
-	case err != nil, a.Type != TypeAtlas:
+	case err != nil, a.Type != TypeAtlas, !a.named():
 		return nil, fmt.Errorf("this is no whole atlas: these are %w", ErrNoResults)
 	case a.Format != Format:
 		return nil, fmt.Errorf("the atlas is of format %d, and this program reads format %d", a.Format, Format)
 	}
 	return a, nil
+}
+
+// named reports whether all that an atlas is of has its name.
+func (a *Atlas) named() bool {
+	return !slices.ContainsFunc(a.Strategies, func(s Strategy) bool { return s.Name == "" || s.Family == "" }) &&
+		!slices.ContainsFunc(a.Clients, func(c Client) bool { return c.Op == "" }) &&
+		!slices.ContainsFunc(a.Networks, func(n AtlasNetwork) bool { return n.Profile == "" }) &&
+		!slices.ContainsFunc(a.Cells, func(c *AtlasCell) bool {
+			return c == nil || c.Strategy == "" || c.Op == "" || c.Ctx == "" || c.Network == ""
+		})
 }
 
 // Write writes the atlas as ReadAtlas reads it.
