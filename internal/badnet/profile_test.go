@@ -319,12 +319,19 @@ func FuzzParse(f *testing.F) {
 		"up.loss=7% down.loss=0.0001%", "delay=", "=", "loss=.%", "rate=.5kbit", "loss=00.50%", "rate=1000000.4kbit",
 		"delay 100ms 20ms distribution normal loss gemodel 1% 30% rate 1mbit limit 100", "3g reorder 25% 0%", "loss=5%,correlation=25% corrupt=1%",
 		"up.outage=1s,every=10s,exponential outage=1s,every=20s", "outage=0s,every=1s", "rate=1mbit up.queue=codel down.queue=pie",
+		// tc's words:
+		"netem latency 100msecs 10usec 25% distribution paretonormal", "delay 1500 loss random 0.3% 25% corrupt 0.1% duplicate 1%", "drop 5 limit 10 rate 8kibps",
+		"loss gemodel 1% 10% 100% 0%", "loss gemodel 0", "loss gemodel 1% 0%", "loss state 1%", "rate 5mbit -14 0 0", "rate 1tibit", "rate 0.4bps limit 1",
+		"delay 10ms slot 1ms gap 5", "distribution normal", "delay 1s loss=1% dup", "loss", "netem 1", "delay 1\u00a02", "delay 1e3ms", "reorder 25% 50%",
 	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := badnet.Parse(text)
 		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("%q: the error has several lines: %v", text, err)
+			}
 			return
 		}
 		if err := p.Validate(); err != nil {

@@ -70,10 +70,10 @@ func parseTrace(name string, text []byte) (Trace, error) {
 	return Trace{name, string(times)}, nil
 }
 
-// Rate is the mean of a trace in bit/s.
+// Rate is the mean of a trace in bit/s, and at least 1, because a rate of 0 is no limit.
 func (t Trace) Rate() int64 {
 	bits := float64(t.len()) * opportunity * 8
-	return int64(bits / t.period().Seconds())
+	return max(1, int64(bits/t.period().Seconds()))
 }
 
 func (t *Trace) len() int { return len(t.times) / 4 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,4 +210,37 @@ func TestParseOpensNoFile(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// What is read as a trace is one: its lines are in order and its end is after its start, so that it has a rate. Written again,
+// it is read as the same. Packets are delivered in their order, and each after it was sent.
+func FuzzTrace(f *testing.F) {
+	for _, text := range []string{"5\n5\n20\n", "0\n1", "0\n", "", " 7 \r\n\t9\r\n\n", "4294967294", "4294967295", "3\n2\n", "1\n\n2\n", "1 2", "+1", "0x1", "\xef\xbb\xbf1", strings.Repeat("1\n", 300)} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read, times, err := badnet.ParseTrace(text)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("%q: the error has several lines: %v", text, err)
+			}
+			return
+		}
+		if !slices.IsSorted(times) || times[len(times)-1] < 1 || read.Rate() < 1 {
+			t.Errorf("%q: read as %v, %d bit/s", text, times, read.Rate())
+		}
+		again, same, err := badnet.ParseTrace([]byte(strings.Trim(strings.ReplaceAll(fmt.Sprint(times), " ", "\n"), "[]")))
+		if err != nil || again != read || !slices.Equal(same, times) {
+			t.Errorf("%q: read as %v, and written and read again as %v, %v", text, times, same, err)
+		}
+		s := badnet.NewShaper(badnet.Link{Trace: read}, seed)
+		for now, last := start, start; now.Before(start.Add(4 * ms)); now = now.Add(ms) {
+			for _, release := range s.Send(nil, now, 1000) {
+				if release.Before(now) || release.Before(last) {
+					t.Fatalf("%q: sent at %s after one that is released at %s, and released at %s", text, now, last, release)
+				}
+				last = release
+			}
+		}
+	})
 }

@@ -2,8 +2,10 @@ package netlog_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,4 +147,48 @@ func TestReadWhileItIsWritten(t *testing.T) {
 	if err != nil || len(r.Buckets) != 1 || !r.Cut {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// What is read as a log, its buckets are one after the other, and written again they are read as the same. Whatever else a
+// file is, its error is one line.
+func FuzzRead(f *testing.F) {
+	for _, lines := range []string{
+		"", `{"from_ms":0,"to_ms":100}` + "\n", `{"from_ms":0,"to_ms":1e-3}` + "\n" + `{"from_ms":100,"to_`, "null\n", "\n", `{"from_ms":5,"to_ms":5}` + "\n",
+		`{"from_ms":0,"to_ms":100,"up":{"rate_bit_s":768000,"sent_bytes":1500,"sent_packets":1,"bytes":1500,"packets":1,"lost":1,"out":2,"overflowed":3,"early":4,"duplicated":5,` +
+			`"reordered":6,"corrupted":7,"queue":8,"delay_p50_ms":1.5,"delay_p99_ms":20},"down":{"rate_bit_s":null}}` + "\n" + `{"from_ms":100,"to_ms":200}` + "\n",
+	} {
+		f.Add(header + lines)
+	}
+	f.Add(`{"type":"network-log","version":2}`)
+	f.Fuzz(func(t *testing.T, file string) {
+		r, err := netlog.Read(strings.NewReader(file))
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("the error has several lines: %v", err)
+			}
+			return
+		}
+		var b bytes.Buffer
+		to := json.NewEncoder(&b)
+		if err := to.Encode(r.Header); err != nil {
+			t.Fatal(err)
+		}
+		at := 0.0
+		for _, bucket := range r.Buckets {
+			if bucket.From < at || bucket.To <= bucket.From {
+				t.Errorf("a bucket goes from %v to %v, after one until %v", bucket.From, bucket.To, at)
+			}
+			at = bucket.To
+			if err := to.Encode(bucket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := netlog.Read(&b)
+		if err != nil {
+			t.Fatalf("written again: %v", err)
+		}
+		if again.Cut = r.Cut; !reflect.DeepEqual(again, r) {
+			t.Errorf("%+v, and written and read again %+v", r, again)
+		}
+	})
 }
