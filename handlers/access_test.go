@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"gotimeout/handlers"
+	"gotimeout/internal/prose"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
 	"gotimeout/slowops"
@@ -379,4 +381,56 @@ func TestEveryHost(t *testing.T) {
 	r := request(t.Context(), http.MethodGet, "/receipts")
 	r.Host = "anything.example"
 	checkStatus(t, serve(newLab(roomy), r), http.StatusOK)
+}
+
+// Any request has an answer that is no fault of the lab, and a refusal has a code and a sentence in one line. Only who has the
+// token changes the network of a public lab, and nobody is answered for the name of another host.
+func FuzzRequest(f *testing.F) {
+	const token = "hunter2"
+	for _, seed := range [][5]string{
+		{"GET", "/", "", "", ""}, {"GET", "/compare?op=fails", "localhost", "", ""}, {"GET", "/race?times=2&op=http&delay=1s", "[::1]:80", "", ""}, {"GET", "/receipts?after=lab-0&limit=x", "lab.example", "", "same-origin"},
+		{"GET", "/receipts/lab-1?wait=1s&format=x", "127.0.0.1", "", ""}, {"GET", "/jobs/lab-%0a", "", "", ""}, {"GET", "/docs/..%2f..", "", "", ""}, {"GET", "/code/baseline?op=db%1b", "", "", ""}, {"POST", "/network", "", "", ""},
+		{"DELETE", "/network?backend=db", "", "Bearer hunter2", ""}, {"DELETE", "/network", "", "bearer  hunter2", ""}, {"PUT", "/network", "", "Basic x", "cross-site"}, {"GET", "/nope%0d%0a", "evil.example", "", "cross-site"}, {"OPTIONS", "/x", "a\nb", "", ""},
+		{"GET", "/sockets?op=x", "", "", ""}, {"GET", "/events?x=1", "", "", ""}, {"G\x1bET", "/baseline?op=http&delay=1%0a", "", "", ""}, {"HEAD", "/lab", "", "", ""},
+	} {
+		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4])
+	}
+	f.Fuzz(func(t *testing.T, method, target, host, authorization, site string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !strings.HasPrefix(target, "/") {
+			t.Skip("net/http answers such a request itself")
+		}
+		bubble(t, func(t *testing.T, lab *handlers.Lab) {
+			_, net := onNetwork(t)
+			lab.Network, lab.Public, lab.Token, lab.Hosts = net, true, token, []string{"lab.example"}
+			lab.Metrics = http.NotFoundHandler()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // /events has no end
+			defer cancel()
+			r := requestWith(ctx, http.MethodGet, "/", "3g")
+			r.Method, r.URL, r.Host = method, u, host
+			r.Header.Set("Authorization", authorization)
+			r.Header.Set("Sec-Fetch-Site", site)
+			w := serve(lab, r)
+			if len(net.set) > 0 && !strings.HasSuffix(authorization, " "+token) {
+				t.Errorf("%s %s with %q has changed the network", method, target, authorization)
+			}
+			if strings.HasPrefix(host, "evil") && w.Code < 400 && u.Path != "/healthz" && u.Path != "/readyz" {
+				t.Errorf("%s %s is answered for %s", method, target, host)
+			}
+			if w.Code >= 400 && w.Body.Len() > 0 && u.Path != "/metrics" {
+				checkSentence(t, w)
+			}
+		})
+	})
+}
+
+// checkSentence checks the code and the sentence of a refusal, or of a run that has failed.
+func checkSentence(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	if w.Code == http.StatusInternalServerError {
+		t.Errorf("status %d", w.Code)
+	}
+	if e := read[wire.Answer](t, w).Error; e == nil || e.Code == "" || e.Message == "" || e.Message != prose.Line(e.Message) {
+		t.Errorf("status %d: %+v", w.Code, e)
+	}
 }

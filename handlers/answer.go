@@ -96,10 +96,10 @@ func encoded(v any) []byte {
 	return body.Bytes()
 }
 
-// refuse answers a request that started no run, with a code and a sentence. A browser gets
-// a page.
+// refuse answers a request that started no run, with a code and a sentence, which may quote
+// the request. A browser gets a page.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, sentence string) {
-	why := &receipt.Error{Code: code, Message: sentence}
+	why := &receipt.Error{Code: code, Message: prose.Line(sentence)}
 	if wantsPage(w, r) {
 		writePage(w, status, "refused.html", refusedPage{status, why})
 		return

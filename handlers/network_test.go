@@ -269,3 +269,27 @@ func TestNetworkOnThePage(t *testing.T) {
 		t.Errorf("the page has the network %q, want %q", got, want)
 	}
 }
+
+// A body of PUT /network is the profile that Parse reads in it, and becomes the network of the backend in the query; or it is
+// refused with one sentence, and the network stays.
+func FuzzPutNetwork(f *testing.F) {
+	for _, body := range []string{"3g", " delay=100ms  loss=1%\n", "delay 100ms 20ms distribution normal", "", "\x00", "delay=1\x1b[31mh", "trace=/etc/passwd", "delay=0.0000001ms", strings.Repeat("x", 2000)} {
+		f.Add("", body)
+	}
+	for _, query := range []string{"backend=db", "backend=%0a", "backend=", "backend=db&backend=db", "x", "%zz", "backend=a;b"} {
+		f.Add(query, "3g")
+	}
+	f.Fuzz(func(t *testing.T, query, body string) {
+		lab, net := onNetwork(t)
+		r := requestWith(t.Context(), http.MethodPut, "/network", body)
+		r.RemoteAddr, r.Host, r.URL.RawQuery = "127.0.0.1:5", "localhost:8000", query
+		w := serve(lab, r)
+		p, err := badnet.Parse(strings.TrimSpace(body))
+		switch {
+		case w.Code == http.StatusBadRequest && len(net.set) == 0:
+			checkSentence(t, w)
+		case w.Code != http.StatusOK || err != nil || len(net.set) != 1 || !strings.HasSuffix(net.set[0], " "+p.String()):
+			t.Errorf("%q %q: status %d, %q, want %s, %v", query, body, w.Code, net.set, p, err)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -66,9 +67,23 @@ func Noun(n float64, noun string) string {
 	return noun + "s"
 }
 
-// OneLine returns the message of an error, its lines, such as those of joined
+// OneLine returns the message of an error as Line does, its lines, such as those of joined
 // errors, separated by semicolons.
-func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func OneLine(err error) string { return Line(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+
+// Line returns text with U+FFFD for each control character, and a space for a tab: a text that
+// quotes what others have sent stays in its line, and changes no terminal.
+func Line(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
 
 // few is how many names a sentence lists in full. If there are more, it lists the nearest.
 const few = 14

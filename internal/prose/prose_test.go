@@ -82,6 +82,9 @@ func TestOneLine(t *testing.T) {
 	if got := prose.OneLine(errors.Join(errors.New("a"), errors.New("b"))); got != "a; b" {
 		t.Errorf("got %q", got)
 	}
+	if got := prose.OneLine(errors.New("a\tb\r\x1b[31m\x00\u0085 é")); got != "a b\ufffd\ufffd[31m\ufffd\ufffd é" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestUnknown(t *testing.T) {
