@@ -118,3 +118,26 @@ func TestParseDelay(t *testing.T) {
 		}
 	}
 }
+
+// A delay that a client asks for is within the cap, or it is refused with one line. Written again, it is read as the same.
+func FuzzParseDelay(f *testing.F) {
+	for _, text := range []string{"300ms", "1.5s", "0.3", "5", "-1", "1e400", "NaN", "Inf", "-Inf", "0x1p-2", "", "soon", "9223372036854775807ns", "1e-30", "300000001us", "1_0", "\n"} {
+		f.Add(text, int64(time.Second))
+	}
+	f.Fuzz(func(t *testing.T, text string, cap int64) {
+		longest := time.Duration(max(0, cap))
+		d, err := backends.ParseDelay(text, longest)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") || d != 0 {
+				t.Errorf("%q: %s, %v", text, d, err)
+			}
+			return
+		}
+		if d < 0 || d > longest {
+			t.Errorf("%q: %s, of at most %s", text, d, longest)
+		}
+		if again, err := backends.ParseDelay(d.String(), longest); err != nil || again != d {
+			t.Errorf("%q: %s, and read again %s, %v", text, d, again, err)
+		}
+	})
+}

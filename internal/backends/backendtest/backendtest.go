@@ -2,6 +2,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"maps"
@@ -136,3 +137,25 @@ func IsTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
+
+// Script is a connection whose client has sent its whole input, and left.
+type Script struct {
+	sent    io.Reader
+	answers bytes.Buffer
+}
+
+// NewScript returns the connection of a client that has sent these bytes.
+func NewScript(sent []byte) *Script { return &Script{sent: bytes.NewReader(sent)} }
+
+// Answers returns all that the server has written.
+func (c *Script) Answers() []byte { return c.answers.Bytes() }
+
+func (c *Script) Read(p []byte) (int, error)       { return c.sent.Read(p) }
+func (c *Script) Write(p []byte) (int, error)      { return c.answers.Write(p) }
+func (c *Script) Close() error                     { return nil }
+func (c *Script) Cut()                             { c.sent = bytes.NewReader(nil) }
+func (c *Script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (c *Script) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c *Script) SetDeadline(time.Time) error      { return nil }
+func (c *Script) SetReadDeadline(time.Time) error  { return nil }
+func (c *Script) SetWriteDeadline(time.Time) error { return nil }

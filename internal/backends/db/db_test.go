@@ -414,3 +414,53 @@ func FuzzParseStatement(f *testing.F) {
 		}
 	})
 }
+
+// packet is a packet of MySQL's protocol.
+func packet(number byte, body string) string {
+	n := len(body)
+	return string([]byte{byte(n), byte(n >> 8), byte(n >> 16), number}) + body
+}
+
+// Whatever a client sends, before its login or after, all its queries end, and the answers are whole packets.
+func FuzzMySQLConnection(f *testing.F) {
+	s := backendtest.Start(f, func(o backends.Options) (*backends.Server, error) { return backends.Listen("db", o) }, backends.Options{})
+	serve := dbbackend.Serve(s, time.Millisecond)
+	const capabilities = 1<<9 | 1<<15 | 1<<19 // CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION and CLIENT_PLUGIN_AUTH
+	login := packet(1, string(binary.LittleEndian.AppendUint32(nil, capabilities))+"\x00\x00\x00\x01\x2d"+strings.Repeat("\x00", 23)+"lab\x00\x00mysql_native_password\x00")
+	command := func(all ...string) (sent string) {
+		for _, body := range all {
+			sent += packet(0, body)
+		}
+		return sent
+	}
+	for _, sent := range []string{
+		command("\x03SELECT 1", "\x03/* gotimeout run=7 */ SELECT /*+ MAX_EXECUTION_TIME(1) */ SLEEP(0.0001)", "\x03SELECT SLEEP(9)", "\x0e", "\x01"),
+		command("\x03SHOW PROCESSLIST", "\x03SET max_execution_time = 5", "\x03SELECT @@max_execution_time, @@version", "\x03KILL QUERY 1", "\x03KILL 10001", "\x03SELECT 1"),
+		command("\x03SELECT BENCHMARK(10, MD5(1))", "\x03BEGIN", "\x03COMMIT", "\x02other", "\x03"),
+		command("\x16SELECT SLEEP(?)", "\x17\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x01\x03\x00\x00\x00\x00\x00", "\x19\x01\x00\x00\x00", "\x1f"),
+		command("\x11lab\x00\x00any\x00", "\x11root\x00\x05", "\x0c\x01\x00\x00\x00", "\x0c"),
+		command("\x04t\x00", "\x1b\x00\x00", "\xff"), command(""), "\xff\xff\xff\x00", "\x01",
+	} {
+		f.Add(login, sent)
+	}
+	f.Add("", "")
+	f.Add(packet(1, "\x00\x00\x00\x00"), "")
+	f.Add(strings.Replace(login, "lab", "you", 1), command("\x03SELECT 1"))
+	f.Fuzz(func(t *testing.T, login, sent string) {
+		c := backendtest.NewScript([]byte(login + sent))
+		serve(c)
+		if jobs := s.Working(); len(jobs) > 0 {
+			t.Errorf("works on %v", jobs)
+		}
+		for answers := c.Answers(); len(answers) > 0; {
+			if len(answers) < 4 {
+				t.Fatalf("half a packet in %q", c.Answers())
+			}
+			n := 4 + int(answers[0]) + int(answers[1])<<8 + int(answers[2])<<16
+			if n > len(answers) {
+				t.Fatalf("half a packet in %q", c.Answers())
+			}
+			answers = answers[n:]
+		}
+	})
+}

@@ -129,7 +129,7 @@ func (s *session) killOther(ctx context.Context, args []string) (*table, error) 
 	}
 	victim.interrupt()
 	if !strings.EqualFold(args[0], "QUERY") {
-		victim.client.Conn.(*backends.Conn).Cut()
+		victim.client.Conn.(interface{ Cut() }).Cut()
 	}
 	if ctx.Err() != nil { // the session killed itself
 		return nil, interruption(ctx)

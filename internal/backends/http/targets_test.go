@@ -2,13 +2,16 @@ package httpbackend_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -221,4 +224,52 @@ func TestTargetsAreDescribed(t *testing.T) {
 	if said == 0 {
 		t.Error("no page of the docs has the pace of a drip")
 	}
+}
+
+// Whatever a client sends, a target answers with 200 or 400, or not at all where it was sent no request of HTTP. A path that the
+// target refuses is refused by /deaf/delay too, with the same sentence of one line.
+func FuzzTarget(f *testing.F) {
+	const longest = time.Millisecond
+	s := backendtest.Start(f, func(o backends.Options) (*backends.Server, error) { return backends.Listen("http", o) }, backends.Options{})
+	deaf := httpbackend.DeafDelay(s, longest)
+	for _, sent := range []string{
+		"GET /delay/1us HTTP/1.1\r\nHost: a\r\nGotimeout-Run: run\r\n\r\n", "GET /delay/5 HTTP/1.1\r\nHost: a\r\n\r\n", "POST /delay/0 HTTP/1.0\r\nContent-Length: 99\r\n\r\nx",
+		"GET /delay/-1 HTTP/1.1\r\n\r\n", "GET /delay/NaN HTTP/1.1\nTransfer-Encoding: chunked\n\nzz", "GET http://h/delay/%0a HTTP/1.1\r\n\r\n", "GET * HTTP/1.1\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "",
+	} {
+		f.Add([]byte(sent))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		c := backendtest.NewScript(sent)
+		httpbackend.Converse(s, longest, c)
+		if jobs := s.Working(); len(jobs) > 0 {
+			t.Errorf("works on %v", jobs)
+		}
+		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(sent)))
+		if err != nil {
+			if len(c.Answers()) > 0 {
+				t.Errorf("%q is no request (%v), and is answered %q", sent, err, c.Answers())
+			}
+			return
+		}
+		if len(c.Answers()) == 0 { // the client has left before the delay was over
+			return
+		}
+		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.Answers())), nil)
+		if err != nil {
+			t.Fatalf("%v in %q", err, c.Answers())
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatalf("%v in %q", err, c.Answers())
+		}
+		w := httptest.NewRecorder()
+		deaf(w, request, strings.TrimPrefix(request.URL.Path, "/delay/"))
+		var answer struct{ Detail string }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Error(err)
+		}
+		if response.StatusCode != w.Code || w.Code == http.StatusBadRequest && (string(body) != answer.Detail || strings.ContainsAny(answer.Detail, "\r\n")) {
+			t.Errorf("%q: %d %q, and of /deaf/delay %d %q", sent, response.StatusCode, body, w.Code, answer.Detail)
+		}
+	})
 }

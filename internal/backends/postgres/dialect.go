@@ -280,7 +280,7 @@ func (s *session) signal(ctx context.Context, args []string) ([][]any, error) {
 		victim.end(errCancelled)
 	} else {
 		victim.end(errTerminated)
-		victim.conn.(*backends.Conn).Cut()
+		victim.conn.(interface{ Cut() }).Cut()
 	}
 	if ctx.Err() != nil {
 		return nil, interruption(ctx)

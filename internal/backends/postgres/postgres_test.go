@@ -1,8 +1,10 @@
 package postgresbackend_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"testing"
@@ -308,4 +310,57 @@ func TestClientThatLeaves(t *testing.T) {
 	if state != "active" || rows.Err() != nil {
 		t.Errorf("the state is %q, %v", state, rows.Err())
 	}
+}
+
+// messages encodes what a client sends after its login.
+func messages(t testing.TB, all ...pgproto3.FrontendMessage) []byte {
+	t.Helper()
+	var sent []byte
+	for _, m := range all {
+		var err error
+		if sent, err = m.Encode(sent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sent
+}
+
+// Whatever a client sends, before its login or after, the stand-in doesn't panic, all its queries end, and its answers are whole
+// messages that pgx reads.
+func FuzzPostgresConnection(f *testing.F) {
+	s := backendtest.Start(f, func(o backends.Options) (*backends.Server, error) { return backends.Listen("postgres", o) }, backends.Options{})
+	serve := postgresbackend.Serve(s, time.Millisecond)
+	login := messages(f, &pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "lab", "options": "-c statement_timeout=50"}})
+	query := func(sql string) pgproto3.FrontendMessage { return &pgproto3.Query{String: sql} }
+	for _, sent := range [][]byte{
+		messages(f, query("SELECT 1"), query("BEGIN; SELECT nonsense"), query("SELECT 2"), query("ROLLBACK;;")),
+		messages(f, query("/* gotimeout run=7 */ SELECT pg_sleep(0.0001); SELECT 1 FROM pg_sleep(9)"), query("SELECT pid, state, query FROM pg_stat_activity")),
+		messages(f, query("SET LOCAL statement_timeout = '1min'; SHOW statement_timeout"), query("SET statement_timeout TO default"), query("$$"), query("DO $$;$$;$$")),
+		messages(f, query("SELECT pg_terminate_backend(1)"), query("SELECT pg_cancel_backend(99999999999)"), &pgproto3.Terminate{}),
+		messages(f, &pgproto3.Parse{Name: "a", Query: "SELECT pg_backend_pid()"}, &pgproto3.Describe{ObjectType: 'S', Name: "a"}, &pgproto3.Bind{PreparedStatement: "a", ResultFormatCodes: []int16{1}},
+			&pgproto3.Describe{ObjectType: 'P'}, &pgproto3.Execute{}, &pgproto3.Close{ObjectType: 'S', Name: "a"}, &pgproto3.Flush{}, &pgproto3.Sync{}),
+		messages(f, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.CopyDone{}, &pgproto3.Sync{}, &pgproto3.FunctionCall{}, &pgproto3.Sync{}),
+		[]byte("Q\x00\x00\x00\x03"), []byte("Q\xff\xff\xff\xff"), []byte("\x00\x00\x00\x00\x00"),
+	} {
+		f.Add(login, sent)
+	}
+	f.Add(messages(f, &pgproto3.SSLRequest{}, &pgproto3.CancelRequest{ProcessID: 1, SecretKey: []byte("abcd")}), []byte{})
+	f.Add(messages(f, &pgproto3.GSSEncRequest{}, &pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "root"}}), []byte{})
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, login, sent []byte) {
+		c := backendtest.NewScript(slices.Concat(login, sent))
+		serve(c)
+		if jobs := s.Working(); len(jobs) > 0 {
+			t.Errorf("works on %v", jobs)
+		}
+		answers := bytes.NewReader(bytes.TrimLeft(c.Answers(), "N")) // to a request for TLS
+		for client := pgproto3.NewFrontend(answers, io.Discard); ; {
+			if _, err := client.Receive(); err != nil {
+				if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || answers.Len() > 0 {
+					t.Errorf("%v in %q", err, c.Answers())
+				}
+				return
+			}
+		}
+	})
 }

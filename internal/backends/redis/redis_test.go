@@ -181,3 +181,24 @@ func FuzzCommands(f *testing.F) {
 		c.Close()
 	})
 }
+
+// Whatever a server says is its CLIENT LIST, each session that is seen has the name of a run that stands there.
+func FuzzLook(f *testing.F) {
+	for _, list := range []string{
+		"id=3 addr=127.0.0.1:1 name=gotimeout-run=lab-7 flags=b cmd=blpop\nid=4 name=gotimeout-run=idle flags=N\n", "", "id= name= flags=\n", "id=9223372036854775808 name=gotimeout-run=a flags=b",
+		"id=1 id=2 name=gotimeout-run= flags=bb", "\x00=\n= =\n",
+	} {
+		f.Add(list)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		s, err := redisbackend.Look(func(context.Context, ...any) (any, error) { return list, nil })(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for run, id := range s.Of {
+			if !strings.Contains(list, "name=gotimeout-run="+run) || strings.ContainsAny(run, " \n") {
+				t.Errorf("%q has the session %d of the run %q", list, id, run)
+			}
+		}
+	})
+}
