@@ -266,9 +266,7 @@ func FuzzParseDSN(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after string) {
 		cfg, _, err := slowops.ParseDSN(before + secret + after)
 		if err != nil {
-			if strings.Contains(before, ":") && strings.Contains(after, "@") && strings.Contains(err.Error(), secret) {
-				t.Errorf("the error repeats the password: %v", err)
-			}
+			checkSilent(t, before, after, err)
 			return
 		}
 		// The driver's format cannot express these.
@@ -289,5 +287,57 @@ func sameAgain(t *testing.T, cfg *mysql.Config) {
 	if again.FormatDSN() != text || again.User != cfg.User || again.Passwd != cfg.Passwd ||
 		again.Net != cfg.Net || again.Addr != cfg.Addr || again.DBName != cfg.DBName {
 		t.Errorf("%q is read as %q", text, again.FormatDSN())
+	}
+}
+
+// No error quotes a password that is the secret or contains it, and each is one line. What is accepted has one host.
+func FuzzParsePostgres(f *testing.F) {
+	for _, text := range append(badDSNs, "postgres://u:hunter2@[::1]:5433/db?sslmode=require&connect_timeout=5", "postgresql://u:hunter2@h,h2/db", "postgres://u:hunter2@h:1,h:2/d",
+		"host=/run/postgresql user=u password=hunter2 dbname=db", "host=a,b password='hunter2 x'", "password=hunter2 port=x", "postgres://u:hunter2%zz@h/d", "postgres://u:hunter2@h/d?sslmode=unheard-of",
+		"postgres://u:hunter2@h:99999/d?pool_max_conns=x", "postgres://u:hunter2@/d?host=/run", "password=hunter2\\") {
+		before, after, _ := strings.Cut(text, secret)
+		f.Add(before, after)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		cfg, err := slowops.ParsePostgres(before + secret + after)
+		if err != nil {
+			checkSilent(t, before, after, err)
+			return
+		}
+		for _, next := range cfg.ConnConfig.Fallbacks {
+			if next.Host != cfg.ConnConfig.Host || next.Port != cfg.ConnConfig.Port {
+				t.Errorf("%q: dials %s:%d and %s:%d", before+secret+after, cfg.ConnConfig.Host, cfg.ConnConfig.Port, next.Host, next.Port)
+			}
+		}
+	})
+}
+
+// No error quotes a password that is the secret or contains it, and each is one line. What is accepted has one address.
+func FuzzParseRedis(f *testing.F) {
+	for _, text := range append(badDSNs, "redis://u:hunter2@h:6379/0", "rediss://:hunter2@[::1]/15?dial_timeout=3s&read_timeout=-1", "unix:///run/redis.sock?db=1&password=hunter2", "redis://:hunter2@h/x", "redis://:hunter2@a,b/0",
+		"redis://:hunter2@h/0?db=1", "redis://:hunter2@h:port/0", "redis://:hunter2/@h", "redis://h/0?max_retries=hunter2") {
+		before, after, _ := strings.Cut(text, secret)
+		f.Add(before, after)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		opt, err := slowops.ParseRedis(before + secret + after)
+		if err != nil {
+			checkSilent(t, before, after, err)
+			return
+		}
+		if opt.Network != "unix" && strings.Contains(opt.Addr, ",") || opt.Network != "unix" && opt.Network != "tcp" {
+			t.Errorf("%q: dials %s %q", before+secret+after, opt.Network, opt.Addr)
+		}
+	})
+}
+
+// checkSilent checks the error of an address whose secret, between the texts, is a password.
+func checkSilent(t *testing.T, before, after string, err error) {
+	t.Helper()
+	if strings.ContainsAny(err.Error(), "\r\n") {
+		t.Errorf("the error has several lines: %v", err)
+	}
+	if strings.Contains(before, ":") && strings.Contains(after, "@") && strings.Contains(err.Error(), secret) {
+		t.Errorf("the error repeats the password: %v", err)
 	}
 }

@@ -184,3 +184,33 @@ func TestEnvFileCounts(t *testing.T) {
 		}
 	}
 }
+
+// A line of a file of variables is a variable, a comment or an error of one line. The error quotes nothing of the line, since the
+// value may be a secret. A value that is written in double quotes is read as the same.
+func FuzzReadVariable(f *testing.F) {
+	for _, line := range []string{
+		"", "# a comment", "A=b", "export A=b # a comment", "A = 'b # c' # d", `A="b\n\"c\\" # d`, `A="b`, "A='b", "A=b'c", "1A=b", "A", "=b", "A=$B", `A="\x"`, `A="a"b`, "A='a\nb'", "A=", "A=#", "A= #x", "export\tA='hunter2'",
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		line, _, _ = strings.Cut(line, "\n")
+		name, value, err := readVariable(line)
+		if err != nil {
+			if errs := err.Error(); name != "" || value != "" || strings.ContainsAny(errs, "\r\n") || !strings.HasPrefix(errs, "is no variable: ") && !strings.HasPrefix(errs, "has a quote ") {
+				t.Errorf("%q: %q, %q, %v", line, name, value, err)
+			}
+			return
+		}
+		if name == "" {
+			if value != "" {
+				t.Errorf("%q: a value without a name: %q", line, value)
+			}
+			return
+		}
+		written := name + `="` + strings.NewReplacer("\n", `\n`, `"`, `\"`, `\`, `\\`).Replace(value) + `"`
+		if again, same, err := readVariable(written); err != nil || again != name || same != value {
+			t.Errorf("%q: %q is %q, and written as %q it is read as %q, %q, %v", line, name, value, written, again, same, err)
+		}
+	})
+}
