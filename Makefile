@@ -1,4 +1,4 @@
-.PHONY: help test docs pictures race bench results atlas servers ci
+.PHONY: help test docs pictures race bench flood results atlas servers ci
 
 help:
 	@echo "make test      go test ./...: needs nothing but Go"
@@ -6,6 +6,7 @@ help:
 	@echo "make pictures  take the pictures of the page again (needs Chromium)"
 	@echo "make race      the tests under the race detector"
 	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
+	@echo "make flood     measure what a lab answers to five times its load, and what abuses cost (7 minutes)"
 	@echo "make results   measure the tables and pictures of docs/compare.md again"
 	@echo "make atlas     run the atlas again, and write docs/atlas.md and its page (5 minutes)"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
@@ -25,6 +26,9 @@ race:
 
 bench:
 	scripts/bench
+
+flood:
+	scripts/bench flood
 
 results:
 	scripts/results

@@ -12,6 +12,7 @@ var errLinux = errors.New("this measurement needs Linux")
 func generator(context.Context, built) error { return errLinux }
 func start(context.Context, built) error     { return errLinux }
 func network(context.Context, built) error   { return errLinux }
+func flood(context.Context, built) error     { return errLinux }
 func printPings() error                      { return errLinux }
 func printFlows() error                      { return errLinux }
 func printOutside(_, _ string) error         { return errLinux }

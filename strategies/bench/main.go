@@ -30,7 +30,7 @@ type measurement struct {
 }
 
 func measurements() []measurement {
-	return []measurement{{"noop", noop}, {"load", load}, {"network", network}, {"generator", generator}, {"start", start}}
+	return []measurement{{"noop", noop}, {"load", load}, {"network", network}, {"generator", generator}, {"start", start}, {"flood", flood}}
 }
 
 func main() {
