@@ -3,6 +3,7 @@ package outside
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"gotimeout/internal/badnet/tun"
 
@@ -21,7 +22,8 @@ type link struct {
 	dispatcher stack.NetworkDispatcher
 	frames     sync.Pool
 
-	incoming chan *buffer.View // from the TUN, whose loop must not wait
+	incoming chan *buffer.View // frames from the TUN, whose loop must not wait
+	unsummed atomic.Bool       // of the frame that the stack takes: its checksum is left to the device
 	ended    chan struct{}
 	once     sync.Once
 }
@@ -38,11 +40,11 @@ func newLink(s *Stack, large func() bool) *link {
 
 // take takes a frame of the TUN's.
 func (l *link) take(frame []byte) {
-	packet := buffer.NewViewWithData(frame[tun.Header:])
+	copied := buffer.NewViewWithData(frame)
 	select {
-	case l.incoming <- packet:
+	case l.incoming <- copied:
 	default:
-		packet.Release()
+		copied.Release()
 	}
 }
 
@@ -52,18 +54,27 @@ func (l *link) deliver() {
 		select {
 		case <-l.ended:
 			return
-		case packet := <-l.incoming:
-			if l.s.echo(packet.AsSlice()) {
-				packet.Release()
+		case frame := <-l.incoming:
+			// Where the kernel has summed, the network may have flipped a bit.
+			l.unsummed.Store(frame.AsSlice()[0]&needsChecksum != 0)
+			frame.TrimFront(tun.Header)
+			packet := frame.AsSlice()
+			if !sound(packet) || l.s.echo(packet) {
+				frame.Release()
 				continue
 			}
-			l.s.note(packet.AsSlice())
-			p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
-			p.RXChecksumValidated = true // the kernel leaves the checksum out where it may
+			l.s.note(packet)
+			p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(frame)})
 			l.dispatcher.DeliverNetworkPacket(ipv4.ProtocolNumber, p)
 			p.DecRef()
 		}
 	}
+}
+
+// sound tells whether a packet has a header of IPv4 without a flipped bit.
+func sound(packet []byte) bool {
+	ip := header.IPv4(packet)
+	return ip.IsValid(len(packet)) && ip.IsChecksumValid()
 }
 
 func (l *link) close() { l.once.Do(func() { close(l.ended) }) }
@@ -84,9 +95,12 @@ func (l *link) WritePackets(packets stack.PacketBufferList) (int, tcpip.Error) {
 	return packets.Len(), nil
 }
 
+// needsChecksum in the first byte of a frame: the checksum is left to the device.
+const needsChecksum = 1
+
 // writeHeader writes the struct virtio_net_hdr of a packet, in this machine's order.
 func writeHeader(b []byte, p *stack.PacketBuffer) {
-	const needsChecksum, tcp4 = 1, 1
+	const tcp4 = 1
 	if p.GSOOptions.Type == stack.GSONone || !p.GSOOptions.NeedsCsum {
 		return
 	}
@@ -121,9 +135,15 @@ func (l *link) SetMTU(uint32)                    {}
 func (l *link) MaxHeaderLength() uint16          { return 0 }
 func (l *link) LinkAddress() tcpip.LinkAddress   { return "" }
 func (l *link) SetLinkAddress(tcpip.LinkAddress) {}
+
+// Capabilities tells whether the stack need not look at the checksum of the frame it takes.
 func (l *link) Capabilities() stack.LinkEndpointCapabilities {
-	return stack.CapabilityRXChecksumOffload
+	if l.unsummed.Load() {
+		return stack.CapabilityRXChecksumOffload
+	}
+	return 0
 }
+
 func (l *link) Wait()                                   {}
 func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareNone }
 func (l *link) AddHeader(*stack.PacketBuffer)           {}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -14,8 +15,10 @@ import (
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/tun"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -57,6 +60,7 @@ func NewStack(d Dialer, driver badnet.Driver) (*Stack, error) {
 	if !ok {
 		return nil, errNoTUN
 	}
+	log.SetTarget(&log.Writer{Next: io.Discard}) // gvisor tells stderr, the command's, what it drops
 	s := &Stack{dialer: d, send: t.Send, flows: make(chan struct{}, maxStreams), syns: map[stack.TransportEndpointID][]byte{}, pings: map[ping]*net.UDPConn{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.stack = stack.New(stack.Options{
@@ -108,8 +112,19 @@ func (s *Stack) set() error {
 // Close resets the connections and waits for their end.
 func (s *Stack) Close() error {
 	s.cancel()
+	ended := make(chan bool)
+	go func() { s.done.Wait(); close(ended) }()
 	s.link.close()
-	s.done.Wait()
+	for open := true; open; {
+		for _, end := range s.stack.RegisteredEndpoints() { // a handshake waits for its client for two minutes
+			end.Abort()
+		}
+		select {
+		case <-ended:
+			open = false
+		case <-time.After(50 * time.Millisecond): // it may have begun since
+		}
+	}
 	s.stack.Close()
 	s.stack.Wait()
 	return nil
@@ -322,8 +337,8 @@ func (s *Stack) echo(packet []byte) bool {
 	if ip := header.IPv4(packet); ip.More() || ip.FragmentOffset() > 0 {
 		return true // a fragment has no answer
 	}
-	if len(message) < header.ICMPv4MinimumSize || message.Type() != header.ICMPv4Echo {
-		return true // nothing else is carried
+	if len(message) < header.ICMPv4MinimumSize || message.Type() != header.ICMPv4Echo || checksum.Checksum(message, 0) != 0xffff {
+		return true // nothing else is carried, nor a flipped bit
 	}
 	p := ping{[4]byte(packet[16:20]), message.Ident()}
 	request := append([]byte(nil), message...)

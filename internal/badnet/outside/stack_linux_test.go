@@ -16,7 +16,10 @@ import (
 )
 
 // far has every host on this loopback, but for those that it says can't be reached.
-type far struct{ direct }
+type far struct {
+	direct
+	asked chan bool // a dial to 10.0.0.7
+}
 
 func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, _ := net.SplitHostPort(addr)
@@ -26,6 +29,11 @@ func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	case "10.0.0.8": // drops each packet
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if host == "10.0.0.7" { // not on this bad loopback
+		f.asked <- true
+		conn, other := net.Pipe()
+		return conn, other.Close()
 	}
 	return f.direct.Dial(ctx, network, "127.0.0.1:"+port)
 }
@@ -51,7 +59,8 @@ func TestStack(t *testing.T) {
 		t.Skip(err)
 	}
 	apply(t, driver, "none")
-	s, err := outside.NewStack(new(far), driver)
+	all := &far{asked: make(chan bool, 1)}
+	s, err := outside.NewStack(all, driver)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +71,21 @@ func TestStack(t *testing.T) {
 		t.Run(name, test)
 	}
 	// A copy that is later than its packet, which is due at once, must wake the driver too.
-	for _, profile := range []string{"loss=2% duplicate=2% reorder=2% delay=1ms", "rate=50mbit", "duplicate=100% down.delay=20ms down.reorder=50%"} {
+	for _, profile := range []string{"loss=2% duplicate=2% reorder=2% delay=1ms", "rate=50mbit", "duplicate=100% down.delay=20ms down.reorder=50%", "corrupt=1%"} {
 		apply(t, driver, profile)
 		t.Run("many bytes, "+profile, stackBytes)
 	}
+	apply(t, driver, "up.corrupt=50%")
+	t.Run("corrupted datagrams", stackCorrupted)
 	apply(t, driver, "delay=300ms")
 	t.Run("delay", stackDelay)
 	apply(t, driver, "none")
 	t.Run("the end", func(t *testing.T) { stackEnd(t, s) })
+	if s, err = outside.NewStack(all, driver); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, driver, "down.loss=100%")
+	t.Run("the end of a handshake", func(t *testing.T) { stackEndOfHandshake(t, s, all.asked) })
 	if err := driver.Close(); err != nil {
 		t.Error(err)
 	}
@@ -208,6 +224,41 @@ func stackDatagrams(t *testing.T) {
 	}
 }
 
+// A datagram comes as it was sent or not at all, also one in fragments.
+func stackCorrupted(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	conn, err := dialFar("udp", "10.0.0.5", server.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const datagrams = 400
+	whole := []string{strings.Repeat("x", 64), strings.Repeat("y", 3000)}
+	for i := range datagrams {
+		if _, err := io.WriteString(conn, whole[i%2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, 1<<16)
+	for came := 0; ; came++ {
+		_ = server.SetReadDeadline(time.Now().Add(time.Second))
+		n, _, err := server.ReadFrom(b)
+		if err != nil {
+			if came == 0 || came > datagrams*3/4 {
+				t.Errorf("%d of %d datagrams came", came, datagrams)
+			}
+			return
+		}
+		if got := string(b[:n]); got != whole[0] && got != whole[1] {
+			t.Fatalf("a datagram of %d bytes is corrupted", n)
+		}
+	}
+}
+
 // All bytes arrive in their order, both ways at once.
 func stackBytes(t *testing.T) {
 	server := listen(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
@@ -252,19 +303,40 @@ func stackDelay(t *testing.T) {
 
 // Close ends a connection whose ends would go on for ever.
 func stackEnd(t *testing.T, s *outside.Stack) {
-	over, accepted := make(chan bool), make(chan bool)
-	server := listen(t, func(*net.TCPConn) { close(accepted); <-over })
+	over, carried := make(chan bool), make(chan bool)
+	server := listen(t, func(conn *net.TCPConn) {
+		_, _ = io.ReadFull(conn, make([]byte, 1)) // the stack's handshake is over
+		close(carried)
+		<-over
+	})
 	defer close(over)
 	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	<-accepted
+	_, _ = conn.Write([]byte("x"))
+	<-carried
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection is still open: %v", err)
+	}
+}
+
+// Close ends a handshake whose client gets no answer, which would go on for two minutes.
+func stackEndOfHandshake(t *testing.T, s *outside.Stack, asked <-chan bool) {
+	conn, err := net.DialTimeout("tcp", "10.0.0.7:80", 300*time.Millisecond)
+	if <-asked; err == nil {
+		conn.Close()
+		t.Error("a dial got an answer over down.loss=100%")
+	}
+	began := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > patience {
+		t.Errorf("Close took %s", took)
 	}
 }
