@@ -1,4 +1,4 @@
-.PHONY: help test docs pictures race bench flood results atlas servers ci
+.PHONY: help test docs pictures race bench flood faults soak results atlas servers ci
 
 help:
 	@echo "make test      go test ./...: needs nothing but Go"
@@ -7,6 +7,8 @@ help:
 	@echo "make race      the tests under the race detector"
 	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
 	@echo "make flood     measure what a lab answers to five times its load, and what abuses cost (7 minutes)"
+	@echo "make faults    count what is lost while backends, network and machine fail (11 minutes)"
+	@echo "make soak      measure by how much a lab grows under a steady load (10 minutes)"
 	@echo "make results   measure the tables and pictures of docs/compare.md again"
 	@echo "make atlas     run the atlas again, and write docs/atlas.md and its page (5 minutes)"
 	@echo "make servers   start a real memcached and MariaDB for the tests"
@@ -27,8 +29,8 @@ race:
 bench:
 	scripts/bench
 
-flood:
-	scripts/bench flood
+flood faults soak:
+	scripts/bench $@
 
 results:
 	scripts/results

@@ -74,11 +74,11 @@ func (f floodedLab) print(ctx context.Context, s *server) error {
 	capacity := f.capacity(lab.Caps.MaxInFlight, lab.Caps.MaxAbandoned, lab.Caps.MaxDescriptors)
 	ctx, cancel := context.WithTimeout(ctx, floodTime)
 	defer cancel()
-	o := steady(ctx, []*http.Client{clientAt(nil)}, fmt.Sprintf("%s/%s?op=http&delay=%s&timeout=%s", s.url, f.strategy, floodWork, floodAnswer), int(floodTimes*capacity))
+	o := steady(ctx, []*http.Client{clientAt(nil)}, int(floodTimes*capacity), fmt.Sprintf("%s/%s?op=http&delay=%s&timeout=%s", s.url, f.strategy, floodWork, floodAnswer))
 	late, early := o.p99(http.StatusGatewayTimeout)-floodAnswer, o.p99(http.StatusServiceUnavailable)
-	run, refused, closed := o.of(http.StatusGatewayTimeout), o.of(http.StatusServiceUnavailable), o.of(0)
-	good := late <= 100*time.Millisecond && early <= 20*time.Millisecond && o.nothing == 0 && run > 0 && run+refused+closed == o.sent
-	row(f.bound, number(capacity), fmt.Sprint(o.sent), fmt.Sprint(run), millis(late), "≤ 100 ms", fmt.Sprint(refused), millis(early), "≤ 20 ms", fmt.Sprint(closed), fmt.Sprint(o.nothing), verdict(good))
+	run, refused, cut := o.of(http.StatusGatewayTimeout), o.of(http.StatusServiceUnavailable), o.of(closed)
+	good := late <= 100*time.Millisecond && early <= 20*time.Millisecond && run > 0 && run+refused+cut == len(o.all)
+	row(f.bound, number(capacity), fmt.Sprint(len(o.all)), fmt.Sprint(run), millis(late), "≤ 100 ms", fmt.Sprint(refused), millis(early), "≤ 20 ms", fmt.Sprint(cut), fmt.Sprint(o.of(none)), verdict(good))
 	return nil
 }
 
@@ -160,10 +160,10 @@ func (b built) abused(ctx context.Context, kind string, a abuse) error {
 	if err != nil {
 		return err
 	}
-	good := most <= abuseMost && after <= abuseReturns*before && others.nothing == 0
+	good := most <= abuseMost && after <= abuseReturns*before && others.of(none) == 0
 	late := others.p99(http.StatusOK) - othersDelay
 	row(kind, a.name, fmt.Sprintf("%.0f MB", before), fmt.Sprintf("%.0f MB", most), fmt.Sprintf("≤ %.0f MB", abuseMost), fmt.Sprintf("%.0f MB", after), fmt.Sprintf("≤ %.0f MB", abuseReturns*before),
-		fmt.Sprint(others.of(http.StatusOK)), millis(late), fmt.Sprint(others.sent-others.nothing-others.of(http.StatusOK)), fmt.Sprint(others.nothing), verdict(good))
+		fmt.Sprint(others.of(http.StatusOK)), millis(late), fmt.Sprint(len(others.all)-others.of(http.StatusOK, none)), fmt.Sprint(others.of(none)), verdict(good))
 	return nil
 }
 
@@ -185,7 +185,7 @@ func fill(ctx context.Context, url string, receipts int) error {
 		client.CloseIdleConnections()
 	}
 	if n := o.of(http.StatusOK); n < receipts {
-		return fmt.Errorf("%d of %d runs have completed: %d are needed", n, o.sent, receipts)
+		return fmt.Errorf("%d of %d runs have completed: %d are needed", n, len(o.all), receipts)
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func (a abuse) during(ctx context.Context, url string) *outcomes {
 		for n := range clients {
 			clients[n] = clientAt(a.address(n))
 		}
-		bad.Go(func() { steady(ctx, clients, url+a.path, a.rate) })
+		bad.Go(func() { steady(ctx, clients, a.rate, url+a.path) })
 	} else {
 		for n := range a.clients {
 			bad.Go(func() { a.unread(ctx, url, n) })
@@ -211,7 +211,7 @@ func (a abuse) during(ctx context.Context, url string) *outcomes {
 	for n := range clients {
 		clients[n] = clientAt(address(2, n+1))
 	}
-	return steady(ctx, clients, url+fmt.Sprintf("/baseline?op=http&delay=%s", othersDelay), othersRate)
+	return steady(ctx, clients, othersRate, url+fmt.Sprintf("/baseline?op=http&delay=%s", othersDelay))
 }
 
 func (a abuse) address(n int) *net.TCPAddr {

@@ -37,15 +37,21 @@ func clientAt(from *net.TCPAddr) *http.Client {
 
 // outcomes are what became of the requests of a load.
 type outcomes struct {
-	mu       sync.Mutex
-	sent     int
-	took     map[int][]time.Duration // by the status of the answer; 0 is a connection that the lab closed or refused
-	nothing  int                     // requests without an outcome
-	receipts []string                // the IDs in the answers
+	mu  sync.Mutex
+	all []outcome
 }
 
-// answer is the part of an answer that the tables use.
-type answer struct{ Receipt string }
+type outcome struct {
+	sent    time.Time
+	took    time.Duration
+	status  int    // of the answer, or closed or none
+	receipt string // the ID in the answer, "" without one
+}
+
+const (
+	closed = 0  // the lab closed or refused the connection
+	none   = -1 // the request has no outcome
+)
 
 // send sends one request, and waits for its outcome.
 func (o *outcomes) send(ctx context.Context, client *http.Client, url string) {
@@ -53,45 +59,37 @@ func (o *outcomes) send(ctx context.Context, client *http.Client, url string) {
 	if err != nil {
 		panic(err) // a URL of this program
 	}
-	began, status := time.Now(), 0
-	var got answer
+	one := outcome{sent: time.Now(), status: closed}
 	resp, err := client.Do(req)
 	if err == nil {
 		var body []byte
 		if body, err = io.ReadAll(resp.Body); err == nil {
-			status = resp.StatusCode
-			_ = json.Unmarshal(body, &got) // an answer without a receipt has none
+			var answer struct{ Receipt string }
+			_ = json.Unmarshal(body, &answer) // an answer without a receipt has none
+			one.status, one.receipt = resp.StatusCode, answer.Receipt[strings.LastIndexByte(answer.Receipt, '/')+1:]
 		}
 		resp.Body.Close()
 	}
-	took := time.Since(began)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.sent++
+	one.took = time.Since(one.sent)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		o.nothing++
-		return
+		one.status = none
 	}
-	if o.took == nil {
-		o.took = map[int][]time.Duration{}
-	}
-	o.took[status] = append(o.took[status], took)
-	if got.Receipt != "" {
-		o.receipts = append(o.receipts, got.Receipt[strings.LastIndexByte(got.Receipt, '/')+1:])
-	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = append(o.all, one)
 }
 
 // steady sends requests at a steady rate until ctx is done, whatever their answers, and returns their outcomes when
-// each has one. Request n is sent by one of the clients in turn.
-func steady(ctx context.Context, clients []*http.Client, url string, rate int) *outcomes {
+// each has one. The clients take turns, and so do the URLs.
+func steady(ctx context.Context, clients []*http.Client, rate int, urls ...string) *outcomes {
 	o := new(outcomes)
 	var all sync.WaitGroup
 	began := time.Now()
 	for n := 0; ctx.Err() == nil; n++ {
 		select {
 		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(rate)))):
-			all.Go(func() { o.send(context.WithoutCancel(ctx), clients[n%len(clients)], url) })
+			all.Go(func() { o.send(context.WithoutCancel(ctx), clients[n%len(clients)], urls[n%len(urls)]) })
 		case <-ctx.Done():
 		}
 	}
@@ -104,17 +102,21 @@ func steady(ctx context.Context, clients []*http.Client, url string, rate int) *
 
 // of returns how many requests had one of the statuses.
 func (o *outcomes) of(statuses ...int) (n int) {
-	for _, s := range statuses {
-		n += len(o.took[s])
+	for _, one := range o.all {
+		if slices.Contains(statuses, one.status) {
+			n++
+		}
 	}
 	return n
 }
 
-// p99 returns the 99th percentile of the times to the answers with one of the statuses, 0 without any.
-func (o *outcomes) p99(statuses ...int) time.Duration {
+// p99 returns the 99th percentile of the times to the answers with a status, 0 without any.
+func (o *outcomes) p99(status int) time.Duration {
 	var all []time.Duration
-	for _, s := range statuses {
-		all = append(all, o.took[s]...)
+	for _, one := range o.all {
+		if one.status == status {
+			all = append(all, one.took)
+		}
 	}
 	if len(all) == 0 {
 		return 0

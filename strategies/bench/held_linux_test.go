@@ -34,7 +34,42 @@ func TestOutcomes(t *testing.T) {
 	}
 	client.Timeout = 100 * time.Millisecond
 	o.send(context.Background(), client, s.URL+"/silent")
-	if got := fmt.Sprint(o.sent, o.of(200), o.of(503), o.of(0), o.nothing, o.receipts); got != "4 1 1 1 1 [x-1]" {
+	if got := fmt.Sprintln(len(o.all), o.of(200), o.of(503), o.of(closed), o.of(none), o.all[0].receipt); got != "4 1 1 1 1 x-1\n" {
 		t.Errorf("%s: want 4 sent, and one of each outcome", got)
+	}
+}
+
+func TestSlope(t *testing.T) {
+	x := []float64{0, 1, 2, 3, 4, 5}
+	if s := slopeOf(x, []float64{1, 3, 5, 7, 9, 11}); s != (estimate{2, 2, 2}) {
+		t.Errorf("of a line: %+v, want 2", s)
+	}
+	if s := slopeOf(x, []float64{5, 4, 6, 4, 6, 5}); s.lo > 0 || s.hi < 0 || s.lo == s.hi {
+		t.Errorf("of noise: %+v, want an interval around 0", s)
+	}
+}
+
+func TestReadyIn(t *testing.T) {
+	at := time.Unix(0, 0)
+	seen := []ready{{at, true}, {at.Add(1 * time.Second), false}, {at.Add(2 * time.Second), false}, {at.Add(3 * time.Second), true}}
+	for want, times := range map[string][2]time.Duration{"no": {1, 2}, "both": {0, 2}, "yes": {3, 9}, "": {4, 9}} {
+		if got := readyIn(seen, at.Add(times[0]*time.Second), at.Add(times[1]*time.Second)); got != want {
+			t.Errorf("from %d s to %d s: %q, want %q", times[0], times[1], got, want)
+		}
+	}
+}
+
+// An answer of a run without a receipt is missing, and a receipt that is not complete is left.
+func TestUnrecorded(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"receipts": [{"id": "x-1", "complete": true}, {"id": "x-2", "complete": false}]}`)
+	}))
+	defer s.Close()
+	at := scenery{lab: &server{url: s.URL}}
+	missing, left, err := at.unrecorded(&outcomes{all: []outcome{
+		{status: 200, receipt: "x-1"}, {status: 504, receipt: "x-2"}, {status: 502, receipt: "x-3"}, {status: 503}, {status: closed}, {status: none},
+	}})
+	if missing != 1 || left != 1 || err != nil {
+		t.Errorf("%d missing, %d left, %v: want one of each", missing, left, err)
 	}
 }

@@ -13,6 +13,8 @@ func generator(context.Context, built) error { return errLinux }
 func start(context.Context, built) error     { return errLinux }
 func network(context.Context, built) error   { return errLinux }
 func flood(context.Context, built) error     { return errLinux }
+func faults(context.Context, built) error    { return errLinux }
+func soak(context.Context, built) error      { return errLinux }
 func printPings() error                      { return errLinux }
 func printFlows() error                      { return errLinux }
 func printOutside(_, _ string) error         { return errLinux }

@@ -30,7 +30,7 @@ type measurement struct {
 }
 
 func measurements() []measurement {
-	return []measurement{{"noop", noop}, {"load", load}, {"network", network}, {"generator", generator}, {"start", start}, {"flood", flood}}
+	return []measurement{{"noop", noop}, {"load", load}, {"network", network}, {"generator", generator}, {"start", start}, {"flood", flood}, {"faults", faults}, {"soak", soak}}
 }
 
 func main() {
@@ -59,10 +59,10 @@ func part(ctx context.Context, name string, args []string) error {
 	switch {
 	case name == "bare" && len(args) == 1:
 		return serveBare(ctx, args[0])
-	case name == "httpbin":
-		return serve(ctx, httpbin.New())
+	case name == "httpbin" && len(args) < 2:
+		return serve(ctx, append(args, freePort)[0], httpbin.New())
 	case name == "lab-noop":
-		return serve(ctx, labNoop)
+		return serve(ctx, freePort, labNoop)
 	case name == "pings":
 		return printPings()
 	case name == "flows":

@@ -51,7 +51,7 @@ func serveBare(ctx context.Context, base string) error {
 		}
 	}))
 	r.Get("/metrics", serveUsage)
-	return serve(ctx, r)
+	return serve(ctx, freePort, r)
 }
 
 func bareHandler(call func(ctx context.Context, timeout time.Duration, delay string) error) http.HandlerFunc {
@@ -97,11 +97,14 @@ var labNoop = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"completed","receipt":"/receipts/x-1","error":null}`)
 })
 
-// serve serves h on a free port, whose URL it prints, until SIGTERM.
-func serve(ctx context.Context, h http.Handler) error {
+// freePort is an address for serve.
+const freePort = "127.0.0.1:0"
+
+// serve serves h at an address, whose URL it prints, until SIGTERM.
+func serve(ctx context.Context, at string, h http.Handler) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", at)
 	if err != nil {
 		return err
 	}
