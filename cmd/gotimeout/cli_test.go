@@ -220,7 +220,7 @@ func TestRefuses(t *testing.T) {
 		{"serve", nil, "GOTIMEOUT_NETWORK_DRIVER=tc", `--network-driver (GOTIMEOUT_NETWORK_DRIVER) is "tc": use auto, netem, tun, proxy or none`},
 		{"serve", []string{"--network-driver=tc"}, "", `--network-driver (GOTIMEOUT_NETWORK_DRIVER) is "tc": use auto, netem, tun, proxy or none`},
 		{"serve", []string{"--addr=:0", "compare"}, "", "--addr stands before the command compare, and so is a flag of serve: write flags after the command"},
-		{"serve", []string{"--addr=8000"}, "", `the address to listen on (--addr or GOTIMEOUT_ADDR) is "8000", which can't be read (address 8000: missing port in address): write host:port`},
+		{"serve", []string{"--addr=8000"}, "", `the address to listen on (--addr or GOTIMEOUT_ADDR) is "8000", which can't be read (missing port in address): write host:port`},
 		{"serve", []string{"--addr=:http"}, "", `the address to listen on (--addr or GOTIMEOUT_ADDR) is ":http", which can't be read ("http" is no port): write host:port`},
 		{"serve", nil, "PORT=seven", `PORT is "seven": it must be a number from 0 to 65535`},
 		{"serve", nil, "PORT=:80", `PORT is ":80": it must be a number from 0 to 65535`},

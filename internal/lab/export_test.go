@@ -13,3 +13,8 @@ func MemoryHeld() uint64 { return memoryUsed().held }
 func SocketsListedBy(list func() ([]wire.BackendSockets, error)) func() ([]wire.BackendSockets, error) {
 	return (&kernel{list: list}).backends
 }
+
+var (
+	ReadCacheAddr = readCacheAddr
+	ReadURL       = readURL
+)

@@ -157,7 +157,9 @@ func CheckAddr(addr string) error {
 		return errors.New("has an @, and an address has no user: write host:port")
 	}
 	_, port, err := net.SplitHostPort(addr)
-	if err == nil && !IsPort(port) {
+	if malformed := (*net.AddrError)(nil); errors.As(err, &malformed) {
+		err = errors.New(malformed.Err) // without addr, which the sentence quotes
+	} else if !IsPort(port) {
 		err = fmt.Errorf("%q is no port", port)
 	}
 	if err != nil {

@@ -297,3 +297,41 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 }
+
+// No error about the address of a server quotes a text with a user, whose password the planted text may be, and each is one line.
+// What is accepted is the address of one server, and is read as the same again.
+func FuzzAddresses(f *testing.F) {
+	for _, text := range []string{
+		"h:11211", "memcached://h", "MEMCACHED://[::1]:1/", "unix:/run/../m.sock", "unix:///m", "memcached://u:PLANTED@h", "a:1,b:2", "memcached://h/PLANTED?x", "http://u:PLANTED@h:1/base", "https://h", "u:PLANTED@h",
+		"http://h?PLANTED", "http://[::PLANTED", "nats://u:PLANTED@a:4222,tls://b", "nats://,", "h:65536", ":1", "http://h/%zz", "redis://PLANTED", "\n@PLANTED", "\nPLANTED",
+	} {
+		before, after, _ := strings.Cut(text, planted)
+		f.Add(before, after)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		text := before + planted + after
+		silent := func(err error) {
+			if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(text, "@") && strings.Contains(err.Error(), planted) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+		if addr, err := lab.ReadCacheAddr(text); err != nil {
+			silent(err)
+		} else if again, err := lab.ReadCacheAddr(addr); err != nil || again != addr {
+			t.Errorf("%q is read as %q, and that as %q, %v", text, addr, again, err)
+		}
+		if u, err := lab.ReadURL(text); err != nil {
+			silent(err)
+		} else if again, err := lab.ReadURL(u.String()); err != nil || again.String() != u.String() {
+			t.Errorf("%q is read as %q, and that as %v, %v", text, u, again, err)
+		}
+		if err := lab.CheckAddr(text); err != nil {
+			silent(err)
+		} else if _, port, err := net.SplitHostPort(text); err != nil || !lab.IsPort(port) {
+			t.Errorf("%q is no host:port, and is accepted", text)
+		}
+		if err := lab.ReadNATSURL(text); err != nil && strings.Contains(err.Error(), planted) {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}

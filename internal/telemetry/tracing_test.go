@@ -195,3 +195,29 @@ func TestReadCollector(t *testing.T) {
 		})
 	}
 }
+
+// The collector that the variables name has an address that can be dialed, or there is none, or the error is one line that quotes no
+// endpoint, since that may have a password.
+func FuzzReadCollector(f *testing.F) {
+	for _, endpoint := range []string{"http://h:4318", "https://u:hunter2@h/v1", "h:4317", "http://[::1]", "http://:1", "ftp://h", "http://h:port", "http://[fe80::1%25eth0]:1", "\n", "http://h%zz"} {
+		f.Add("otlp", "", endpoint)
+		f.Add("", "grpc", endpoint)
+	}
+	f.Add("jaeger\n", "", "")
+	f.Add("none", "", "http://h")
+	f.Add("otlp", "json", "")
+	f.Fuzz(func(t *testing.T, exporter, protocol, endpoint string) {
+		set := map[string]string{"OTEL_TRACES_EXPORTER": exporter, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+		to, err := telemetry.ReadCollector(func(name string) string { return set[name] })
+		switch {
+		case err != nil && (to != nil || strings.ContainsAny(err.Error(), "\r\n") || len(endpoint) > 20 && strings.Contains(err.Error(), endpoint)):
+			t.Errorf("%q: %v, %v", set, to, err)
+		case err == nil && (to == nil) != (exporter == "none" || exporter == "" && endpoint == ""):
+			t.Errorf("%q: %+v", set, to)
+		case to != nil:
+			if host, port, err := net.SplitHostPort(to.Addr); err != nil || host == "" || port == "" {
+				t.Errorf("%q: the address is %q", set, to.Addr)
+			}
+		}
+	})
+}
