@@ -88,12 +88,16 @@ func Line(text string) string {
 // few is how many names a sentence lists in full. If there are more, it lists the nearest.
 const few = 14
 
+// longest is more than any name has: what is longer is near to none, and not compared to its end.
+const longest = 64
+
 // Unknown returns the sentence about a name that is not in all: it suggests the nearest
 // names, or lists all of them.
 func Unknown(kind, got string, all []string) string {
+	begin := fmt.Sprintf("there is no %s %.40q", kind, got)
+	got = got[:min(len(got), longest)]
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b string) int { return distance(got, a) - distance(got, b) })
-	begin := fmt.Sprintf("there is no %s %.40q", kind, got)
 	switch {
 	case len(all) == 0:
 		return begin

@@ -87,6 +87,17 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
+// A name of any length costs no more than one of a hundred letters, because strangers send them.
+func TestUnknownOfALongName(t *testing.T) {
+	cost := func(n int) float64 {
+		name, all := strings.Repeat("é", n/2), []string{"op", "delay", "timeout"}
+		return testing.AllocsPerRun(10, func() { _ = prose.Unknown("parameter", name, all) })
+	}
+	if short, long := cost(100), cost(16_000); long > 2*short {
+		t.Errorf("%v allocations for a name of 100 bytes, and %v for one of 16,000", short, long)
+	}
+}
+
 func TestUnknown(t *testing.T) {
 	commands := []string{"serve", "compare", "recommend", "network", "timewait", "report"}
 	many := []string{"a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1", "n1", "o1"}
