@@ -1,10 +1,11 @@
-.PHONY: help test docs pictures race bench flood faults soak results atlas servers ci
+.PHONY: help test docs pictures race fuzz bench flood faults soak results atlas servers ci
 
 help:
 	@echo "make test      go test ./...: needs nothing but Go"
 	@echo "make docs      write the made tables and the printed output in the docs again"
 	@echo "make pictures  take the pictures of the page again (needs Chromium)"
 	@echo "make race      the tests under the race detector"
+	@echo "make fuzz      fuzz every parser for 20 s, and count the inputs tried (ten minutes)"
 	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
 	@echo "make flood     measure what a lab answers to five times its load, and what abuses cost (7 minutes)"
 	@echo "make faults    count what is lost while backends, network and machine fail (11 minutes)"
@@ -25,6 +26,9 @@ pictures:
 
 race:
 	go test -race ./...
+
+fuzz:
+	scripts/fuzz
 
 bench:
 	scripts/bench
