@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -35,8 +36,16 @@ import (
 // driver sets it at each login. A URL may have been written for another client: its
 // unknown options are not used, and dropped has their names.
 //
-// The error never repeats the password.
+// The error never repeats the password, and is one line.
 func ParseDSN(text string) (cfg *mysql.Config, dropped []string, err error) {
+	cfg, dropped, err = parseDSN(text)
+	if err != nil && strings.ContainsFunc(err.Error(), unicode.IsControl) { // the driver's errors quote what they don't know
+		err = errors.New("unreadable DSN with a control character; write user:pass@tcp(host:3306)/db")
+	}
+	return cfg, dropped, err
+}
+
+func parseDSN(text string) (cfg *mysql.Config, dropped []string, err error) {
 	if scheme.MatchString(text) {
 		return parseURL(text)
 	}

@@ -259,7 +259,8 @@ func TestParseDSNRefuses(t *testing.T) {
 // is accepted stays the same when it is written and read again.
 func FuzzParseDSN(f *testing.F) {
 	for _, text := range append(badDSNs, "mysql://u:hunter2@[::1]/db?reconnect=true&timeout=1s", "u:hunter2@unix(/s)/d?loc=UTC",
-		"mysql://u:hunter2@tcp(h)/d?ssl-mode=REQUIRED", "u:hunter2@tcp(h)/d?useSSL=true&strict=1&tls=x") {
+		"mysql://u:hunter2@tcp(h)/d?ssl-mode=REQUIRED", "u:hunter2@tcp(h)/d?useSSL=true&strict=1&tls=x",
+		"u:hunter2@n\r/", "mysql://u:hunter2@h/d?ssl%0a=1", "mysql://u:hunter2@h/d?tls=%0a", "u:hunter2@tcp(h)/d?loc=%0d") {
 		before, after, _ := strings.Cut(text, secret)
 		f.Add(before, after)
 	}
