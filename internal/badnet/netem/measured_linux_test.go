@@ -145,14 +145,25 @@ func TestDistributions(t *testing.T) {
 			if err := n.Apply(plan); err != nil {
 				t.Fatal(err)
 			}
-			took := oneByOne(t, slices.Collect(maps.Keys(plan.Ports)), 100)
-			slices.Sort(took)
-			for i, percent := range []int{10, 50, 90} {
-				got := took[len(took)*percent/100]
-				least := time.Duration((want[i] - 2.5) * float64(ms))
-				late := []time.Duration{5, 6, 50}[i] * ms // a busy machine makes packets late, the slowest the most
-				within(t, fmt.Sprintf("%d%%", percent), got, least, least+late)
+			// The least late of ten rounds: a busy machine makes packets late, the slowest the most, and none early.
+			var got [3]time.Duration
+			for range 10 {
+				var took []time.Duration
+				t.Run("round", func(t *testing.T) { took = oneByOne(t, slices.Collect(maps.Keys(plan.Ports)), 100) }) // which frees the ports
+				slices.Sort(took)
+				ok := true
+				for i, percent := range []int{10, 50, 90} {
+					got[i] = took[len(took)*percent/100]
+					least := time.Duration((want[i] - 2.5) * float64(ms))
+					late := []time.Duration{5, 6, 50}[i] * ms
+					within(t, fmt.Sprintf("%d%%", percent), got[i], least, time.Hour)
+					ok = ok && got[i] <= least+late
+				}
+				if ok {
+					return
+				}
 			}
+			t.Errorf("10%%, 50%% and 90%% are %v, want %v ms and at most some ms more", got, want)
 		})
 	}
 }
