@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -66,13 +65,8 @@ func startOnce(ctx context.Context, path string) (ms, mb float64, err error) {
 	defer s.stop()
 	ms = float64(time.Since(began).Microseconds()) / 1000
 	time.Sleep(time.Second)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	_, text, _ := strings.Cut(string(status), "VmRSS:")
-	kb, err := strconv.ParseFloat(strings.Fields(text)[0], 64)
-	return ms, kb * 1024 / 1e6, err
+	mb, err = s.megabytes("VmRSS")
+	return ms, mb, err
 }
 
 const lightest = 150_000 // bytes; all smaller modules share one row
