@@ -140,8 +140,9 @@ func TestRelayClose(t *testing.T) {
 	}
 }
 
-// Each client gets the answers to its own datagrams.
-func TestDatagrams(t *testing.T) {
+// answerDatagrams sends each datagram back, with a prefix, until the end of the test.
+func answerDatagrams(t *testing.T, prefix string) net.PacketConn {
+	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -149,16 +150,22 @@ func TestDatagrams(t *testing.T) {
 	ended := make(chan bool)
 	go func() {
 		defer close(ended)
-		b := make([]byte, 100)
+		b := make([]byte, 1<<16)
 		for {
 			n, client, err := server.ReadFrom(b)
 			if err != nil {
 				return
 			}
-			_, _ = server.WriteTo(append([]byte("got "), b[:n]...), client)
+			_, _ = server.WriteTo(append([]byte(prefix), b[:n]...), client)
 		}
 	}()
-	defer func() { server.Close(); <-ended }()
+	t.Cleanup(func() { server.Close(); <-ended })
+	return server
+}
+
+// Each client gets the answers to its own datagrams.
+func TestDatagrams(t *testing.T) {
+	server := answerDatagrams(t, "got ")
 	r, err := outside.NewDatagrams(new(direct), "127.0.0.1:0", server.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -115,19 +115,18 @@ func (s *Stack) Close() error {
 	ended := make(chan bool)
 	go func() { s.done.Wait(); close(ended) }()
 	s.link.close()
-	for open := true; open; {
+	for {
 		for _, end := range s.stack.RegisteredEndpoints() { // a handshake waits for its client for two minutes
 			end.Abort()
 		}
 		select {
 		case <-ended:
-			open = false
+			s.stack.Close()
+			s.stack.Wait()
+			return nil
 		case <-time.After(50 * time.Millisecond): // it may have begun since
 		}
 	}
-	s.stack.Close()
-	s.stack.Wait()
-	return nil
 }
 
 // start runs a flow, unless there are too many.
@@ -296,14 +295,14 @@ func datagramOf(id stack.TransportEndpointID) []byte {
 
 // note keeps a SYN for the ICMP message about it, which needs its sequence number.
 func (s *Stack) note(packet []byte) {
-	if len(packet) < header.IPv4MinimumSize+header.TCPMinimumSize || packet[9] != byte(tcp.ProtocolNumber) {
+	ip := header.IPv4(packet)
+	if ip.TransportProtocol() != tcp.ProtocolNumber {
 		return
 	}
-	segment := header.TCP(packet[int(packet[0]&15)*4:])
+	segment := header.TCP(ip.Payload())
 	if len(segment) < header.TCPMinimumSize || segment.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) != header.TCPFlagSyn {
 		return
 	}
-	ip := header.IPv4(packet)
 	id := stack.TransportEndpointID{
 		LocalPort: segment.DestinationPort(), LocalAddress: ip.DestinationAddress(),
 		RemotePort: segment.SourcePort(), RemoteAddress: ip.SourceAddress(),
@@ -330,11 +329,12 @@ type ping struct {
 
 // echo carries an ICMP echo, and tells whether the packet is one.
 func (s *Stack) echo(packet []byte) bool {
-	if packet[9] != byte(header.ICMPv4ProtocolNumber) {
+	ip := header.IPv4(packet)
+	if ip.TransportProtocol() != header.ICMPv4ProtocolNumber {
 		return false
 	}
-	message := header.ICMPv4(packet[int(packet[0]&15)*4:])
-	if ip := header.IPv4(packet); ip.More() || ip.FragmentOffset() > 0 {
+	message := header.ICMPv4(ip.Payload())
+	if ip.More() || ip.FragmentOffset() > 0 {
 		return true // a fragment has no answer
 	}
 	if len(message) < header.ICMPv4MinimumSize || message.Type() != header.ICMPv4Echo || checksum.Checksum(message, 0) != 0xffff {

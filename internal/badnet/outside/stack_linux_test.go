@@ -29,8 +29,7 @@ func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	case "10.0.0.8": // drops each packet
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}
-	if host == "10.0.0.7" { // not on this bad loopback
+	case "10.0.0.7": // not on this bad loopback
 		f.asked <- true
 		conn, other := net.Pipe()
 		return conn, other.Close()
@@ -190,23 +189,7 @@ func stackUnreachable(t *testing.T) {
 }
 
 func stackDatagrams(t *testing.T) {
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan bool)
-	go func() {
-		defer close(ended)
-		b := make([]byte, 1<<16)
-		for {
-			n, from, err := server.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			_, _ = server.WriteTo(b[:n], from)
-		}
-	}()
-	defer func() { server.Close(); <-ended }()
+	server := answerDatagrams(t, "")
 	conn, err := dialFar("udp", "10.0.0.5", server.LocalAddr())
 	if err != nil {
 		t.Fatal(err)
