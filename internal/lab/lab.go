@@ -283,17 +283,18 @@ func (l *Lab) health(ctx context.Context) []handlers.Backend {
 	all := make([]handlers.Backend, len(l.backends))
 	var looks sync.WaitGroup
 	for i, b := range l.backends {
-		looks.Go(func() {
-			all[i] = b.look(ctx)
-			if l.network == nil {
-				return
-			}
-			if lost := l.network.State().Of(b.name).Ended; lost != "" {
-				all[i].Ready, all[i].Error = false, lost
-			}
-		})
+		looks.Go(func() { all[i] = b.look(ctx) })
 	}
 	looks.Wait()
+	if l.network == nil {
+		return all
+	}
+	now := l.network.State() // after the looks, so that a network lost during them explains each
+	for i := range all {
+		if lost := now.Of(all[i].Name).Ended; lost != "" {
+			all[i].Ready, all[i].Error = false, lost
+		}
+	}
 	return all
 }
 
