@@ -37,7 +37,7 @@ func purposes(v receipt.View, own bool) []string {
 	var inDB []int // the phases of db
 	all := make([]string, len(v.Phases))
 	for i, ph := range v.Phases {
-		if v.Slow == "db" || ph.Op == "db" {
+		if (v.Slow == "db" || ph.Op == "db") && ph.Name != PhaseStart {
 			inDB = append(inDB, i)
 			continue
 		}
@@ -59,6 +59,7 @@ var phasePurpose = map[string]string{
 	"first_byte": "the wait for the first byte of the answer", "headers": "the headers of the answer", "body": "the body of the answer",
 	"login": "the login", "query": "the query", "result": "its result", "cancel request": "a request to end the query, on a connection of its own",
 	"dial": "the TCP connection", "write": "the command", "read": "its result",
+	PhaseStart: "the start of the process that makes the call",
 }
 
 // mysqlPurposes returns the purposes of the phases of a MySQL call. On a new connection the

@@ -8,12 +8,14 @@ import (
 )
 
 // Outside begins a run outside this process: the calls of an op as the query describes
-// them. It is called before the run's clock starts, and must take no longer than the
-// constant Prepare; its error is the run's error. The Part that it returns has the calls
-// made, and returns when they are over. When its context is done it ends them, also those
-// of deaf ops. It is called once for each part of the op, and also if the context is done
-// already.
-type Outside func(ctx context.Context, query string, call slowops.Call) (Part, error)
+// them. The run's clock goes and its timeout bounds only the Part, so an Outside waits for
+// nothing; its error is the run's error. The Part that it returns has the calls made, and
+// returns when they are over. When its context is done it ends them, also those of deaf
+// ops. It is called once for each part of the op, and also if the context is done already.
+type Outside func(query string, call slowops.Call) (Part, error)
+
+// PhaseStart is the phase of a run in which the process starts that makes its calls.
+const PhaseStart = "start"
 
 // Inside prepares a run that was begun by an Outside elsewhere, and returns its calls as one,
 // with no bound but the lab's own. The Part's call has the tag, the trace and the observer.
@@ -40,8 +42,8 @@ func (l *Lab) Inside(ctx context.Context, query string) (Part, error) {
 }
 
 // begin begins a run outside this process, for each of the op's parts.
-func (l *Lab) begin(ctx context.Context, outside Outside, p params, call slowops.Call) (parts []Part, err error) {
-	do, err := outside(ctx, p.query(), call)
+func (l *Lab) begin(outside Outside, p params, call slowops.Call) (parts []Part, err error) {
+	do, err := outside(p.query(), call)
 	if err != nil {
 		return nil, err
 	}

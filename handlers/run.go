@@ -124,12 +124,10 @@ func (l *Lab) calls(ctx context.Context, rc *receipt.Receipt, outside Outside, p
 	var err error
 	if p.op.Prepare != nil {
 		err = p.op.Prepare(ctx, call)
+		rc.Start()
 	}
 	if err == nil && outside != nil {
-		parts, err = l.begin(ctx, outside, p, call)
-	}
-	if p.op.Prepare != nil || outside != nil {
-		rc.Start()
+		parts, err = l.begin(outside, p, call)
 	}
 	ops := make([]strategies.Op, len(p.op.Parts))
 	for i := range ops {

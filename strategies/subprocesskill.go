@@ -8,7 +8,7 @@ import (
 func subprocessKill() Strategy {
 	return Strategy{
 		Name: "subprocess-kill", Family: OutsideProcess,
-		Doc:     "Runs the op in a child process and kills the child's process group at the timeout, as gunicorn and uWSGI kill a worker: on time for aware and deaf ops alike, but each run starts a process, and what the backend computes runs on.",
+		Doc:     "Runs the op in a child process and kills the child's process group at the timeout, as gunicorn and uWSGI kill a worker: on time for aware and deaf ops alike, but each run starts a process within its timeout, and what the backend computes runs on.",
 		Outside: InChild,
 		Do:      SubprocessKill{}.Do,
 	}

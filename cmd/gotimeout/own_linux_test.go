@@ -102,7 +102,7 @@ func TestOwnCallsOnRealServers(t *testing.T) {
 	cells := matrix(t)
 	for _, s := range lab.Strategies() {
 		all.Go(func() {
-			_, v, err := p.finish("/" + s.Name + "?op=db&timeout=3s")
+			_, v, err := p.finish("/" + s.Name + "?op=db&timeout=4s")
 			asks := s.Bounds(time.Second)
 			switch {
 			case err != nil:

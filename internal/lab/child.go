@@ -44,13 +44,13 @@ type standIn struct {
 	Extra           json.RawMessage
 }
 
-// start tells a child that the clock of the run has started.
+// start tells a child to make the calls.
 type start struct{ Traceparent string }
 
-// note is what a child reports: a hook of slowops.Observer, that it is ready, or the end.
+// note is what a child reports: a hook of slowops.Observer, or the end.
 type note struct {
 	Is            string         `json:"is"`
-	Phase         int            `json:"phase,omitempty"` // the number of a phase
+	Phase         int            `json:"phase,omitempty"` // the number of a phase; 0 is the start of the child
 	Op            string         `json:"op,omitempty"`
 	Text          string         `json:"text,omitempty"` // a name, a remedy, how a connection was closed, or an error
 	Local, Remote netip.AddrPort `json:",omitzero"`
@@ -65,7 +65,7 @@ func sentinels() []error { return []error{slowops.ErrLimit, slowops.ErrNotSent, 
 var errAnswered = errors.New("the server has answered")
 
 // inChild is the Outside of a child.
-func (l *Lab) inChild(ctx context.Context, query string, call slowops.Call) (handlers.Part, error) {
+func (l *Lab) inChild(query string, call slowops.Call) (handlers.Part, error) {
 	order := order{Query: query, Run: call.Run, MaxDelay: l.MaxDelay, MaxTimeout: l.MaxTimeout}
 	for _, op := range l.settings.Ops {
 		settings, err := json.Marshal(op)
@@ -90,22 +90,11 @@ func (l *Lab) inChild(ctx context.Context, query string, call slowops.Call) (han
 		return nil, fmt.Errorf("the run needs a child, and this program can't be found: %w", err)
 	}
 	call.Orphaned = func() { l.report(call.Run, (*receipt.Receipt).Orphaned) }
-	c := &child{observer: call.Observer, ready: make(chan struct{}), over: make(chan struct{})}
+	c := &child{observer: call.Observer, over: make(chan struct{})}
 	if err := c.begin(slowops.Command{Name: program, Args: []string{childCommand}}, order); err != nil {
 		return nil, fmt.Errorf("the run needs a child: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, handlers.Prepare)
-	defer cancel()
-	select {
-	case <-c.ready:
-		return c.do, nil
-	case <-c.over:
-		return nil, c.err
-	case <-ctx.Done():
-		c.kill()
-		<-c.over
-		return nil, fmt.Errorf("the child was not ready within %s", handlers.Prepare) // not wrapped: it is no timeout of the run
-	}
+	return c.do, nil
 }
 
 // child is a process that makes the calls of one run.
@@ -114,13 +103,12 @@ type child struct {
 	kill     context.CancelFunc // kills the child and its process group
 	tell     *os.File
 	started  sync.Once
-	ready    chan struct{} // closed when the child has prepared the run
 	over     chan struct{} // closed when the process has ended and been waited for
 	err      error         // of the run; set before over is closed
 }
 
-// begin starts the process and gives it the order. A child that isn't killed ends by itself, at
-// the latest when its bound on a call has passed.
+// begin starts the process and gives it the order, and doesn't wait until the process runs. A child
+// that isn't killed ends by itself, at the latest when its bound on a call has passed.
 func (c *child) begin(program slowops.Command, order order) error {
 	input, tell, err := os.Pipe()
 	if err != nil {
@@ -164,16 +152,15 @@ var (
 	errSilent = errors.New("the child ended without an answer")
 )
 
-// follow passes the notes of a child on, and returns the error of the run. It ends the phases
-// that were cut, and closes the connections that the process had open at its end.
+// follow passes the notes of a child on, and returns the error of the run. The child's start is the
+// first phase. It ends the phases that were cut, and closes the connections that the process had
+// open at its end.
 func (c *child) follow(notes io.Reader) error {
 	o, open, err := &c.observer, 0, errSilent
-	ends, cut := map[int]func(error){}, map[int]bool{} // of phases
+	ends, cut := map[int]func(error){0: o.Phase("", handlers.PhaseStart)}, map[int]bool{0: true} // of phases
 	dec := json.NewDecoder(notes)
 	for n := (note{}); dec.Decode(&n) == nil; n = (note{}) {
 		switch n.Is {
-		case "ready":
-			close(c.ready)
 		case "dialed":
 			open++
 			o.Dialed()
@@ -296,7 +283,7 @@ func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return to.say(failed("done", 0, err))
 	}
-	if err := to.say(note{Is: "ready"}); err != nil {
+	if err := to.say(failed("phased", 0, nil)); err != nil {
 		return err
 	}
 	var s start

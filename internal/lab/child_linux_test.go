@@ -76,8 +76,8 @@ func TestChild(t *testing.T) {
 			got += " " + v.Error.Code
 		}
 		got += fmt.Sprintf(" dialed %d closed %d backend %t", v.Connections.Dialed, v.Connections.Closed, v.BackendEnded != nil)
-		if got != want || v.Prepared == nil || v.Goroutines != 0 {
-			t.Errorf("%s: %s, want %s; prepared %v, %+v", path, got, want, v.Prepared, v.Error)
+		if got != want || v.Goroutines != 0 || v.Phases[0].Name != "start" || v.Phases[0].Failed {
+			t.Errorf("%s: %s, want %s; %+v, %+v", path, got, want, v.Phases, v.Error)
 		}
 		for _, ph := range v.Phases {
 			if ph.Took == nil {
@@ -85,6 +85,55 @@ func TestChild(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A run that leaves the process, or the request, is timed from its request, as its client sees by a clock
+// of its own: the start of a child is within the run. What the machine does between the two clocks may
+// disturb a try, but not each one.
+func TestClientsClock(t *testing.T) {
+	const start = time.Second
+	t.Setenv(childStart, start.String())
+	l := openRoomy(t, nil)
+	server := httptest.NewServer(l.Routes())
+	defer server.Close()
+	for path, want := range map[string]struct {
+		status  int
+		atLeast time.Duration
+	}{
+		"/subprocess-kill?op=http&delay=0&timeout=50s":      {http.StatusOK, start},
+		"/subprocess-kill?op=http&delay=50s&timeout=1500ms": {http.StatusGatewayTimeout, 1500 * time.Millisecond},
+		"/offload?op=http&delay=0&timeout=50s":              {http.StatusAccepted, 0},
+	} {
+		backendtest.Eventually(t, path+" is answered when the client sees it", func() bool {
+			began := time.Now()
+			answer, err := server.Client().Get(server.URL + path)
+			took := time.Since(began)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			var a wire.Answer
+			if err := json.NewDecoder(answer.Body).Decode(&a); err != nil || answer.StatusCode != want.status || a.Answered == nil {
+				t.Fatalf("GET %s: %d, want %d: %v, %+v", path, answer.StatusCode, want.status, err, a)
+			}
+			outside := receipt.Milliseconds(took)
+			if *a.Answered > outside || *a.Answered < receipt.Milliseconds(want.atLeast) {
+				t.Errorf("GET %s: answered after %v ms, as the client sees after %v ms", path, *a.Answered, outside)
+			}
+			return outside-*a.Answered < 25
+		})
+	}
+}
+
+// A child that is killed at its start has made no call.
+func TestChildKilledAtItsStart(t *testing.T) {
+	t.Setenv(childStart, "1m")
+	l := openRoomy(t, nil)
+	v := finish(t, l, "/subprocess-kill?op=http&delay=0&timeout=100ms")
+	if *v.Status != receipt.TimedOut || *v.Answered < 100 || v.BackendEnded != nil || len(v.Phases) != 1 || !v.Phases[0].Failed || v.Connections.Dialed != 0 {
+		t.Errorf("%s: %+v", *v.Status, v)
+	}
+	backendtest.Eventually(t, "no child is left", func() bool { return children(t) == 0 })
 }
 
 // A child makes an own call with all of the call's settings, and its errors quote no secret.
@@ -152,7 +201,7 @@ func TestChildrenLeft(t *testing.T) {
 		slots <- true
 		all.Go(func() {
 			defer func() { <-slots }()
-			path := fmt.Sprintf("/subprocess-kill?op=%s&ctx=deaf&timeout=20ms&delay=%s", []string{"http", "cpu", "db", "cache"}[n%4], []string{"0", "50s"}[n/4%2])
+			path := fmt.Sprintf("/subprocess-kill?op=%s&ctx=deaf&timeout=500ms&delay=%s", []string{"http", "cpu", "db", "cache"}[n%4], []string{"0", "50s"}[n/4%2])
 			w := httptest.NewRecorder()
 			l.Routes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 			count.Lock()

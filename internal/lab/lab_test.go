@@ -23,8 +23,14 @@ import (
 	"go.uber.org/goleak"
 )
 
+// childStart is the variable that makes the start of each child as long as it says.
+const childStart = "GOTIMEOUT_TEST_CHILD_START"
+
 func TestMain(m *testing.M) {
 	if lab.IsChild(os.Args) {
+		if start, err := time.ParseDuration(os.Getenv(childStart)); err == nil {
+			time.Sleep(start)
+		}
 		if err := lab.Child(context.Background(), os.Stdin, os.Stdout); err != nil {
 			panic(err)
 		}
