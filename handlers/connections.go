@@ -29,7 +29,7 @@ func (l *Lab) CountConnections(server *http.Server) {
 		switch {
 		case l.MaxConnections == 0 || open <= l.MaxConnections:
 			return ctx
-		case open > l.MaxConnections+refusals503:
+		case open > l.MaxConnections+min(refusals503, l.MaxConnections):
 			l.logRefusal(ctx, l.tooManyConnections())
 			_ = c.Close() // the server sees that, and counts it in ConnState
 		}

@@ -30,17 +30,19 @@ type Cache struct {
 	// Set Key before the first call.
 	Key string
 
-	addr    string
-	maxIdle int
+	addr string
+	room room
 
 	mu   sync.Mutex
 	idle []*cacheClient // in the order of their last use
 }
 
 // NewCache returns an op on the memcached at addr: host:port, or the path of a Unix
-// socket. maxIdle bounds the idle connections that the op keeps; 0 is no bound. Call
-// Close after use.
-func NewCache(addr string, maxIdle int) *Cache { return &Cache{addr: addr, maxIdle: maxIdle} }
+// socket. Call Close after use.
+func NewCache(addr string) *Cache { return &Cache{addr: addr, room: room{most: noLimit}} }
+
+// SetMaxIdle bounds the idle connections that the op keeps; 0 keeps none. Call it before the first call.
+func (m *Cache) SetMaxIdle(n int) { m.room.most = int32(n) }
 
 // Close closes the idle connections.
 func (m *Cache) Close() {
@@ -114,6 +116,7 @@ func (m *Cache) take() *cacheClient {
 	}
 	client := m.idle[n-1]
 	m.idle = m.idle[:n-1]
+	m.room.give()
 	client.expiry.Stop()
 	return client
 }
@@ -121,23 +124,19 @@ func (m *Cache) take() *cacheClient {
 // give takes a client back, unless its connection is closed or was cut. A cut may
 // come when the answer is already read, and its deadline must not end the next call.
 func (m *Cache) give(client *cacheClient, c *Call, cut bool) {
-	usable := client.conn != nil && !cut && !client.conn.closed.Load()
-	if usable {
-		client.ctx, client.call = nil, nil
-		client.conn.release(c)
-	} else if client.conn != nil {
-		client.conn.Close()
+	if client.conn == nil {
+		return
 	}
+	if cut || client.conn.closed.Load() || !m.room.take() {
+		client.conn.Close()
+		return
+	}
+	client.ctx, client.call = nil, nil
+	client.conn.release(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case !usable:
-	case m.maxIdle > 0 && len(m.idle) >= m.maxIdle:
-		client.conn.Close()
-	default:
-		client.expiry = time.AfterFunc(idleTimeout, func() { m.expire(client) })
-		m.idle = append(m.idle, client)
-	}
+	client.expiry = time.AfterFunc(idleTimeout, func() { m.expire(client) })
+	m.idle = append(m.idle, client)
 }
 
 // expire closes a client's connection, unless a call has just taken the client.
@@ -146,6 +145,7 @@ func (m *Cache) expire(client *cacheClient) {
 	defer m.mu.Unlock()
 	if i := slices.Index(m.idle, client); i >= 0 {
 		m.idle = slices.Delete(m.idle, i, i+1)
+		m.room.give()
 		client.conn.Close()
 	}
 }

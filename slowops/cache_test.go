@@ -24,7 +24,7 @@ func fakeCache(t *testing.T, answer func(key string) string) *slowops.Cache {
 				return
 			}
 		}
-	}), 0)
+	}))
 	t.Cleanup(cache.Close)
 	return cache
 }
@@ -137,7 +137,7 @@ func TestCacheBadInput(t *testing.T) {
 	if err := cache.Do(t.Context(), slowops.Call{Run: "with space"}); err == nil {
 		t.Error("a key with a space: no error")
 	}
-	nowhere := slowops.NewCache("no-port", 0)
+	nowhere := slowops.NewCache("no-port")
 	defer nowhere.Close()
 	took, err := timed(t.Context(), nowhere.Do, slowops.Call{IOTimeout: time.Minute})
 	if err == nil || took > patience {

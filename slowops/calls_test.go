@@ -174,7 +174,7 @@ func opsAt(t *testing.T, addr string) map[string]doFunc {
 	t.Helper()
 	http := slowops.NewHTTP("http://"+addr, 0)
 	t.Cleanup(http.Close)
-	cache := slowops.NewCache(addr, 0)
+	cache := slowops.NewCache(addr)
 	t.Cleanup(cache.Close)
 	grpc := slowops.NewGRPC(addr)
 	t.Cleanup(grpc.Close)

@@ -79,6 +79,23 @@ func dialPhases(ctx context.Context, c *Call, op, network string, p place) (*con
 // the next burst dials.
 const idleTimeout = time.Second
 
+// room is the room of an op for idle connections.
+type room struct {
+	most  int32
+	taken atomic.Int32
+}
+
+// take takes the room of one connection, if there is any.
+func (r *room) take() bool {
+	if r.taken.Add(1) <= r.most {
+		return true
+	}
+	r.taken.Add(-1)
+	return false
+}
+
+func (r *room) give() { r.taken.Add(-1) }
+
 // hold makes c the holder, to which the close is reported. release ends that,
 // unless another call has taken the connection in the meantime.
 func (cn *conn) hold(c *Call) { cn.holder.Store(c) }

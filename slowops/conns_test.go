@@ -93,11 +93,37 @@ func TestMaxConns(t *testing.T) {
 				})
 			}
 			calls.Wait()
-			eventually(t, "two idle connections", func() bool { return s.relay.openNow() == 2 })
 			if most := s.relay.openAtMost(); name != "cache" && most != 2 {
 				t.Errorf("%d connections at once", most)
 			}
 		})
+	}
+}
+
+// A connection that the op has no room for is closed with its call, which is told.
+func TestSetMaxIdle(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{0, 2} {
+		for name, s := range connected(t) {
+			if s.setMaxIdle == nil {
+				continue
+			}
+			t.Run(fmt.Sprint(name, " keeps ", most), func(t *testing.T) {
+				t.Parallel()
+				s.setMaxIdle(most)
+				const size = 6
+				seen := new(hooks)
+				burst(t, s, seen, size)
+				eventually(t, "the others closed", func() bool { return seen.closed.Load() >= int32(size-most) })
+				eventually(t, "idle connections", func() bool { return s.relay.openNow() <= most })
+				if dialed, closed := seen.dialed.Load(), seen.closed.Load(); dialed != size || closed > size || closed < dialed-int32(most) {
+					t.Errorf("dialed %d, closed %d", dialed, closed)
+				}
+				if err := s.do(t.Context(), s.call("next", 0)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func ExampleCache() {
 		panic(err)
 	}
 	defer memcached.Close()
-	op := slowops.NewCache(memcached.Addr, 0)
+	op := slowops.NewCache(memcached.Addr)
 	defer op.Close()
 
 	err = op.Do(context.Background(), slowops.Call{Delay: time.Minute, Run: "example", IOTimeout: 50 * time.Millisecond})

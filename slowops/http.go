@@ -45,6 +45,7 @@ type HTTP struct {
 
 	base      string
 	maxConns  int
+	maxIdle   int
 	transport *http.Transport
 	targets   func() *http.Transport // makes the transport at its first call, after Roots is set
 }
@@ -52,18 +53,33 @@ type HTTP struct {
 // NewHTTP returns an op on the httpbin at base, such as "http://127.0.0.1:8080".
 // maxConns bounds the op's connections; 0 is no bound. Call Close after use.
 func NewHTTP(base string, maxConns int) *HTTP {
-	h := &HTTP{base: strings.TrimSuffix(base, "/"), maxConns: maxConns}
+	h := &HTTP{base: strings.TrimSuffix(base, "/"), maxConns: maxConns, maxIdle: noLimit}
 	h.transport = h.newTransport(false)
 	h.targets = sync.OnceValue(func() *http.Transport { return h.newTransport(true) })
 	return h
 }
 
+// SetMaxIdle bounds the idle connections that the op keeps, half of them for targets; 0 keeps none. Call it before
+// the first call.
+func (h *HTTP) SetMaxIdle(n int) {
+	h.maxIdle = n
+	h.transport = h.newTransport(false)
+}
+
 func (h *HTTP) newTransport(target bool) *http.Transport {
+	idle := (h.maxIdle + 1) / 2
+	if target {
+		idle = h.maxIdle / 2
+	}
+	if idle == 0 {
+		idle = -1 // net/http has a default for 0
+	}
 	t := &http.Transport{
 		Proxy:               h.proxy,
 		DialContext:         h.dial,
 		MaxConnsPerHost:     h.maxConns,
-		MaxIdleConnsPerHost: noLimit, // net/http's default of 2 closes the others while they are needed
+		MaxIdleConns:        max(idle, 0),
+		MaxIdleConnsPerHost: idle, // net/http's default of 2 closes the others while they are needed
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 	}

@@ -142,6 +142,8 @@ type subject struct {
 	cancels bool   // a cancel makes a connection of its own
 	unbound bool   // the client has a timeout for the connection alone
 	looks   bool   // the pool takes its idle connections for a moment, to look at them
+
+	setMaxIdle func(int) // nil where all calls share a connection
 }
 
 func (s subject) call(run string, delay time.Duration) slowops.Call {
@@ -166,8 +168,7 @@ func (s subject) far() time.Duration {
 	return long
 }
 
-// pooled returns the ops that keep connections: at most maxConns of them idle, and with
-// http and db also at most maxConns in use.
+// pooled returns the ops that keep connections; all but cache have at most maxConns of them.
 func pooled(t *testing.T, maxConns int) map[string]subject {
 	t.Helper()
 	var began [4]runs // one of each op, because a run has the same tag in all of them
@@ -175,16 +176,19 @@ func pooled(t *testing.T, maxConns int) map[string]subject {
 	http := slowops.NewHTTP("http://"+web.addr, maxConns)
 	t.Cleanup(http.Close)
 	store := startRelay(t, backend(t, cachebackend.Start, &began[1]))
-	cache := slowops.NewCache(store.addr, maxConns)
+	cache := slowops.NewCache(store.addr)
 	t.Cleanup(cache.Close)
 	base := startRelay(t, backend(t, dbbackend.Start, &began[2]))
 	db := newMySQL(t, labDSN(base.addr), maxConns)
 	other := startRelay(t, backend(t, postgresbackend.Start, &began[3]))
+	pg := newPostgres(t, labURL(other.addr), maxConns)
+	onPg := postgresSubject(pg.Do, other, &began[3])
+	onPg.setMaxIdle = pg.SetMaxIdle
 	return map[string]subject{
-		"http":     {do: http.Do, relay: web, began: &began[0]},
-		"cache":    {do: cache.Do, relay: store, began: &began[1]},
-		"db sleep": {do: db.Do, relay: base, began: &began[2], work: slowops.WorkSleep},
-		"postgres": postgresSubject(newPostgres(t, labURL(other.addr), maxConns).Do, other, &began[3]),
+		"http":     {do: http.Do, relay: web, began: &began[0], setMaxIdle: http.SetMaxIdle},
+		"cache":    {do: cache.Do, relay: store, began: &began[1], setMaxIdle: cache.SetMaxIdle},
+		"db sleep": {do: db.Do, relay: base, began: &began[2], work: slowops.WorkSleep, setMaxIdle: db.SetMaxIdle},
+		"postgres": onPg,
 	}
 }
 
@@ -235,7 +239,7 @@ func realOps(t *testing.T) map[string]subject {
 func realPooled(t *testing.T) map[string]subject {
 	t.Helper()
 	store := startRelay(t, realServer(t, "MEMCACHED_ADDR"))
-	cache := slowops.NewCache(store.addr, 0)
+	cache := slowops.NewCache(store.addr)
 	t.Cleanup(cache.Close)
 	cfg, _, err := slowops.ParseDSN(realServer(t, "MYSQL_DSN"))
 	if err != nil {

@@ -40,8 +40,14 @@ type MySQL struct {
 // its pool; 0 is no bound, so that no call waits for the connection of another. The
 // timeouts of cfg are not used: a call has its own. Call Close after use.
 func NewMySQL(cfg *mysql.Config, maxConns int) *MySQL {
-	return &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, killers: pools{cfg: cfg, maxConns: maxKillers}, calibrating: make(chan struct{}, 1)}
+	m := &MySQL{pools: pools{cfg: cfg, maxConns: maxConns}, killers: pools{cfg: cfg, maxConns: maxKillers}, calibrating: make(chan struct{}, 1)}
+	m.SetMaxIdle(noLimit)
+	return m
 }
+
+// SetMaxIdle bounds the idle connections that the op keeps, half of them for KILL QUERY; 0 keeps none. Call it before
+// the first call.
+func (m *MySQL) SetMaxIdle(n int) { m.pools.maxIdle, m.killers.maxIdle = (n+1)/2, n/2 }
 
 // Close closes the idle connections, and each connection in use when its call returns.
 func (m *MySQL) Close() {

@@ -33,6 +33,7 @@ func boundsOf(c *Call) bounds {
 type pools struct {
 	cfg      *mysql.Config
 	maxConns int
+	maxIdle  int // of all pools
 
 	mu   sync.Mutex
 	open map[bounds]*pool
@@ -61,6 +62,9 @@ func (ps *pools) take(via string, first []string, b bounds) (*pool, error) {
 		}
 		p = &pool{db: db, bounds: b}
 		ps.open[b] = p
+		for _, each := range ps.open {
+			each.db.SetMaxIdleConns(ps.maxIdle / len(ps.open))
+		}
 	}
 	p.users++
 	p.used = time.Now()
@@ -131,7 +135,6 @@ func openDB(cfg *mysql.Config, via string, first []string, b bounds, maxConns in
 	}
 	db := sql.OpenDB(connector{inner, first, b})
 	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(noLimit) // database/sql's default of 2 closes the others while they are needed
 	db.SetConnMaxIdleTime(idleTimeout)
 	return db, nil
 }

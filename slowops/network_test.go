@@ -201,7 +201,7 @@ func TestHTTPVia(t *testing.T) {
 
 func TestCacheVia(t *testing.T) {
 	began := new(runs)
-	op := slowops.NewCache(elsewhere+":11211", 0)
+	op := slowops.NewCache(elsewhere + ":11211")
 	defer op.Close()
 	op.Via = backend(t, cachebackend.Start, began)
 	if err := op.Do(t.Context(), slowops.Call{Run: "via"}); err != nil || !began.has("via") {
@@ -236,7 +236,7 @@ func TestViaErrors(t *testing.T) {
 	for what, via := range map[string]string{"refused": down(t), "silent": silent} {
 		web := slowops.NewHTTP("http://"+elsewhere, 0)
 		defer web.Close()
-		store := slowops.NewCache(elsewhere+":11211", 0)
+		store := slowops.NewCache(elsewhere + ":11211")
 		defer store.Close()
 		base := newMySQL(t, "lab@tcp("+elsewhere+":3306)/lab", 0)
 		web.Via, store.Via, base.Via = via, via, via

@@ -159,7 +159,7 @@ func TestOwnCallsAreSecret(t *testing.T) {
 		"down": down(t), "no memcached": raw(t, planted+"\r\n"), "another key": raw(t, "VALUE "+planted+"2 0 1\r\n1\r\nEND\r\n"), "nothing": raw(t, ""),
 	} {
 		calls["cache "+name] = func(t *testing.T) error {
-			op := slowops.NewCache(addr, 0)
+			op := slowops.NewCache(addr)
 			defer op.Close()
 			op.Key = planted
 			return op.Do(t.Context(), slowops.Call{Run: "a"})
@@ -254,7 +254,7 @@ func TestOwnStatement(t *testing.T) {
 func TestOwnKey(t *testing.T) {
 	t.Parallel()
 	var began runs
-	op := slowops.NewCache(backend(t, cachebackend.Start, &began), 0)
+	op := slowops.NewCache(backend(t, cachebackend.Start, &began))
 	defer op.Close()
 	op.Key = "delay/100ms/own"
 	took, err := timed(t.Context(), op.Do, slowops.Call{Run: "a-1", Delay: time.Hour})

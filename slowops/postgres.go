@@ -44,6 +44,7 @@ type Postgres struct {
 
 	cfg      *pgxpool.Config
 	maxConns int
+	maxIdle  int
 
 	mu     sync.Mutex
 	open   map[string]*pgxpool.Pool // by the value of cancel
@@ -113,8 +114,11 @@ func ParsePostgres(text string) (*pgxpool.Config, error) {
 // 0 is no bound, so that no call waits for the connection of another. The timeouts of cfg
 // are used where a call has none. Call Close after use.
 func NewPostgres(cfg *pgxpool.Config, maxConns int) *Postgres {
-	return &Postgres{cfg: cfg, maxConns: cmp.Or(maxConns, noLimit), open: map[string]*pgxpool.Pool{}}
+	return &Postgres{cfg: cfg, maxConns: cmp.Or(maxConns, noLimit), maxIdle: noLimit, open: map[string]*pgxpool.Pool{}}
 }
+
+// SetMaxIdle bounds the idle connections that the op keeps; 0 keeps none. Call it before the first call.
+func (p *Postgres) SetMaxIdle(n int) { p.maxIdle = n }
 
 // Close closes the idle connections, and each connection in use when its call returns. It
 // returns when all are closed, and without those in use after a second.
@@ -152,6 +156,9 @@ func (p *Postgres) Pool(cancel string) (*pgxpool.Pool, error) {
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = int32(p.maxConns), 0, 0
 	cfg.MaxConnLifetime, cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = 0, idleTimeout, idleTimeout
 	cfg.BeforeConnect = p.beforeConnect
+	if p.maxIdle < noLimit { // pgx begins a goroutine for each release then
+		cfg.AfterRelease = func(c *pgx.Conn) bool { return ours(c.PgConn().Conn()).holder.Load() == nil }
+	}
 	switch cancel {
 	case CancelRequest:
 		cfg.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
@@ -211,10 +218,24 @@ func (p *Postgres) do(ctx context.Context, c *Call) error {
 	}
 	err = p.query(ctx, c, pg)
 	// pgx closes another connection now, or has begun to do so, and reports the close to its holder.
-	if !pg.IsClosed() && !pg.IsBusy() && pg.TxStatus() == 'I' {
+	if !pg.IsClosed() && !pg.IsBusy() && pg.TxStatus() == 'I' && p.hasRoom() {
 		held.release(c)
 	}
 	return err
+}
+
+// hasRoom reports whether the pools may keep a connection. Those in use count too, because pgx takes back several at once.
+func (p *Postgres) hasRoom() bool {
+	if p.maxIdle == noLimit {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := 0
+	for _, pool := range p.open {
+		open += int(pool.Stat().TotalConns())
+	}
+	return open <= p.maxIdle
 }
 
 // query sends a statement by the simple protocol, in one round trip, and reads its results.

@@ -45,7 +45,7 @@ type Redis struct {
 	Named bool
 
 	opt     *redis.Options
-	maxIdle int
+	room    room
 	closing context.Context // of the dials
 	close   context.CancelFunc
 
@@ -90,13 +90,15 @@ func ParseRedis(text string) (*redis.Options, error) {
 }
 
 // NewRedis returns an op on the server of opt, of which it takes the address, the login, the
-// database, the protocol and TLS. maxIdle bounds the idle connections that the op keeps; 0 is no bound. Call
-// Close after use.
-func NewRedis(opt *redis.Options, maxIdle int) *Redis {
-	r := &Redis{opt: opt, maxIdle: maxIdle}
+// database, the protocol and TLS. Call Close after use.
+func NewRedis(opt *redis.Options) *Redis {
+	r := &Redis{opt: opt, room: room{most: noLimit}}
 	r.closing, r.close = context.WithCancel(context.Background())
 	return r
 }
+
+// SetMaxIdle bounds the idle connections that the op keeps; 0 keeps none. Call it before the first call.
+func (r *Redis) SetMaxIdle(n int) { r.room.most = int32(n) }
 
 // Close closes the idle connections, and ends the dials of calls that have returned.
 func (r *Redis) Close() {
@@ -183,6 +185,7 @@ func (r *Redis) take(c *Call) *redisClient {
 	for i, client := range slices.Backward(r.idle) {
 		if client.on == on {
 			r.idle = slices.Delete(r.idle, i, i+1)
+			r.room.give()
 			client.expiry.Stop()
 			r.mu.Unlock()
 			client.hold(c)
@@ -198,14 +201,14 @@ func (r *Redis) take(c *Call) *redisClient {
 // give takes a client back, unless its connection is closed.
 func (r *Redis) give(client *redisClient, c *Call) {
 	cn := client.leave()
-	if cn == nil || cn.closed.Load() {
+	if cn == nil || cn.closed.Load() || !r.room.take() {
 		_ = client.Close()
 		return
 	}
 	cn.release(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closing.Err() != nil || r.maxIdle > 0 && len(r.idle) >= r.maxIdle {
+	if r.closing.Err() != nil {
 		_ = client.Close()
 		return
 	}
@@ -219,6 +222,7 @@ func (r *Redis) expire(client *redisClient) {
 	defer r.mu.Unlock()
 	if i := slices.Index(r.idle, client); i >= 0 {
 		r.idle = slices.Delete(r.idle, i, i+1)
+		r.room.give()
 		_ = client.Close()
 	}
 }

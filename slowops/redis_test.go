@@ -19,7 +19,7 @@ func newRedis(t *testing.T, url string) *slowops.Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := slowops.NewRedis(opt, 0)
+	op := slowops.NewRedis(opt)
 	t.Cleanup(op.Close)
 	return op
 }
@@ -37,7 +37,8 @@ func deadline(do doFunc) doFunc {
 // redisSubject has no runs: the tests that cancel a call at work leave redis out, which no cancel ends.
 func redisSubject(t *testing.T, at *relay) subject {
 	t.Helper()
-	return subject{do: deadline(newRedis(t, "redis://"+at.addr).Do), relay: at}
+	op := newRedis(t, "redis://"+at.addr)
+	return subject{do: deadline(op.Do), relay: at, setMaxIdle: op.SetMaxIdle}
 }
 
 // realRedis is the op on the real server, by a relay.

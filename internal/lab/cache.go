@@ -93,9 +93,9 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 	if err != nil {
 		return handlers.Op{}, err
 	}
-	client := slowops.NewCache(b.addr, 0)
+	client := slowops.NewCache(b.addr)
 	client.Via, client.Key = b.via, o.CacheKey
-	l.atClose(client.Close)
+	l.pool(b, client)
 	b.do = client.Do
 	op := handlers.Op{
 		Name: b.name, Doc: "A gomemcache get, deaf by nature: aware, its connection is cut.",
@@ -113,9 +113,9 @@ func (o *cacheOp) open(l *Lab) (handlers.Op, error) {
 	}
 	switch {
 	case o.CacheKey != "":
-		ready := slowops.NewCache(b.addr, 0) // gets a key that is not stored
+		ready := slowops.NewCache(b.addr) // gets a key that is not stored
 		ready.Via = b.via
-		l.atClose(ready.Close)
+		l.pool(b, ready)
 		b.health = ready.Do
 		l.makeOwn(&op, o.ownName())
 	case b.embedded == nil:

@@ -126,7 +126,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	}
 	client := slowops.NewMySQL(cfg, 0)
 	client.Via, client.Statement, client.Write = b.via, o.DBQuery, o.DBWrite
-	l.atClose(client.Close)
+	l.pool(b, client)
 	b.do = client.Do
 	b.extra = func() any { return client.Speed() }
 	if l.isChild() {
@@ -164,7 +164,7 @@ func (o *dbOp) open(l *Lab) (handlers.Op, error) {
 	if o.DBQuery != "" {
 		ready := slowops.NewMySQL(cfg, 0) // queries SELECT 1
 		ready.Via = b.via
-		l.atClose(ready.Close)
+		l.pool(b, ready)
 		b.health = ready.Do
 		l.makeOwn(&op, o.ownName())
 	}

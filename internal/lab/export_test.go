@@ -1,6 +1,11 @@
 package lab
 
-import "gotimeout/internal/wire"
+import (
+	"context"
+
+	"gotimeout/handlers"
+	"gotimeout/internal/wire"
+)
 
 const MemoryEvery = memoryEvery
 
@@ -12,6 +17,13 @@ func MemoryHeld() uint64 { return memoryUsed().held }
 // SocketsListedBy returns the function from which a lab gets the sockets of its backends, where list lists them.
 func SocketsListedBy(list func() ([]wire.BackendSockets, error)) func() ([]wire.BackendSockets, error) {
 	return (&kernel{list: list}).backends
+}
+
+// CheckedBy returns the health of a lab with one backend, which look looks at.
+func CheckedBy(look handlers.Part) func(context.Context) []handlers.Backend {
+	l := &Lab{backends: []*backend{{do: look}}}
+	l.boundLooks(1)
+	return l.health
 }
 
 var (

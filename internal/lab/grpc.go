@@ -80,6 +80,7 @@ func (o *grpcOp) open(l *Lab) (handlers.Op, error) {
 		client.TLS = new(tls.Config)
 	}
 	l.atClose(client.Close)
+	l.held += b.files() // all calls share a connection
 	b.do = client.Do
 	const one = "grpc-go has a deadline for the whole call, and one timeout for the dial with its TLS handshake: connect_timeout"
 	op := handlers.Op{

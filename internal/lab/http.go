@@ -179,7 +179,7 @@ func (o *httpOp) open(l *Lab) (handlers.Op, error) {
 	client := slowops.NewHTTP(base.String(), 0)
 	client.Via = b.via
 	client.Request, client.Expect, client.Redirects = o.own, o.expect, o.HTTPRedirects
-	l.atClose(client.Close)
+	l.pool(b, client)
 	b.do = client.Do
 	op := handlers.Op{
 		Name: b.name, Doc: "GET /delay/{seconds} of an httpbin.",

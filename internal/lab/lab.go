@@ -26,6 +26,8 @@ import (
 	"gotimeout/internal/telemetry"
 	"gotimeout/slowops"
 	"gotimeout/strategies"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Settings are the settings of a lab.
@@ -76,6 +78,10 @@ type Lab struct {
 	backends []*backend
 	parent   []standIn // in a child, the backends of its parent
 	kernel   *kernel   // nil where the system doesn't show its sockets
+	pools    []pool    // of the ops
+	held     int       // descriptors that the ops need beside those of their pools, about
+	looking  chan struct{}
+	checks   singleflight.Group
 	closes   []func()
 }
 
@@ -166,6 +172,15 @@ func (l *Lab) Close() {
 		closeIt()
 	}
 	l.closes = nil
+}
+
+// pool has the client of a backend closed with the lab, and its idle connections bounded by the limit of open files.
+func (l *Lab) pool(b *backend, client interface {
+	Close()
+	SetMaxIdle(int)
+}) {
+	l.atClose(client.Close)
+	l.pools = append(l.pools, pool{client.SetMaxIdle, b.files()})
 }
 
 // atClose adds a function that Close calls before those added earlier.
@@ -276,14 +291,29 @@ const (
 	healthRun     = "health"
 )
 
-// health checks whether each backend is ready.
+// health checks whether each backend is ready. Who asks during a check shares the next one.
 func (l *Lab) health(ctx context.Context) []handlers.Backend {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
+	type check struct {
+		began time.Time
+		found []handlers.Backend
+	}
+	for asked := time.Now(); ; {
+		v, _, _ := l.checks.Do("", func() (any, error) { return check{time.Now(), l.check(context.WithoutCancel(ctx))}, nil })
+		if c := v.(check); !c.began.Before(asked) {
+			return c.found
+		}
+	}
+}
+
+func (l *Lab) check(ctx context.Context) []handlers.Backend {
 	all := make([]handlers.Backend, len(l.backends))
 	var looks sync.WaitGroup
 	for i, b := range l.backends {
-		looks.Go(func() { all[i] = b.look(ctx) })
+		looks.Go(func() {
+			l.looking <- struct{}{}
+			all[i] = b.look(ctx)
+			<-l.looking
+		})
 	}
 	looks.Wait()
 	if l.network == nil {
@@ -299,6 +329,8 @@ func (l *Lab) health(ctx context.Context) []handlers.Backend {
 }
 
 func (b *backend) look(ctx context.Context) handlers.Backend {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
 	h := handlers.Backend{Health: handlers.Health{Name: b.name, Embedded: b.embedded != nil, Addr: b.addr, User: b.user, Ready: true}}
 	ask := b.health
 	if ask == nil {

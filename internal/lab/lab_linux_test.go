@@ -52,7 +52,7 @@ func TestOpenWithoutDescriptors(t *testing.T) {
 	}
 	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }()
 	refused := 0
-	for more := range uint64(64) {
+	for more := range uint64(96) {
 		next, err := os.Open(os.DevNull)
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestOpenWithoutDescriptors(t *testing.T) {
 		}
 		l.Close()
 	}
-	if refused < 10 || refused == 64 {
-		t.Errorf("%d of 64 labs were refused for want of descriptors", refused)
+	if refused < 10 || refused == 96 {
+		t.Errorf("%d of 96 labs were refused for want of descriptors", refused)
 	}
 }

@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gotimeout/internal/backends"
@@ -18,6 +20,7 @@ import (
 	dbbackend "gotimeout/internal/backends/db"
 	"gotimeout/internal/lab"
 	"gotimeout/internal/prose"
+	"gotimeout/slowops"
 
 	"github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
@@ -143,4 +146,39 @@ func TestTimeoutsOfADSN(t *testing.T) {
 			all.Wait()
 		})
 	}
+}
+
+// However many ask at once whether the backends are ready, each is looked at by one check at a time, and an
+// answer is of a check that began after its question.
+func TestChecksAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, up := 0, false
+		health := lab.CheckedBy(func(context.Context, slowops.Call) error {
+			looks++
+			is := up
+			time.Sleep(time.Second)
+			if !is {
+				return errors.New("down")
+			}
+			return nil
+		})
+		var asking sync.WaitGroup
+		ask := func(want bool) {
+			asking.Go(func() {
+				if got := health(t.Context())[0].Ready; got != want {
+					t.Errorf("ready %v, want %v", got, want)
+				}
+			})
+		}
+		ask(false)
+		time.Sleep(time.Second / 2)
+		up = true
+		for range 100 {
+			ask(true)
+		}
+		asking.Wait()
+		if looks != 2 {
+			t.Errorf("%d looks, want 2", looks)
+		}
+	})
 }

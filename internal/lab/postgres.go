@@ -104,7 +104,7 @@ func (o *postgresOp) open(l *Lab) (handlers.Op, error) {
 	}
 	client := slowops.NewPostgres(cfg, 0)
 	client.Via, client.Statement, client.Write = b.via, o.PostgresQuery, o.PostgresWrite
-	l.atClose(client.Close)
+	l.pool(b, client)
 	b.do = client.Do
 	if b.embedded == nil {
 		if err := watchPostgres(l, b, cfg); err != nil {
@@ -136,7 +136,7 @@ func (o *postgresOp) open(l *Lab) (handlers.Op, error) {
 	if o.PostgresQuery != "" {
 		ready := slowops.NewPostgres(cfg, 0) // queries SELECT 1
 		ready.Via = b.via
-		l.atClose(ready.Close)
+		l.pool(b, ready)
 		b.health = ready.Do
 		l.makeOwn(&op, o.ownName())
 	}

@@ -25,6 +25,7 @@ func (l *Lab) watchQueries(b *backend, look backends.Look, answered func(error) 
 	if l.isChild() {
 		return
 	}
+	l.held += filesOfWatch
 	q := &queries{lab: l, name: b.name, list: backends.NewProcessList(look, lookEvery), answered: answered}
 	l.atClose(q.list.Close)
 	b.watch = func(do handlers.Part) handlers.Part {

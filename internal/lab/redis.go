@@ -90,9 +90,9 @@ func (o *redisOp) open(l *Lab) (handlers.Op, error) {
 	if b.embedded != nil {
 		opt = &redis.Options{Network: "tcp", Addr: b.addr}
 	}
-	client := slowops.NewRedis(opt, 0)
+	client := slowops.NewRedis(opt)
 	client.Via, client.Command, client.Named = b.via, o.command, b.embedded == nil
-	l.atClose(client.Close)
+	l.pool(b, client)
 	b.do = bounded(client.Do)
 	if b.embedded == nil {
 		if err := watchRedis(l, b, opt); err != nil {
@@ -120,9 +120,9 @@ func (o *redisOp) open(l *Lab) (handlers.Op, error) {
 		Parts: []handlers.Part{b.do},
 	}
 	if o.command != nil {
-		ready := slowops.NewRedis(opt, 0) // sends ECHO
+		ready := slowops.NewRedis(opt) // sends ECHO
 		ready.Via = b.via
-		l.atClose(ready.Close)
+		l.pool(b, ready)
 		b.health = bounded(ready.Do)
 		l.makeOwn(&op, o.ownName())
 	}
@@ -135,7 +135,7 @@ func watchRedis(l *Lab, b *backend, opt *redis.Options) error {
 	if err != nil {
 		return err
 	}
-	looks := slowops.NewRedis(opt, 0)
+	looks := slowops.NewRedis(opt)
 	looks.Via = via
 	l.atClose(looks.Close)
 	l.watchQueries(b, redisbackend.Look(looks.Ask), func(err error) bool {

@@ -364,7 +364,7 @@ func op(t *testing.T, name, addr, via string) func(context.Context, slowops.Call
 		t.Cleanup(op.Close)
 		return op.Do
 	case "cache":
-		op := slowops.NewCache(addr, 0)
+		op := slowops.NewCache(addr)
 		op.Via = via
 		t.Cleanup(op.Close)
 		return op.Do
