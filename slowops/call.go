@@ -62,10 +62,10 @@ type Call struct {
 
 // Observer has the funcs that a call reports to. Each func may be nil and must not block.
 //
-// Every func but Outlived and Orphaned may be called from any goroutine, and also after the call
+// Every func but Orphaned may be called from any goroutine, and also after the call
 // has returned: net/http goes on to dial for a request that has ended, and a pool
-// may close the call's connection later. The same holds for the func that Phase
-// returns. Outlived and Orphaned are called by the goroutine that called Do, before Do
+// may close the call's connection later. The same holds for the funcs that Phase
+// and Outlived return. Orphaned is called by the goroutine that called Do, before Do
 // returns.
 type Observer struct {
 	Dialed func() // the call begins to dial a connection
@@ -86,9 +86,10 @@ type Observer struct {
 	// processes of its group run on. They are then killed.
 	Orphaned func()
 
-	// Outlived is called for each dial that goes on when the call returns.
-	// remedy is a sentence about how to bound such dials.
-	Outlived func(remedy string)
+	// Outlived is called for each dial that goes on when the call returns, or begins later.
+	// remedy is a sentence about how to bound such dials. The func that Outlived returns is
+	// called once, when the dial has ended.
+	Outlived func(remedy string) (ended func())
 }
 
 func (o *Observer) phase(op, name string) (end func(error)) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -71,6 +72,48 @@ func dialPhases(ctx context.Context, c *Call, op, network string, p place) (*con
 		cn.op = op
 	}
 	return cn, err
+}
+
+// dials counts the dials of a call that go on. All that have begun must end.
+type dials struct {
+	mu       sync.Mutex
+	going    int
+	tell     func() (ended func()) // nil until the call has returned
+	outlived []func()              // the ends to tell, one for each that goes on then
+}
+
+// begin may be called after the call has returned: a pool dials on a goroutine of its own.
+func (d *dials) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.going++
+	if d.tell != nil {
+		d.outlived = append(d.outlived, d.tell())
+	}
+}
+
+// end ends one of the dials, whichever it is.
+func (d *dials) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.going--
+	if last := len(d.outlived) - 1; last >= 0 {
+		d.outlived[last]()
+		d.outlived = d.outlived[:last]
+	}
+}
+
+// outlive tells c, which returns now, of the dials that go on, and of those that begin later.
+func (d *dials) outlive(c *Call, remedy string) {
+	if c.Outlived == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tell = func() (ended func()) { return c.Outlived(remedy) }
+	for range d.going {
+		d.outlived = append(d.outlived, d.tell())
+	}
 }
 
 // idleTimeout is how long a pool keeps an idle connection. It is long enough for

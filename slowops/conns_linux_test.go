@@ -302,3 +302,30 @@ func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	http.Close() // closes idle connections
 	eventually(t, "the dial ended", func() bool { return seen.String() == "http connect!" })
 }
+
+// Each dial that outlives its call ends by a bound of its own, and the call hears of that once, not
+// before the phases of the dial are over.
+func TestDialsThatOutliveTheirCallEnd(t *testing.T) {
+	t.Parallel()
+	for name, do := range opsAt(t, fullListener(t)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := 1
+			if name == "cache" || name == "db" {
+				want = 0 // the dial ends with the call
+			}
+			seen := new(phases)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			call := seen.on(slowops.Call{Limit: 10 * short})
+			call.Dialed = leave
+			if err := do(ctx, call); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			eventually(t, "the dials have ended", func() bool { return seen.dialsOver() == want && !strings.Contains(seen.String(), "…") })
+			if len(seen.outlived) != want || seen.early {
+				t.Errorf("%d dials outlived the call, want %d; one was over before its phases: %t", len(seen.outlived), want, seen.early)
+			}
+		})
+	}
+}

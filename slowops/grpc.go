@@ -190,7 +190,8 @@ func (ch *channel) dial(ctx context.Context, _ string) (net.Conn, error) {
 	var by *rpc
 	if len(ch.waiting) > 0 {
 		by = ch.waiting[0]
-		by.dialing = true
+		by.dials.begin()
+		defer by.dials.end()
 		c.Observer = by.call.Observer
 	}
 	ch.last, ch.failed = nil, nil
@@ -202,9 +203,6 @@ func (ch *channel) dial(ctx context.Context, _ string) (net.Conn, error) {
 
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if by != nil {
-		by.dialing = false
-	}
 	if ch.failed = err; err != nil {
 		return nil, err
 	}
@@ -247,13 +245,13 @@ func (ch *channel) drop(r *rpc) (cn *grpcConn) {
 func (ch *channel) leave(r *rpc) {
 	ch.mu.Lock()
 	cn := ch.drop(r)
-	kept, outlived := cn != nil && !cn.closed.Load(), r.dialing && ch.connect == 0
+	kept := cn != nil && !cn.closed.Load()
 	ch.mu.Unlock()
 	if kept {
 		call(r.call.Kept)
 	}
-	if outlived && r.call.Outlived != nil {
-		r.call.Outlived(grpcRemedy)
+	if ch.connect == 0 {
+		r.dials.outlive(&r.call, grpcRemedy)
 	}
 }
 
@@ -299,9 +297,8 @@ type rpc struct {
 	method  *grpcMethod
 	channel *channel
 
-	// The channel's mutex guards both.
-	dialing bool
-	conn    *grpcConn // nil until grpc has chosen one
+	dials dials
+	conn  *grpcConn // nil until grpc has chosen one; the channel's mutex guards it
 
 	mu    sync.Mutex
 	phase int // in grpcPhases; 0 is none yet, and overPhase none any more

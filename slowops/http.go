@@ -130,7 +130,7 @@ func (h *HTTP) Do(ctx context.Context, c Call) error {
 	defer cancel()
 	t := &trace{Context: ctx, call: c, began: time.Now()}
 	if c.Target != "" {
-		t.dials, t.endDials = context.WithCancel(context.Background())
+		t.toTarget, t.endDials = context.WithCancel(context.Background())
 	}
 	err := h.do(t)
 	t.leave(err)
@@ -234,7 +234,8 @@ func (h *HTTP) url(c *Call) string {
 // request's context, but doesn't end with it.
 func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	t, _ := ctx.Value(traceKey{}).(*trace)
-	defer t.dialed()()
+	t.dials.begin()
+	defer t.dials.end()
 	ctx = t.followedDial(ctx)
 	at, start := place{addr, h.Via}, time.Now()
 	if t.call.Target != "" {
@@ -242,7 +243,7 @@ func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		var end context.CancelFunc
 		ctx, end = context.WithCancel(ctx)
 		defer end()
-		defer context.AfterFunc(t.dials, end)()
+		defer context.AfterFunc(t.toTarget, end)()
 	}
 	cn, err := dial(ctx, &t.call, network, at)
 	if limit := t.call.ConnectTimeout; limit > 0 && time.Since(start) >= limit && isTimeout(err) {
@@ -272,15 +273,15 @@ type trace struct {
 	began time.Time
 	hooks httptrace.ClientTrace
 
-	mu      sync.Mutex
-	open    []openPhase // the phases that go on
-	room    [2]openPhase
-	held    *conn
-	shook   bool // the TLS handshake has begun
-	wrote   bool // the request is written
-	dialing int
+	mu    sync.Mutex
+	open  []openPhase // the phases that go on
+	room  [2]openPhase
+	held  *conn
+	shook bool // the TLS handshake has begun
+	wrote bool // the request is written
 
-	dials    context.Context // ends those to a target
+	dials    dials
+	toTarget context.Context // of the dials to a target
 	endDials context.CancelFunc
 }
 
@@ -426,19 +427,6 @@ func (t *trace) putIdle(err error) {
 	}
 }
 
-// dialed counts a dial that goes on until done is called.
-func (t *trace) dialed() (done func()) {
-	t.count(1)
-	return func() { t.count(-1) }
-}
-
-func (t *trace) count(n int) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.dialing += n
-	return t.dialing
-}
-
 // remedy tells how to end a dial that has no timeout of its own.
 const remedy = "net/http dials on when the request has ended: set net.Dialer.Timeout, or end such dials with Transport.CloseIdleConnections"
 
@@ -454,11 +442,8 @@ func (t *trace) leave(err error) {
 	if t.call.Target != "" {
 		time.AfterFunc(outlives, t.endDials)
 	}
-	if t.call.IOTimeout > 0 || t.call.ConnectTimeout > 0 || t.call.Outlived == nil {
-		return // the dialer's own timeout ends it
-	}
-	for range t.count(0) {
-		t.call.Outlived(remedy)
+	if t.call.IOTimeout == 0 && t.call.ConnectTimeout == 0 { // the dialer's own timeout would end it
+		t.dials.outlive(&t.call, remedy)
 	}
 }
 

@@ -22,6 +22,8 @@ type phases struct {
 	names    []string
 	ends     map[int]error
 	outlived []string
+	over     int  // of the dials that outlived the call
+	early    bool // one of them was over before the phases
 }
 
 // on returns c with hooks that record.
@@ -40,12 +42,25 @@ func (p *phases) on(c slowops.Call) slowops.Call {
 			p.ends[i] = err
 		}
 	}
-	c.Outlived = func(remedy string) {
+	c.Outlived = func(remedy string) func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.outlived = append(p.outlived, remedy)
+		return func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.over++
+			p.early = p.early || len(p.ends) < len(p.names)
+		}
 	}
 	return c
+}
+
+// dialsOver returns how many of the dials that outlived the call have ended.
+func (p *phases) dialsOver() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
 }
 
 // String returns the names in one line, with ! after a phase that failed and … after a

@@ -301,11 +301,11 @@ func (p *Postgres) sql(c *Call) string {
 	return sql + "SELECT pg_sleep(" + seconds(c.Delay) + ")"
 }
 
-// pgDials counts the dials that a call has begun and that go on. pgx's pool dials on when the
+// pgDials are the dials of a call. pgx's pool dials on when the
 // acquire has ended (https://github.com/jackc/pgx/issues/1287).
 type pgDials struct {
-	call  *Call
-	going atomic.Int32
+	dials
+	call *Call
 }
 
 // pgDialsKey is the context key of the pgDials for which pgx's pool dials.
@@ -314,11 +314,8 @@ type pgDialsKey struct{}
 const pgRemedy = "pgx's pool dials on when the acquire has ended: set connect_timeout, which is 2 minutes for such dials by default"
 
 func (d *pgDials) leave() {
-	if d.call.IOTimeout > 0 || d.call.ConnectTimeout > 0 || d.call.Outlived == nil {
-		return // connect_timeout ends it
-	}
-	for range d.going.Load() {
-		d.call.Outlived(pgRemedy)
+	if d.call.IOTimeout == 0 && d.call.ConnectTimeout == 0 { // connect_timeout would end it
+		d.outlive(d.call, pgRemedy)
 	}
 }
 
@@ -355,7 +352,7 @@ func (p *Postgres) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.dial(ctx, network) }
 	cfg.AfterNetConnect = d.afterNet
 	cfg.Tracer = d
-	dials.going.Add(1)
+	dials.begin()
 	return nil
 }
 
@@ -412,7 +409,7 @@ func (d *pgDial) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartD
 func (d *pgDial) TraceConnectEnd(_ context.Context, end pgx.TraceConnectEndData) {
 	d.next("", end.Err)
 	d.up.Store(true)
-	d.dials.going.Add(-1)
+	d.dials.end()
 }
 
 // TraceQueryStart and TraceQueryEnd make d a pgx.QueryTracer, which a tracer must be.

@@ -193,7 +193,7 @@ func (r *Redis) take(c *Call) *redisClient {
 		}
 	}
 	r.mu.Unlock()
-	client := &redisClient{op: r, on: on, call: c, held: true}
+	client := &redisClient{op: r, on: on, call: c, held: true, dials: new(dials)}
 	client.Client = redis.NewClient(client.options())
 	return client
 }
@@ -240,8 +240,9 @@ type redisClient struct {
 	sent    bool // call has begun to write its command
 	isCut   bool
 	dialing bool
-	failed  error // of the dial
-	conn    *conn // nil until the first dial is over
+	dials   *dials // of call
+	failed  error  // of the dial
+	conn    *conn  // nil until the first dial is over
 	phase   string
 	end     func(error) // ends the phase that goes on
 }
@@ -266,7 +267,7 @@ func (client *redisClient) options() *redis.Options {
 // hold makes c the call of an idle client.
 func (client *redisClient) hold(c *Call) {
 	client.mu.Lock()
-	client.call, client.held, client.sent = c, true, false
+	client.call, client.held, client.sent, client.dials = c, true, false, new(dials)
 	client.mu.Unlock()
 	client.conn.hold(c)
 	call(c.Reused)
@@ -279,12 +280,11 @@ const redisRemedy = "go-redis dials on when the call has ended: DialTimeout boun
 // leave ends the part of the call, and returns the connection, or nil without one.
 func (client *redisClient) leave() *conn {
 	client.mu.Lock()
-	cn, c := client.conn, client.call
-	outlives := client.dialing && c.ConnectTimeout == 0 && c.IOTimeout == 0
+	cn, c, all := client.conn, client.call, client.dials
 	client.held = false
 	client.mu.Unlock()
-	if outlives && c.Outlived != nil {
-		c.Outlived(redisRemedy)
+	if c.ConnectTimeout == 0 && c.IOTimeout == 0 {
+		all.outlive(c, redisRemedy)
 	}
 	return cn
 }
@@ -324,9 +324,11 @@ func (client *redisClient) dial(ctx context.Context, network, addr string) (net.
 		network = "tcp"
 	}
 	client.mu.Lock()
-	c := client.call
+	c, all := client.call, client.dials
 	client.dialing = true
 	client.mu.Unlock()
+	all.begin()
+	defer all.end()
 	client.next("dial", nil)
 	nc, err := client.connect(ctx, c, network, addr)
 	if err != nil {

@@ -173,7 +173,7 @@ func (c *child) follow(notes io.Reader) error {
 			open--
 			o.Closed(n.Text, n.Local, n.Remote)
 		case "outlived":
-			o.Outlived(n.Text)
+			defer o.Outlived(n.Text)() // it ends with the process
 		case "phase":
 			ends[n.Phase], cut[n.Phase] = o.Phase(n.Op, n.Text), true
 		case "phased":
@@ -348,7 +348,10 @@ func (r *reporter) observer() slowops.Observer {
 		Closed: func(how string, local, remote netip.AddrPort) {
 			_ = r.say(note{Is: "closed", Text: how, Local: local, Remote: remote})
 		},
-		Outlived: func(remedy string) { _ = r.say(note{Is: "outlived", Text: remedy}) },
+		Outlived: func(remedy string) func() {
+			_ = r.say(note{Is: "outlived", Text: remedy})
+			return func() {} // the parent sees the end of the process
+		},
 		Phase: func(op, name string) func(error) {
 			r.mu.Lock()
 			r.phases++

@@ -24,8 +24,8 @@ type pool struct {
 
 // boundFiles derives the bounds of the connections and of the runs from the limit of file descriptors,
 // after all else is open. Of the rest a third is for the clients' connections, a third for the calls
-// of the runs, and a third for the connections that the ops' pools keep for a second after a call. Where
-// that is not one for each pool, the pools keep none.
+// of the runs and the dials that outlive them, and a third for the connections that the ops' pools keep for a
+// second after a call. Where that is not one for each pool, the pools keep none.
 //
 // A limit that allows less than --max-in-flight lowers what is in flight, and the log says so, as Redis and MySQL do
 // (maxclients, max_connections). An error would stop each lab on a machine with the usual limit of 1024.

@@ -1,12 +1,20 @@
 package lab_test
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
+	"gotimeout/internal/backends"
+	"gotimeout/internal/backends/backendtest"
+	httpbackend "gotimeout/internal/backends/http"
 	"gotimeout/internal/lab"
+	"gotimeout/internal/receipt"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +49,57 @@ func TestBoundsFollowDescriptors(t *testing.T) {
 	if !strings.Contains(log.String(), "file descriptors bound the lab before --max-in-flight does") {
 		t.Error(log.String())
 	}
+}
+
+// A dial that goes on when its run is complete still has the run's descriptors, and gives them back when it ends.
+func TestOutlivedDialsHaveDescriptors(t *testing.T) {
+	targets, err := httpbackend.StartTargets(backends.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceValue(targets.Close)
+	defer func() { _ = end() }()
+	url := targets.URLs["blackhole"]
+	host := strings.TrimPrefix(url, "http://")
+	l := openRoomy(t, opsOf(t, "--http-url="+url, "--redis-url=redis://"+host, "--postgres-url=postgres://lab@"+host+"/lab?sslmode=disable",
+		"--grpc-target="+host, "--cache-addr="+host, "--db-dsn=lab@tcp("+host+")/lab"))
+	held := 0
+	for _, op := range []struct {
+		name     string
+		outlived int
+		files    int // while the dial goes on
+	}{{"http", 1, 1}, {"redis", 1, 1}, {"postgres", 1, 1}, {"cache", 0, 0}, {"db", 0, 0}, {"grpc", 1, 0}} { // that of grpc ends with the channel's connection
+		if v := leftAtDial(t, l, op.name); v.OutlivedDials != op.outlived {
+			t.Errorf("%s: %d dials outlived the call, error %+v", op.name, v.OutlivedDials, v.Error)
+		}
+		held += op.files
+		backendtest.Eventually(t, "the runs have the descriptors of their dials", func() bool { return l.Ledger.Counts() == receipt.Counts{Descriptors: held} })
+	}
+	if err := end(); err != nil { // the next try of each dial is refused
+		t.Error(err)
+	}
+	backendtest.Eventually(t, "the dials have ended", func() bool { return l.Ledger.Counts() == receipt.Counts{} })
+}
+
+// leftAtDial runs an op for a caller that leaves when the dial has begun, and returns the complete receipt.
+func leftAtDial(t *testing.T, l *lab.Lab, op string) receipt.View {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	over := make(chan bool)
+	go func() {
+		defer close(over)
+		l.Routes().ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/context-cancel?timeout=50s&delay=0&op="+op, nil))
+	}()
+	backendtest.Eventually(t, op+" dials", func() bool {
+		last := l.Ledger.Last(1)
+		return len(last) == 1 && last[0].Run().Slow == op && len(last[0].View().Phases) > 0
+	})
+	leave()
+	<-over
+	rc := l.Ledger.Last(1)[0]
+	rc.Wait(t.Context())
+	return rc.View()
 }
 
 // Where file descriptors run out while a lab is opened, Open returns an error and closes

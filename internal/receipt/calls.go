@@ -136,9 +136,10 @@ func (r *Receipt) PhaseBegan(op, name string) (ended func(error)) {
 	}
 }
 
-// DialOutlived records that a dial of the run went on after its call had returned. remedy
-// tells how to end such a dial.
-func (r *Receipt) DialOutlived(remedy string) {
+// DialOutlived records that a dial of the run went on after its call had returned, and returns the
+// function that records its end, which must be called once. Until then the dial holds descriptors of
+// the run, also when the receipt is complete. remedy tells how to end such a dial.
+func (r *Receipt) DialOutlived(remedy string) (ended func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dials == nil {
@@ -146,12 +147,36 @@ func (r *Receipt) DialOutlived(remedy string) {
 	}
 	r.dials.count++
 	r.dials.remedy = remedy
+	r.dialsOn(1)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.dialsOn(-1)
+	}
 }
 
 // outlivedDials are the dials that went on after their call had returned.
 type outlivedDials struct {
-	count  int
-	remedy string // how to end such dials
+	count, going int
+	remedy       string // how to end such dials
+}
+
+// dialsOn adds to the outlived dials that go on. The caller has the lock.
+func (r *Receipt) dialsOn(n int) {
+	before := r.dialFiles()
+	r.dials.going += n
+	if r.complete {
+		r.ledger.heldOn(r, r.dialFiles()-before)
+	}
+}
+
+// dialFiles returns how many descriptors the outlived dials hold that go on: each those of a call. The
+// caller has the lock.
+func (r *Receipt) dialFiles() int {
+	if r.dials == nil {
+		return 0
+	}
+	return r.dials.going * int(r.run.Descriptors) / max(1, r.run.Ops)
 }
 
 // Orphaned records that programs that the run's command had started ran on when the

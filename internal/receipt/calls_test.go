@@ -93,6 +93,54 @@ func TestPhasesInJSON(t *testing.T) {
 	})
 }
 
+// A dial that outlives its call has its call's part of the run's descriptors until it ends, in all and of
+// the client, whether the receipt is open, complete, or open again.
+func TestOutlivedDialsHaveDescriptors(t *testing.T) {
+	bubble(t, func(t *testing.T, l *receipt.Ledger) {
+		r := open(t, l, receipt.Run{Client: "one", Ops: 2, Descriptors: 6})
+		first, second := r.DialOutlived(""), r.DialOutlived("")
+		opEnds(r)
+		completes(r)
+		checkComplete(t, r, true)
+		checkCounts(t, l, receipt.Counts{Descriptors: 6})
+		first()
+		checkCounts(t, l, receipt.Counts{Descriptors: 3})
+		r.BackendBegan()
+		checkCounts(t, l, receipt.Counts{Abandoned: 1, Descriptors: 6})
+		third := r.DialOutlived("")
+		r.BackendEnded()
+		checkCounts(t, l, receipt.Counts{Descriptors: 6})
+		second()
+		third()
+		checkCounts(t, l, none)
+		r.DialOutlived("")() // after the end
+		checkCounts(t, l, none)
+
+		r = open(t, l, receipt.Run{Client: "one", Ops: 1, Descriptors: 2})
+		r.DialOutlived("")()
+		checkCounts(t, l, receipt.Counts{InFlight: 1, Descriptors: 2})
+		completes(r)
+		checkCounts(t, l, none)
+	})
+}
+
+// The limits refuse a run while an outlived dial has the descriptors.
+func TestOutlivedDialsBoundRuns(t *testing.T) {
+	limits := roomy
+	limits.Descriptors = 8
+	run := receipt.Run{Client: "one", Ops: 1, Descriptors: 2} // a client's share
+	l := receipt.NewLedger("lab", 10, limits)
+	r := open(t, l, run)
+	ended := r.DialOutlived("")
+	completes(r)
+	if _, err := l.Open(run); !errors.Is(err, receipt.ErrShare) {
+		t.Errorf("the run was opened, error %v", err)
+	}
+	ended()
+	completes(open(t, l, run))
+	checkCounts(t, l, none)
+}
+
 // net/http calls its hooks on any goroutine and at any time.
 func TestPhasesFromAnywhere(t *testing.T) {
 	bubble(t, func(t *testing.T, l *receipt.Ledger) {

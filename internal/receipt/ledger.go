@@ -31,7 +31,7 @@ type Limits struct {
 	Abandoned int // answered runs whose receipt is not complete
 	Busy      int // runs that compute in this process, until they are complete
 
-	Descriptors int // file descriptors of runs, until they are complete; 0 is no limit
+	Descriptors int // file descriptors of runs, until they are complete and their dials have ended; 0 is no limit
 }
 
 // Share returns the limits of one client, so that none shuts out the others: a quarter of
@@ -240,15 +240,22 @@ func (l *Ledger) answered(r *Receipt) {
 func (l *Ledger) completed(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count(&r.run, Counts{Abandoned: -1, Busy: -one(r.run.Busy), Descriptors: -int(r.run.Descriptors)})
+	l.count(&r.run, Counts{Abandoned: -1, Busy: -one(r.run.Busy), Descriptors: r.dialFiles() - int(r.run.Descriptors)})
 	r.open = false
 	delete(l.open, r.id)
+}
+
+// heldOn adds to the descriptors of a complete run.
+func (l *Ledger) heldOn(r *Receipt, files int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count(&r.run, Counts{Descriptors: files})
 }
 
 func (l *Ledger) reopened(r *Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count(&r.run, Counts{Abandoned: 1, Busy: one(r.run.Busy), Descriptors: int(r.run.Descriptors)})
+	l.count(&r.run, Counts{Abandoned: 1, Busy: one(r.run.Busy), Descriptors: int(r.run.Descriptors) - r.dialFiles()})
 	r.open = true
 	l.open[r.id] = r
 }
