@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,8 +49,15 @@ type fault struct {
 
 // scenery is where a fault happens.
 type scenery struct {
-	lab *server
-	of  *process // the real server that the fault happens to, nil for none
+	lab  *server
+	of   *process // the real server that the fault happens to, nil for none
+	urls []string // of the load
+	disk func()   // removes the lab's
+}
+
+func (s *scenery) end() error {
+	defer s.disk()
+	return s.lab.stop()
 }
 
 func faultsOfLab() (all []fault) {
@@ -88,12 +96,19 @@ func onNetwork(profile string) func(context.Context, *scenery) error {
 			return err
 		}
 		defer resp.Body.Close()
-		if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		if strings.Contains(string(text), "driver_cannot") {
+			return fmt.Errorf("%w: %s", errNoNetwork, profile)
+		}
+		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("PUT /network %s: %s: %s", profile, resp.Status, text)
 		}
 		return nil
 	}
 }
+
+// errNoNetwork says that no driver of this machine can do what a fault needs.
+var errNoNetwork = errors.New("no network of this machine can do that")
 
 // faults prints what becomes of the requests of a load during each fault.
 func faults(ctx context.Context, b built) error {
@@ -121,48 +136,57 @@ var faultStrategies = []string{"context-cancel", "goroutine-abandon", "errgroup"
 
 // faulted prints the row of a fault, and returns how many requests had no outcome or no receipt.
 func (b built) faulted(ctx context.Context, f fault, real map[string]*process) (lost int, err error) {
-	ops, args, at := []string{"http", "cache", "db", "postgres", "redis", "grpc"}, []string{"env"}, new(scenery)
+	at, err := b.scenery(ctx, f, real)
+	if err != nil {
+		return 0, err
+	}
+	if lost, err = f.print(ctx, at); err != nil {
+		_ = at.end()
+		return 0, err
+	}
+	return lost, at.end()
+}
+
+// scenery starts the lab of a fault.
+func (b built) scenery(ctx context.Context, f fault, real map[string]*process) (*scenery, error) {
+	ops, args := []string{"http", "cache", "db", "postgres", "redis", "grpc"}, []string{"env"}
 	if f.real != "" {
 		ops = ops[:5]
 		for _, p := range real {
 			args = append(args, p.setting)
 		}
-		at.of = real[f.real]
 	}
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	at := &scenery{of: real[f.real], disk: func() { os.RemoveAll(dir) }}
 	args = append(args, b.path("gotimeout"), "serve", "--addr=127.0.0.1:0", "--max-delay=1s", "--max-timeout=1s", "--receipts=100000", "--log-slow=0", "--data="+dir)
 	if f.net {
 		args = append(args, "--network=none")
 	}
 	if f.full {
-		unmount, err := fullDisk(dir)
-		if err != nil {
-			return 0, err
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+			at.disk()
+			return nil, fmt.Errorf("%w: %w; run it as root", errNoDisk, err)
 		}
-		defer unmount()
+		remove := at.disk
+		at.disk = func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH); remove() }
 		ops = append(ops, "")
 	}
 	if at.lab, err = startLimited(ctx, cmp.Or(f.files, manyFiles), args[0], args[1:]...); err != nil {
-		return 0, err
+		at.disk()
+		return nil, err
 	}
-	defer at.lab.stop()
-	return f.print(ctx, at, at.urls(ops, f.real != ""))
+	at.urls = at.urlsOf(ops, f.real != "")
+	return at, nil
 }
 
-// fullDisk makes dir a disk that is full when the queue has made its files.
-func fullDisk(dir string) (unmount func(), err error) {
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		return nil, fmt.Errorf("a small disk can't be mounted: %w; run it as root", err)
-	}
-	return func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }, nil
-}
+// errNoDisk says that there can be no small disk, which is full when the queue has made its files.
+var errNoDisk = errors.New("a small disk can't be mounted")
 
-// urls are those of each op under each strategy. The op "" is that of a job for the queue.
-func (s *scenery) urls(ops []string, real bool) (all []string) {
+// urlsOf are those of each op under each strategy. The op "" is that of a job for the queue.
+func (s *scenery) urlsOf(ops []string, real bool) (all []string) {
 	for _, strategy := range faultStrategies {
 		for _, op := range ops {
 			q := url.Values{"op": {op}, "timeout": {faultTimeout.String()}, "delay": {faultDelay.String()}}
@@ -186,14 +210,14 @@ type ready struct {
 	is    bool
 }
 
-func (f fault) print(ctx context.Context, at *scenery, urls []string) (lost int, err error) {
+func (f fault) print(ctx context.Context, at *scenery) (lost int, err error) {
 	loading, cancel := context.WithTimeout(ctx, faultTime)
 	defer cancel()
 	var o *outcomes
 	var seen []ready
 	var beside sync.WaitGroup
 	began := time.Now()
-	beside.Go(func() { o = steady(loading, []*http.Client{clientAt(nil)}, faultRate, urls...) })
+	beside.Go(func() { o = steady(loading, []*http.Client{clientAt(nil)}, faultRate, at.urls...) })
 	beside.Go(func() { seen = at.readiness(loading) })
 	wait(loading, faultBegins)
 	if f.begin != nil {

@@ -52,12 +52,14 @@ func (b built) floods(ctx context.Context) error {
 		floodTimes, floodTime, floodWork, floodAnswer)
 	header("the bound", "runs/s", "requests", "answered by a run", "later than the timeout, p99", "bar", "503", "after, p99", "bar", "closed", "no outcome", "")
 	for _, f := range floodedLabs {
-		s, err := startLimited(ctx, f.files, b.path("gotimeout"), append([]string{"serve", "--addr=127.0.0.1:0", "--log-slow=0"}, f.args...)...)
+		s, err := f.start(ctx, b)
 		if err != nil {
 			return err
 		}
 		err = f.print(ctx, s)
-		s.stop()
+		if ended := s.stop(); err == nil {
+			err = ended
+		}
 		if err != nil {
 			return err
 		}
@@ -66,15 +68,28 @@ func (b built) floods(ctx context.Context) error {
 	return nil
 }
 
-func (f floodedLab) print(ctx context.Context, s *server) error {
+func (f floodedLab) start(ctx context.Context, b built) (*server, error) {
+	return startLimited(ctx, f.files, b.path("gotimeout"), append([]string{"serve", "--addr=127.0.0.1:0", "--log-slow=0"}, f.args...)...)
+}
+
+// load returns the capacity of the lab, in runs a second, and the URL of its flood.
+func (f floodedLab) load(s *server) (capacity float64, url string, err error) {
 	lab, err := described(s.url)
+	if err != nil {
+		return 0, "", err
+	}
+	url = fmt.Sprintf("%s/%s?op=http&delay=%s&timeout=%s", s.url, f.strategy, floodWork, floodAnswer)
+	return f.capacity(lab.Caps.MaxInFlight, lab.Caps.MaxAbandoned, lab.Caps.MaxDescriptors), url, nil
+}
+
+func (f floodedLab) print(ctx context.Context, s *server) error {
+	capacity, url, err := f.load(s)
 	if err != nil {
 		return err
 	}
-	capacity := f.capacity(lab.Caps.MaxInFlight, lab.Caps.MaxAbandoned, lab.Caps.MaxDescriptors)
 	ctx, cancel := context.WithTimeout(ctx, floodTime)
 	defer cancel()
-	o := steady(ctx, []*http.Client{clientAt(nil)}, int(floodTimes*capacity), fmt.Sprintf("%s/%s?op=http&delay=%s&timeout=%s", s.url, f.strategy, floodWork, floodAnswer))
+	o := steady(ctx, []*http.Client{clientAt(nil)}, int(floodTimes*capacity), url)
 	late, early := o.p99(http.StatusGatewayTimeout)-floodAnswer, o.p99(http.StatusServiceUnavailable)
 	run, refused, cut := o.of(http.StatusGatewayTimeout), o.of(http.StatusServiceUnavailable), o.of(closed)
 	good := late <= 100*time.Millisecond && early <= 20*time.Millisecond && run > 0 && run+refused+cut == len(o.all)

@@ -116,8 +116,9 @@ func serve(ctx context.Context, at string, h http.Handler) error {
 
 // server is a program that serves, in a process of its own.
 type server struct {
-	url string
-	cmd *exec.Cmd
+	url   string
+	cmd   *exec.Cmd
+	crash chan string // what it printed when it crashed, once it has ended
 }
 
 // startServer starts a server and returns when it has printed "serving" and
@@ -133,21 +134,46 @@ func startServer(ctx context.Context, path string, args ...string) (*server, err
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	last := ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
+	last, lines := "", bufio.NewScanner(out)
+	for lines.Scan() {
 		last = lines.Text()
 		if _, url, ok := strings.Cut(last, "url=http://"); ok && strings.Contains(last, "serving") {
+			s := &server{"http://" + strings.Fields(url)[0], cmd, make(chan string, 1)}
 			go func() { // reads the log, so that the server never blocks on it
 				defer out.Close()
+				s.crash <- crashIn(lines)
 				_, _ = io.Copy(io.Discard, out)
 			}()
-			return &server{"http://" + strings.Fields(url)[0], cmd}, nil
+			return s, nil
 		}
 	}
 	return nil, fmt.Errorf("%s ended before it served: %w: %s", path, cmd.Wait(), last)
 }
 
-func (s *server) stop() {
+// stop ends the server, and returns an error where it has crashed or doesn't end well.
+func (s *server) stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
+	err := s.cmd.Wait()
+	if err == nil {
+		return nil
+	}
+	select {
+	case text := <-s.crash:
+		return fmt.Errorf("%s: %w\n%s", s.cmd.Path, err, text)
+	case <-time.After(time.Second): // a child of it has its output still
+		return fmt.Errorf("%s: %w", s.cmd.Path, err)
+	}
+}
+
+// crashIn returns what a Go program prints when it crashes, up to where the text gets long, "" for one that doesn't.
+func crashIn(lines *bufio.Scanner) string {
+	const most = 60
+	var text []string
+	for lines.Scan() {
+		line := lines.Text()
+		if crash := strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: "); crash || len(text) > 0 && len(text) < most {
+			text = append(text, line)
+		}
+	}
+	return strings.Join(text, "\n")
 }
