@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,5 +72,45 @@ func TestUnrecorded(t *testing.T) {
 	}})
 	if missing != 1 || left != 1 || err != nil {
 		t.Errorf("%d missing, %d left, %v: want one of each", missing, left, err)
+	}
+}
+
+// What a load leaves is a fault, but jobs that wait for room on a full disk.
+func TestClean(t *testing.T) {
+	before := remains{goroutines: 30, descriptors: 40}
+	for name, tt := range map[string]struct {
+		after      remains
+		held, full bool
+	}{
+		"as before":             {before, true, true},
+		"pools":                 {remains{goroutines: 80, descriptors: 90}, true, true},
+		"leaked goroutines":     {remains{goroutines: 81, descriptors: 40}, false, true},
+		"leaked descriptors":    {remains{goroutines: 30, descriptors: 91}, false, true},
+		"a run that has no end": {remains{left: 1}, false, true},
+		"a run without receipt": {remains{missing: 1}, false, false},
+	} {
+		if held := (shortLoad{}).clean(before, tt.after); held != tt.held {
+			t.Errorf("%s: held is %t", name, held)
+		}
+		if full := (shortLoad{fault: fault{full: true}}).clean(before, tt.after); full != tt.full {
+			t.Errorf("%s, with a full disk: held is %t", name, full)
+		}
+	}
+}
+
+// A server that crashes says why when it is stopped, and one that ends well says nothing.
+func TestServerCrash(t *testing.T) {
+	for end, want := range map[string]string{
+		"exit 0":                          "",
+		"exit 3":                          "/sh: exit status 3\n",
+		"echo log; echo panic: x; exit 2": "/sh: exit status 2\npanic: x",
+	} {
+		s, err := startServer(t.Context(), "sh", "-c", "trap '"+end+"' TERM; echo serving url=http://localhost; while :; do sleep 0.01; done")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.stop(); want == "" && err != nil || want != "" && (err == nil || !strings.HasSuffix(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", end, err, want)
+		}
 	}
 }
