@@ -65,7 +65,7 @@ func shortLoads() (all []shortLoad) {
 		}})
 	}
 	for _, f := range faultsOfLab() {
-		if f.real != "" || f.files > 0 || f.name == "none" {
+		if f.real != "" || f.name == "none" {
 			continue
 		}
 		all = append(all, shortLoad{f, shortTime, func(ctx context.Context, b built) (*scenery, int, error) {
