@@ -139,7 +139,7 @@ func TestRedisDialsOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := newRedis(t, "redis://"+blackhole.Host)
-	ctx, cancel := context.WithTimeout(t.Context(), short)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*short)
 	defer cancel()
 	seen, conns := new(phases), new(hooks)
 	err = client.Do(ctx, conns.on(seen.on(slowops.Call{Run: "dials"})))

@@ -172,6 +172,7 @@ func TestChecksAreShared(t *testing.T) {
 		}
 		ask(false)
 		time.Sleep(time.Second / 2)
+		synctest.Wait() // the first look has read it
 		up = true
 		for range 100 {
 			ask(true)
