@@ -301,8 +301,8 @@ func (p *Postgres) sql(c *Call) string {
 	return sql + "SELECT pg_sleep(" + seconds(c.Delay) + ")"
 }
 
-// pgDials are the dials of a call. pgx's pool dials on when the
-// acquire has ended (https://github.com/jackc/pgx/issues/1287).
+// pgDials are the dials of a call. pgx's pool dials on when the acquire has ended
+// (https://github.com/jackc/pgx/issues/1287).
 type pgDials struct {
 	dials
 	call *Call

@@ -76,11 +76,11 @@ type Lab struct {
 	settings Settings
 	network  *live.Network
 	backends []*backend
-	parent   []standIn // in a child, the backends of its parent
-	kernel   *kernel   // nil where the system doesn't show its sockets
-	pools    []pool    // of the ops
-	held     int       // descriptors that the ops need beside those of their pools, about
-	looking  chan struct{}
+	parent   []standIn     // in a child, the backends of its parent
+	kernel   *kernel       // nil where the system doesn't show its sockets
+	pools    []pool        // of the ops
+	held     int           // descriptors that the ops need beside those of their pools, about
+	looking  chan struct{} // has an element for each look at a backend that goes on
 	checks   singleflight.Group
 	closes   []func()
 }
