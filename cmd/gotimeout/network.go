@@ -258,7 +258,7 @@ type networkRunCmd struct {
 	Driver  string   `default:"auto" enum:"{packet_drivers}" help:"What makes the network bad: {packet_drivers_help}."`
 	Seed    uint64   `default:"1" help:"The seed of the random losses and delays. A run with the same seed repeats them, with tun."`
 	Outside bool     `help:"Let the command reach what this machine reaches, over the bad network: TCP, UDP, and pings where the system allows them. The driver is tun."`
-	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080. Give the flag for each port."`
+	Reach   []string `placeholder:"ADDRESS" help:"A port of the machine's loopback that the command reaches at the same address, as in 127.0.0.1:8080 or [::1]:8080. Give the flag for each port."`
 	Seen    seen     `embed:""`
 
 	KeepCapabilities bool `help:"As root: leave the command all that root may do. Otherwise it has what concerns files and users, and can change neither the network nor the kernel's settings, nor gain more, as by sudo."`
@@ -273,8 +273,8 @@ func (networkRunCmd) Help() string {
 is as bad as the profile says: 127.0.0.1 and ::1 are on it, and nothing else. The
 machine's own network is neither touched nor reachable from in there, except for
 the ports of --reach and for unix sockets that are files, such as docker.sock.
-With --outside everything that the machine reaches by IPv4 is reachable, over the
-bad network: the profile comes on top of the way there.
+With --outside everything that the machine reaches is reachable, over the bad
+network: the profile comes on top of the way there.
 Whatever the command starts ends with it. delay is one way: a round trip takes two.
 
   gotimeout network run 3g -- go test ./...

@@ -27,8 +27,8 @@ func readReach(values []string) (all reachable, err error) {
 			text = "127.0.0.1:" + port
 		}
 		addr, err := netip.ParseAddrPort(text)
-		if err != nil || !addr.Addr().Is4() || !addr.Addr().IsLoopback() || addr.Port() == 0 {
-			return nil, usagef("--reach is %q: write an address of this machine's loopback and a port, as in 127.0.0.1:8080", value)
+		if ip := addr.Addr(); err != nil || !ip.IsLoopback() || ip.Is4In6() || ip.Zone() != "" || addr.Port() == 0 {
+			return nil, usagef("--reach is %q: write an address of this machine's loopback and a port, as in 127.0.0.1:8080 or [::1]:8080", value)
 		}
 		if slices.Contains(all, addr) {
 			return nil, usagef("--reach names %s twice: name each port once", addr)

@@ -10,7 +10,6 @@ import (
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -58,23 +57,17 @@ func (l *link) deliver() {
 			// Where the kernel has summed, the network may have flipped a bit.
 			l.unsummed.Store(frame.AsSlice()[0]&needsChecksum != 0)
 			frame.TrimFront(tun.Header)
-			packet := frame.AsSlice()
-			if !sound(packet) || l.s.echo(packet) {
+			p, sound := parse(frame.AsSlice())
+			if !sound || l.s.echo(p) {
 				frame.Release()
 				continue
 			}
-			l.s.note(packet)
-			p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(frame)})
-			l.dispatcher.DeliverNetworkPacket(ipv4.ProtocolNumber, p)
-			p.DecRef()
+			l.s.note(p)
+			taken := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(frame)})
+			l.dispatcher.DeliverNetworkPacket(p.network, taken)
+			taken.DecRef()
 		}
 	}
-}
-
-// sound tells whether a packet has a header of IPv4 without a flipped bit.
-func sound(packet []byte) bool {
-	ip := header.IPv4(packet)
-	return ip.IsValid(len(packet)) && ip.IsChecksumValid()
 }
 
 func (l *link) close() { l.once.Do(func() { close(l.ended) }) }
@@ -100,7 +93,7 @@ const needsChecksum = 1
 
 // writeHeader writes the struct virtio_net_hdr of a packet, in this machine's order.
 func writeHeader(b []byte, p *stack.PacketBuffer) {
-	const tcp4 = 1
+	const tcp4, tcp6 = 1, 4
 	if p.GSOOptions.Type == stack.GSONone || !p.GSOOptions.NeedsCsum {
 		return
 	}
@@ -110,6 +103,9 @@ func writeHeader(b []byte, p *stack.PacketBuffer) {
 	binary.NativeEndian.PutUint16(b[8:], p.GSOOptions.CsumOffset)
 	if p.Data().Size() > int(p.GSOOptions.MSS) {
 		b[1] = tcp4
+		if p.GSOOptions.Type == stack.GSOTCPv6 {
+			b[1] = tcp6
+		}
 		binary.NativeEndian.PutUint16(b[4:], p.GSOOptions.MSS)
 	}
 }

@@ -15,21 +15,34 @@ import (
 	"gotimeout/internal/badnet/tun"
 )
 
-// far has every host on this loopback, but for those that it says can't be reached.
+// hosts are the hosts outside, by the addresses of one family.
+type hosts struct {
+	near        string // as near as can be: on this loopback
+	unreachable string
+	silent      string // drops each packet
+	good        string // not on this bad loopback
+}
+
+var (
+	four = hosts{"10.0.0.5", "10.0.0.9", "10.0.0.8", "10.0.0.7"}
+	six  = hosts{"2001:db8::5", "2001:db8::9", "2001:db8::8", "2001:db8::7"}
+)
+
+// far has the hosts of both families.
 type far struct {
 	direct
-	asked chan bool // a dial to 10.0.0.7
+	asked chan bool // a dial to a good one
 }
 
 func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, _ := net.SplitHostPort(addr)
 	switch host {
-	case "10.0.0.9":
+	case four.unreachable, six.unreachable:
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ENETUNREACH}
-	case "10.0.0.8": // drops each packet
+	case four.silent, six.silent:
 		<-ctx.Done()
 		return nil, ctx.Err()
-	case "10.0.0.7": // not on this bad loopback
+	case four.good, six.good:
 		f.asked <- true
 		conn, other := net.Pipe()
 		return conn, other.Close()
@@ -63,29 +76,38 @@ func TestStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, test := range map[string]func(*testing.T){
+	each := func(name string, test func(*testing.T, hosts)) {
+		t.Run(name+" by IPv4", func(t *testing.T) { test(t, four) })
+		t.Run(name+" by IPv6", func(t *testing.T) { test(t, six) })
+	}
+	for name, test := range map[string]func(*testing.T, hosts){
 		"half close": stackHalfClose, "a server's reset": stackReset, "a client's reset": stackClientReset,
 		"refused": stackRefused, "unreachable": stackUnreachable, "datagrams": stackDatagrams, "many bytes": stackBytes,
 	} {
-		t.Run(name, test)
+		each(name, test)
 	}
 	// A copy that is later than its packet, which is due at once, must wake the driver too.
 	for _, profile := range []string{"loss=2% duplicate=2% reorder=2% delay=1ms", "rate=50mbit", "duplicate=100% down.delay=20ms down.reorder=50%", "corrupt=1%"} {
 		apply(t, driver, profile)
-		t.Run("many bytes, "+profile, stackBytes)
+		each("many bytes, "+profile, stackBytes)
 	}
 	apply(t, driver, "up.corrupt=50%")
-	t.Run("corrupted datagrams", stackCorrupted)
+	each("corrupted datagrams", stackCorrupted)
 	apply(t, driver, "delay=300ms")
-	t.Run("delay", stackDelay)
-	apply(t, driver, "none")
-	t.Run("the end", func(t *testing.T) { stackEnd(t, s) })
-	if s, err = outside.NewStack(all, driver); err != nil {
-		t.Fatal(err)
+	each("delay", stackDelay)
+	for _, at := range []hosts{four, six} {
+		apply(t, driver, "none")
+		t.Run("the end by "+at.near, func(t *testing.T) { stackEnd(t, at, s) })
+		if s, err = outside.NewStack(all, driver); err != nil {
+			t.Fatal(err)
+		}
+		apply(t, driver, "down.loss=100%")
+		t.Run("the end of a handshake by "+at.near, func(t *testing.T) { stackEndOfHandshake(t, at, s, all.asked) })
+		if s, err = outside.NewStack(all, driver); err != nil {
+			t.Fatal(err)
+		}
 	}
-	apply(t, driver, "down.loss=100%")
-	t.Run("the end of a handshake", func(t *testing.T) { stackEndOfHandshake(t, s, all.asked) })
-	if err := driver.Close(); err != nil {
+	if err := errors.Join(s.Close(), driver.Close()); err != nil {
 		t.Error(err)
 	}
 }
@@ -101,12 +123,12 @@ func apply(t *testing.T, d badnet.Driver, text string) {
 	}
 }
 
-func stackHalfClose(t *testing.T) {
+func stackHalfClose(t *testing.T, at hosts) {
 	server := listen(t, func(conn *net.TCPConn) {
 		all, _ := io.ReadAll(conn)
 		_, _ = conn.Write(append([]byte("got "), all...))
 	})
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +144,12 @@ func stackHalfClose(t *testing.T) {
 	}
 }
 
-func stackReset(t *testing.T) {
+func stackReset(t *testing.T, at hosts) {
 	server := listen(t, func(conn *net.TCPConn) {
 		_, _ = io.ReadFull(conn, make([]byte, 1)) // the dial is over
 		_ = conn.SetLinger(0)
 	})
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +160,14 @@ func stackReset(t *testing.T) {
 	}
 }
 
-func stackClientReset(t *testing.T) {
+func stackClientReset(t *testing.T, at hosts) {
 	ended := make(chan error, 1)
 	server := listen(t, func(conn *net.TCPConn) {
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		_, err := io.Copy(io.Discard, conn)
 		ended <- err
 	})
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,13 +180,13 @@ func stackClientReset(t *testing.T) {
 }
 
 // A server that is down refuses, as it would without a stack between.
-func stackRefused(t *testing.T) {
+func stackRefused(t *testing.T, at hosts) {
 	down := listen(t, nil)
 	down.Close()
-	if _, err := dialFar("tcp", "10.0.0.5", down.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := dialFar("tcp", at.near, down.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("tcp: %v", err)
 	}
-	conn, err := dialFar("udp", "10.0.0.5", down.Addr())
+	conn, err := dialFar("udp", at.near, down.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,21 +198,21 @@ func stackRefused(t *testing.T) {
 }
 
 // A host that can't be reached fails a dial at once; a host that drops packets does not.
-func stackUnreachable(t *testing.T) {
+func stackUnreachable(t *testing.T, at hosts) {
 	l := listen(t, nil)
-	if _, err := dialFar("tcp", "10.0.0.9", l.Addr()); !errors.Is(err, syscall.EHOSTUNREACH) {
+	if _, err := dialFar("tcp", at.unreachable, l.Addr()); !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Error(err)
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	var timeout net.Error
-	if _, err := net.DialTimeout("tcp", "10.0.0.8:"+port, 300*time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
+	if _, err := net.DialTimeout("tcp", net.JoinHostPort(at.silent, port), 300*time.Millisecond); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Error(err)
 	}
 }
 
-func stackDatagrams(t *testing.T) {
+func stackDatagrams(t *testing.T, at hosts) {
 	server := answerDatagrams(t, "")
-	conn, err := dialFar("udp", "10.0.0.5", server.LocalAddr())
+	conn, err := dialFar("udp", at.near, server.LocalAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,13 +230,13 @@ func stackDatagrams(t *testing.T) {
 }
 
 // A datagram comes as it was sent or not at all, also one in fragments.
-func stackCorrupted(t *testing.T) {
+func stackCorrupted(t *testing.T, at hosts) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	conn, err := dialFar("udp", "10.0.0.5", server.LocalAddr())
+	conn, err := dialFar("udp", at.near, server.LocalAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,9 +265,9 @@ func stackCorrupted(t *testing.T) {
 }
 
 // All bytes arrive in their order, both ways at once.
-func stackBytes(t *testing.T) {
+func stackBytes(t *testing.T, at hosts) {
 	server := listen(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,10 +293,10 @@ func stackBytes(t *testing.T) {
 }
 
 // The dial takes a round trip, for the server is as near as can be.
-func stackDelay(t *testing.T) {
+func stackDelay(t *testing.T, at hosts) {
 	server := listen(t, func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) })
 	began := time.Now()
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +307,7 @@ func stackDelay(t *testing.T) {
 }
 
 // Close ends a connection whose ends would go on for ever.
-func stackEnd(t *testing.T, s *outside.Stack) {
+func stackEnd(t *testing.T, at hosts, s *outside.Stack) {
 	over, carried := make(chan bool), make(chan bool)
 	server := listen(t, func(conn *net.TCPConn) {
 		_, _ = io.ReadFull(conn, make([]byte, 1)) // the stack's handshake is over
@@ -293,7 +315,7 @@ func stackEnd(t *testing.T, s *outside.Stack) {
 		<-over
 	})
 	defer close(over)
-	conn, err := dialFar("tcp", "10.0.0.5", server.Addr())
+	conn, err := dialFar("tcp", at.near, server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,8 +331,8 @@ func stackEnd(t *testing.T, s *outside.Stack) {
 }
 
 // Close ends a handshake whose client gets no answer, which would go on for two minutes.
-func stackEndOfHandshake(t *testing.T, s *outside.Stack, asked <-chan bool) {
-	conn, err := net.DialTimeout("tcp", "10.0.0.7:80", 300*time.Millisecond)
+func stackEndOfHandshake(t *testing.T, at hosts, s *outside.Stack, asked <-chan bool) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(at.good, "80"), 300*time.Millisecond)
 	if <-asked; err == nil {
 		conn.Close()
 		t.Error("a dial got an answer over down.loss=100%")

@@ -2,16 +2,20 @@ package outside
 
 import "github.com/prometheus/procfs"
 
-// Unrouted counts the connects and datagrams of IPv4, which a Stack carries, that this
-// process's network had no route for. The kernel does not tell their addresses.
+// Unrouted counts the connects and datagrams that this process's network had no route for. The
+// kernel does not tell their addresses.
 func Unrouted() (int, error) {
 	self, err := procfs.Self()
 	if err != nil {
 		return 0, err
 	}
-	counted, err := self.Snmp()
-	if err != nil || counted.OutNoRoutes == nil {
+	four, err := self.Snmp()
+	if err != nil || four.OutNoRoutes == nil {
 		return 0, err
 	}
-	return int(*counted.OutNoRoutes), nil
+	n := int(*four.OutNoRoutes)
+	if six, err := self.Snmp6(); err == nil && six.OutNoRoutes != nil { // a kernel may be without
+		n += int(*six.OutNoRoutes)
+	}
+	return n, nil
 }

@@ -146,17 +146,21 @@ func (to Server) dial(ctx context.Context) (*os.File, error) {
 	return conn.(interface{ File() (*os.File, error) }).File()
 }
 
-// ping returns a socket for ICMP echoes to an IPv4 address.
+// ping returns a socket for ICMP echoes to an address.
 func ping(addr string) (*os.File, error) {
 	ip, err := netip.ParseAddr(addr)
-	if err != nil || !ip.Is4() {
+	if err != nil {
 		return nil, fmt.Errorf("ping %s: %w", addr, unix.EAFNOSUPPORT)
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMP)
+	family, proto, to := unix.AF_INET6, unix.IPPROTO_ICMPV6, unix.Sockaddr(&unix.SockaddrInet6{Addr: ip.As16()})
+	if ip.Is4() {
+		family, proto, to = unix.AF_INET, unix.IPPROTO_ICMP, &unix.SockaddrInet4{Addr: ip.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
 	if err != nil {
 		return nil, wrap("ping", err)
 	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: ip.As4()}); err != nil {
+	if err := unix.Connect(fd, to); err != nil {
 		unix.Close(fd)
 		return nil, wrap("ping "+addr, err)
 	}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Header is how many bytes of struct virtio_net_hdr are in front of each packet.
@@ -16,22 +18,38 @@ const Header = vnet
 // MTU is the longest packet that is not of many segments.
 const MTU = mtu
 
-// outside is where packets go that are neither the loopback's nor addr's.
+// outside is where packets go that are neither the loopback's nor to one of the addresses.
 type outside struct {
-	addr [4]byte
-	take func(frame []byte)
+	four, six netip.Addr
+	take      func(frame []byte)
 }
 
-// Outside gives this network the address addr, and sends what leaves for anywhere
-// else through the TUN too. The plan decides about these packets as about the
-// loopback's. take gets each frame when it is released, must copy it, and must not
-// wait. Send is the way back.
-func (t *TUN) Outside(addr [4]byte, take func(frame []byte)) error {
+// Outside gives this network an address of IPv4 and, where it has ::1, one of IPv6, and
+// sends what leaves for anywhere else through the TUN too. The plan decides about these
+// packets as about the loopback's. take gets each frame when it is released, must copy it,
+// and must not wait. Send is the way back.
+func (t *TUN) Outside(four, six netip.Addr, take func(frame []byte)) error {
 	t.mu.Lock()
-	t.outside = &outside{addr, take}
+	t.outside = &outside{four, six, take}
 	t.mu.Unlock()
-	if err := defaultRoute(addr); err != nil {
+	err := defaultRoute(four)
+	if err == nil && t.six != nil {
+		if err = enableIPv6(); err == nil {
+			err = defaultRoute(six)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("the way outside: %w", err)
+	}
+	return nil
+}
+
+// enableIPv6 lets the TUN have an address of IPv6, which has it send no packets of its own.
+func enableIPv6() error {
+	for _, setting := range [][2]string{{"addr_gen_mode", "1"}, {"accept_ra", "0"}, {"disable_ipv6", "0"}} {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+setting[0], []byte(setting[1]), 0); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -43,18 +61,20 @@ func (t *TUN) Large() bool {
 	return t.large
 }
 
-func defaultRoute(addr [4]byte) error {
+// defaultRoute gives the TUN an address, and sends everything of its family there.
+func defaultRoute(addr netip.Addr) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
-	host := net.IPNet{IP: addr[:], Mask: net.CIDRMask(32, 32)}
-	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: &host}); err != nil && !errors.Is(err, os.ErrExist) {
+	bits, ip := addr.BitLen(), net.IP(addr.AsSlice())
+	host := netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)}, Flags: unix.IFA_F_NODAD}
+	if err := netlink.AddrAdd(link, &host); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return netlink.RouteReplace(&netlink.Route{
-		LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-		Src: addr[:], Scope: netlink.SCOPE_LINK,
+		LinkIndex: link.Attrs().Index, Dst: &net.IPNet{IP: make(net.IP, len(ip)), Mask: net.CIDRMask(0, bits)},
+		Src: ip, Scope: netlink.SCOPE_LINK,
 	})
 }
 
@@ -76,8 +96,15 @@ func (t *TUN) Send(frame []byte) {
 	}
 }
 
-// leaves tells whether a packet is for the outside.
+// leaves tells whether a packet, which is well formed, is for the outside.
 func (o *outside) leaves(packet []byte) bool {
-	const dst = 16 // of IPv4: no packet of IPv6 leaves
-	return o != nil && packet[0]>>4 == 4 && packet[dst] != 127 && [4]byte(packet[dst:]) != o.addr
+	if o == nil {
+		return false
+	}
+	if packet[0]>>4 == 4 {
+		to := netip.AddrFrom4([4]byte(packet[16:]))
+		return !to.IsLoopback() && to != o.four
+	}
+	to := netip.AddrFrom16([16]byte(packet[24:]))
+	return !to.IsLoopback() && to != o.six
 }
