@@ -158,6 +158,16 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// A short command is over before the garbage collector begins.
+func TestStartWithoutGC(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "config")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GODEBUG=gctrace=1", "GOGC=")
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "gc 1 @") {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
 // fitsGolden compares a text with a golden file, and checks that it fits 80 columns.
 func fitsGolden(t *testing.T, name, got string) {
 	t.Helper()
