@@ -172,6 +172,12 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	if pressed := b.text(".presets [aria-pressed=true]"); pressed != "cross-region" {
 		t.Errorf("%s is pressed", pressed)
 	}
+	b.sets(".presets [value=cable]")
+	if own, want := in[string](b, `document.querySelector('.own input').value`), "delay=14ms up.rate=1mbit down.rate=5mbit"; own != want || in[string](b, profile) != want {
+		t.Errorf("the field has the network %s, want %s", own, want)
+	}
+	b.click("#reset")
+	b.until(profile + ` === 'none'`)
 	in[any](b, `{ const e = document.querySelector('[name=delay][type=range]'); e.value = 30; e.dispatchEvent(new Event('input', { bubbles: true })) }`)
 	b.sets("#change .main")
 	if profile := in[string](b, profile); profile != "delay=30ms" {
@@ -197,7 +203,7 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	}
 }
 
-const profile = `document.querySelector('#path').dataset.profile`
+const profile = `document.querySelector('#path').dataset.asked`
 
 // sets clicks until the change of the network succeeds: on a busy machine its probes may be
 // too late.

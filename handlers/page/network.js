@@ -34,7 +34,7 @@ async function showNetwork() {
   select.replaceChildren(...next.children)
   select.value = select.dataset.now = now
   field.network.disabled = false
-  change.elements.profile.value = $('#path').dataset.profile
+  change.elements.profile.value = $('#path').dataset.asked
   mark()
 }
 
