@@ -66,6 +66,22 @@ type Counters struct {
 	Corrupted  uint64 `json:"corrupted"`  // of those that left the link
 }
 
+// Plus returns the sums.
+func (c Counters) Plus(d Counters) Counters {
+	return Counters{
+		c.Packets + d.Packets, c.Lost + d.Lost, c.Out + d.Out, c.Overflowed + d.Overflowed,
+		c.Early + d.Early, c.Duplicated + d.Duplicated, c.Reordered + d.Reordered, c.Corrupted + d.Corrupted,
+	}
+}
+
+// Minus returns what was counted since before.
+func (c Counters) Minus(before Counters) Counters {
+	return Counters{
+		c.Packets - before.Packets, c.Lost - before.Lost, c.Out - before.Out, c.Overflowed - before.Overflowed,
+		c.Early - before.Early, c.Duplicated - before.Duplicated, c.Reordered - before.Reordered, c.Corrupted - before.Corrupted,
+	}
+}
+
 // NewShaper returns a Shaper. It panics with a Link that Validate refuses.
 func NewShaper(l Link, seed uint64) *Shaper {
 	draw := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, what)) }

@@ -7,13 +7,16 @@ import "time"
 type Watcher interface {
 	Sent(Packet)      // a packet has reached the shaper, which has taken or dropped it
 	Delivered(Packet) // a packet has passed the shaper
-	Changed(Profile)  // for the packets that follow; their Counters begin at 0 again
+	// Changed tells of the profile of the packets that follow, whose Counters begin at 0
+	// again. It is the zero Profile where they have several.
+	Changed(Profile)
 }
 
 // Watchable is a driver that shows each packet.
 type Watchable interface {
-	// Watch must be called before the first packet. It shows the packets of Plan.All.
-	Watch(Watcher) error
+	// Watch shows the packets of Plan.All, or those to and from the servers on the ports, each
+	// of which has a profile in Plan.Ports, until stop is called. It begins with Changed.
+	Watch(by Watcher, ports ...uint16) (stop func())
 }
 
 // Packet is a packet that a Watcher sees.
@@ -22,8 +25,8 @@ type Packet struct {
 	Delay    time.Duration // since it was sent
 	Up       bool          // to the server
 	Data     []byte        // from the IP header on
-	Counters Counters      // of its direction
-	Queued   int           // packets of its direction that wait for the rate
+	Counters Counters      // of its direction, of all links that are watched
+	Queued   int           // packets that wait for the rate, of the same links
 }
 
 // Watchers are several as one.

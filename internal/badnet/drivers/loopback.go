@@ -55,14 +55,15 @@ func OpenLoopback(driver string, p badnet.Profile, seed uint64) (*Loopback, erro
 	return l, nil
 }
 
-// Watch shows the packets of the programs, and not those of the calibration. It must be
-// called before the first packet, and returns ErrCannot where the driver sees none.
+// Watch shows the packets of the programs, and not those of the calibration, until Close. It
+// returns ErrCannot where the driver sees none.
 func (l *Loopback) Watch(by badnet.Watcher) error {
 	d, ok := l.packets.(badnet.Watchable)
 	if !ok {
 		return badnet.Cannot("the %s driver sees no packets: use tun", l.Driver)
 	}
-	return d.Watch(by)
+	d.Watch(by)
+	return nil
 }
 
 // Command runs a command on the network, as p.Command does. Where the network ends by an error, or one of the

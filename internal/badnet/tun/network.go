@@ -15,21 +15,31 @@ type network struct {
 	ports      map[uint16]*pair
 	queue      *badnet.Queue
 	deferring  []*badnet.Shaper // those whose packets wait for their fate
-	headers    int              // of the frames that they hold
+	headers    int              // of the frames
 	releases   []time.Time
 
-	watch   *watch        // nil where nobody watches
+	epoch   time.Time // of the first packet
+	watches []*watch
 	before  badnet.Totals // of the plans before
 	dropped uint64        // packets that were malformed, or too many to hold
 }
 
 // pair shapes both directions.
 type pair struct {
+	profile  badnet.Profile
 	up, down *badnet.Shaper
 	corrupts bool // either
 	defers   bool // either
 	seed     uint64
 	begun    bool
+}
+
+// way returns the shaper of one direction.
+func (p *pair) way(up bool) *badnet.Shaper {
+	if up {
+		return p.up
+	}
+	return p.down
 }
 
 // bounds are what the queue holds: the bytes of one second at 1 Gbit/s, and more
@@ -52,15 +62,16 @@ func (n *network) set(p badnet.Plan) {
 	for port, profile := range p.Ports {
 		n.ports[port] = n.pair(profile, uint64(port))
 	}
-	if n.watch != nil {
-		n.watch.by.Changed(p.All)
+	for _, w := range n.watches {
+		w.under(n)
 	}
 }
 
 func (n *network) pair(p badnet.Profile, port uint64) *pair {
 	seed := n.seed + port<<32
 	link := &pair{
-		up: badnet.NewShaper(p.Up, seed), down: badnet.NewShaper(p.Down, seed+1), seed: seed,
+		profile: p,
+		up:      badnet.NewShaper(p.Up, seed), down: badnet.NewShaper(p.Down, seed+1), seed: seed,
 		corrupts: p.Up.Corrupt > 0 || p.Down.Corrupt > 0,
 	}
 	for _, s := range []*badnet.Shaper{link.up, link.down} {
@@ -73,59 +84,53 @@ func (n *network) pair(p badnet.Profile, port uint64) *pair {
 }
 
 // send takes a packet and tells whether to deliver it at once. It copies a packet
-// that it keeps for later.
+// that it keeps for later, with a stamp in front, which leave takes away.
 func (n *network) send(now time.Time, frame []byte, headers int) (deliver bool) {
 	p, ok := parse(frame[headers:])
 	if !ok {
 		n.dropped++
 		return false
 	}
+	if n.epoch.IsZero() {
+		n.epoch = now
+	}
+	n.headers = headers
 	port, up := n.directions.of(p)
-	link := n.all
+	st, link := stamp{sent: now.Sub(n.epoch), up: up}, n.all
 	if own := n.ports[port]; own != nil {
-		link = own
+		st.port, link = port, own
 	}
-	shaper := link.down
-	if up {
-		shaper = link.up
-	}
+	shaper := link.way(up)
 	if !link.begun {
 		link.begun = true
 		link.up.Start(now, link.seed)
 		link.down.Start(now, link.seed)
 	}
-	if n.watch != nil {
-		headers += marked
-		n.watch.headers = headers
-		frame = n.watch.mark(now, frame, up, link == n.all)
-	}
 	if link.defers && shaper.Defers() {
 		n.decide(now)
-		n.headers = headers
-		shaper.Hold(now, p.size, append([]byte(nil), frame...))
+		shaper.Hold(now, p.size, st.on(frame))
 		n.decide(now)
-		if n.watch != nil {
-			n.sent(now, frame)
-		}
+		n.sent(now, st, frame[headers:])
 		return false
 	}
 	n.releases = shaper.Send(n.releases[:0], now, p.size)
 	for _, at := range n.releases {
 		if link.corrupts {
 			if bit, ok := shaper.Corrupt(p.size); ok {
-				n.put(at, corrupted(frame, headers, bit))
+				n.put(at, corrupted(st.on(frame), stamped+headers, bit))
 				continue
 			}
 		}
 		next, waiting := n.queue.Next()
-		if n.watch == nil && !at.After(now) && !deliver && (!waiting || next.After(at)) {
+		if !at.After(now) && !deliver && (!waiting || next.After(at)) {
 			deliver = true
 			continue
 		}
-		n.put(at, append([]byte(nil), frame...))
+		n.put(at, st.on(frame))
 	}
-	if n.watch != nil {
-		n.sent(now, frame)
+	n.sent(now, st, frame[headers:])
+	if deliver {
+		n.delivered(now, st, frame[headers:])
 	}
 	return deliver
 }
@@ -141,15 +146,15 @@ func (n *network) put(at time.Time, frame []byte) {
 func (n *network) decide(now time.Time) {
 	for _, s := range n.deferring {
 		for frame, at, ok := s.Decide(now); ok; frame, at, ok = s.Decide(now) {
-			if bit, ok := s.Corrupt(len(frame) - n.headers); ok {
-				frame = corrupted(frame, n.headers, bit)
+			if bit, ok := s.Corrupt(len(frame) - stamped - n.headers); ok {
+				frame = corrupted(frame, stamped+n.headers, bit)
 			}
 			n.put(at, frame)
 		}
 	}
 }
 
-// pop takes the first packet whose time has come.
+// pop takes the first packet whose time has come, for leave.
 func (n *network) pop(now time.Time) (frame []byte, ok bool) {
 	n.decide(now)
 	return n.queue.Pop(now)

@@ -88,10 +88,15 @@ func (t *TUN) Apply(p badnet.Plan) error {
 }
 
 // Watch shows the packets. It implements badnet.Watchable.
-func (t *TUN) Watch(by badnet.Watcher) error {
+func (t *TUN) Watch(by badnet.Watcher, ports ...uint16) (stop func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.network.setWatch(by)
+	w := t.network.watched(by, ports)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.network.unwatched(w)
+	}
 }
 
 // Totals counts the packets of both directions.

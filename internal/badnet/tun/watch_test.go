@@ -32,17 +32,43 @@ func (n *notes) note(what string, p badnet.Packet) {
 func TestWatch(t *testing.T) {
 	var seen notes
 	n := newNetwork(1)
-	if err := n.setWatch(&seen); err != nil {
-		t.Fatal(err)
-	}
-	n.watch.epoch = start
+	n.watched(&seen, nil)
 	n.set(badnet.Plan{All: profile(t, "up.rate=320kbit down.delay=5ms"), Ports: map[uint16]badnet.Profile{7: {}}})
 	sendAt(n, 0, 1, 40000, 80, syn)
 	sendAt(n, 0, 2, 40000, 80, ack)
 	sendAt(n, 0, 3, 80, 40000, synAck)
-	if sendAt(n, 0, 4, 40000, 7, syn) {
-		t.Error("a packet left without being seen")
+	sendAt(n, 0, 4, 40000, 7, syn)
+	leaveAll(t, n)
+	n.set(badnet.Plan{})
+	if !sendAt(n, 500*ms, 6, 40000, 80, ack) {
+		t.Error("a packet that is due at once is held")
 	}
+	n.set(badnet.Plan{All: profile(t, "blackhole")})
+	sendAt(n, time.Second, 5, 40000, 80, ack)
+	got := strings.Join(seen, "\n")
+	want := []string{
+		"changed to none",
+		"changed to down.delay=5ms up.rate=320kbit",
+		"up@0s 1 sent, 0 lost, 1 wait",
+		"up@0s 2 sent, 0 lost, 2 wait",
+		"down@0s 3 sent, 0 lost, 0 wait",
+		"up@1ms 1 delivered after 1ms, 0 lost, 1 wait",
+		"up@2ms 2 delivered after 2ms, 0 lost, 0 wait",
+		"down@5ms 3 delivered after 5ms, 0 lost, 0 wait",
+		"changed to none",
+		"up@500ms 6 sent, 0 lost, 0 wait",
+		"up@500ms 6 delivered after 0s, 0 lost, 0 wait",
+		"changed to loss=100%",
+		"up@1s 5 sent, 1 lost, 0 wait",
+	}
+	if got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// leaveAll has the held packets leave at their times.
+func leaveAll(t *testing.T, n *network) {
+	t.Helper()
 	for at, ok := n.next(); ok; at, ok = n.next() {
 		b, ok := n.pop(at)
 		if !ok {
@@ -52,25 +78,52 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%d bytes left", len(left))
 		}
 	}
-	n.set(badnet.Plan{All: profile(t, "blackhole")})
-	sendAt(n, time.Second, 5, 40000, 80, ack)
-	got := strings.Join(seen, "\n")
-	want := []string{
-		"changed to down.delay=5ms up.rate=320kbit",
-		"up@0s 1 sent, 0 lost, 1 wait",
-		"up@0s 2 sent, 0 lost, 2 wait",
-		"down@0s 3 sent, 0 lost, 0 wait",
-		"up@1ms 1 delivered after 1ms, 0 lost, 1 wait",
-		"up@2ms 2 delivered after 2ms, 0 lost, 0 wait",
-		"down@5ms 3 delivered after 5ms, 0 lost, 0 wait",
-		"changed to loss=100%",
-		"up@1s 5 sent, 1 lost, 0 wait",
-	}
-	if got != strings.Join(want, "\n") {
-		t.Errorf("got\n%s", got)
-	}
-	if n.setWatch(&seen) == nil {
-		t.Error("a second Watcher is taken")
+}
+
+// A watch begins and ends while packets are held, and is of some ports alone: it sums their drops since its begin, and the
+// packets that wait.
+func TestWatchOfPorts(t *testing.T) {
+	n := newNetwork(1)
+	slow, lossy := profile(t, "delay=5ms rate=320kbit"), profile(t, "blackhole")
+	n.set(badnet.Plan{Ports: map[uint16]badnet.Profile{80: slow, 81: lossy, 82: slow, 7: slow}})
+	sendAt(n, 0, 1, 40000, 81, syn)
+	sendAt(n, 0, 2, 40000, 80, syn)
+	var both, one notes
+	first := n.watched(&both, []uint16{80, 81, 82})
+	sendAt(n, ms, 3, 40000, 81, ack)
+	sendAt(n, ms, 4, 40001, 82, syn)
+	sendAt(n, ms, 5, 40002, 80, syn)
+	sendAt(n, ms, 6, 40003, 7, syn)
+	sendAt(n, ms, 7, 40003, 50000, syn)
+	second := n.watched(&one, []uint16{80, 82})
+	leaveAll(t, n)
+	n.unwatched(first)
+	n.set(badnet.Plan{Ports: map[uint16]badnet.Profile{80: lossy, 82: lossy}})
+	sendAt(n, time.Second, 8, 40000, 80, ack)
+	n.unwatched(second)
+	sendAt(n, time.Second, 9, 40000, 80, ack)
+	for got, want := range map[*notes][]string{
+		&both: {
+			"changed to none",
+			"up@1ms 3 sent, 1 lost, 0 wait",
+			"up@1ms 4 sent, 1 lost, 1 wait",
+			"up@1ms 5 sent, 1 lost, 2 wait",
+			"up@6ms 2 delivered after 6ms, 1 lost, 0 wait",
+			"up@7ms 4 delivered after 6ms, 1 lost, 0 wait",
+			"up@7ms 5 delivered after 6ms, 1 lost, 0 wait",
+		},
+		&one: {
+			"changed to delay=5ms rate=320kbit",
+			"up@6ms 2 delivered after 6ms, 0 lost, 0 wait",
+			"up@7ms 4 delivered after 6ms, 0 lost, 0 wait",
+			"up@7ms 5 delivered after 6ms, 0 lost, 0 wait",
+			"changed to loss=100%",
+			"up@1s 8 sent, 1 lost, 0 wait",
+		},
+	} {
+		if g, w := strings.Join(*got, "\n"), strings.Join(want, "\n"); g != w {
+			t.Errorf("got\n%s\nwant\n%s", g, w)
+		}
 	}
 }
 
@@ -79,9 +132,7 @@ func TestWatchLeavesThePacket(t *testing.T) {
 	packets := func(watched bool) (all [][]byte) {
 		n := newNetwork(3)
 		if watched {
-			if err := n.setWatch(new(notes)); err != nil {
-				t.Fatal(err)
-			}
+			n.watched(new(notes), nil)
 		}
 		n.set(badnet.Plan{All: profile(t, "delay=1ms corrupt=50%")})
 		for i := range 20 {
