@@ -144,11 +144,15 @@ func TestShareAtOnce(t *testing.T) {
 		"left behind": {"/goroutine-abandon?op=db&delay=5h&timeout=1s&ctx=deaf", 20, 2 * time.Second},
 		"listeners":   {"/events", 250, 0},
 		"races":       {"/race?op=db&delay=0", 8, 0},
+		"watches":     {"/network/log", 2, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lab := newLab(receipt.Limits{InFlight: 40, Abandoned: 80, Busy: 1000})
 				lab.Strategies = lab.Strategies[:2]
+				if c.path == "/network/log" {
+					_, lab.Network = onNetwork(t)
+				}
 				ctx, leave := context.WithCancel(t.Context())
 				routes := publicRoutes(lab)
 				var asked sync.WaitGroup

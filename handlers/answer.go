@@ -159,7 +159,7 @@ func indented(body []byte, prefix string) []byte {
 // notFound answers 404 with the list of paths.
 func (l *Lab) notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
-		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /jobs/ID, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /",
+		"there is nothing at %.60s: the strategies are %s; the other paths are /compare, /race, /receipts, /jobs/ID, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /network/log, /network/graph, /metrics, /healthz, /readyz and /",
 		r.URL.Path, prose.Or(l.paths())))
 }
 

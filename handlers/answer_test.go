@@ -152,7 +152,7 @@ func TestNotFound(t *testing.T) {
 		strategies = append(strategies, "/"+s.Name)
 	}
 	there := ": the strategies are " + prose.Or(strategies) + "; " +
-		"the other paths are /compare, /race, /receipts, /jobs/ID, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /metrics, /healthz, /readyz and /"
+		"the other paths are /compare, /race, /receipts, /jobs/ID, /events, /code/STRATEGY, /docs/PAGE, /lab, /backends, /sockets, /network, /network/log, /network/graph, /metrics, /healthz, /readyz and /"
 	for path, shown := range map[string]string{
 		"/nope": "/nope", "/baseline/": "/baseline/", "/receipts/": "/receipts/", "/receipts/lab-1/x": "/receipts/lab-1/x",
 		"/%3Cscript%3E":                "/<script>", // in JSON a browser runs no script

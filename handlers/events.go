@@ -41,14 +41,14 @@ func newBroadcaster(l *Lab) *broadcaster {
 // serve sends snapshots to a listener until it leaves or does not keep up.
 func (b *broadcaster) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
-		newStream(w)
+		newStream(w, eventStream)
 		return
 	}
 	messages, first := b.join()
 	defer b.leave(messages)
 	ctx, cancel := b.lab.streaming(r.Context())
 	defer cancel()
-	s := newStream(w)
+	s := newStream(w, eventStream)
 	if s.send(first) == nil {
 		_ = s.relay(ctx, messages) // fails only when the listener has left
 	}
@@ -232,19 +232,21 @@ func (l *Lab) forNobody(jobs []Job) *int {
 }
 
 const (
+	eventStream  = "text/event-stream"
 	heartbeat    = 15 * time.Second // proxies close an idle stream
 	writeTimeout = 10 * time.Second // for an event, because the caller may have stopped reading
 )
 
-// stream is an answer of server-sent events, as a browser's EventSource reads them.
+// stream is an answer that goes on, such as one of server-sent events, as a browser's
+// EventSource reads them.
 type stream struct {
 	w  http.ResponseWriter
 	to *http.ResponseController
 }
 
 // newStream begins the answer.
-func newStream(w http.ResponseWriter) *stream {
-	w.Header().Set("Content-Type", "text/event-stream")
+func newStream(w http.ResponseWriter, contentType string) *stream {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the events
 	return &stream{w, http.NewResponseController(w)}
 }
@@ -257,6 +259,14 @@ func (s *stream) send(message []byte) error {
 		return err
 	}
 	return s.to.Flush()
+}
+
+// Write is send, for an io.Writer.
+func (s *stream) Write(b []byte) (int, error) {
+	if err := s.send(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // relay sends events until there are no more or ctx is done, and a comment now and

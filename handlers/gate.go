@@ -12,6 +12,7 @@ const (
 	maxListeners = 1000
 	maxRaces     = 32
 	maxReaders   = 64 // of lists of receipts
+	maxWatches   = 8  // of the network, whose packets wait for each
 )
 
 // maxListeners is how many listeners the lab has at once: half of the connections at most, so that others have

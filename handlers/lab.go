@@ -186,6 +186,9 @@ func (l *Lab) Routes() http.Handler {
 	r.Get("/network", takes(l.network))
 	r.Put("/network", l.changeNetwork)
 	r.Delete("/network", l.changeNetwork)
+	watches := r.With(l.gated(maxWatches, "watches"))
+	watches.Get("/network/log", l.watching("application/x-ndjson", l.networkLog))
+	watches.Get("/network/graph", l.watching("text/html; charset=utf-8", l.networkGraph))
 	if l.Metrics != nil {
 		r.Get("/metrics", takes(l.Metrics.ServeHTTP))
 	}

@@ -1,14 +1,11 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +22,8 @@ type Network interface {
 	// Reset undoes Set. For "" the network is good again; for a backend it is the
 	// network of the other backends.
 	Reset(ctx context.Context, backend string) error
+	// Record writes a log of the packets to and from the backends, until ctx is done.
+	Record(ctx context.Context, to io.Writer) error
 }
 
 var noNetwork = &badnet.State{
@@ -127,17 +126,10 @@ func (l *Lab) pathOf(op Op) *badnet.Path {
 	if s.Driver == badnet.Without {
 		return nil
 	}
-	if len(op.Parts) == 1 || len(s.Backends) == 0 {
+	if len(op.Parts) == 1 {
 		return s.Of(op.Name)
 	}
-	// An op of several backends has their profiles and no figures, because each backend has
-	// its own.
-	path := &badnet.Path{Driver: s.Driver, Profile: s.Profile, Ended: s.Ended}
-	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
-		path.Profile += "; " + name + ": " + s.Backends[name].Profile
-		path.Ended = cmp.Or(path.Ended, s.Backends[name].Ended)
-	}
-	return path
+	return s.Together()
 }
 
 // networkOf returns the network between a run and its backend. A target is reached

@@ -3,10 +3,12 @@ package handlers_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gotimeout/handlers"
@@ -15,11 +17,21 @@ import (
 	"gotimeout/slowops"
 )
 
-// fakeNetwork records its changes.
+// fakeNetwork notes its changes. Its log has the lines of log.
 type fakeNetwork struct {
-	state badnet.State
-	err   error
-	set   []string
+	state    badnet.State
+	err      error
+	set      []string
+	log      string
+	watchers atomic.Int32
+}
+
+func (f *fakeNetwork) Record(ctx context.Context, to io.Writer) error {
+	f.watchers.Add(1)
+	defer f.watchers.Add(-1)
+	_, err := io.WriteString(to, f.log)
+	<-ctx.Done()
+	return err
 }
 
 func (f *fakeNetwork) State() *badnet.State { s := f.state; return &s }

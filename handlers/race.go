@@ -37,7 +37,7 @@ func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
 		badParameter(w, r, err)
 		return
 	}
-	s := newStream(w)
+	s := newStream(w, eventStream)
 	if r.Method == http.MethodHead {
 		return
 	}

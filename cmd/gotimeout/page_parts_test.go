@@ -203,6 +203,42 @@ func pageSetsNetwork(t *testing.T, browser context.Context, _ program) {
 	}
 }
 
+// The panel of the network leads to its pictures, which come when the time of the watch is over.
+func pageWatchesNetwork(t *testing.T, browser context.Context, p program) {
+	b := openTab(t, browser, narrow)
+	b.open(p.url)
+	const link = `document.querySelector('#path a')`
+	if in[bool](b, `!!`+link) {
+		t.Error("a network of proxies can be watched")
+	}
+	needPackets(t, nil)
+	p, _ = labProcess(t, nil, "--network=up.delay=20ms down.delay=40ms rate=5mbit loss=2%", "--network-driver=tun")
+	for name, l := range map[string]look{"narrow": narrow, "wide-dark": wide.with("prefers-color-scheme", "dark")} {
+		b := openTab(t, browser, l)
+		b.open(p.url)
+		b.sets(".presets [value=cable]") // the link is still there after a change
+		in[any](b, link+`.scrollIntoView({ block: 'center' })`)
+		b.screenshot("watch-link-"+name, false)
+		in[any](b, link+`.target = ''; `+link+`.search = 'for=4s'; `+link+`.click()`)
+		b.until(`document.querySelector('.watching')?.checkVisibility()`)
+		b.screenshot("watching-"+name, false)
+		for range 5 {
+			p.complete(t, "/baseline?op=http&delay=0")
+		}
+		b.until(`document.querySelectorAll('svg').length === 2 && !document.querySelector('.watching').checkVisibility()`)
+		if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
+			t.Errorf("%s: the pictures are %d px wide", name, width)
+		}
+		if row := b.text("tbody tr"); !regexp.MustCompile(`sent\s+\d+ packets, .*\d+ packets`).MatchString(row) {
+			t.Errorf("%s: the figures begin with %q", name, row)
+		}
+		for _, faint := range in[[]string](b, faintTexts) {
+			t.Errorf("%s: less than 4.5 to 1: %s", name, faint)
+		}
+		b.screenshot("watched-"+name, true)
+	}
+}
+
 const profile = `document.querySelector('#path').dataset.asked`
 
 // sets clicks until the change of the network succeeds: on a busy machine its probes may be

@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	p := start(t, "--network=none", "--network-driver=proxy")
 	for name, test := range map[string]func(t *testing.T, browser context.Context, p program){
 		"first": pageBeginsWithRace, "race": pageRaces, "narrow": pageRacesNarrow, "still": pageRacesStill, "a hundred": pageRacesOften, "public": pageIsPublic, "refused": pageRefuses,
-		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "code": pageShowsCode, "beside": pageSetsBeside, "phases": pageRunsPhases,
+		"no script": pageWithoutScript, "stream": pageLosesStream, "network": pageSetsNetwork, "watch": pageWatchesNetwork, "code": pageShowsCode, "beside": pageSetsBeside, "phases": pageRunsPhases,
 		"legible": pageIsLegible, "keyboard": pageByKeyboard, "receipts": plainPages, "reports": reportPages,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,11 @@
 package badnet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // The names of the drivers; package drivers has the list. Auto is the first driver
@@ -77,6 +80,33 @@ func (s *State) Of(backend string) *Path {
 		return &own
 	}
 	return &s.Path
+}
+
+// Together returns the path to all backends, which has no figures where they have several
+// profiles.
+func (s *State) Together() *Path {
+	if len(s.Backends) == 0 {
+		return &s.Path
+	}
+	all := &Path{Driver: s.Driver, Profile: s.Profile, Ended: s.Ended}
+	for _, name := range slices.Sorted(maps.Keys(s.Backends)) {
+		all.Profile += "; " + name + ": " + s.Backends[name].Profile
+		all.Ended = cmp.Or(all.Ended, s.Backends[name].Ended)
+	}
+	return all
+}
+
+// Unseen says why the packets can't be watched, or returns nil.
+func (s *State) Unseen() error {
+	switch {
+	case s.Driver == Without:
+		return ErrNone
+	case s.Driver != TUN:
+		return Cannot("the %s driver shows no packets: start the lab with --network-driver %s", s.Driver, TUN)
+	case s.Ended != "":
+		return Cannot("the network has ended, and has no packets: %s", s.Ended)
+	}
+	return nil
 }
 
 // Path is the way to a backend: the profile beside what was measured.

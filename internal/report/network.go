@@ -24,12 +24,17 @@ var networkTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("network").Parse(headText + networkText))
 })
 
-// networkPage is the data for the template.
-type networkPage struct {
-	Title, Made, Cut, Steps string
-	Colours                 template.CSS
-	Pictures                []template.HTML
-	Figures                 []networkFigure
+// networkBegin is the data for the beginning of the page.
+type networkBegin struct {
+	Title, Lasts string
+	Colours      template.CSS
+}
+
+// networkEnd is the data for the rest of the page.
+type networkEnd struct {
+	Made, Cut, Steps string
+	Pictures         []template.HTML
+	Figures          []networkFigure
 }
 
 // networkFigure is a row of the table.
@@ -39,10 +44,38 @@ type networkFigure struct{ Name, Up, Down string }
 // nothing: throughput, queue, delay and drops of each direction over time. Its error is that
 // of the writer.
 func NetworkHTML(w io.Writer, r *netlog.Recorded) error {
+	if err := NetworkBegin(w, r.Profile, 0); err != nil {
+		return err
+	}
+	return NetworkEnd(w, r)
+}
+
+// NetworkBegin writes the page until the pictures. Where a lab's network is watched for a time
+// above 0, the page says so until NetworkEnd.
+func NetworkBegin(w io.Writer, profile string, lasts time.Duration) error {
+	// What follows hides the sentence.
+	p := networkBegin{Title: "A bad network: " + printable(profile, 300), Colours: palette.Page + ".watching:has(+ *) { display: none }"}
+	if lasts > 0 {
+		p.Lasts = fmt.Sprintf("%g s", lasts.Seconds())
+	}
+	return writeNetwork(w, "begin", p)
+}
+
+// writeNetwork writes a part of the page at once, so that no part of a failed one is written.
+func writeNetwork(w io.Writer, part string, data any) error {
+	var b bytes.Buffer
+	if err := networkTemplate().ExecuteTemplate(&b, part, data); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// NetworkEnd writes the rest of the page.
+func NetworkEnd(w io.Writer, r *netlog.Recorded) error {
 	end := r.Buckets[len(r.Buckets)-1].To / 1000
-	p := networkPage{
-		Title: "A bad network: " + printable(r.Profile, 300), Colours: palette.Page,
-		Made: fmt.Sprintf("%s from %s, by the driver %s with the seed %d. The profile is the first of the run.",
+	p := networkEnd{
+		Made: fmt.Sprintf("%s from %s, by the driver %s with the seed %d. The profile is that of the start.",
 			seconds(end), r.Started.UTC().Format("2006-01-02 15:04:05 MST"), printable(r.Driver, 20), r.Seed),
 		Steps: "Each step is one bucket of the log, 100 ms.", Figures: networkFigures(r),
 	}
@@ -56,12 +89,7 @@ func NetworkHTML(w io.Writer, r *netlog.Recorded) error {
 	for _, way := range networkWays {
 		p.Pictures = append(p.Pictures, wayOf(r, way).svg(way.name))
 	}
-	var b bytes.Buffer // so that no part of a failed page is written
-	if err := networkTemplate().Execute(&b, &p); err != nil {
-		return err
-	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return writeNetwork(w, "end", p)
 }
 
 func seconds(v float64) string { return digits(v) + " s" }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/drivers"
+	"gotimeout/internal/badnet/netlog"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/badnet/probe"
 )
@@ -19,6 +22,7 @@ import (
 // Network is the lab's network. It is safe for concurrent use.
 type Network struct {
 	driver, why string
+	seed        uint64
 	attachment  attachment
 
 	state atomic.Pointer[badnet.State]
@@ -63,6 +67,7 @@ func Private(p *private.Process, driver string, profile badnet.Profile, seed uin
 		return nil, errors.Join(err, packets.Close())
 	}
 	n := newNetwork(name, why, m)
+	n.seed = seed
 	if d, ok := packets.(badnet.Mortal); ok {
 		n.watch("", d)
 	}
@@ -250,6 +255,24 @@ func (n *Network) Direct(network, addr string) (dial string, err error) {
 		return dial, err
 	}
 	return "", nil
+}
+
+// Record writes a log of the packets to and from the backends, and not of the calibrations, until
+// ctx is done. It must come after the last Attach.
+func (n *Network) Record(ctx context.Context, to io.Writer) error {
+	if err := n.State().Unseen(); err != nil {
+		return err
+	}
+	p := n.attachment.(*packets)
+	h := netlog.Header{Profile: n.State().Together().Profile, Driver: n.driver, Seed: n.seed, Started: time.Now()}
+	log, err := netlog.New(to, h, badnet.Profile{}) // the driver tells of the profile
+	if err != nil {
+		return err
+	}
+	stop := p.driver.(badnet.Watchable).Watch(log, slices.Collect(maps.Values(p.ports))...)
+	<-ctx.Done()
+	stop()
+	return log.Close()
 }
 
 // Close makes the network good again.

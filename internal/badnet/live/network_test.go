@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gotimeout/internal/badnet"
+	"gotimeout/internal/badnet/netlog"
 	"gotimeout/internal/badnet/probe"
 
 	"go.uber.org/goleak"
@@ -172,5 +176,69 @@ func TestLostPart(t *testing.T) {
 	}
 	if got, want := errors(), `"no device" "no device" "no device"`; got != want {
 		t.Errorf("after a reset: %s, want %s", got, want)
+	}
+}
+
+// shown is a driver that shows a packet at once to each Watcher.
+type shown struct {
+	badnet.Driver
+	ports    []uint16 // that are watched
+	watchers int
+}
+
+func (s *shown) Watch(by badnet.Watcher, ports ...uint16) (stop func()) {
+	s.watchers++
+	s.ports = slices.Sorted(slices.Values(ports))
+	by.Changed(badnet.Profile{Up: badnet.Link{Rate: 1e6}})
+	by.Sent(badnet.Packet{At: time.Now(), Up: true, Data: make([]byte, 40)})
+	return func() { s.watchers-- }
+}
+
+// A log is of the backends' ports, with the rate that the driver tells of, and its watch ends with the context.
+func TestRecord(t *testing.T) {
+	d := &shown{}
+	n := newNetwork(badnet.TUN, "it is a test", &packets{driver: d, ports: map[string]uint16{}})
+	n.seed = 7
+	for name, addr := range map[string]string{"db": "127.0.0.1:3306", "http": "127.0.0.1:80"} {
+		if _, err := n.Attach(name, "tcp", addr, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, to := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() {
+		err := n.Record(ctx, to)
+		to.Close()
+		over <- err
+	}()
+	lines := make([]byte, 1<<12)
+	size, err := io.ReadAtLeast(from, lines, 200) // the first line, and more
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := d.watchers
+	cancel()
+	rest, err := io.ReadAll(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-over; err != nil || watched != 1 || d.watchers != 0 || !slices.Equal(d.ports, []uint16{80, 3306}) {
+		t.Errorf("%v: %d watched %d, and now %d do", err, watched, d.ports, d.watchers)
+	}
+	r, err := netlog.Read(io.MultiReader(strings.NewReader(string(lines[:size])), strings.NewReader(string(rest))))
+	if err != nil || r.Profile != "none" || r.Seed != 7 || r.Driver != "tun" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if up := r.Buckets[0].Up; up.SentBytes != 40 || *up.Rate != 1e6 {
+		t.Errorf("%+v", up)
+	}
+}
+
+// A network without packets has no log.
+func TestRecordRefuses(t *testing.T) {
+	n, _ := fake(t)
+	if err := n.Record(t.Context(), io.Discard); !errors.Is(err, badnet.ErrCannot) || err.Error() != "the fake driver shows no packets: start the lab with --network-driver tun" {
+		t.Error(err)
 	}
 }
