@@ -89,15 +89,17 @@ func NewStack(d Dialer, driver badnet.Driver) (*Stack, error) {
 	return s, nil
 }
 
-// set gives the stack the kernel's defaults, but for RACK: with gvisor's, a transfer with
-// duplicates and reordering can stop for good (google/gvisor#6113, tailscale/tailscale#14896).
+// set gives the stack the kernel's defaults, but for what can stop a transfer with duplicates and
+// reordering for good: gvisor's RACK (google/gvisor#6113, tailscale/tailscale#14896), and its CUBIC,
+// whose window can fall to 0, since it truncates fractions (mended after this version, see
+// tailscale/tailscale#21303).
 func (s *Stack) set() error {
 	const nic = 1
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
-	cubic, recovery := tcpip.CongestionControlOption("cubic"), tcpip.TCPRecovery(0)
+	reno, recovery := tcpip.CongestionControlOption("reno"), tcpip.TCPRecovery(0)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: 1 << 20, Max: 6 << 20}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4096, Default: 1 << 20, Max: 4 << 20}
-	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &cubic, &recovery, &receive, &send} {
+	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &reno, &recovery, &receive, &send} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return fmt.Errorf("the outside's TCP: %s", err)
 		}
