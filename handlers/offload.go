@@ -21,6 +21,8 @@ type Queue interface {
 	// Put returns when the queue has stored the run, of a query, as the job of that ID. ended is
 	// called once if Put returns nil: with the receipt of the run, or nil where there is none.
 	Put(ctx context.Context, id, query string, ended func(*receipt.View)) error
+	// Health returns whether a run can be put now, and whether anybody has used the queue.
+	Health() (h Health, used bool)
 	// Job returns a job, or jobs.ErrUnknown.
 	Job(ctx context.Context, id string) (jobs.Job, error)
 }
@@ -48,8 +50,11 @@ func (l *Lab) offload(ctx context.Context, s strategies.Strategy, p params) (*re
 		rc.OpEnded()
 		status, failure = outcome(ctx, s, p.timeout, err)
 	}
-	if errors.Is(err, jobs.ErrFull) {
+	switch {
+	case errors.Is(err, jobs.ErrFull):
 		status, failure = receipt.Refused, &receipt.Error{Code: "queue_full", Message: fmt.Sprintf("the queue has all the %d jobs that it may have: try again when some have ended", jobs.MaxQueued)}
+	case errors.Is(err, jobs.ErrDisk):
+		status, failure = receipt.Refused, &receipt.Error{Code: "queue_disk", Message: "the disk of the queue is full or fails, so this run was not accepted: try again when /readyz says that it is ready"}
 	}
 	rc.Answered(status, failure)
 	l.logAnswer(ctx, rc, status, failure)

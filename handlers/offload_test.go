@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +45,10 @@ func (q *fakeQueue) Put(ctx context.Context, id, query string, ended func(*recei
 		ended(end.Receipt)
 	}()
 	return nil
+}
+
+func (q *fakeQueue) Health() (h handlers.Health, used bool) {
+	return handlers.Health{Name: "queue", Embedded: true, Ready: q.err == nil, Error: fmt.Sprint(q.err)}, true
 }
 
 func (q *fakeQueue) Job(_ context.Context, id string) (jobs.Job, error) {
@@ -98,6 +104,17 @@ func TestOffloadRefused(t *testing.T) {
 		w := get(t, lab, "/offload?op=http")
 		checkStatus(t, w, http.StatusServiceUnavailable)
 		if a := read[wire.Answer](t, w); a.Error.Code != "queue_full" || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("%s", w.Body)
+		}
+		q.err = fmt.Errorf("it is not open: %w: no room", jobs.ErrDisk)
+		w = get(t, lab, "/offload?op=http")
+		checkStatus(t, w, http.StatusServiceUnavailable)
+		if a := read[wire.Answer](t, w); a.Error.Code != "queue_disk" || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("%s", w.Body)
+		}
+		w = get(t, lab, "/readyz")
+		checkStatus(t, w, http.StatusServiceUnavailable)
+		if !strings.Contains(w.Body.String(), `"name": "queue"`) || !strings.Contains(w.Body.String(), q.err.Error()) {
 			t.Errorf("%s", w.Body)
 		}
 		w = get(t, lab, "/offload?op=http&timeout=500ms")

@@ -102,13 +102,21 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// readyz answers 503 if a backend does not answer, and names it.
+// readyz answers 503 if a backend does not answer, or the queue can't store a run, and names it.
 func (l *Lab) readyz(w http.ResponseWriter, r *http.Request) {
 	status, health := http.StatusOK, []Health{}
 	for _, b := range l.Backends(r.Context()) {
 		health = append(health, b.Health)
 		if !b.Ready {
 			status = http.StatusServiceUnavailable
+		}
+	}
+	if l.Queue != nil {
+		if queue, used := l.Queue.Health(); used {
+			health = append(health, queue)
+			if !queue.Ready {
+				status = http.StatusServiceUnavailable
+			}
 		}
 	}
 	writeJSON(w, r, status, map[string]any{"ready": status == http.StatusOK, "backends": health})

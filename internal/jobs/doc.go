@@ -8,7 +8,8 @@
 // twice at once. A deaf call can't be given up: only the end of its process ends it.
 //
 // By default the queue is a NATS server in this process, without a port, whose files are in
-// a directory. A URL names a cluster instead, which any number of labs and workers share.
+// a directory. Where their disk is nearly full, no job is taken. A server that could not write has failed
+// for good, and so has its queue: opened again, it has all its jobs. A URL names a cluster instead, which any number of labs and workers share.
 //
 // The package knows nothing of HTTP, receipts or ops.
 package jobs

@@ -63,7 +63,7 @@ func done(context.Context, jobs.Job) json.RawMessage { return json.RawMessage(`"
 
 // A job is queued, then done with the worker's result, and its lab hears of the end once.
 func TestJob(t *testing.T) {
-	q := open(t, jobs.Settings{})
+	q := open(t, jobs.Settings{Dir: t.TempDir()})
 	defer q.Close()
 	ended := make(chan jobs.Job, 10)
 	stop, err := q.Ended(t.Context(), "lab", func(j jobs.Job) { ended <- j })
@@ -158,7 +158,7 @@ func TestRestart(t *testing.T) {
 // second time by the same queue, though nobody else may have it.
 func TestOwnClaimHolds(t *testing.T) {
 	t.Parallel()
-	q := open(t, jobs.Settings{})
+	q := open(t, jobs.Settings{Dir: t.TempDir()})
 	defer q.Close()
 	if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
 		t.Fatal(err)
@@ -184,9 +184,33 @@ func TestOwnClaimHolds(t *testing.T) {
 	again()
 }
 
+// A job that ends while its claim is renewed is done, and is not made again.
+func TestEndBesideARenewal(t *testing.T) {
+	t.Parallel()
+	q := open(t, jobs.Settings{Dir: t.TempDir()})
+	defer q.Close()
+	var made atomic.Int32
+	stop := work(t, q, func(context.Context, jobs.Job) json.RawMessage {
+		<-time.After(jobs.Renewal + time.Duration(made.Add(1))*100*time.Microsecond)
+		return json.RawMessage(`"made"`)
+	})
+	defer stop()
+	const all = 20 // as many as the worker makes at once
+	for n := range all {
+		if err := q.Put(t.Context(), fmt.Sprintf("lab-%d", n+1), "op=http"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range all {
+		if job := await(t, q, fmt.Sprintf("lab-%d", n+1), jobs.Done); job.Tries != 1 {
+			t.Errorf("%+v", job)
+		}
+	}
+}
+
 // A worker that stops gives its jobs back, and that is no try.
 func TestStop(t *testing.T) {
-	q := open(t, jobs.Settings{})
+	q := open(t, jobs.Settings{Dir: t.TempDir()})
 	defer q.Close()
 	if err := q.Put(t.Context(), "lab-1", "op=http"); err != nil {
 		t.Fatal(err)
@@ -330,7 +354,7 @@ func TestCluster(t *testing.T) {
 func TestOpenIsNotInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	q, err := jobs.Open(ctx, jobs.Settings{Log: slog.New(slog.DiscardHandler)})
+	q, err := jobs.Open(ctx, jobs.Settings{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +366,7 @@ func TestOpenIsNotInterrupted(t *testing.T) {
 
 // Whoever asks for a job by any ID learns of a job of that ID, or that there is none: no ID makes the queue look broken.
 func FuzzGet(f *testing.F) {
-	q, err := jobs.Open(f.Context(), jobs.Settings{Log: slog.New(slog.DiscardHandler)})
+	q, err := jobs.Open(f.Context(), jobs.Settings{Dir: f.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}

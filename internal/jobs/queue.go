@@ -31,6 +31,8 @@ const (
 	MaxTries   = 3               // how often a job is begun
 	lease      = 8 * time.Second // how long a claim holds that is not renewed
 	renewal    = lease / 4
+	minRoom    = 16 << 20 // bytes that the disk has left for a job to be taken: the ends of those before need room too
+	looks      = time.Second / 4
 )
 
 // The subjects: a lab's name and a number follow.
@@ -43,6 +45,7 @@ const (
 var (
 	ErrFull    = errors.New("the queue is full")
 	ErrUnknown = errors.New("there is no such job")
+	ErrDisk    = errors.New("the queue can't write to its disk")
 )
 
 // State is what happens to a job.
@@ -72,7 +75,7 @@ func (j Job) ended() bool { return j.State == Done || j.State == GaveUp }
 // Settings are the settings of a queue.
 type Settings struct {
 	URL  string // of a NATS cluster, several with commas; "" is a server in this process
-	Dir  string // the files of the server in this process; "" is a temporary directory
+	Dir  string // has the files of the server in this process, and keeps its jobs from one Open to the next
 	Dial func(network, addr string) (net.Conn, error)
 	Log  *slog.Logger
 }
@@ -81,7 +84,11 @@ type Settings struct {
 type Queue struct {
 	worker string // the name of this process's worker
 	alone  bool   // nobody else uses the queue, so a claim of another worker is that of a dead one
+	dir    string // of the server in this process
 	log    *slog.Logger
+
+	life context.Context // done when the queue has failed or is closed; its cause is why
+	die  context.CancelCauseFunc
 
 	js     jetstream.JetStream
 	states jetstream.Stream
@@ -92,7 +99,8 @@ type Queue struct {
 // Open opens the queue, and makes its streams where they are missing.
 func Open(ctx context.Context, s Settings) (q *Queue, err error) {
 	host, _ := os.Hostname()
-	q = &Queue{worker: host + "-" + nuid.Next(), alone: s.URL == "", log: s.Log}
+	q = &Queue{worker: host + "-" + nuid.Next(), alone: s.URL == "", dir: s.Dir, log: s.Log}
+	q.life, q.die = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
 			q.Close()
@@ -101,9 +109,9 @@ func Open(ctx context.Context, s Settings) (q *Queue, err error) {
 	}()
 	options := []nats.Option{nats.Name("gotimeout"), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(s.URL != "")}
 	url := s.URL
+	var embedded *server.Server
 	if q.alone {
-		embedded, err := q.embed(s.Dir)
-		if err != nil {
+		if embedded, err = q.embed(); err != nil {
 			return q, err
 		}
 		options = append(options, nats.InProcessServer(embedded))
@@ -122,7 +130,64 @@ func Open(ctx context.Context, s Settings) (q *Queue, err error) {
 		// A server that is shut down while it makes a stream leaves goroutines of the stream's files.
 		ctx = context.WithoutCancel(ctx)
 	}
-	return q, q.makeStreams(ctx)
+	if err := q.makeStreams(ctx); err != nil {
+		return q, err
+	}
+	if q.alone {
+		var watching sync.WaitGroup
+		watching.Go(func() { q.watch(embedded) })
+		q.atClose(watching.Wait)
+	}
+	q.atClose(func() { q.die(errClosed) })
+	return q, nil
+}
+
+var errClosed = errors.New("the queue is closed")
+
+// watch looks after the server in this process. NATS's file store keeps its first error of a write: the stream
+// then takes no message, and answers nobody, also when the disk has room again. Only a server that opens the
+// files anew does, so the queue has failed.
+func (q *Queue) watch(s *server.Server) {
+	tick := time.NewTicker(looks)
+	defer tick.Stop()
+	for {
+		select {
+		case <-q.life.Done():
+			return
+		case <-tick.C:
+		}
+		if health := s.Healthz(nil); health.Error != "" {
+			q.log.Error("the queue has failed", "error", health.Error)
+			q.die(ErrDisk)
+		}
+	}
+}
+
+// Failed returns a channel that is closed when the queue has failed: nothing is stored any more. Its jobs are
+// there when it is closed and opened again.
+func (q *Queue) Failed() <-chan struct{} { return q.life.Done() }
+
+// Ready returns why no job can be stored now, nil if one can. The error of a full or failed disk is ErrDisk.
+func (q *Queue) Ready() error {
+	switch {
+	case q.life.Err() != nil:
+		return context.Cause(q.life)
+	case q.alone:
+		return hasRoom(q.dir)
+	case !q.js.Conn().IsConnected():
+		return errors.New("no server of the queue can be reached")
+	}
+	return nil
+}
+
+// hasRoom returns an error if the disk of a directory is full, or nearly so.
+func hasRoom(dir string) error {
+	if left, err := bytesLeft(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	} else if left < minRoom {
+		return fmt.Errorf("%w: less than %d MiB are left", ErrDisk, minRoom>>20)
+	}
+	return nil
 }
 
 // dialer dials for a connection to NATS.
@@ -155,26 +220,21 @@ func MakeDir(dir string) error {
 }
 
 // embed starts a NATS server in this process.
-func (q *Queue) embed(dir string) (*server.Server, error) {
-	if dir == "" {
-		made, err := os.MkdirTemp("", "gotimeout-jobs-")
-		if err != nil {
-			return nil, fmt.Errorf("the queue has no place for its files: %w; name one by --data", err)
-		}
-		dir = made
-		q.atClose(func() { _ = os.RemoveAll(made) })
-	}
-	if err := MakeDir(dir); err != nil {
+func (q *Queue) embed() (*server.Server, error) {
+	if err := MakeDir(q.dir); err != nil {
 		return nil, err
 	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	if err := hasRoom(q.dir); err != nil { // a server that has none leaves half a file
+		return nil, err
+	}
+	unlock, err := lock(filepath.Join(q.dir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("the directory %s of the queue (--data, GOTIMEOUT_DATA) is used by another lab, or can't be written (%w): give each lab its own", dir, err)
+		return nil, fmt.Errorf("the directory %s of the queue (--data, GOTIMEOUT_DATA) is used by another lab, or can't be written (%w): give each lab its own", q.dir, err)
 	}
 	q.atClose(unlock)
 	s, err := server.NewServer(&server.Options{
 		ServerName: "gotimeout", DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
+		JetStream: true, StoreDir: q.dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the queue can't be opened: %w", err)
@@ -256,14 +316,31 @@ func (q *Queue) Close() {
 func (q *Queue) atClose(end func()) { q.closes = append(q.closes, end) }
 
 // Put puts a job into the queue. When Put returns nil, the queue has stored the job. The ID is
-// a name, a dash and a number.
+// a name, a dash and a number. Put returns ErrFull or ErrDisk if the queue can't store it.
 func (q *Queue) Put(ctx context.Context, id, query string) error {
-	_, err := q.js.Publish(ctx, queueSubject+tokens(id), []byte(query))
+	if q.alone {
+		if err := q.Ready(); err != nil {
+			return err
+		}
+	}
+	_, err := q.store(ctx, queueSubject+tokens(id), []byte(query))
 	var answer *jetstream.APIError
 	if errors.As(err, &answer) && answer.ErrorCode == storeFailed {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
+}
+
+// store returns when a stream has stored a message, or the queue has failed.
+func (q *Queue) store(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(q.life, cancel)()
+	ack, err := q.js.Publish(ctx, subject, data, options...)
+	if err != nil && q.life.Err() != nil {
+		err = context.Cause(q.life)
+	}
+	return ack, err
 }
 
 // tokens returns an ID as the end of a subject, and the other way round.
@@ -316,7 +393,7 @@ func (q *Queue) replace(ctx context.Context, job Job, seq uint64) (uint64, error
 	if err != nil {
 		return 0, err
 	}
-	ack, err := q.js.Publish(ctx, stateSubject+tokens(job.ID), text, jetstream.WithExpectLastSequencePerSubject(seq))
+	ack, err := q.store(ctx, stateSubject+tokens(job.ID), text, jetstream.WithExpectLastSequencePerSubject(seq))
 	var answer *jetstream.APIError
 	switch {
 	case errors.As(err, &answer) && (answer.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || answer.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
@@ -329,10 +406,10 @@ func (q *Queue) replace(ctx context.Context, job Job, seq uint64) (uint64, error
 
 var errTaken = errors.New("another worker has the job")
 
-// Ended calls ended with each job of a lab that ends from now on, until the returned func is called.
+// Ended calls ended with each job of a lab that has ended or ends, until the returned func is called.
 func (q *Queue) Ended(ctx context.Context, lab string, ended func(Job)) (stop func(), err error) {
 	consumer, err := q.states.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{stateSubject + lab + ".*"}, DeliverPolicy: jetstream.DeliverNewPolicy,
+		FilterSubjects: []string{stateSubject + lab + ".*"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	})
 	if err != nil {
 		return nil, err

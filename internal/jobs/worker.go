@@ -186,7 +186,7 @@ func (c *claim) keep(ctx context.Context, held time.Time) (within context.Contex
 			case <-tick.C:
 			}
 			now := time.Now() // before the renewal: the lease begins at the earliest then
-			if err := c.renew(within, held.Add(lease-renewal)); err == nil {
+			if err := c.renew(held.Add(lease - renewal)); err == nil {
 				held = now
 			} else if errors.Is(err, errTaken) || time.Since(held) > lease-renewal {
 				cancel()
@@ -196,8 +196,9 @@ func (c *claim) keep(ctx context.Context, held time.Time) (within context.Contex
 	return within, func() { cancel(); renewing.Wait() }
 }
 
-func (c *claim) renew(ctx context.Context, until time.Time) error {
-	ctx, cancel := context.WithDeadline(ctx, until)
+// renew is not interrupted by the end of the job, which needs the sequence.
+func (c *claim) renew(until time.Time) error {
+	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	_ = c.m.InProgress()
 	seq, err := c.queue.replace(ctx, c.job, c.seq)
@@ -213,7 +214,7 @@ func (q *Queue) end(job Job, seq uint64) error {
 		ctx, cancel := context.WithDeadline(context.Background(), end)
 		_, err := q.replace(ctx, job, seq)
 		cancel()
-		if err == nil || errors.Is(err, errTaken) || errors.Is(err, nats.ErrConnectionClosed) || time.Now().After(end) {
+		if err == nil || errors.Is(err, errTaken) || errors.Is(err, nats.ErrConnectionClosed) || q.life.Err() != nil || time.Now().After(end) {
 			return err
 		}
 		q.log.Warn("the end of a job could not be written yet", "job", job.ID, "error", err)

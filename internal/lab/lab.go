@@ -135,7 +135,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 		l.Kernel = l.kernel
 	}
 	l.measure()
-	l.openQueue(ctx)
+	l.openQueue()
 	if err := l.boundFiles(); err != nil {
 		return nil, err
 	}

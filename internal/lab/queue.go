@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"gotimeout/handlers"
 	"gotimeout/internal/badnet/private"
 	"gotimeout/internal/jobs"
 	"gotimeout/internal/receipt"
@@ -32,23 +34,14 @@ type queue struct {
 	settings jobs.Settings
 	life     context.Context // ends with the lab
 	die      func()
-
-	opening  sync.Mutex
-	attempt  *attempt // the last one to open the queue; nil before the first, and after one that failed
-	attempts sync.WaitGroup
-	closes   []func()
-	closed   bool
+	tried    chan struct{} // closed when the first attempt to open the queue has ended
+	keeping  sync.WaitGroup
 
 	mu      sync.Mutex
+	kept    bool        // it is kept open
+	jobs    *jobs.Queue // nil while it is not open
+	failed  error       // why it is not open
 	pending map[string]*pendingJob
-}
-
-// attempt is an attempt to open the queue. It goes on when the request that began it has had its
-// timeout: others wait for it as well.
-type attempt struct {
-	done chan struct{}
-	jobs *jobs.Queue
-	err  error
 }
 
 // pendingJob is a job that this lab has put into the queue.
@@ -57,10 +50,10 @@ type pendingJob struct {
 	gone  *time.Timer // ends the wait for a job that the queue has dropped
 }
 
-func (l *Lab) openQueue(ctx context.Context) {
+func (l *Lab) openQueue() {
 	s := l.settings
-	life, die := context.WithCancel(ctx)
-	q := &queue{lab: l, life: life, die: die, pending: map[string]*pendingJob{}, settings: jobs.Settings{URL: s.NATSURL, Dir: s.Data, Log: l.Log}}
+	q := &queue{lab: l, tried: make(chan struct{}), pending: map[string]*pendingJob{}, settings: jobs.Settings{URL: s.NATSURL, Dir: s.Data, Log: l.Log}}
+	q.life, q.die = context.WithCancel(context.Background())
 	if s.Dial != nil {
 		q.settings.Dial = func(network, addr string) (net.Conn, error) {
 			return s.Dial(context.Background(), network, addr)
@@ -68,65 +61,97 @@ func (l *Lab) openQueue(ctx context.Context) {
 	}
 	l.Queue = q
 	l.atClose(q.close)
-	if s.NATSURL == "" && s.Data == "" {
-		return
+	if s.NATSURL != "" || s.Data != "" {
+		q.use()
 	}
-	var opening sync.WaitGroup
-	opening.Go(func() {
-		for q.life.Err() == nil {
-			if _, err := q.open(q.life); err == nil {
-				return
-			} else if q.life.Err() == nil {
-				l.Log.Warn("the queue is not open yet", "error", err)
-			}
-			select {
-			case <-q.life.Done():
-			case <-time.After(openAgain):
-			}
-		}
-	})
-	l.atClose(func() { q.die(); opening.Wait() })
 }
 
-// open opens the queue and starts the worker, if that is not done, and waits for it until ctx is done.
+// use has the queue opened and kept open, if that is not done.
+func (q *queue) use() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.kept && q.life.Err() == nil {
+		q.kept = true
+		q.keeping.Go(q.keep)
+	}
+}
+
+// open uses the queue, and waits for the first attempt to open it until ctx is done. The attempt goes on then:
+// others wait for it as well.
 func (q *queue) open(ctx context.Context) (*jobs.Queue, error) {
-	q.opening.Lock()
-	if q.closed {
-		q.opening.Unlock()
-		return nil, context.Canceled
-	}
-	if q.attempt == nil {
-		a := &attempt{done: make(chan struct{})}
-		q.attempt = a
-		q.attempts.Go(func() {
-			defer close(a.done)
-			if a.jobs, a.err = q.start(); a.err != nil {
-				q.opening.Lock()
-				q.attempt = nil
-				q.opening.Unlock()
-			}
-		})
-	}
-	a := q.attempt
-	q.opening.Unlock()
+	q.use()
 	select {
-	case <-a.done:
-		return a.jobs, a.err
+	case <-q.tried:
+		opened, _, err := q.now()
+		return opened, err
+	case <-q.life.Done():
+		return nil, q.life.Err()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// start opens the queue and starts the worker. Only the end of the lab interrupts it.
-func (q *queue) start() (*jobs.Queue, error) {
-	opened, err := jobs.Open(q.life, q.settings)
-	if err != nil {
-		return nil, err
+// now returns the queue if it is open, whether it is used, and why it is not open.
+func (q *queue) now() (opened *jobs.Queue, used bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.jobs, q.kept, q.failed
+}
+
+func (q *queue) is(opened *jobs.Queue, failed error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs, q.failed = opened, failed
+}
+
+// keep opens the queue, and opens it again when it could not be opened or has failed, until the lab ends.
+func (q *queue) keep() {
+	told := sync.OnceFunc(func() { close(q.tried) })
+	last := ""
+	for {
+		opened, stop, err := q.start()
+		q.is(opened, err)
+		told()
+		if err == nil {
+			last = ""
+			select {
+			case <-opened.Failed():
+				err = opened.Ready()
+			case <-q.life.Done():
+				err = q.life.Err()
+			}
+			q.is(nil, err)
+			stop()
+		}
+		if q.life.Err() != nil {
+			return
+		}
+		if err.Error() != last {
+			last = err.Error()
+			q.lab.Log.Warn("the queue is not open, and is tried again until it is", "error", err)
+		}
+		select {
+		case <-q.life.Done():
+			return
+		case <-time.After(openAgain):
+		}
 	}
-	stop, err := opened.Ended(context.Background(), q.lab.Ledger.Name(), q.ended)
+}
+
+// start opens the queue and starts the worker. Only the end of the lab interrupts it.
+func (q *queue) start() (opened *jobs.Queue, stop func(), err error) {
+	if q.settings.URL == "" && q.settings.Dir == "" {
+		if q.settings.Dir, err = os.MkdirTemp("", "gotimeout-jobs-"); err != nil {
+			return nil, nil, fmt.Errorf("the queue has no place for its files: %w; name one by --data", err)
+		}
+	}
+	if opened, err = jobs.Open(q.life, q.settings); err != nil {
+		return nil, nil, err
+	}
+	deaf, err := opened.Ended(context.Background(), q.lab.Ledger.Name(), q.ended)
 	if err != nil {
 		opened.Close()
-		return nil, err
+		return nil, nil, err
 	}
 	working, cancel := context.WithCancel(context.Background())
 	var worker sync.WaitGroup
@@ -141,9 +166,8 @@ func (q *queue) start() (*jobs.Queue, error) {
 			}
 		}
 	})
-	q.closes = []func(){opened.Close, stop, func() { cancel(); worker.Wait() }}
 	q.lab.Log.Info("queue", "nats", q.settings.URL != "", "worker", opened.Worker())
-	return opened, nil
+	return opened, func() { cancel(); worker.Wait(); deaf(); opened.Close() }, nil
 }
 
 func (q *queue) make(ctx context.Context, job jobs.Job) json.RawMessage {
@@ -151,19 +175,38 @@ func (q *queue) make(ctx context.Context, job jobs.Job) json.RawMessage {
 }
 
 func (q *queue) close() {
-	q.opening.Lock()
-	q.closed = true
-	q.opening.Unlock()
+	q.mu.Lock()
 	q.die()
-	q.attempts.Wait()
-	for i := len(q.closes) - 1; i >= 0; i-- {
-		q.closes[i]()
+	q.mu.Unlock()
+	q.keeping.Wait()
+	if q.settings.Dir != q.lab.settings.Data {
+		_ = os.RemoveAll(q.settings.Dir)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range q.pending {
 		p.gone.Stop()
 	}
+}
+
+// Health implements handlers.Queue.
+func (q *queue) Health() (h handlers.Health, used bool) {
+	h = handlers.Health{Name: "queue", Embedded: q.settings.URL == "", Ready: true}
+	var addrs []string
+	for _, server := range natsServers(q.settings.URL) {
+		addrs = append(addrs, server.Addr)
+	}
+	h.Addr = strings.Join(addrs, ",")
+	opened, used, err := q.now()
+	if opened != nil {
+		err = opened.Ready()
+	} else if err == nil {
+		err = errors.New("the queue is being opened")
+	}
+	if err != nil {
+		h.Ready, h.Error = false, err.Error()
+	}
+	return h, used
 }
 
 // Put implements handlers.Queue.

@@ -39,9 +39,9 @@ type fault struct {
 	name  string
 	real  string // the server that it happens to, "all" for none of them alone; "" is a lab of stand-ins
 	files int    // how many the lab may have open; 0 is many
-	full  bool   // the disk of the queue is full
+	queue bool   // some of the runs are offloaded to a queue on a small disk
 	ends  bool   // the lab ends
-	down  bool   // a backend can't be reached meanwhile
+	down  bool   // a backend can't be reached, or the queue can't store, meanwhile
 	net   bool   // it is a fault of the network between the lab and its backends
 
 	begin, end func(context.Context, *scenery) error // nil is nothing to do
@@ -52,7 +52,8 @@ type scenery struct {
 	lab  *server
 	of   *process // the real server that the fault happens to, nil for none
 	urls []string // of the load
-	disk func()   // removes the lab's
+	dir  string   // of the lab's queue
+	disk func()   // removes the directory
 }
 
 func (s *scenery) end() error {
@@ -66,7 +67,7 @@ func faultsOfLab() (all []fault) {
 		{name: "a black hole to all backends", net: true, down: true, begin: onNetwork("blackhole"), end: onNetwork("none")},
 		{name: "50% of the packets lost", net: true, begin: onNetwork("loss=50%"), end: onNetwork("none")},
 		{name: "64 files open at most", files: 64},
-		{name: "a full disk", full: true},
+		{name: "a full disk", queue: true, down: true, begin: fillDisk, end: func(_ context.Context, s *scenery) error { return os.Remove(s.filler()) }},
 		{name: "SIGTERM", ends: true, begin: func(_ context.Context, s *scenery) error { return s.lab.cmd.Process.Signal(syscall.SIGTERM) }},
 		{name: "none", real: "all"},
 		{name: "a black hole to all backends", real: "all", net: true, down: true, begin: onNetwork("blackhole"), end: onNetwork("none")},
@@ -82,6 +83,25 @@ func faultsOfLab() (all []fault) {
 				end:   func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGCONT) }})
 	}
 	return all
+}
+
+// filler is the file that fills the disk of the queue.
+func (s *scenery) filler() string { return filepath.Join(s.dir, "filler") }
+
+// fillDisk fills the disk of the queue. The first writes may use what is left of the last page.
+func fillDisk(_ context.Context, s *scenery) error {
+	f, err := os.Create(s.filler())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for some := make([]byte, 4<<10); err == nil; {
+		_, err = f.Write(some)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return nil
 }
 
 // onNetwork returns a func that changes the network to the backends.
@@ -160,13 +180,13 @@ func (b built) scenery(ctx context.Context, f fault, real map[string]*process) (
 	if err != nil {
 		return nil, err
 	}
-	at := &scenery{of: real[f.real], disk: func() { os.RemoveAll(dir) }}
+	at := &scenery{of: real[f.real], dir: dir, disk: func() { os.RemoveAll(dir) }}
 	args = append(args, b.path("gotimeout"), "serve", "--addr=127.0.0.1:0", "--max-delay=1s", "--max-timeout=1s", "--receipts=100000", "--log-slow=0", "--data="+dir)
 	if f.net {
 		args = append(args, "--network=none")
 	}
-	if f.full {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+	if f.queue {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
 			at.disk()
 			return nil, fmt.Errorf("%w: %w; run it as root", errNoDisk, err)
 		}
@@ -182,7 +202,7 @@ func (b built) scenery(ctx context.Context, f fault, real map[string]*process) (
 	return at, nil
 }
 
-// errNoDisk says that there can be no small disk, which is full when the queue has made its files.
+// errNoDisk says that there can be no small disk.
 var errNoDisk = errors.New("a small disk can't be mounted")
 
 // urlsOf are those of each op under each strategy. The op "" is that of a job for the queue.
@@ -247,7 +267,7 @@ func (f fault) print(ctx context.Context, at *scenery) (lost int, err error) {
 		if one.took > faultLatest || one.status == none {
 			late++
 		}
-		if f.files == 0 && !f.full && !f.ends && one.status != http.StatusOK && one.sent.After(ended.Add(faultSettles)) {
+		if f.files == 0 && !f.ends && one.status != http.StatusOK && one.status != http.StatusAccepted && one.sent.After(ended.Add(faultSettles)) {
 			failedLater++
 		}
 	}

@@ -75,25 +75,22 @@ func TestUnrecorded(t *testing.T) {
 	}
 }
 
-// What a load leaves is a fault, but jobs that wait for room on a full disk.
+// What a load leaves is a fault.
 func TestClean(t *testing.T) {
 	before := remains{goroutines: 30, descriptors: 40}
 	for name, tt := range map[string]struct {
-		after      remains
-		held, full bool
+		after remains
+		want  bool
 	}{
-		"as before":             {before, true, true},
-		"pools":                 {remains{goroutines: 80, descriptors: 90}, true, true},
-		"leaked goroutines":     {remains{goroutines: 81, descriptors: 40}, false, true},
-		"leaked descriptors":    {remains{goroutines: 30, descriptors: 91}, false, true},
-		"a run that has no end": {remains{left: 1}, false, true},
-		"a run without receipt": {remains{missing: 1}, false, false},
+		"as before":             {before, true},
+		"pools":                 {remains{goroutines: 80, descriptors: 90}, true},
+		"leaked goroutines":     {remains{goroutines: 81, descriptors: 40}, false},
+		"leaked descriptors":    {remains{goroutines: 30, descriptors: 91}, false},
+		"a run that has no end": {remains{left: 1}, false},
+		"a run without receipt": {remains{missing: 1}, false},
 	} {
-		if held := (shortLoad{}).clean(before, tt.after); held != tt.held {
-			t.Errorf("%s: held is %t", name, held)
-		}
-		if full := (shortLoad{fault: fault{full: true}}).clean(before, tt.after); full != tt.full {
-			t.Errorf("%s, with a full disk: held is %t", name, full)
+		if got := clean(before, tt.after); got != tt.want {
+			t.Errorf("%s: clean is %t", name, got)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (l shortLoad) loaded(ctx context.Context, at *scenery, rate int) (held bool
 	if !l.ends {
 		for end := time.Now().Add(patient); ; wait(ctx, 250*time.Millisecond) {
 			after, err = at.remains(o)
-			if err == nil && l.clean(before, after) || time.Now().After(end) {
+			if err == nil && clean(before, after) || time.Now().After(end) {
 				break
 			}
 		}
@@ -135,7 +135,7 @@ func (l shortLoad) loaded(ctx context.Context, at *scenery, rate int) (held bool
 			return false, err
 		}
 	}
-	held = o.of(none) == 0 && l.clean(before, after) && o.of(http.StatusOK, http.StatusGatewayTimeout) > 0
+	held = o.of(none) == 0 && clean(before, after) && o.of(http.StatusOK, http.StatusGatewayTimeout) > 0
 	row(l.name, fmt.Sprint(len(o.all)), fmt.Sprint(o.of(http.StatusOK, http.StatusAccepted)), fmt.Sprint(o.of(http.StatusGatewayTimeout)), fmt.Sprint(o.of(http.StatusBadGateway)), fmt.Sprint(o.of(http.StatusServiceUnavailable)), fmt.Sprint(o.of(closed)),
 		fmt.Sprint(o.of(none)), fmt.Sprint(after.missing), fmt.Sprint(after.left), fmt.Sprintf("%.0f, %.0f", before.goroutines, after.goroutines), fmt.Sprintf("%.0f, %.0f", before.descriptors, after.descriptors), verdict(held))
 	return held, nil
@@ -158,8 +158,7 @@ func (s *scenery) remains(o *outcomes) (r remains, err error) {
 	return r, err
 }
 
-// clean reports whether no more remains than before. Jobs wait for room on a full disk, and so do their workers.
-func (l shortLoad) clean(before, after remains) bool {
-	grown := max(after.goroutines-before.goroutines, after.descriptors-before.descriptors)
-	return after.missing == 0 && (l.full || after.left == 0 && grown <= shortGrown)
+// clean reports whether no more remains than before.
+func clean(before, after remains) bool {
+	return after.missing == 0 && after.left == 0 && max(after.goroutines-before.goroutines, after.descriptors-before.descriptors) <= shortGrown
 }
