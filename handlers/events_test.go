@@ -216,7 +216,7 @@ func TestTooManyListeners(t *testing.T) {
 		}
 		w := refused()
 		checkStatus(t, w, http.StatusServiceUnavailable)
-		checkRefused(t, w, "too_many_listeners", "this lab has 1000 listeners, the most that it allows: try again later")
+		checkRefused(t, w, "too_many_listeners", "this lab may have 1000 listeners at once, and has no room for 1 more: try again later")
 		if w.Header().Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}

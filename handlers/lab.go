@@ -173,7 +173,7 @@ func (l *Lab) Routes() http.Handler {
 		runs.Get("/"+s.Name, l.run(s))
 	}
 	runs.Get("/compare", l.compare)
-	runs.With(l.gated(maxRaces, "races")).Get("/race", l.race)
+	runs.Get("/race", l.races())
 	r.With(l.gated(l.maxListeners(), "listeners")).Get("/events", takes(newBroadcaster(l).serve))
 	pages.With(l.gated(maxReaders, "readers")).Get("/receipts", l.receipts)
 	pages.Get("/receipts/{id}", l.oneReceipt)

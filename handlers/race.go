@@ -29,14 +29,23 @@ func (l *Lab) batch(lanes int) int {
 	return min(maxBatch, max(1, l.Ledger.Limits().Share().InFlight/lanes))
 }
 
+// races answers /race. A race counts as all its runs, because one whose caller doesn't read keeps what it has to
+// tell of each.
+func (l *Lab) races() http.HandlerFunc {
+	g := newGate(l.maxRaced(), "races", "runs in races")
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, times, err := l.parseRace(r.URL.RawQuery)
+		if err != nil {
+			badParameter(w, r, err)
+			return
+		}
+		l.pass(g, times*len(l.suitable(p)), w, r, func() { l.race(w, r, p, times) })
+	}
+}
+
 // race runs every strategy at once on the same op and streams an event at each change
 // of a run.
-func (l *Lab) race(w http.ResponseWriter, r *http.Request) {
-	p, times, err := l.parseRace(r.URL.RawQuery)
-	if err != nil {
-		badParameter(w, r, err)
-		return
-	}
+func (l *Lab) race(w http.ResponseWriter, r *http.Request, p params, times int) {
 	s := newStream(w, eventStream)
 	if r.Method == http.MethodHead {
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -250,6 +251,36 @@ func TestRaceCallerDoesNotRead(t *testing.T) {
 			t.Errorf("took %v, want %v", d, want)
 		}
 	})
+}
+
+// Races count as their runs: as many as four of the largest have go on at once, and a further race is refused.
+func TestRacesCountTheirRuns(t *testing.T) {
+	for times, most := range map[int]int{100: 4, 40: 10, 1: 400} {
+		bubble(t, func(t *testing.T, lab *handlers.Lab) {
+			lab.Strategies = lab.Strategies[:2]
+			routes := lab.Routes()
+			ctx, leave := context.WithCancel(t.Context())
+			race := func(times int) *httptest.ResponseRecorder {
+				w := httptest.NewRecorder()
+				go routes.ServeHTTP(unread{w, ctx}, request(ctx, http.MethodGet, fmt.Sprint("/race?op=db&delay=0&times=", times)))
+				synctest.Wait()
+				return w
+			}
+			for range most {
+				checkStatus(t, race(times), http.StatusOK)
+			}
+			w := race(1)
+			checkStatus(t, w, http.StatusServiceUnavailable)
+			checkRefused(t, w, "too_many_races", "this lab may have 800 runs in races at once, and has no room for 2 more: try again later")
+			if w.Header().Get("Retry-After") != "1" {
+				t.Error("no Retry-After")
+			}
+			checkStatus(t, race(0), http.StatusBadRequest)
+			leave()
+			synctest.Wait()
+			checkStatus(t, race(100), http.StatusOK)
+		})
+	}
 }
 
 func TestBadRaceParameters(t *testing.T) {
