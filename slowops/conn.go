@@ -21,6 +21,8 @@ type conn struct {
 	failed atomic.Pointer[error] // the first error of a read or a write
 	place  place
 
+	dialing atomic.Pointer[func()] // ends a dial of net/http that goes on; nil where none does
+
 	op          string       // reads and writes are phases of this op; "" where something else reports the phases
 	last        phase        // of op; its reader and its writer are one goroutine
 	readTimeout atomic.Int64 // of each read; 0 is no bound
@@ -141,15 +143,23 @@ func (r *room) give() { r.taken.Add(-1) }
 
 // hold makes c the holder, to which the close is reported. release ends that,
 // unless another call has taken the connection in the meantime.
-func (cn *conn) hold(c *Call) { cn.holder.Store(c) }
+func (cn *conn) hold(c *Call) { cn.holder.Store(c); cn.endDial() }
 func (cn *conn) release(c *Call) {
 	if cn.holder.CompareAndSwap(c, nil) && !cn.closed.Load() {
 		call(c.Kept)
 	}
 }
 
+// endDial ends the dial of the connection, if that goes on.
+func (cn *conn) endDial() {
+	if end := cn.dialing.Swap(nil); end != nil {
+		(*end)()
+	}
+}
+
 // Close closes the connection and reports that to its holder, once.
 func (cn *conn) Close() error {
+	cn.endDial()
 	if cn.closed.CompareAndSwap(false, true) {
 		if c := cn.holder.Load(); c != nil && c.Closed != nil {
 			c.Closed(end(cn.Conn))

@@ -303,6 +303,50 @@ func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	eventually(t, "the dial ended", func() bool { return seen.String() == "http connect!" })
 }
 
+// A TLS handshake belongs to its dial: one that outlives its call is told, and ends a second after the call's own
+// bound, or after a call to a target.
+func TestHandshakesThatOutliveTheirCallEnd(t *testing.T) {
+	t.Parallel()
+	toTargets := targets(t)
+	silent := slowops.NewHTTP("https://"+serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }), 0)
+	t.Cleanup(silent.Close)
+	for name, tt := range map[string]struct {
+		do   doFunc
+		call slowops.Call
+		most time.Duration
+	}{
+		"own bound": {silent.Do, slowops.Call{Limit: short}, patience},
+		"a target":  {toTargets.Do, slowops.Call{Target: "slow-tls", Limit: long, Delay: long}, patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			seen := new(phases)
+			call := seen.on(tt.call)
+			phase := call.Phase
+			call.Phase = func(op, name string) func(error) {
+				if name == "tls" {
+					leave()
+				}
+				return phase(op, name)
+			}
+			if err := tt.do(ctx, call); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			left := time.Now()
+			eventually(t, "the dial has ended", func() bool { return seen.dialsOver() == 1 })
+			if d := time.Since(left); d < short || d > tt.most {
+				t.Errorf("the handshake ended %s after its call", d)
+			}
+			seen.want(t, "http connect, http tls!")
+			if len(seen.outlived) != 1 || seen.early {
+				t.Errorf("%d dials outlived the call; one was over before its phases: %t", len(seen.outlived), seen.early)
+			}
+		})
+	}
+}
+
 // Each dial that outlives its call ends by a bound of its own, and the call hears of that once, not
 // before the phases of the dial are over.
 func TestDialsThatOutliveTheirCallEnd(t *testing.T) {

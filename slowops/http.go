@@ -1,6 +1,7 @@
 package slowops
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -235,7 +236,8 @@ func (h *HTTP) url(c *Call) string {
 func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	t, _ := ctx.Value(traceKey{}).(*trace)
 	t.dials.begin()
-	defer t.dials.end()
+	ended := t.dials.end
+	defer func() { ended() }()
 	ctx = t.followedDial(ctx)
 	at, start := place{addr, h.Via}, time.Now()
 	if t.call.Target != "" {
@@ -251,6 +253,10 @@ func (h *HTTP) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	if err != nil {
 		return nil, err // not cn: a nil *conn in a net.Conn is not nil
+	}
+	if t.hooks.TLSHandshakeStart != nil {
+		t.goOn(cn)
+		ended = func() {}
 	}
 	return cn, nil
 }
@@ -279,6 +285,9 @@ type trace struct {
 	held  *conn
 	shook bool // the TLS handshake has begun
 	wrote bool // the request is written
+
+	dialed   *conn   // the last one that may have a handshake
+	endShake *func() // ends the dial that the handshake belongs to
 
 	dials    dials
 	toTarget context.Context // of the dials to a target
@@ -322,7 +331,23 @@ func (t *trace) followedDial(ctx context.Context) context.Context {
 // followTLS follows the TLS handshake of the next dial.
 func (t *trace) followTLS() {
 	t.hooks.TLSHandshakeStart = t.tlsStart
-	t.hooks.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { t.end("tls", err) }
+	t.hooks.TLSHandshakeDone = t.tlsDone
+}
+
+// goOn has a dial go on, until its TLS handshake has ended, or the connection is used or closed: net/http goes on with
+// the handshake, too, when the request has ended. A second after the call's own bound, or after a call to a target,
+// the connection is closed.
+func (t *trace) goOn(cn *conn) {
+	within, cancel := cmp.Or(t.toTarget, context.Background()), func() {}
+	if limit := cmp.Or(t.call.IOTimeout, t.call.Limit); limit > 0 {
+		within, cancel = context.WithTimeout(within, limit+outlives)
+	}
+	stop := context.AfterFunc(within, func() { _ = cn.Close() })
+	end := func() { stop(); cancel(); t.dials.end() }
+	cn.dialing.Store(&end)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dialed = cn
 }
 
 func (t *trace) begin(name, key string) {
@@ -374,8 +399,20 @@ func (t *trace) next(phase, after string, err error) bool {
 func (t *trace) tlsStart() {
 	t.mu.Lock()
 	t.shook = true
+	t.endShake = t.dialed.dialing.Swap(nil) // the close of a failed handshake comes before the end of the phase
 	t.mu.Unlock()
 	t.begin("tls", "tls")
+}
+
+func (t *trace) tlsDone(_ tls.ConnectionState, err error) {
+	t.end("tls", err)
+	t.mu.Lock()
+	end := t.endShake
+	t.endShake = nil
+	t.mu.Unlock()
+	if end != nil {
+		(*end)()
+	}
 }
 
 // gotConn makes the call the holder of the connection, until the transport has it back.
