@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,7 +158,13 @@ var (
 // open at its end.
 func (c *child) follow(notes io.Reader) error {
 	o, open, err := &c.observer, 0, errSilent
-	ends, cut := map[int]func(error){0: o.Phase("", handlers.PhaseStart)}, map[int]bool{0: true} // of phases
+	ends := map[int]func(error){0: o.Phase("", handlers.PhaseStart)} // of the phases that go on
+	ended := func(phase int, err error) {
+		if end := ends[phase]; end != nil {
+			end(err)
+			delete(ends, phase)
+		}
+	}
 	dec := json.NewDecoder(notes)
 	for n := (note{}); dec.Decode(&n) == nil; n = (note{}) {
 		switch n.Is {
@@ -175,18 +182,18 @@ func (c *child) follow(notes io.Reader) error {
 		case "outlived":
 			defer o.Outlived(n.Text)() // it ends with the process
 		case "phase":
-			ends[n.Phase], cut[n.Phase] = o.Phase(n.Op, n.Text), true
+			ended(n.Phase, errKilled)
+			ends[n.Phase] = o.Phase(n.Op, n.Text)
 		case "phased":
-			ends[n.Phase](n.failure())
-			delete(cut, n.Phase)
+			ended(n.Phase, n.failure())
 		case "done":
 			if err = n.failure(); err != nil {
 				open = 0 // they are closed, or were never open
 			}
 		}
 	}
-	for phase := range cut {
-		ends[phase](errKilled)
+	for phase := range ends {
+		ended(phase, errKilled)
 	}
 	for range open {
 		o.Closed("", netip.AddrPort{}, netip.AddrPort{}) // by the kernel
@@ -244,12 +251,8 @@ func (e *childError) Error() string { return e.note.Text }
 func (e *childError) Code() string  { return e.note.Code }
 func (e *childError) Timeout() bool { return false }
 func (e *childError) Is(target error) bool {
-	for _, i := range e.Matches {
-		if sentinels()[i] == target {
-			return true
-		}
-	}
-	return false
+	at := slices.Index(sentinels(), target)
+	return at >= 0 && slices.Contains(e.Matches, at)
 }
 
 // isChild reports whether the lab is that of a child, whose backends are its parent's.

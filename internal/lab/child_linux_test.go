@@ -3,10 +3,13 @@ package lab_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"gotimeout/internal/lab"
 	"gotimeout/internal/receipt"
 	"gotimeout/internal/wire"
+	"gotimeout/slowops"
 
 	"github.com/prometheus/procfs"
 )
@@ -256,4 +260,36 @@ func children(t *testing.T) (n int) {
 func runs(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// Whatever a child says, each phase and each dial ends once, and each connection of a child that was cut is closed.
+func FuzzFollow(f *testing.F) {
+	for _, notes := range []string{
+		"", `{"is":"phased"}{"is":"phase","phase":1,"op":"http","text":"connect"}{"is":"dialed"}{"is":"phased","phase":1}{"is":"done"}`,
+		`{"is":"phase","phase":1}{"is":"phase","phase":1}{"is":"outlived","text":"a remedy"}`, `{"is":"phased","phase":7}{"is":"phased"}{"is":"phased"}`,
+		`{"is":"closed","Local":"127.0.0.1:1"}{"is":"dialed"}`, `{"is":"done","text":"late","code":"io_timeout","matches":[0,2,99,-1]}`, "panic: x", `{"is":"kept"}{`,
+	} {
+		f.Add(notes)
+	}
+	f.Fuzz(func(t *testing.T, notes string) {
+		phases, dials, opened := 0, 0, 0
+		err := lab.Follow(slowops.Observer{
+			Dialed: func() { opened++ }, Reused: func() { opened++ }, Kept: func() {},
+			Closed: func(string, netip.AddrPort, netip.AddrPort) { opened-- },
+			Phase: func(string, string) func(error) {
+				phases++
+				return func(error) { phases-- }
+			},
+			Outlived: func(string) func() { dials++; return func() { dials-- } },
+		}, strings.NewReader(notes))
+		if phases != 0 || dials != 0 {
+			t.Errorf("%q: %d phases and %d dials have no end", notes, phases, dials)
+		}
+		if err != nil && err.Error() == "the child ended without an answer" && opened > 0 {
+			t.Errorf("%q: %d connections of a process that has ended are open", notes, opened)
+		}
+		if errors.Is(err, io.EOF) || err != nil && err.Error() == "" {
+			t.Errorf("%q: %v", notes, err)
+		}
+	})
 }

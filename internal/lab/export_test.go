@@ -2,9 +2,11 @@ package lab
 
 import (
 	"context"
+	"io"
 
 	"gotimeout/handlers"
 	"gotimeout/internal/wire"
+	"gotimeout/slowops"
 )
 
 const MemoryEvery = memoryEvery
@@ -13,6 +15,9 @@ var GiveMemoryBack = giveMemoryBack
 
 // MemoryHeld returns how many bytes this process has that are not the system's.
 func MemoryHeld() uint64 { return memoryUsed().held }
+
+// Follow passes the notes of a child on to an observer, and returns the error of the child's run.
+func Follow(o slowops.Observer, notes io.Reader) error { return (&child{observer: o}).follow(notes) }
 
 // SocketsListedBy returns the function from which a lab gets the sockets of its backends, where list lists them.
 func SocketsListedBy(list func() ([]wire.BackendSockets, error)) func() ([]wire.BackendSockets, error) {

@@ -6,6 +6,8 @@ import (
 
 	"gotimeout/internal/results"
 	"gotimeout/internal/wire"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // SendAll sends an open-loop load to paths of the lab, one request every interval, and
@@ -26,6 +28,15 @@ func SendAll(ctx context.Context, lab *Lab, interval time.Duration, warmUp, requ
 	})
 	return all, err
 }
+
+// ReadAnswer returns the request that an answer of that status and body ends.
+func ReadAnswer(code uint16, body []byte) (r results.Request) {
+	read(&vegeta.Result{Code: code, Body: body}, &r)
+	return r
+}
+
+// Refusal exports refusal, the error of an answer by which a lab refuses a request.
+var Refusal = refusal
 
 // Check exports check, which returns an error where a lab can't run the plan.
 func (p Plan) Check(f wire.Lab) error { return p.check(f) }

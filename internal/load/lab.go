@@ -145,7 +145,7 @@ func refusal(status int, body []byte) error {
 		return nil
 	}
 	var answer wire.Answer
-	if json.Unmarshal(body, &answer) != nil || answer.Error == nil {
+	if json.Unmarshal(body, &answer) != nil || answer.Error == nil || answer.Error.Message == "" {
 		return fmt.Errorf("this is not a goTimeout lab: it answers %d %s", status, http.StatusText(status))
 	}
 	return &refused{status, answer.Error.Message}

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"io"
 	"net/http"
@@ -193,4 +194,31 @@ func noopHere(tb testing.TB) string {
 	}))
 	tb.Cleanup(server.Close)
 	return server.URL
+}
+
+// Whatever a server answers, a request has an outcome, which the results keep as it is; and an answer that is neither
+// a run's nor a refusal has an error with a sentence.
+func FuzzAnswer(f *testing.F) {
+	for body, code := range map[string]uint16{
+		"": 0, `{"status":"completed","receipt":"/receipts/lab-1"}`: 200, `{"status":"timed_out","error":{"code":"timeout","message":"late"}}`: 504,
+		`{"status":"refused","error":{"code":"too_many_in_flight","message":"try again"}}`: 503, `{"error":{}}`: 429, `{"error":null}`: 400,
+		"<html>502 Bad Gateway</html>": 502, `{"status":"x\ny","receipt":""}`: 200, `[]`: 204, "null": 302, `{"status":"completed"} {`: 200,
+	} {
+		f.Add(code, []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, code uint16, body []byte) {
+		r := load.ReadAnswer(code, body)
+		if r.Status == "" || code == 0 && r.Code != results.NoAnswer {
+			t.Errorf("%d %q: no outcome: %+v", code, body, r)
+		}
+		text, err := json.Marshal(r)
+		var again results.Request
+		if err != nil || json.Unmarshal(text, &again) != nil || again != r {
+			t.Errorf("%d %q: the results keep %+v of %+v: %v", code, body, again, r, err)
+		}
+		err = load.Refusal(int(code), body)
+		if run := code < 300 || code == http.StatusBadGateway || code == http.StatusGatewayTimeout; run != (err == nil) || err != nil && err.Error() == "" {
+			t.Errorf("%d %q: refused by %q", code, body, err)
+		}
+	})
 }

@@ -3,8 +3,10 @@ package outside_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,10 @@ var refused error
 
 // TestMain runs the tests in a private network, where the system allows one.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(m.Run()) // the fuzzer passes files to its workers, so it stays outside
+	}
 	refused = privatetest.Enter()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
