@@ -39,7 +39,8 @@ type fault struct {
 	name  string
 	real  string // the server that it happens to, "all" for none of them alone; "" is a lab of stand-ins
 	files int    // how many the lab may have open; 0 is many
-	queue bool   // some of the runs are offloaded to a queue on a small disk
+	queue bool   // some of the runs are offloaded
+	disk  bool   // the queue is on a small disk
 	ends  bool   // the lab ends
 	down  bool   // a backend can't be reached, or the queue can't store, meanwhile
 	net   bool   // it is a fault of the network between the lab and its backends
@@ -54,11 +55,17 @@ type scenery struct {
 	urls []string // of the load
 	dir  string   // of the lab's queue
 	disk func()   // removes the directory
+
+	killed bool // the lab
 }
 
 func (s *scenery) end() error {
 	defer s.disk()
-	return s.lab.stop()
+	err := s.lab.stop()
+	if s.killed && errors.As(err, new(*exec.ExitError)) {
+		return nil
+	}
+	return err
 }
 
 func faultsOfLab() (all []fault) {
@@ -67,22 +74,54 @@ func faultsOfLab() (all []fault) {
 		{name: "a black hole to all backends", net: true, down: true, begin: onNetwork("blackhole"), end: onNetwork("none")},
 		{name: "50% of the packets lost", net: true, begin: onNetwork("loss=50%"), end: onNetwork("none")},
 		{name: "64 files open at most", files: 64},
-		{name: "a full disk", queue: true, down: true, begin: fillDisk, end: func(_ context.Context, s *scenery) error { return os.Remove(s.filler()) }},
+		{name: "a full disk", queue: true, disk: true, down: true, begin: fillDisk, end: func(_ context.Context, s *scenery) error { return os.Remove(s.filler()) }},
 		{name: "SIGTERM", ends: true, begin: func(_ context.Context, s *scenery) error { return s.lab.cmd.Process.Signal(syscall.SIGTERM) }},
+		{name: "kill -9 of the inside of its network", net: true, ends: true, begin: killInside},
+		{name: "kill -9 of the outside of its network", net: true, ends: true, begin: killOutside},
 		{name: "none", real: "all"},
 		{name: "a black hole to all backends", real: "all", net: true, down: true, begin: onNetwork("blackhole"), end: onNetwork("none")},
 		{name: "50% of the packets lost", real: "all", net: true, begin: onNetwork("loss=50%"), end: onNetwork("none")},
 	}
+	kill := fault{
+		down:  true,
+		begin: func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGKILL) },
+		end:   func(ctx context.Context, s *scenery) error { return s.of.restart(ctx) },
+	}
 	for _, name := range []string{"httpbin", "memcached", "mariadb", "postgres", "redis"} {
-		all = append(all,
-			fault{name: "kill -9 of " + name + ", and a restart", real: name, down: true,
-				begin: func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGKILL) },
-				end:   func(ctx context.Context, s *scenery) error { return s.of.restart(ctx) }},
+		kill.name, kill.real = "kill -9 of "+name+", and a restart", name
+		all = append(all, kill,
 			fault{name: "SIGSTOP of " + name, real: name, down: true,
 				begin: func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGSTOP) },
 				end:   func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGCONT) }})
 	}
-	return all
+	kill.name, kill.real, kill.queue = "kill -9 of the queue's server, and a restart", "nats", true
+	return append(all, kill)
+}
+
+// killInside kills the process of a lab that is inside its private network.
+func killInside(_ context.Context, s *scenery) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.lab.cmd.Process.Pid))
+	if err != nil {
+		return err
+	}
+	for _, of := range threads {
+		children, err := os.ReadFile(of)
+		if err != nil {
+			return err
+		}
+		var inside int
+		if n, _ := fmt.Sscan(string(children), &inside); n == 1 {
+			s.killed = true
+			return syscall.Kill(inside, syscall.SIGKILL)
+		}
+	}
+	return fmt.Errorf("%w: the lab has no process inside", errNoNetwork)
+}
+
+// killOutside kills the process of a lab that has the network of the machine.
+func killOutside(_ context.Context, s *scenery) error {
+	s.killed = true
+	return s.lab.cmd.Process.Kill()
 }
 
 // filler is the file that fills the disk of the queue.
@@ -172,8 +211,10 @@ func (b built) scenery(ctx context.Context, f fault, real map[string]*process) (
 	ops, args := []string{"http", "cache", "db", "postgres", "redis", "grpc"}, []string{"env"}
 	if f.real != "" {
 		ops = ops[:5]
-		for _, p := range real {
-			args = append(args, p.setting)
+		for name, p := range real {
+			if name != "nats" || f.queue {
+				args = append(args, p.setting)
+			}
 		}
 	}
 	dir, err := os.MkdirTemp("", "bench")
@@ -181,18 +222,23 @@ func (b built) scenery(ctx context.Context, f fault, real map[string]*process) (
 		return nil, err
 	}
 	at := &scenery{of: real[f.real], dir: dir, disk: func() { os.RemoveAll(dir) }}
-	args = append(args, b.path("gotimeout"), "serve", "--addr=127.0.0.1:0", "--max-delay=1s", "--max-timeout=1s", "--receipts=100000", "--log-slow=0", "--data="+dir)
+	args = append(args, b.path("gotimeout"), "serve", "--addr=127.0.0.1:0", "--max-delay=1s", "--max-timeout=1s", "--receipts=100000", "--log-slow=0")
+	if f.real != "nats" {
+		args = append(args, "--data="+dir)
+	}
 	if f.net {
 		args = append(args, "--network=none")
 	}
 	if f.queue {
+		ops = append(ops, "")
+	}
+	if f.disk {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
 			at.disk()
 			return nil, fmt.Errorf("%w: %w; run it as root", errNoDisk, err)
 		}
 		remove := at.disk
 		at.disk = func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH); remove() }
-		ops = append(ops, "")
 	}
 	if at.lab, err = startLimited(ctx, cmp.Or(f.files, manyFiles), args[0], args[1:]...); err != nil {
 		at.disk()
@@ -346,7 +392,7 @@ type process struct {
 
 var hostPort = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
-// realServers starts the servers of scripts/servers, and an httpbin.
+// realServers starts the servers of scripts/servers, an httpbin, and a server of the queue.
 func (b built) realServers(ctx context.Context) (all map[string]*process, stop func(), err error) {
 	all = map[string]*process{}
 	scripts := func(command string) ([]byte, error) {
@@ -383,16 +429,19 @@ func (b built) realServers(ctx context.Context) (all map[string]*process, stop f
 			return all, stop, err
 		}
 	}
-	httpbin, err := startServer(ctx, os.Args[0], "as", "httpbin", "127.0.0.1:0")
-	if err != nil {
-		return all, stop, err
+	for name, args := range map[string][]string{"httpbin": {"HTTPBIN_URL=http://"}, "nats": {"NATS_URL=nats://", filepath.Join(string(b), "nats")}} {
+		at, err := startServer(ctx, os.Args[0], append([]string{"as", name, freePort}, args[1:]...)...)
+		if err != nil {
+			return all, stop, err
+		}
+		addr := strings.TrimPrefix(at.url, "http://")
+		if all[name], err = processOf(at.cmd.Process.Pid, args[0]+addr); err != nil {
+			return all, stop, err
+		}
+		all[name].cmd.Args[3] = addr // again at this one
+		go func() { _ = at.cmd.Wait() }()
 	}
-	all["httpbin"], err = processOf(httpbin.cmd.Process.Pid, "HTTPBIN_URL="+httpbin.url)
-	if err == nil {
-		all["httpbin"].cmd.Args[3] = strings.TrimPrefix(httpbin.url, "http://")
-		go func() { _ = httpbin.cmd.Wait() }()
-	}
-	return all, stop, err
+	return all, stop, nil
 }
 
 // processOf notes how a process was started.

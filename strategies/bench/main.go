@@ -61,6 +61,8 @@ func part(ctx context.Context, name string, args []string) error {
 		return serveBare(ctx, args[0])
 	case name == "httpbin" && len(args) < 2:
 		return serve(ctx, append(args, freePort)[0], httpbin.New())
+	case name == "nats" && len(args) == 2:
+		return serveNATS(ctx, args[0], args[1])
 	case name == "lab-noop":
 		return serve(ctx, freePort, labNoop)
 	case name == "pings":

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
+	nats "github.com/nats-io/nats-server/v2/server"
 )
 
 // serveBare serves handlers as a developer writes them: chi, net/http, and
@@ -110,6 +112,32 @@ func serve(ctx context.Context, at string, h http.Handler) error {
 	}
 	fmt.Printf("serving url=http://%s\n", listener.Addr())
 	go func() { _ = http.Serve(listener, h) }()
+	<-ctx.Done()
+	return nil
+}
+
+// serveNATS serves a queue at an address, as serve does, and keeps its files in a directory.
+func serveNATS(ctx context.Context, at, dir string) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	addr, err := net.ResolveTCPAddr("tcp", at)
+	if err != nil {
+		return err
+	}
+	port := addr.Port
+	if port == 0 {
+		port = nats.RANDOM_PORT
+	}
+	s, err := nats.NewServer(&nats.Options{Host: addr.IP.String(), Port: port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir})
+	if err != nil {
+		return err
+	}
+	s.Start()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(10 * time.Second) {
+		return errors.New("the queue's server is not ready after 10s")
+	}
+	fmt.Printf("serving url=http://%s\n", s.Addr())
 	<-ctx.Done()
 	return nil
 }
