@@ -90,7 +90,7 @@ func faultsOfLab() (all []fault) {
 	for _, name := range []string{"httpbin", "memcached", "mariadb", "postgres", "redis"} {
 		kill.name, kill.real = "kill -9 of "+name+", and a restart", name
 		all = append(all, kill,
-			fault{name: "SIGSTOP of " + name, real: name, down: true,
+			fault{name: "SIGSTOP of " + name, real: name, down: name != "postgres", // whose sessions are processes of their own
 				begin: func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGSTOP) },
 				end:   func(_ context.Context, s *scenery) error { return s.of.signal(syscall.SIGCONT) }})
 	}
