@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -138,22 +140,34 @@ func (b tab) open(url string) {
 // in evaluates JavaScript in a tab.
 func in[T any](b tab, expression string) T {
 	b.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	v, err := evaluate[T](b, expression)
 	if err != nil {
 		b.Fatalf("%s: %v", expression, err)
 	}
 	return v
 }
 
-// until waits until a JavaScript expression is true.
+func evaluate[T any](b tab, expression string) (T, error) {
+	return chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// until waits until a JavaScript expression is true. It may become so in the next page: an
+// evaluation during which the page is left is an error of the browser, and is made again.
 func (b tab) until(expression string) {
 	b.Helper()
 	defer func() {
 		if b.Failed() {
-			b.Logf("the page says: %s %s", b.text("#said"), in[string](b, `document.querySelector('#changed')?.textContent ?? ''`))
+			said, err := evaluate[string](b, `['#said', '#changed'].map(s => document.querySelector(s)?.textContent ?? '').join(' ')`)
+			b.Logf("the page says: %s (%v)", said, err)
 		}
 	}()
-	eventually(b, expression, func() bool { return in[bool](b, `!!(`+expression+`)`) })
+	eventually(b, expression, func() bool {
+		is, err := evaluate[bool](b, `!!(`+expression+`)`)
+		if left := new(cdproto.Error); err != nil && !(errors.As(err, &left) && left.Code == -32000) {
+			b.Fatalf("%s: %v", expression, err)
+		}
+		return is
+	})
 }
 
 func (b tab) click(selector string) {
