@@ -176,7 +176,7 @@ func faults(ctx context.Context, b built) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d requests a second for %s, of all ops, by %s in turns, with a timeout of %s; the fault after %s, for %s where it ends. An outcome is an answer or a closed connection:\n\n",
+	fmt.Printf("%d requests a second for %s, of all ops, by %s in turns, where these bound the op, with a timeout of %s; the fault after %s, for %s where it ends. An outcome is an answer or a closed connection:\n\n",
 		faultRate, faultTime, strings.Join(faultStrategies, ", "), faultTimeout, faultBegins, faultLasts)
 	header("the fault", "backends", "requests", "completed", "timed out", "failed", "refused", "closed", "no outcome within 1.5 s", "bar", "without receipt", "bar", "failed later than 2 s after the fault", "bar", "left behind", "bar", "`/readyz` meanwhile, after", "")
 	lost := 0
@@ -256,13 +256,18 @@ func (s *scenery) urlsOf(ops []string, real bool) (all []string) {
 	for _, strategy := range faultStrategies {
 		for _, op := range ops {
 			q := url.Values{"op": {op}, "timeout": {faultTimeout.String()}, "delay": {faultDelay.String()}}
-			if op == "" {
+			switch {
+			case op == "":
 				q.Set("op", "http")
 				all = append(all, s.lab.url+"/offload?"+q.Encode())
 				continue
-			}
-			if op == "cache" && real {
+			case op == "cache" && real:
 				q.Del("delay") // memcached has no slow command
+			case op == "redis":
+				q.Set("deadline", "on") // else a context does not bound go-redis's reads
+			}
+			if op == "postgres" && strategy == "io-timeout" || op == "redis" && strategy == "errgroup" {
+				continue // pgx has no such timeout, and go-redis ignores a cancel: neither bounds its calls
 			}
 			all = append(all, s.lab.url+"/"+strategy+"?"+q.Encode())
 		}
@@ -272,8 +277,8 @@ func (s *scenery) urlsOf(ops []string, real bool) (all []string) {
 
 // ready is an answer of /readyz.
 type ready struct {
-	asked time.Time
-	is    bool
+	asked, answered time.Time
+	is              bool
 }
 
 func (f fault) print(ctx context.Context, at *scenery) (lost int, err error) {
@@ -333,18 +338,18 @@ func (s *scenery) readiness(ctx context.Context) (seen []ready) {
 		asked := time.Now()
 		if resp, err := http.Get(s.lab.url + "/readyz"); err == nil {
 			resp.Body.Close()
-			seen = append(seen, ready{asked, resp.StatusCode == http.StatusOK})
+			seen = append(seen, ready{asked, time.Now(), resp.StatusCode == http.StatusOK})
 		}
 		wait(ctx, 200*time.Millisecond)
 	}
 	return seen
 }
 
-// readyIn says what all of /readyz's answers were that were asked for in a time.
+// readyIn says what all of /readyz's answers were that were asked for and given in a time.
 func readyIn(seen []ready, from, to time.Time) string {
 	text := ""
 	for _, r := range seen {
-		if r.asked.Before(from) || r.asked.After(to) {
+		if r.asked.Before(from) || r.answered.After(to) {
 			continue
 		}
 		is := map[bool]string{true: "yes", false: "no"}[r.is]

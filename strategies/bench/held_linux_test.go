@@ -51,10 +51,13 @@ func TestSlope(t *testing.T) {
 }
 
 func TestReadyIn(t *testing.T) {
-	at := time.Unix(0, 0)
-	seen := []ready{{at, true}, {at.Add(1 * time.Second), false}, {at.Add(2 * time.Second), false}, {at.Add(3 * time.Second), true}}
-	for want, times := range map[string][2]time.Duration{"no": {1, 2}, "both": {0, 2}, "yes": {3, 9}, "": {4, 9}} {
-		if got := readyIn(seen, at.Add(times[0]*time.Second), at.Add(times[1]*time.Second)); got != want {
+	var seen []ready
+	for n, is := range []bool{true, false, false, true} { // the last was asked for at 3 s, and given at 5 s
+		asked := time.Unix(int64(n), 0)
+		seen = append(seen, ready{asked, asked.Add(time.Duration(n) * time.Second * 2 / 3), is})
+	}
+	for want, times := range map[string][2]int64{"no": {1, 4}, "both": {0, 4}, "yes": {3, 5}, "": {4, 9}} {
+		if got := readyIn(seen, time.Unix(times[0], 0), time.Unix(times[1], 0)); got != want {
 			t.Errorf("from %d s to %d s: %q, want %q", times[0], times[1], got, want)
 		}
 	}
