@@ -64,12 +64,12 @@ func (l *Lab) offload(ctx context.Context, s strategies.Strategy, p params) (*re
 // refusedAgain is how long a worker waits after the ledger has refused a run.
 const refusedAgain = 50 * time.Millisecond
 
-// Work makes the run of a job, without a bound but the lab's own, and returns the end of the job: its
+// Work makes the run of the job of that ID, without a bound but the lab's own, and returns the end of the job: its
 // complete receipt, or why there is none. It returns nil if ctx ends first: a deaf run then goes on until
 // its backend is closed.
-func (l *Lab) Work(ctx context.Context, query string) json.RawMessage {
+func (l *Lab) Work(ctx context.Context, id, query string) json.RawMessage {
 	made := make(chan json.RawMessage, 1)
-	go func() { made <- l.work(ctx, query) }()
+	go func() { made <- l.work(ctx, id, query) }()
 	select {
 	case end := <-made:
 		return end
@@ -78,7 +78,7 @@ func (l *Lab) Work(ctx context.Context, query string) json.RawMessage {
 	}
 }
 
-func (l *Lab) work(ctx context.Context, query string) json.RawMessage {
+func (l *Lab) work(ctx context.Context, id, query string) json.RawMessage {
 	var s strategies.Strategy
 	for _, s = range l.Strategies {
 		if s.Outside == strategies.InQueue {
@@ -90,6 +90,7 @@ func (l *Lab) work(ctx context.Context, query string) json.RawMessage {
 	if err != nil {
 		return encoded(wire.JobEnd{Error: &receipt.Error{Code: "bad_parameter", Message: "the worker's lab can't make this run: " + err.Error()}})
 	}
+	p.job = id
 	rc, err := l.execute(ctx, s, p)
 	for ; err != nil; rc, err = l.execute(ctx, s, p) {
 		select {

@@ -36,7 +36,7 @@ func (q *fakeQueue) Put(ctx context.Context, id, query string, ended func(*recei
 	}
 	go func() {
 		time.Sleep(time.Minute)
-		result := q.worker.Work(context.Background(), query)
+		result := q.worker.Work(context.Background(), id, query)
 		var end wire.JobEnd
 		_ = json.Unmarshal(result, &end)
 		q.mu.Lock()
@@ -90,7 +90,7 @@ func TestOffload(t *testing.T) {
 			State  jobs.State
 			Result wire.JobEnd
 		}](t, w)
-		if r := job.Result.Receipt; job.State != jobs.Done || r == nil || !r.Complete || *r.Status != receipt.Completed || r.Name != "offload" || *r.Answered != 72e5 || r.Slow != "all" || r.Overshoot != nil {
+		if r := job.Result.Receipt; job.State != jobs.Done || r == nil || !r.Complete || *r.Status != receipt.Completed || r.Name != "offload" || r.Job != "lab-1" || *r.Answered != 72e5 || r.Slow != "all" || r.Overshoot != nil {
 			t.Errorf("%s", w.Body)
 		}
 	})
@@ -132,12 +132,12 @@ func TestOffloadRefused(t *testing.T) {
 func TestWork(t *testing.T) {
 	bubble(t, func(t *testing.T, lab *handlers.Lab) {
 		var end wire.JobEnd
-		if err := json.Unmarshal(lab.Work(t.Context(), "op=nonesuch"), &end); err != nil || end.Receipt != nil || end.Error == nil || end.Error.Code != "bad_parameter" {
+		if err := json.Unmarshal(lab.Work(t.Context(), "j-1", "op=nonesuch"), &end); err != nil || end.Receipt != nil || end.Error == nil || end.Error.Code != "bad_parameter" {
 			t.Errorf("%v, %+v", err, end)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if result := lab.Work(ctx, "op=http&delay=1h"); result != nil {
+		if result := lab.Work(ctx, "j-2", "op=http&delay=1h"); result != nil {
 			t.Errorf("%s", result)
 		}
 	})

@@ -48,6 +48,7 @@ type params struct {
 	target  string
 	own     map[string]string // the values of the op's Params; nil without one
 	phases  phases
+	job     string // the job that the run is of
 }
 
 // parse reads the query of a run, for a strategy or the zero Strategy for all. An error is

@@ -88,12 +88,12 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 // runOf returns the description of a run for its receipt.
 func (l *Lab) runOf(ctx context.Context, s strategies.Strategy, p params) receipt.Run {
 	return receipt.Run{
-		Client: l.clientOf(ctx),
+		Client: l.clientOf(ctx), Job: p.job,
 		Name:   s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
 		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
-		Ops: len(p.op.Parts), Backends: p.op.Reports, Seen: p.op.Seen,
+		Ops: int32(len(p.op.Parts)), Backends: int32(p.op.Reports), Seen: p.op.Seen,
 	}
 }
 

@@ -206,7 +206,10 @@ func madeOutcomes(t *testing.T) string {
 		return c
 	}
 	answer := func(c cell) string {
-		if c.answered == "timeout" {
+		switch {
+		case c.status == "accepted":
+			return "at once, before the call"
+		case c.answered == "timeout":
 			return "at the timeout"
 		}
 		return "when the call ends"
@@ -217,10 +220,17 @@ func madeOutcomes(t *testing.T) string {
 		}
 		return what
 	}
-	resets := map[string]float64{} // the resets of a strategy's connections, in the recorded comparison
+	connections := map[string]string{} // how those of a strategy end, in the recorded comparison
 	for _, g := range recordedComparison(t).Groups() {
 		for _, row := range g.Rows {
-			resets[row.Strategy] += *row.Figure("rsts")
+			ideal := row.Figure("connections_ideal")
+			switch opened := *row.Figure("connections_opened"); {
+			case ideal == nil || *ideal == 0 || connections[row.Strategy] == "closed":
+			case opened > 2**ideal:
+				connections[row.Strategy] = "closed"
+			default:
+				connections[row.Strategy] = "kept"
+			}
 		}
 	}
 	var rows [][]string
@@ -230,7 +240,7 @@ func madeOutcomes(t *testing.T) string {
 			op = "db/sleep"
 		}
 		aware, deaf, db := of(s.Name, op, "aware"), of(s.Name, op, "deaf"), of(s.Name, "db/cpu", "aware")
-		cpu, here, connection, server, database := "-", "nothing", "not measured", "-", runsOn(db.backend, "runs on")
+		cpu, here, connection, server, database := "-", "nothing", cmp.Or(connections[s.Name], "-"), "-", runsOn(db.backend, "runs on")
 		if s.Suits("cpu") {
 			cpu = answer(of(s.Name, "cpu", "aware"))
 		}
@@ -239,12 +249,11 @@ func madeOutcomes(t *testing.T) string {
 		}
 		switch "timeout end" {
 		case aware.answered + " " + aware.ended:
-			here = "the goroutine, until the call ends"
+			if here = "the goroutine, until the call ends"; aware.status == "accepted" {
+				here = "nothing; in the worker's, the goroutine, until the call ends"
+			}
 		case deaf.answered + " " + deaf.ended:
 			here = "nothing; of a call that ignores it the goroutine, until the call ends"
-		}
-		if n, measured := resets[s.Name]; measured {
-			connection = map[bool]string{false: "kept", true: "closed"}[n > 0]
 		}
 		if s.Unbounded {
 			server, database = "-", "-"

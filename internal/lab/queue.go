@@ -171,7 +171,7 @@ func (q *queue) start() (opened *jobs.Queue, stop func(), err error) {
 }
 
 func (q *queue) make(ctx context.Context, job jobs.Job) json.RawMessage {
-	return q.lab.Work(ctx, job.Query)
+	return q.lab.Work(ctx, job.ID, job.Query)
 }
 
 func (q *queue) close() {

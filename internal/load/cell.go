@@ -283,7 +283,9 @@ func (c *cellRun) receipts(ctx context.Context) error {
 	err := c.Lab.receiptsAfter(ctx, c.first, func(r *receipt.View) error {
 		phase, ours := c.phases[r.ID]
 		if !ours {
-			c.end.Others++
+			if _, ours = c.phases[r.Job]; !ours {
+				c.end.Others++
+			}
 			return nil
 		}
 		found++

@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,6 +21,8 @@ type fakeLab struct {
 	mu    sync.Mutex
 	now   wire.Now
 	runs  int
+	job   map[int]string                   // of a run, where it has one: /offload has a worker make a second run
+	first string                           // the path of the first run
 	seen  func(run int)                    // called for each run, unless nil
 	other func(w http.ResponseWriter) bool // answers instead where it returns true, unless nil
 }
@@ -35,8 +38,9 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/lab":
 		l.now.LastReceipt = fmt.Sprint("x-", l.runs)
 		answer = wire.Lab{
-			Strategies: []string{"baseline", "context-cancel"}, Ops: []wire.Op{{Name: "http"}},
-			Caps: wire.Caps{MaxDelay: "1m", MaxTimeout: "1m", MaxInFlight: 1000, Receipts: 10_000}, Now: l.now,
+			Strategies: []string{"baseline", "context-cancel", "offload"}, Ops: []wire.Op{{Name: "http"}},
+			Families: map[string]string{"offload": "out of the request"},
+			Caps:     wire.Caps{MaxDelay: "1m", MaxTimeout: "1m", MaxInFlight: 1000, Receipts: 10_000}, Now: l.now,
 		}
 	case "/receipts":
 		var first int
@@ -44,7 +48,7 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		all := []map[string]any{}
 		for n := first + 1; n <= l.runs; n++ {
 			all = append(all, map[string]any{
-				"id": fmt.Sprint("x-", n), "complete": true, "status": "completed", "delay": "0s",
+				"id": fmt.Sprint("x-", n), "job": l.job[n], "complete": true, "status": "completed", "delay": "0s",
 				"started": time.Now(), "answered_ms": 1.0, "ended_ms": 1.0,
 			})
 		}
@@ -55,17 +59,26 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if l.seen != nil {
 			l.seen(l.runs)
 		}
-		answer = map[string]any{"completed": true, "status": "completed", "receipt": fmt.Sprint("/receipts/x-", l.runs)}
+		id := fmt.Sprint("x-", l.runs)
+		if r.URL.Path == "/offload" {
+			l.runs++
+			l.job[l.runs] = id
+		}
+		l.first = cmp.Or(l.first, r.URL.Path)
+		answer = map[string]any{"completed": true, "status": "completed", "receipt": "/receipts/" + id}
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // compared returns the results of a short comparison on the lab.
-func compared(t *testing.T, l *fakeLab) (*results.Results, error) {
+func compared(t *testing.T, l *fakeLab, strategies ...string) (*results.Results, error) {
 	t.Helper()
 	collector := results.NewCollector()
 	c := load.Comparison{Lab: labOf(t, l.ServeHTTP), Record: collector.Add, Plan: plan(func(p *load.Plan) {
 		p.Delays, p.Duration = []time.Duration{0}, 200*time.Millisecond
+		if len(strategies) > 0 {
+			p.Strategies = strategies
+		}
 	})}
 	err := c.Run(t.Context())
 	return collector.Results(), err
@@ -84,6 +97,22 @@ func TestCompares(t *testing.T) {
 			}
 		}
 		if len(row.Notes) > 0 {
+			t.Errorf("%s: %q", row.Strategy, row.Notes)
+		}
+	}
+}
+
+// The runs of a queue's worker are those of the jobs that the comparison has put, and no runs of others. The queue
+// is started before the first sample, so that its server is not left behind by the strategy.
+func TestComparesQueue(t *testing.T) {
+	t.Parallel()
+	l := &fakeLab{job: map[int]string{}}
+	r, err := compared(t, l, "offload")
+	if err != nil || len(r.Rows) != 2 || l.first != "/offload" {
+		t.Fatalf("%d rows, %v, the first run is %s", len(r.Rows), err, l.first)
+	}
+	for _, row := range r.Rows {
+		if n := row.Figure("requests"); n == nil || *n != 20 || len(row.Notes) > 0 {
 			t.Errorf("%s: %q", row.Strategy, row.Notes)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
 	"gotimeout/internal/wire"
+	"gotimeout/strategies"
 )
 
 // Plan is the plan of a comparison.
@@ -216,19 +217,35 @@ func (r *runner) check(ctx context.Context) (err error) {
 	}
 	for _, op := range r.Plan.Ops { // with a backend that is down, the table would have only failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
-		within, cancel := context.WithTimeout(ctx, firstAnswer)
-		err := r.Lab.run(within, pathOf(results.SampleName(), c, 0))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
+		for _, strategy := range append(r.starters(op), results.SampleName()) {
+			within, cancel := context.WithTimeout(ctx, firstAnswer)
+			err := r.Lab.run(within, pathOf(strategy, c, 0))
+			cancel()
+			if err != nil {
+				return fmt.Errorf("op %s doesn't work on this lab: %w", op, err)
+			}
 		}
 	}
 	if err := r.settle(ctx, r.Plan.Ops...); err != nil {
 		return err
 	}
+	if r.facts, err = r.Lab.Facts(ctx); err != nil {
+		return err
+	}
 	r.network, err = r.Lab.network(ctx, "")
 	r.found = r.network.Profile
 	return err
+}
+
+// starters returns the strategies of the plan whose first run starts what stays, as the queue's
+// server: it is no leak of theirs.
+func (r *runner) starters(op string) (all []string) {
+	for _, name := range r.Plan.Strategies {
+		if r.facts.Families[name] == string(strategies.OutOfRequest) && r.facts.Only.Suits(name, op) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // settle waits until the idle connections are closed: until the lab has as many goroutines

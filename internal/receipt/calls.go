@@ -176,7 +176,7 @@ func (r *Receipt) dialFiles() int {
 	if r.dials == nil {
 		return 0
 	}
-	return r.dials.going * int(r.run.Descriptors) / max(1, r.run.Ops)
+	return r.dials.going * int(r.run.Descriptors) / max(1, int(r.run.Ops))
 }
 
 // Orphaned records that programs that the run's command had started ran on when the

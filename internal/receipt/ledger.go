@@ -98,7 +98,7 @@ func NewLedger(lab string, size int, limits Limits) *Ledger {
 // Open starts the receipt of a run and its clock. It returns ErrInFlight,
 // ErrAbandoned, ErrBusy, ErrDescriptors or ErrShare at a limit.
 func (l *Ledger) Open(run Run) (*Receipt, error) {
-	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: int32(run.Ops)}
+	r := &Receipt{ledger: l, run: run, start: time.Now(), pending: run.Ops}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.full(&r.run); err != nil {

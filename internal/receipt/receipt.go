@@ -23,15 +23,16 @@ type Run struct {
 
 	Timeouts map[string]string // the timeouts of phases, by parameter
 
-	Ops       int  // how many ops the strategy runs
-	Backends  int  // how many backends report their begin and end
-	Elsewhere bool // the ops are no goroutines of this process
-	Unbounded bool // the strategy has no bound: Timeout is only compared with
-	Seen      bool // all backends of the run report, so the end of the last one is known
-	Busy      bool // the work computes in this process
+	Ops       int32 // how many ops the strategy runs
+	Backends  int32 // how many backends report their begin and end
+	Elsewhere bool  // the ops are no goroutines of this process
+	Unbounded bool  // the strategy has no bound: Timeout is only compared with
+	Seen      bool  // all backends of the run report, so the end of the last one is known
+	Busy      bool  // the work computes in this process
 
 	Descriptors uint8 // how many files of this process the run needs, about
 
+	Job    string // the job that a worker makes this run for, "" without one
 	Client string // whose share of the limits the run takes, "" without shares
 }
 
@@ -212,7 +213,7 @@ func (r *Receipt) settle() {
 	if r.complete || r.status == "" || r.pending > 0 || r.working > 0 {
 		return
 	}
-	if int(r.began) < r.run.Backends && !r.settled {
+	if r.began < r.run.Backends && !r.settled {
 		time.AfterFunc(settleTime, func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -8,7 +8,10 @@ import (
 // View is the JSON of a receipt at one moment. Times are in milliseconds from the
 // start of the run; nil is unknown, or not known yet.
 type View struct {
-	ID       string `json:"id"`
+	ID string `json:"id"`
+	// Job is the job that a worker made this run for, which has the ID of the receipt of the
+	// request that was accepted.
+	Job      string `json:"job,omitempty"`
 	Complete bool   `json:"complete"` // no op and no backend works on the run any more
 	Name     string `json:"name"`
 	Family   string `json:"family"`
@@ -57,7 +60,7 @@ func (r *Receipt) View() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := View{
-		ID: r.id, Complete: r.complete,
+		ID: r.id, Job: r.run.Job, Complete: r.complete,
 		Name: r.run.Name, Family: r.run.Family, Unbounded: r.run.Unbounded, Slow: r.run.Slow,
 		Ctx: r.run.Ctx, Work: r.run.Work, Backend: r.run.Backend, Target: r.run.Target, Params: r.run.Params,
 		Network: r.run.Network, Timeouts: r.run.Timeouts,
