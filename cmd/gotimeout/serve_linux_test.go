@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -63,5 +65,19 @@ func TestTraceOutOfAPrivateNetwork(t *testing.T) {
 	spans := c.await(t, "GET /baseline", "baseline", "http")
 	if !childOf(spans[2], spans[1]) {
 		t.Errorf("the op's span %v is no child of the run's %v", spans[2], spans[1])
+	}
+}
+
+// A lab's file may be replaced while it serves, as by an upgrade: its children are still of its own program.
+func TestServeReplaced(t *testing.T) {
+	p, lab := labProcess(t, nil)
+	if err := os.Remove(lab.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lab.Path, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if status, run := p.complete(t, "/subprocess-kill?op=http&delay=0&timeout=20s"); status != http.StatusOK {
+		t.Errorf("%d, %s", status, describe(run))
 	}
 }

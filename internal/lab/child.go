@@ -86,7 +86,7 @@ func (l *Lab) inChild(query string, call slowops.Call) (handlers.Part, error) {
 		}
 		order.StandIns = append(order.StandIns, of)
 	}
-	program, err := os.Executable()
+	program, err := thisProgram()
 	if err != nil {
 		return nil, fmt.Errorf("the run needs a child, and this program can't be found: %w", err)
 	}
@@ -96,6 +96,16 @@ func (l *Lab) inChild(query string, call slowops.Call) (handlers.Part, error) {
 		return nil, fmt.Errorf("the run needs a child: %w", err)
 	}
 	return c.do, nil
+}
+
+// thisProgram returns a path of the program of this process. Where the system has /proc it is that
+// program also when its file has been replaced, as by an upgrade.
+func thisProgram() (string, error) {
+	const path = "/proc/self/exe"
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return os.Executable()
 }
 
 // child is a process that makes the calls of one run.
