@@ -8,7 +8,7 @@ help:
 	@echo "make fuzz      fuzz every parser for 20 s, and count the inputs tried (ten minutes)"
 	@echo "make bench     measure the tables of docs/benchmarks.md again (25 minutes)"
 	@echo "make flood     measure what a lab answers to five times its load, and what abuses cost (7 minutes)"
-	@echo "make faults    count what is lost while backends, network and machine fail (11 minutes)"
+	@echo "make faults    count what is lost while backends, network and machine fail (13 minutes)"
 	@echo "make soak      measure by how much a lab grows under a steady load (10 minutes)"
 	@echo "make results   measure the tables and pictures of docs/compare.md again"
 	@echo "make atlas     run the atlas again, and write docs/atlas.md and its page (5 minutes)"

@@ -10,6 +10,7 @@ import (
 	"gotimeout/internal/palette"
 	"gotimeout/internal/prose"
 	"gotimeout/internal/results"
+	"gotimeout/strategies"
 )
 
 // rule finds one kind of harm or cost in a row.
@@ -55,7 +56,7 @@ func rules() []rule {
 		{find: failed, calls: requestsOf(results.Failed), did: "failed %s"},
 		{find: refused, calls: requestsOf(results.Refused), did: "made the lab refuse %s"},
 		{find: straggle, calls: straggling, did: "worked on after %s for more than a tenth of the timeout"},
-		{find: overshoot, calls: overshooting, did: "answered %s more than a tenth of the timeout late"},
+		{find: overshoot, calls: overshooting, did: "answered %s more than a tenth of the timeout after it"},
 		{find: probeTime, calls: slowProbes, did: "slowed %s that followed"},
 		{find: timeWait},
 		{find: dialed},
@@ -206,7 +207,11 @@ func straggle(j judged) finding {
 	if n := orZero(j.Row, results.GoroutinesAnswered); j.beyond(results.GoroutinesAnswered, max(chanceCount, orZero(j.floor, results.GoroutinesAnswered))) > 0 {
 		more = fmt.Sprintf("; at the last answer there were %s more than before%s", plural(n, "goroutine"), j.bracketed(results.GoroutinesAnswered, digits))
 	}
-	return finding{size: j.beyond(results.StraggleP99, chanceMillis), figure: millis(at),
+	size := j.beyond(results.StraggleP99, chanceMillis)
+	if j.Family == string(strategies.OutOfRequest) {
+		size = 0 // it answers before the work begins, and says so
+	}
+	return finding{size: size, figure: millis(at),
 		text: fmt.Sprintf("worked on for %s after its answer (%s%s)%s", millis(at), j.percentile(results.StraggleP99), j.beside(results.StraggleP99, "; ", millis), more)}
 }
 

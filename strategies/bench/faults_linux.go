@@ -295,6 +295,7 @@ func (f fault) print(ctx context.Context, at *scenery) (lost int, err error) {
 		err = f.begin(ctx, at)
 	}
 	wait(loading, faultLasts)
+	over := time.Now() // a server that comes back may be reached before its restart returns
 	if f.end != nil && err == nil {
 		err = f.end(ctx, at)
 	}
@@ -304,7 +305,7 @@ func (f fault) print(ctx context.Context, at *scenery) (lost int, err error) {
 		return 0, err
 	}
 	var missing, left, failedLater int
-	meanwhile, after := readyIn(seen, began.Add(faultBegins+time.Second), ended), readyIn(seen, ended.Add(faultSettles), ended.Add(faultTime))
+	meanwhile, after := readyIn(seen, began.Add(faultBegins+time.Second), over), readyIn(seen, ended.Add(faultSettles), ended.Add(faultTime))
 	truth := !f.down || meanwhile == "no"
 	if !f.ends {
 		wait(ctx, faultSettles)

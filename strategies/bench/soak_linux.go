@@ -75,7 +75,7 @@ func (b built) soak(ctx context.Context, long, warm time.Duration) error {
 	if lab, err = described(s.url); err != nil {
 		return err
 	}
-	fmt.Printf("%d requests a second for %s, of all strategies and ops, half of them with a timeout shorter than their op. The slope of a line through the figures of each %s after the first %s, with its 95%% interval:\n\n",
+	fmt.Printf("%d requests a second for %s, of six ops under all strategies but subprocess-kill and offload, half of them with a timeout shorter than their op. The slope of a line through the figures of each %s after the first %s, with its 95%% interval:\n\n",
 		soakRate, long, soakEvery, warm)
 	header("", "first", "last", "slope, a minute", "bar", "")
 	for i, f := range soakedFigures {
