@@ -145,6 +145,7 @@ func TestShareAtOnce(t *testing.T) {
 		"listeners":   {"/events", 250, 0},
 		"races":       {"/race?op=db&delay=0&times=25", 4, 0},
 		"watches":     {"/network/log", 2, 0},
+		"lists":       {"/receipts", 16, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestShareAtOnce(t *testing.T) {
 					r := request(ctx, http.MethodGet, c.path)
 					r.RemoteAddr = peer
 					to := http.ResponseWriter(w)
-					if name == "races" {
+					if name == "races" || name == "lists" {
 						to = unread{w, ctx}
 					}
 					answered := make(chan bool)
@@ -218,15 +219,15 @@ func TestFaultyTargetsArePublic(t *testing.T) {
 	}
 }
 
-// unread is a stream that its client does not read until it leaves.
+// unread is an answer that its client does not read until it leaves, unless it is a refusal.
 type unread struct {
-	http.ResponseWriter
+	*httptest.ResponseRecorder
 	left context.Context
 }
 
 func (u unread) Write(p []byte) (int, error) {
-	if u.Header().Get("Content-Type") != "text/event-stream" {
-		return u.ResponseWriter.Write(p)
+	if u.Code != http.StatusOK { // a refusal
+		return u.ResponseRecorder.Write(p)
 	}
 	<-u.left.Done()
 	return 0, u.left.Err()
