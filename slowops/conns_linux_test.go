@@ -113,7 +113,16 @@ func ofPython(t *testing.T, args []string) map[string]string {
 
 func TestTimeoutsOfGo(t *testing.T) {
 	t.Parallel()
-	op := targets(t)
+	op, want := targets(t), clientsTable(t, false)
+	got := timeoutsOfGo(t, op)
+	for try := 1; try < 3 && !maps.Equal(got, want); try++ { // a pause of the machine looks like a slow server
+		got = timeoutsOfGo(t, op)
+	}
+	compareCells(t, got, want)
+}
+
+func timeoutsOfGo(t *testing.T, op *slowops.HTTP) map[string]string {
+	t.Helper()
 	got, mu, all := map[string]string{}, sync.Mutex{}, sync.WaitGroup{}
 	ask := func(name, target string, do doFunc, c slowops.Call) {
 		all.Go(func() {
@@ -152,7 +161,7 @@ func TestTimeoutsOfGo(t *testing.T) {
 		}
 	}
 	all.Wait()
-	compareCells(t, got, clientsTable(t, false))
+	return got
 }
 
 func cutOrNot(ctx context.Context, do doFunc, c slowops.Call) string {
@@ -216,8 +225,8 @@ func TestDialIsBounded(t *testing.T) {
 	for name, do := range opsAt(t, fullListener(t)) {
 		t.Run(name, func(t *testing.T) {
 			seen := new(hooks)
-			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: short}))
-			if !isTimeout(err) || took < short || took > patience {
+			took, err := timed(t.Context(), do, seen.on(slowops.Call{Deaf: true, IOTimeout: 10 * short}))
+			if !isTimeout(err) || took < 10*short || took > patience {
 				t.Errorf("IOTimeout: %v after %s", err, took)
 			}
 			seen.want(t, 1, 0, 0)
@@ -239,7 +248,7 @@ func TestDialIsBounded(t *testing.T) {
 func TestCloseEndsTheDialThatOutlivesItsRequest(t *testing.T) {
 	known := goleak.IgnoreCurrent()
 	http := slowops.NewHTTP("http://"+fullListener(t), 0)
-	ctx, cancel := context.WithTimeout(t.Context(), short)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*short) // it has dialed by then
 	defer cancel()
 	if err := http.Do(ctx, slowops.Call{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
@@ -290,7 +299,7 @@ func TestConnectTimeout(t *testing.T) {
 func TestDialsThatOutliveTheirRequestAreTold(t *testing.T) {
 	http := slowops.NewHTTP("http://"+fullListener(t), 0)
 	seen := new(phases)
-	ctx, cancel := context.WithTimeout(t.Context(), short)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*short) // it has dialed by then
 	defer cancel()
 	if err := http.Do(ctx, seen.on(slowops.Call{})); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)

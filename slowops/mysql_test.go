@@ -303,7 +303,7 @@ func TestMySQLEndOfResultIsHeldBack(t *testing.T) {
 		}
 		cfg.Addr = withoutEnd(t, cfg.Addr)
 		op := newMySQL(t, cfg.FormatDSN(), 1)
-		ctx, cancel := context.WithTimeout(t.Context(), short)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*short) // it has dialed by then
 		defer cancel()
 		var seen hooks
 		took, err := timed(ctx, op.Do, seen.on(slowops.Call{Run: "held-back"}))
@@ -473,6 +473,9 @@ func TestMySQLKillAfter(t *testing.T) {
 					t.Errorf("%d kills took too long, and %d connections were closed", slow, closed)
 				}
 			})
+		}
+		if err := op.Do(t.Context(), slowops.Call{Delay: time.Millisecond}); err != nil { // dials, where a slow kill has closed the connection
+			t.Error(err)
 		}
 		var seen hooks
 		for range 3 { // a call that ends before has no second connection

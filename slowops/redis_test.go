@@ -65,6 +65,9 @@ func TestRedisContexts(t *testing.T) {
 	for place, url := range redisServers {
 		t.Run(place, func(t *testing.T) {
 			op := newRedis(t, url(t))
+			if err := op.Do(t.Context(), slowops.Call{Run: "first"}); err != nil { // a context bounds the wait for a dial
+				t.Fatal(err)
+			}
 			for _, tt := range []struct {
 				deadline, end string
 				cut           bool
@@ -74,7 +77,7 @@ func TestRedisContexts(t *testing.T) {
 			} {
 				ctx, cancel := context.WithCancel(t.Context())
 				if tt.end == "deadline" {
-					ctx, cancel = context.WithTimeout(t.Context(), short)
+					ctx, cancel = context.WithTimeout(t.Context(), 5*short)
 				}
 				c := slowops.Call{Run: "context", Delay: delay, Params: map[string]string{"deadline": tt.deadline}}
 				c.Phase = func(_, name string) func(error) { // in flight

@@ -53,18 +53,25 @@ func TestNetworkChangesLive(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
 	p, _ := labProcess(t, nil, "--network=none")
-	status, s := p.change(t, "PUT", "/network?backend=db", "delay=400ms")
-	if status != http.StatusOK || s.Profile != "none" || s.Backends["db"].Profile != "delay=400ms" {
+	status, s := p.change(t, "PUT", "/network?backend=db", "delay=300ms")
+	if status != http.StatusOK || s.Profile != "none" || s.Backends["db"].Profile != "delay=300ms" {
 		t.Fatalf("%d %+v", status, s)
 	}
-	if c := s.Backends["db"].Calibration; c == nil || c.RoundTripP50 == nil || *c.RoundTripP50 < 800 || *c.Dial < 800 {
+	if c := s.Backends["db"].Calibration; c == nil || c.RoundTripP50 == nil || *c.RoundTripP50 < 600 || c.Dial != nil && *c.Dial < 600 { // a late dial is left out
 		t.Errorf("the calibration is %+v", c)
 	}
-	for op, slow := range map[string]bool{"db": true, "http": false, "cache": false} {
-		if _, v := p.complete(t, "/baseline?op="+op); (*v.Answered >= 800) != slow {
-			t.Errorf("op=%s took %v ms", op, *v.Answered)
-		}
+	took := func(op string) float64 {
+		_, v := p.complete(t, "/baseline?op="+op)
+		return *v.Answered
 	}
+	fast := func(op string) { // on a busy machine once at least
+		eventually(t, "op="+op+" is fast", func() bool { return took(op) < 600 })
+	}
+	if at := took("db"); at < 600 {
+		t.Errorf("op=db took %v ms", at)
+	}
+	fast("http")
+	fast("cache")
 	if status, s = p.change(t, "PUT", "/network", "blackhole"); status != http.StatusOK || len(s.Backends) != 0 {
 		t.Errorf("%d %+v", status, s)
 	}
@@ -74,9 +81,7 @@ func TestNetworkChangesLive(t *testing.T) {
 	if status, s = p.change(t, "DELETE", "/network", ""); status != http.StatusOK || s.Profile != "none" {
 		t.Errorf("%d %+v", status, s)
 	}
-	if _, v := p.complete(t, "/baseline?op=db"); *v.Answered >= 800 {
-		t.Errorf("after the reset it took %v ms", *v.Answered)
-	}
+	fast("db") // after the reset
 	if status, _ := p.change(t, "PUT", "/network?backend=dbx", "3g"); status != http.StatusBadRequest {
 		t.Errorf("%d", status)
 	}

@@ -36,7 +36,7 @@ func pageWithoutScript(t *testing.T, browser context.Context, p program) {
 		t.Errorf("%d visible buttons, want 1", buttons)
 	}
 	b.click("#asked .main")
-	b.until(`document.body.innerText.includes('times in ms')`)
+	b.until(`document.body?.innerText.includes('times in ms')`)
 }
 
 // The page shows that its stream is lost, and goes on when the lab is back.
@@ -254,20 +254,31 @@ func (b tab) sets(selector string) {
 
 // Each faulty server has a lane with the bound that was exceeded, and its phases.
 func pageRunsPhases(t *testing.T, browser context.Context, p program) {
-	b := openTab(t, browser, wide)
-	b.open(p.url)
-	b.click("#run-all")
-	b.until(`document.querySelector('#ran').textContent.endsWith('.')`)
-	b.screenshot("phases", true)
-	lanes := in[map[string][]string](b, `Object.fromEntries([...document.querySelectorAll('.targets .lane')].map(lane =>
-		[lane.dataset.name, [lane.querySelector('.left').textContent, ...[...lane.querySelectorAll('.bar')].map(bar => bar.className)]]))`)
-	for name, want := range map[string]string{
+	want := map[string]string{
 		"ok": "completed after", "silent": "header timeout after", "slow-tls": "tls timeout after", "stall": "read timeout after",
 		"drip": "total timeout after", "refused": "connection refused after",
-	} {
+	}
+	b := openTab(t, browser, wide)
+	b.open(p.url)
+	var lanes map[string][]string
+	eventually(t, "each target's own bound was exceeded", func() bool { // the bounds are short, and on a busy machine another one may be
+		b.click("#run-all")
+		b.until(`document.querySelector('#ran').textContent.endsWith('.')`)
+		lanes = in[map[string][]string](b, `Object.fromEntries([...document.querySelectorAll('.targets .lane')].map(lane =>
+			[lane.dataset.name, [lane.querySelector('.left').textContent, ...[...lane.querySelectorAll('.bar')].map(bar => bar.className)]]))`)
+		for name, begin := range want {
+			if lane := append(lanes[name], ""); !strings.HasPrefix(lane[0], begin) {
+				t.Logf("%s: %q, not %s", name, lane, begin)
+				return false
+			}
+		}
+		return true
+	})
+	b.screenshot("phases", true)
+	for name := range want {
 		lane := append(lanes[name], "", "")
-		if !strings.HasPrefix(lane[0], want) || !strings.HasPrefix(lane[1], "bar phase") {
-			t.Errorf("%s: %q, not %s", name, lane, want)
+		if !strings.HasPrefix(lane[1], "bar phase") {
+			t.Errorf("%s: %q", name, lane)
 		}
 		if cut := strings.HasSuffix(lane[len(lanes[name])-1], " cut"); cut != (name != "ok") {
 			t.Errorf("%s: cut is %v in %q", name, cut, lane)

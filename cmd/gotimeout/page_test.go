@@ -32,7 +32,7 @@ func TestPage(t *testing.T) {
 		"legible": pageIsLegible, "keyboard": pageByKeyboard, "receipts": plainPages, "reports": reportPages,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name != "first" && name != "race" && name != "phases" { // what these show depends on times, which a dozen other tabs would spoil
+			if name != "first" && name != "race" && name != "phases" && name != "a hundred" { // what these show depends on times, which a dozen other tabs would spoil
 				t.Parallel()
 			}
 			test(t, browser, p)
@@ -48,11 +48,11 @@ func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 		"phone-dark": look{width: 390, height: 844}.with("prefers-color-scheme", "dark"), "screen-dark": look{width: 1920, height: 1080}.with("prefers-color-scheme", "dark"),
 	} {
 		b := openTab(t, browser, l)
-		b.open(p.url)
-		b.until(`document.querySelector('[data-name=baseline] .bar').offsetWidth > 20`)
-		if in[bool](b, `document.querySelector('[data-name=baseline] b').classList.contains('known')`) {
-			t.Errorf("%s: the baseline was over before its lane was seen", name)
-		}
+		eventually(t, name+": the baseline's lane is seen before it is over", func() bool { // the first look is late on a busy machine
+			b.open(p.url)
+			b.until(`document.querySelector('[data-name=baseline] .bar').offsetWidth > 20`)
+			return !in[bool](b, `document.querySelector('[data-name=baseline] b').classList.contains('known')`)
+		})
 		b.screenshot("first-"+name+"-mid", false)
 		for range 2 { // while the race plays, and after it
 			for _, lane := range in[[]struct {

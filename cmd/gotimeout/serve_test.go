@@ -161,14 +161,18 @@ func TestConnectionsOfARun(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	p.complete(t, "/baseline?delay=0&op=grpc")
-	for _, path := range []string{"/context-cancel?delay=2s&timeout=50ms&op=grpc", "/baseline?delay=0&op=grpc"} {
+	for _, path := range []string{"/context-cancel?delay=4s&timeout=1s&op=grpc", "/baseline?delay=0&op=grpc"} {
 		if _, v := p.complete(t, path); v.Connections != (receipt.Connections{Reused: 1, Kept: 1}) {
 			t.Errorf("%s: connections %+v, want one for all calls", path, v.Connections)
 		}
 	}
 	for _, op := range []string{"http", "cache", "db"} {
-		p.get(t, "/baseline?delay=0&op="+op, new(any)) // the pool keeps the connection for a second
-		if _, v := p.complete(t, "/context-cancel?delay=4s&timeout=1s&op="+op); v.Connections.Reused != 1 || v.Connections.Dialed != 0 || v.Connections.Closed != 1 {
+		var v receipt.View
+		for try := 0; try < 3 && v.Connections.Reused == 0; try++ { // the pool keeps the connection for a second
+			p.get(t, "/baseline?delay=0&op="+op, new(any))
+			_, v = p.complete(t, "/context-cancel?delay=4s&timeout=1s&op="+op)
+		}
+		if v.Connections.Reused != 1 || v.Connections.Dialed != 0 || v.Connections.Closed != 1 {
 			t.Errorf("op=%s, cancelled: connections %+v, want the pooled one closed", op, v.Connections)
 		}
 		if _, v := p.complete(t, "/baseline?delay=0&op="+op); v.Connections != (receipt.Connections{Dialed: 1, Kept: 1}) {
@@ -225,11 +229,13 @@ func TestNetworkByProxy(t *testing.T) {
 	if status != http.StatusBadRequest {
 		t.Errorf("a proxy loses packets: %d %+v", status, s)
 	}
-	if status, s = p.change(t, "PUT", "/network?backend=db", "delay=100ms"); status != http.StatusOK || s.Profile != "delay=50ms" {
+	eventually(t, "a round trip is delayed, and a dial is not", func() bool { // the dial is one, which a busy machine delays
+		status, s = p.change(t, "PUT", "/network?backend=db", "delay=100ms")
+		c := s.Backends["db"].Calibration
+		return c != nil && c.RoundTripP50 != nil && *c.RoundTripP50 >= 200 && c.Dial != nil && *c.Dial < 200
+	})
+	if status != http.StatusOK || s.Profile != "delay=50ms" {
 		t.Errorf("%d %+v", status, s)
-	}
-	if c := s.Backends["db"].Calibration; c == nil || *c.RoundTripP50 < 200 || *c.Dial >= 200 {
-		t.Errorf("the calibration is %+v", c)
 	}
 	if _, v := p.complete(t, "/baseline?op=db"); *v.Answered < 200 {
 		t.Errorf("%v ms with a round trip of 200 ms", *v.Answered)

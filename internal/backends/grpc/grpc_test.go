@@ -112,7 +112,7 @@ func TestEndsWithItsCaller(t *testing.T) {
 	cancel, done := c.start(t, r, backendtest.Long, deafDelay, "deaf") // the first, to be there when the others have ended
 	cancel()
 	<-done
-	_, done = c.start(t, r, short, delay, "deadline")
+	_, done = c.start(t, r, 10*short, delay, "deadline")
 	if err := <-done; status.Code(err) != codes.DeadlineExceeded {
 		t.Error(err)
 	}
@@ -141,7 +141,7 @@ func TestTheDeadlineNeedsNoNetwork(t *testing.T) {
 		run string
 		*client
 	}{{"proxied", proxied}, {"direct", direct}} {
-		_, done := call.start(t, r, 3*short, delay, call.run)
+		_, done := call.start(t, r, 20*short, delay, call.run)
 		call.mute.Store(true)
 		if err := <-done; status.Code(err) != codes.DeadlineExceeded {
 			t.Error(err)
@@ -184,7 +184,7 @@ func TestProxies(t *testing.T) {
 		if err := c.call(t.Context(), delay, target.Name, -1); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%s: %v", target.Name, err)
 		}
-		_, done := c.start(t, r, 3*short, delay, target.Name+" deadline")
+		_, done := c.start(t, r, 10*short, delay, target.Name+" deadline")
 		<-done
 		cancel, done := c.start(t, r, backendtest.Long, delay, target.Name+" cancel")
 		cancel()

@@ -323,9 +323,13 @@ func TestRateOfAllConnections(t *testing.T) {
 	for try := 0; try < 5 && least > asked+off; try++ {
 		var all sync.WaitGroup
 		var took [connections]time.Duration
-		start := time.Now()
+		var clients, servers [connections]*net.TCPConn
 		for i := range connections {
-			client, server := l.connect()
+			clients[i], servers[i] = l.connect()
+		}
+		start := time.Now()
+		for i, client := range clients {
+			server := servers[i]
 			all.Go(func() {
 				if _, err := server.Write(make([]byte, size)); err != nil {
 					t.Error(err)
