@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -278,6 +280,9 @@ func (s *session) command(t *testing.T, dir, command string, shown []string) []s
 	}
 	for old, fresh := range s.ids {
 		command = strings.ReplaceAll(command, old, fresh)
+	}
+	if id := receiptID.FindString(command); id != "" && !slices.Contains(slices.Collect(maps.Values(s.ids)), id) {
+		t.Errorf("%s: no output before it has shown the receipt %s", command, id)
 	}
 	serve := labStarts.MatchString(command) && !strings.Contains(command, "--help") && !strings.Contains(command, "--version")
 	if serve {
