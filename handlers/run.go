@@ -89,7 +89,7 @@ func (l *Lab) execute(ctx context.Context, s strategies.Strategy, p params) (*re
 func (l *Lab) runOf(ctx context.Context, s strategies.Strategy, p params) receipt.Run {
 	return receipt.Run{
 		Client: l.clientOf(ctx), Job: p.job,
-		Name:   s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
+		Name: s.Name, Family: string(s.Family), Unbounded: s.Unbounded, Slow: p.op.Name,
 		Ctx: p.ctx, Work: p.work, Backend: p.backend, Target: p.target, Params: p.own, Timeouts: p.phases.view(),
 		Network: l.networkOf(p),
 		Delay:   p.delay, Timeout: p.timeout,
