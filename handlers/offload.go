@@ -61,6 +61,9 @@ func (l *Lab) offload(ctx context.Context, s strategies.Strategy, p params) (*re
 	return rc, nil
 }
 
+// otherLabs is the client of jobs that other labs have accepted; it has no address's name.
+const otherLabs = "other labs"
+
 // refusedAgain is how long a worker waits after the ledger has refused a run.
 const refusedAgain = 50 * time.Millisecond
 
@@ -91,6 +94,11 @@ func (l *Lab) work(ctx context.Context, id, query string) json.RawMessage {
 		return encoded(wire.JobEnd{Error: &receipt.Error{Code: "bad_parameter", Message: "the worker's lab can't make this run: " + err.Error()}})
 	}
 	p.job = id
+	client := otherLabs
+	if rc := l.Ledger.Get(id); rc != nil {
+		client = rc.Run().Client
+	}
+	ctx = context.WithValue(ctx, clientKey{}, client)
 	rc, err := l.execute(ctx, s, p)
 	for ; err != nil; rc, err = l.execute(ctx, s, p) {
 		select {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,53 @@ func TestOffload(t *testing.T) {
 		}](t, w)
 		if r := job.Result.Receipt; job.State != jobs.Done || r == nil || !r.Complete || *r.Status != receipt.Completed || r.Name != "offload" || r.Job != "lab-1" || *r.Answered != 72e5 || r.Slow != "all" || r.Overshoot != nil {
 			t.Errorf("%s", w.Body)
+		}
+	})
+}
+
+// A lab that has as many jobs as it may leave behind still makes them.
+func TestOffloadAtTheBound(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *handlers.Lab) {
+		lab := newLab(receipt.Limits{InFlight: 10, Abandoned: 1, Busy: 10})
+		lab.Queue = &fakeQueue{worker: lab, ends: map[string]json.RawMessage{}}
+		w := get(t, lab, "/offload?op=http")
+		checkStatus(t, w, http.StatusAccepted)
+		checkStatus(t, get(t, lab, "/baseline?op=http"), http.StatusServiceUnavailable)
+		time.Sleep(2 * time.Minute)
+		if v := view(t, lab, w); !v.Complete {
+			t.Errorf("%+v", v)
+		}
+		checkStatus(t, get(t, lab, "/baseline?op=http"), http.StatusOK)
+	})
+}
+
+// The jobs of one client of a public lab run within that client's share.
+func TestShareOfJobs(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *handlers.Lab) {
+		lab := newLab(receipt.Limits{InFlight: 40, Abandoned: 200, Busy: 1000})
+		lab.Queue = &fakeQueue{worker: lab, ends: map[string]json.RawMessage{}}
+		routes := publicRoutes(lab)
+		ask := func(peer, path string) int {
+			w, r := httptest.NewRecorder(), request(t.Context(), http.MethodGet, path)
+			r.RemoteAddr = peer
+			routes.ServeHTTP(w, r)
+			return w.Code
+		}
+		for range 30 {
+			if status := ask("192.0.2.1:5", "/offload?op=db&delay=1m"); status != http.StatusAccepted {
+				t.Fatal(status)
+			}
+		}
+		time.Sleep(time.Minute + time.Second)
+		if n := lab.Ledger.Counts().InFlight; n != 10 {
+			t.Errorf("%d jobs of one client run at once, and its share is 10", n)
+		}
+		if status := ask("192.0.2.2:5", "/baseline?op=db"); status != http.StatusOK {
+			t.Errorf("another client: %d", status)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := lab.Ledger.Counts(); n.InFlight+n.Abandoned > 0 {
+			t.Errorf("%+v", n)
 		}
 	})
 }

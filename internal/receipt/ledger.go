@@ -51,7 +51,7 @@ func (m Limits) refuse(c Counts, run *Run) error {
 	switch {
 	case c.InFlight >= m.InFlight:
 		return ErrInFlight
-	case c.Abandoned >= m.Abandoned:
+	case c.Abandoned >= m.Abandoned && run.Job == "": // a job is left behind already, until its run has ended
 		return ErrAbandoned
 	case run.Busy && c.Busy >= m.Busy:
 		return ErrBusy
