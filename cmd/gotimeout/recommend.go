@@ -107,7 +107,7 @@ const (
 	// longestSample is how long a sample may take.
 	longestSample = time.Hour
 	// mostRequests is somewhat less than the number of receipts that a lab can keep.
-	mostRequests = 700_000
+	mostRequests = 400_000
 	// warmUpOnNetwork is how long a load takes until it is steady, with a handshake
 	// of a second and a link that all calls dial on at once.
 	warmUpOnNetwork = 2 * time.Second

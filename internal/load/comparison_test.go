@@ -22,7 +22,7 @@ type fakeLab struct {
 	now   wire.Now
 	runs  int
 	job   map[int]string                   // of a run, where it has one: /offload has a worker make a second run
-	first string                           // the path of the first run
+	first string                           // the first run
 	seen  func(run int)                    // called for each run, unless nil
 	other func(w http.ResponseWriter) bool // answers instead where it returns true, unless nil
 }
@@ -64,7 +64,7 @@ func (l *fakeLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			l.runs++
 			l.job[l.runs] = id
 		}
-		l.first = cmp.Or(l.first, r.URL.Path)
+		l.first = cmp.Or(l.first, r.URL.String())
 		answer = map[string]any{"completed": true, "status": "completed", "receipt": "/receipts/" + id}
 	}
 	_ = json.NewEncoder(w).Encode(answer)
@@ -103,12 +103,12 @@ func TestCompares(t *testing.T) {
 }
 
 // The runs of a queue's worker are those of the jobs that the comparison has put, and no runs of others. The queue
-// is started before the first sample, so that its server is not left behind by the strategy.
+// is started before the first sample, so that its server is not left behind by the strategy, and has the time that it takes.
 func TestComparesQueue(t *testing.T) {
 	t.Parallel()
 	l := &fakeLab{job: map[int]string{}}
 	r, err := compared(t, l, "offload")
-	if err != nil || len(r.Rows) != 2 || l.first != "/offload" {
+	if err != nil || len(r.Rows) != 2 || !strings.HasPrefix(l.first, "/offload?") || !strings.Contains(l.first, "timeout=1m0s") {
 		t.Fatalf("%d rows, %v, the first run is %s", len(r.Rows), err, l.first)
 	}
 	for _, row := range r.Rows {

@@ -112,8 +112,9 @@ func (p Plan) requests() int {
 	return int((p.Duration+p.warmUp()).Seconds()*p.Rate) + probes
 }
 
-// Receipts is how many receipts a lab must keep for the plan: as many as a cell makes.
-func (p Plan) Receipts() int { return p.requests() + 10 }
+// Receipts is how many receipts a lab must keep for the plan: as many as a cell makes. The worker of a
+// queue makes a second one for each request.
+func (p Plan) Receipts() int { return 2*p.requests() + 10 }
 
 // check returns an error if the lab can't run the plan.
 func (p Plan) check(f wire.Lab) error {
@@ -154,8 +155,12 @@ func (p Plan) check(f wire.Lab) error {
 	if len(p.Networks) > 0 && !f.Network {
 		return fmt.Errorf("this lab has no network that can be changed: start it with --network none, or leave --network out")
 	}
-	if p.Receipts() > f.Caps.Receipts {
-		return fmt.Errorf("a cell needs %d receipts, and this lab keeps %d: start it with --receipts %d, or lower --rate or --duration", p.Receipts(), f.Caps.Receipts, p.Receipts())
+	needs := p.requests() + 10
+	if slices.ContainsFunc(p.Strategies, func(name string) bool { return queued(f, name) }) {
+		needs = p.Receipts()
+	}
+	if needs > f.Caps.Receipts {
+		return fmt.Errorf("a cell needs %d receipts, and this lab keeps %d: start it with --receipts %d, or lower --rate or --duration", needs, f.Caps.Receipts, needs)
 	}
 	if f.Caps.MaxInFlight < probes/2 {
 		return fmt.Errorf("this lab allows %d runs in flight, and the probe makes %d at once: start it with --max-in-flight %d or more", f.Caps.MaxInFlight, probes/2, probes/2)
@@ -217,6 +222,9 @@ func (r *runner) check(ctx context.Context) (err error) {
 	}
 	for _, op := range r.Plan.Ops { // with a backend that is down, the table would have only failures
 		c := results.Cell{Op: op, Ctx: r.Plan.Ctxs[0], Timeout: ms(r.Plan.Timeouts[0])}
+		if longest, err := time.ParseDuration(r.facts.Caps.MaxTimeout); err == nil {
+			c.Timeout = ms(longest) // what a first run starts may take longer than a timeout of the plan
+		}
 		for _, strategy := range append(r.starters(op), results.SampleName()) {
 			within, cancel := context.WithTimeout(ctx, firstAnswer)
 			err := r.Lab.run(within, pathOf(strategy, c, 0))
@@ -237,11 +245,16 @@ func (r *runner) check(ctx context.Context) (err error) {
 	return err
 }
 
+// queued reports whether a strategy gives its runs to a queue.
+func queued(f wire.Lab, strategy string) bool {
+	return f.Families[strategy] == string(strategies.OutOfRequest)
+}
+
 // starters returns the strategies of the plan whose first run starts what stays, as the queue's
 // server: it is no leak of theirs.
 func (r *runner) starters(op string) (all []string) {
 	for _, name := range r.Plan.Strategies {
-		if r.facts.Families[name] == string(strategies.OutOfRequest) && r.facts.Only.Suits(name, op) {
+		if queued(r.facts, name) && r.facts.Only.Suits(name, op) {
 			all = append(all, name)
 		}
 	}

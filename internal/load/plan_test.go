@@ -11,9 +11,9 @@ import (
 )
 
 var facts = wire.Lab{
-	Strategies: []string{"baseline", "context-cancel"},
-	Ops:        []wire.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
-	Caps:       wire.Caps{MaxDelay: "10s", MaxTimeout: "30s", MaxInFlight: 20, Receipts: 10_000},
+	Strategies: []string{"baseline", "context-cancel", "offload"}, Families: map[string]string{"offload": "out of the request"},
+	Ops:  []wire.Op{{Name: "http"}, {Name: "cache", NoDelay: "a real memcached has no slow command"}},
+	Caps: wire.Caps{MaxDelay: "10s", MaxTimeout: "30s", MaxInFlight: 20, Receipts: 10_000},
 }
 
 func plan(change func(*load.Plan)) load.Plan {
@@ -43,6 +43,7 @@ func TestPlanRefused(t *testing.T) {
 		"the strategy baseline makes no sense for op http: use --ops db,cpu": func(p *load.Plan) {
 			p.Strategies, p.Only = []string{"baseline"}, wire.Only{"baseline": {"db", "cpu"}}
 		},
+		"a cell needs 10050 receipts, and this lab keeps":             func(p *load.Plan) { p.Strategies, p.Rate = []string{"offload"}, 3320 },
 		"start it with --receipts 15050, or lower --rate or --durati": func(p *load.Plan) { p.Rate = 10_000 },
 	} {
 		if err := plan(change).Check(facts); err == nil || !strings.Contains(err.Error(), want) {
