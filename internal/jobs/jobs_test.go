@@ -364,6 +364,25 @@ func TestOpenIsNotInterrupted(t *testing.T) {
 	}
 }
 
+// Whoever asks for a job that has been put learns of it at any moment, also where it ends between two looks.
+func TestGetMeanwhile(t *testing.T) {
+	q := open(t, jobs.Settings{Dir: t.TempDir()})
+	defer q.Close()
+	defer work(t, q, done)()
+	for n := range 200 {
+		id := fmt.Sprintf("lab-%d", n+1)
+		if err := q.Put(t.Context(), id, "op=http"); err != nil {
+			t.Fatal(err)
+		}
+		for job := (jobs.Job{}); job.State != jobs.Done; {
+			var err error
+			if job, err = q.Get(t.Context(), id); err != nil {
+				t.Fatalf("%s: %v", id, err)
+			}
+		}
+	}
+}
+
 // Whoever asks for a job by any ID learns of a job of that ID, or that there is none: no ID makes the queue look broken.
 func FuzzGet(f *testing.F) {
 	q, err := jobs.Open(f.Context(), jobs.Settings{Dir: f.TempDir(), Log: slog.New(slog.DiscardHandler)})

@@ -366,7 +366,8 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	queued, err := q.queue.GetLastMsgForSubject(ctx, queueSubject+tokens(id))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return Job{}, ErrUnknown
+		job, _, err = q.state(ctx, id) // a worker may have ended the job between the two looks
+		return job, err
 	case err != nil:
 		return Job{}, err
 	}
