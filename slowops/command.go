@@ -25,6 +25,9 @@ type Command struct {
 	// process of its own is looked for.
 	InGroup bool
 
+	// Closing ends the program when it is closed, that of a deaf call too; nil is never closed.
+	Closing <-chan struct{}
+
 	Stdin  io.Reader
 	Stdout io.Writer
 }
@@ -33,6 +36,17 @@ type Command struct {
 func (m Command) Do(ctx context.Context, c Call) error {
 	ctx, cancel := c.context(ctx)
 	defer cancel()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-m.Closing:
+			end()
+		case <-ended:
+		}
+	}()
 	program := exec.CommandContext(ctx, m.Name, m.Args...)
 	program.Stdin, program.Stdout = m.Stdin, m.Stdout
 	if !m.InGroup {

@@ -91,7 +91,7 @@ func (l *Lab) inChild(query string, call slowops.Call) (handlers.Part, error) {
 		return nil, fmt.Errorf("the run needs a child, and this program can't be found: %w", err)
 	}
 	call.Orphaned = func() { l.report(call.Run, (*receipt.Receipt).Orphaned) }
-	c := &child{observer: call.Observer, over: make(chan struct{})}
+	c := &child{observer: call.Observer, over: make(chan struct{}), run: l.runProgram}
 	if err := c.begin(slowops.Command{Name: program, Args: []string{childCommand}}, order); err != nil {
 		return nil, fmt.Errorf("the run needs a child: %w", err)
 	}
@@ -111,6 +111,7 @@ func thisProgram() (string, error) {
 // child is a process that makes the calls of one run.
 type child struct {
 	observer slowops.Observer
+	run      func(context.Context, slowops.Command, slowops.Call) error
 	kill     context.CancelFunc // kills the child and its process group
 	tell     *os.File
 	started  sync.Once
@@ -140,7 +141,7 @@ func (c *child) begin(program slowops.Command, order order) error {
 	go func() {
 		defer close(c.over)
 		defer kill()
-		err := program.Do(ctx, slowops.Call{Observer: slowops.Observer{Orphaned: c.observer.Orphaned}})
+		err := c.run(ctx, program, slowops.Call{Observer: slowops.Observer{Orphaned: c.observer.Orphaned}})
 		input.Close()
 		output.Close()
 		tell.Close()

@@ -262,6 +262,30 @@ func runs(pid string) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
+// A lab that closes ends the programs that its calls have left, and what these have started.
+func TestCloseEndsPrograms(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	for _, path := range []string{"/goroutine-abandon?op=command&ctx=deaf&timeout=100ms", "/goroutine-abandon?op=command&timeout=100ms"} {
+		var log strings.Builder
+		l := open(t, settings, &log, "--shell", "--command=sleep 300 & echo $! $$ >"+pids+"; wait")
+		if status, answer := ask(l, path); status != http.StatusGatewayTimeout {
+			t.Fatalf("%d %s", status, answer)
+		}
+		var started []byte
+		backendtest.Eventually(t, "the program runs", func() bool {
+			started, _ = os.ReadFile(pids)
+			return len(started) > 0
+		})
+		l.Close()
+		for _, pid := range strings.Fields(string(started)) {
+			backendtest.Eventually(t, "process "+pid+" has ended", func() bool { return !runs(pid) })
+		}
+		if err := os.Remove(pids); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Whatever a child says, each phase and each dial ends once, and each connection of a child that was cut is closed.
 func FuzzFollow(f *testing.F) {
 	for _, notes := range []string{

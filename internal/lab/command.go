@@ -95,6 +95,25 @@ func (o *commandOp) noNetwork() error {
 
 func (*commandOp) server() *private.Server { return nil }
 
+// runProgram runs a program until it ends, or the lab is closed, which waits for the end of each.
+func (l *Lab) runProgram(ctx context.Context, m slowops.Command, c slowops.Call) error {
+	l.programs.RLock()
+	defer l.programs.RUnlock()
+	m.Closing = l.closing
+	return m.Do(ctx, c)
+}
+
+// openPrograms has Close end the programs that run.
+func (l *Lab) openPrograms() {
+	closing := make(chan struct{})
+	l.closing = closing
+	l.atClose(func() {
+		close(closing)
+		l.programs.Lock()
+		defer l.programs.Unlock()
+	})
+}
+
 func (o *commandOp) open(l *Lab) (handlers.Op, error) {
 	if o.Command == "" {
 		return handlers.Op{}, nil
@@ -105,7 +124,7 @@ func (o *commandOp) open(l *Lab) (handlers.Op, error) {
 		Lacks: lacksAll("the lab knows no timeouts of a program: write them into --command"),
 		Parts: []handlers.Part{func(ctx context.Context, c slowops.Call) error {
 			c.Orphaned = func() { l.report(c.Run, (*receipt.Receipt).Orphaned) }
-			return program.Do(ctx, c)
+			return l.runProgram(ctx, program, c)
 		}},
 	}
 	l.makeOwn(&op, o.ownName())

@@ -82,6 +82,8 @@ type Lab struct {
 	held     int           // descriptors that the ops need beside those of their pools, about
 	looking  chan struct{} // has an element for each look at a backend that goes on
 	checks   singleflight.Group
+	closing  <-chan struct{} // closed when the programs of calls must end
+	programs sync.RWMutex    // each of them has it for reading
 	closes   []func()
 }
 
@@ -145,6 +147,7 @@ func Open(ctx context.Context, s Settings, log *slog.Logger) (l *Lab, err error)
 
 // openOps opens the ops.
 func (l *Lab) openOps(ops []Op) (all []handlers.Op, err error) {
+	l.openPrograms()
 	for _, op := range ops {
 		opened, err := op.open(l)
 		if err != nil {
