@@ -172,3 +172,16 @@ func TestKilledServerLosesNoJob(t *testing.T) {
 		t.Errorf("%d of %d were accepted, the other answers: %v", len(s.jobs), n, s.other)
 	}
 }
+
+// A comparison whose lab has opened its queue leaves no file of it.
+func TestCompareLeavesNoFile(t *testing.T) {
+	cmd := command(t, nil, "compare", "--strategies=offload", "--ops=http", "--duration=200ms", "--quiet")
+	temporary := t.TempDir()
+	cmd.Env = append(cmd.Env, "TMPDIR="+temporary)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -171,6 +172,11 @@ func (s *serveCmd) read(getenv environment) (p plan, err error) {
 		return p, usagef("--log-slow is %s: it must be over 0, or 0 to log none", s.LogSlow)
 	}
 	p.lab.Public = settled(&s.Public, port != "") // a PaaS sets PORT, and its labs are public
+	for _, name := range s.Host {
+		if name == "" || strings.ContainsAny(name, ":/*@ ") {
+			return p, usagef("--host (GOTIMEOUT_HOST) has %q, which is no name of a host: write lab.example, without a scheme and a port; the lab answers for addresses without it", name)
+		}
+	}
 	p.lab.Hosts = s.hosts(p.addr, p.lab.Public)
 	for _, text := range s.TrustedProxies {
 		proxy, err := netip.ParsePrefix(text)
@@ -204,10 +210,8 @@ func (s *serveCmd) readCaps(out *lab.Settings) error {
 		maxDelay, maxTimeout, inFlight, abandoned, receipts = 5*time.Second, 10*time.Second, 256, 1024, 1000
 	}
 	out.MaxDelay, out.MaxTimeout = settled(&s.MaxDelay, maxDelay), settled(&s.MaxTimeout, maxTimeout)
-	for name, d := range map[string]time.Duration{"--max-delay": out.MaxDelay, "--max-timeout": out.MaxTimeout} {
-		if d <= 0 || d > time.Hour {
-			return usagef("%s is %s: it must be over 0 and at most 1h", name, d)
-		}
+	if err := checkLongest(out); err != nil {
+		return err
 	}
 	out.MaxInFlight, out.MaxAbandoned = settled(&s.MaxInFlight, inFlight), settled(&s.MaxAbandoned, abandoned)
 	for name, n := range map[string]int{"--max-in-flight": out.MaxInFlight, "--max-abandoned": out.MaxAbandoned} {
@@ -218,6 +222,16 @@ func (s *serveCmd) readCaps(out *lab.Settings) error {
 	out.Receipts = settled(&s.Receipts, receipts)
 	if out.Receipts < 1 || out.Receipts > 1_000_000 {
 		return usagef("--receipts is %d: it must be from 1 to 1000000", out.Receipts)
+	}
+	return nil
+}
+
+// checkLongest checks the caps on the times of a run.
+func checkLongest(of *lab.Settings) error {
+	for name, d := range map[string]time.Duration{"--max-delay": of.MaxDelay, "--max-timeout": of.MaxTimeout} {
+		if d <= 0 || d > time.Hour {
+			return usagef("%s is %s: it must be over 0 and at most 1h", name, d)
+		}
 	}
 	return nil
 }

@@ -66,7 +66,18 @@ func startLab(ctx context.Context, plan load.Plan, env []string, flags ...string
 	process := exec.Command(program, append(args, flags...)...)
 	process.Env = append(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env...) // of two variables with one name the last counts
 	process.SysProcAttr = apart()
-	return startProcess(ctx, process)
+	// The lab is killed, and can't remove what its queue keeps.
+	dir, err := os.MkdirTemp("", "gotimeout-lab-")
+	if err != nil {
+		return "", nil, err
+	}
+	process.Env = append(process.Env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
+	url, end, err := startProcess(ctx, process)
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", nil, err
+	}
+	return url, func() { end(); os.RemoveAll(dir) }, nil
 }
 
 // startProcess starts a process that serves a lab.

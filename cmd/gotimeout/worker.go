@@ -56,6 +56,9 @@ func (w *workerCmd) Run(ctx context.Context, getenv environment, to streams) err
 		NATSURL: w.NATSURL, OwnName: w.Name,
 		MaxDelay: w.MaxDelay, MaxTimeout: w.MaxTimeout, MaxInFlight: 2048, MaxAbandoned: 8192, Receipts: 10_000,
 	}
+	if err := checkLongest(&settings); err != nil {
+		return err
+	}
 	log := slog.New((&serveCmd{LogFormat: w.LogFormat}).logHandler(to.err))
 	for _, op := range w.Ops {
 		op := op.(lab.Op)
