@@ -25,8 +25,8 @@ type Command struct {
 	// process of its own is looked for.
 	InGroup bool
 
-	// Closing ends the program when it is closed, that of a deaf call too; nil is never closed.
-	Closing <-chan struct{}
+	// Life kills the program when it ends, that of a deaf call too; nil never ends.
+	Life context.Context
 
 	Stdin  io.Reader
 	Stdout io.Writer
@@ -38,15 +38,9 @@ func (m Command) Do(ctx context.Context, c Call) error {
 	defer cancel()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-m.Closing:
-			end()
-		case <-ended:
-		}
-	}()
+	if m.Life != nil {
+		defer context.AfterFunc(m.Life, end)()
+	}
 	program := exec.CommandContext(ctx, m.Name, m.Args...)
 	program.Stdin, program.Stdout = m.Stdin, m.Stdout
 	if !m.InGroup {

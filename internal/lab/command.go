@@ -99,16 +99,16 @@ func (*commandOp) server() *private.Server { return nil }
 func (l *Lab) runProgram(ctx context.Context, m slowops.Command, c slowops.Call) error {
 	l.programs.RLock()
 	defer l.programs.RUnlock()
-	m.Closing = l.closing
+	m.Life = l.life
 	return m.Do(ctx, c)
 }
 
 // openPrograms has Close end the programs that run.
 func (l *Lab) openPrograms() {
-	closing := make(chan struct{})
-	l.closing = closing
+	life, end := context.WithCancel(context.Background())
+	l.life = life
 	l.atClose(func() {
-		close(closing)
+		end()
 		l.programs.Lock()
 		defer l.programs.Unlock()
 	})

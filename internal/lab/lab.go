@@ -82,8 +82,8 @@ type Lab struct {
 	held     int           // descriptors that the ops need beside those of their pools, about
 	looking  chan struct{} // has an element for each look at a backend that goes on
 	checks   singleflight.Group
-	closing  <-chan struct{} // closed when the programs of calls must end
-	programs sync.RWMutex    // each of them has it for reading
+	life     context.Context // of the programs of calls
+	programs sync.RWMutex    // each has it for reading
 	closes   []func()
 }
 
