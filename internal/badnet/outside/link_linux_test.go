@@ -41,11 +41,7 @@ func stackWithoutTUN(f *testing.F, send func([]byte)) *Stack {
 		f.Fatal(err)
 	}
 	s.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s.stack, 0, maxStreams, s.stream).HandlePacket)
-	datagrams := udp.NewForwarder(s.stack, func(r *udp.ForwarderRequest) bool {
-		s.start(func() { s.datagrams(r) })
-		return true
-	})
-	s.stack.SetTransportProtocolHandler(udp.ProtocolNumber, datagrams.HandlePacket)
+	s.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s.stack, s.flow).HandlePacket)
 	s.done.Go(s.link.deliver)
 	f.Cleanup(func() { _ = s.Close() })
 	return s

@@ -77,11 +77,7 @@ func NewStack(d Dialer, driver badnet.Driver) (*Stack, error) {
 	}
 	streams := tcp.NewForwarder(s.stack, 0, maxStreams, s.stream)
 	s.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, streams.HandlePacket)
-	datagrams := udp.NewForwarder(s.stack, func(r *udp.ForwarderRequest) bool {
-		s.start(func() { s.datagrams(r) })
-		return true
-	})
-	s.stack.SetTransportProtocolHandler(udp.ProtocolNumber, datagrams.HandlePacket)
+	s.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s.stack, s.flow).HandlePacket)
 	s.done.Go(s.link.deliver)
 	if err := t.Outside(address4, address6, s.link.take); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -135,12 +131,14 @@ func (s *Stack) Close() error {
 	}
 }
 
-// start runs a flow, unless there are too many.
-func (s *Stack) start(flow func()) {
+// start runs a flow, unless there are too many, and tells whether it does.
+func (s *Stack) start(flow func()) bool {
 	select {
 	case s.flows <- struct{}{}:
 		s.done.Go(func() { defer func() { <-s.flows }(); flow() })
+		return true
 	default:
+		return false
 	}
 }
 
@@ -189,9 +187,24 @@ type stream struct {
 // Abort resets the connection.
 func (s stream) Abort() { s.end.Abort(); s.Close() }
 
+// flow begins a flow of datagrams. It makes the flow's end before the Dialer is asked, so
+// that the datagrams that come meanwhile wait there, in their order.
+func (s *Stack) flow(r *udp.ForwarderRequest) (handled bool) {
+	queue := new(waiter.Queue)
+	end, failed := r.CreateEndpoint(queue)
+	if failed != nil {
+		return true
+	}
+	inner := gonet.NewUDPConn(queue, end)
+	if !s.start(func() { s.datagrams(r.ID(), inner) }) {
+		inner.Close()
+	}
+	return true
+}
+
 // datagrams carries a flow of datagrams until it is idle.
-func (s *Stack) datagrams(r *udp.ForwarderRequest) {
-	id := r.ID()
+func (s *Stack) datagrams(id stack.TransportEndpointID, inner *gonet.UDPConn) {
+	defer inner.Close()
 	outer, err := s.dialer.Dial(s.ctx, "udp", addressOf(id))
 	if err != nil {
 		if m, silent := meaning(err); !silent {
@@ -203,13 +216,6 @@ func (s *Stack) datagrams(r *udp.ForwarderRequest) {
 		return
 	}
 	defer outer.Close()
-	var queue waiter.Queue
-	end, failed := r.CreateEndpoint(&queue)
-	if failed != nil {
-		return // the flow was there already
-	}
-	inner := gonet.NewUDPConn(&queue, end)
-	defer inner.Close()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	context.AfterFunc(ctx, func() { inner.Close(); outer.Close() })

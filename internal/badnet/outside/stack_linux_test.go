@@ -21,11 +21,12 @@ type hosts struct {
 	unreachable string
 	silent      string // drops each packet
 	good        string // not on this bad loopback
+	slow        string // near, by a dial that takes its time
 }
 
 var (
-	four = hosts{"10.0.0.5", "10.0.0.9", "10.0.0.8", "10.0.0.7"}
-	six  = hosts{"2001:db8::5", "2001:db8::9", "2001:db8::8", "2001:db8::7"}
+	four = hosts{"10.0.0.5", "10.0.0.9", "10.0.0.8", "10.0.0.7", "10.0.0.6"}
+	six  = hosts{"2001:db8::5", "2001:db8::9", "2001:db8::8", "2001:db8::7", "2001:db8::6"}
 )
 
 // far has the hosts of both families.
@@ -46,6 +47,8 @@ func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) 
 		f.asked <- true
 		conn, other := net.Pipe()
 		return conn, other.Close()
+	case four.slow, six.slow:
+		time.Sleep(50 * time.Millisecond)
 	}
 	return f.direct.Dial(ctx, network, "127.0.0.1:"+port)
 }
@@ -83,6 +86,7 @@ func TestStack(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, hosts){
 		"half close": stackHalfClose, "a server's reset": stackReset, "a client's reset": stackClientReset,
 		"refused": stackRefused, "unreachable": stackUnreachable, "datagrams": stackDatagrams, "many bytes": stackBytes,
+		"datagrams at once": stackDatagramsAtOnce,
 	} {
 		each(name, test)
 	}
@@ -225,6 +229,28 @@ func stackDatagrams(t *testing.T, at hosts) {
 		b := make([]byte, 1<<16)
 		if n, err := conn.Read(b); string(b[:n]) != sent || err != nil {
 			t.Errorf("%d of %d bytes, %v", n, size, err)
+		}
+	}
+}
+
+// The datagrams that come before the way outside is there wait for it.
+func stackDatagramsAtOnce(t *testing.T, at hosts) {
+	server := answerDatagrams(t, "")
+	conn, err := dialFar("udp", at.slow, server.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const datagrams = 20
+	for i := range datagrams {
+		if _, err := conn.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, 2)
+	for i := range datagrams {
+		if n, err := conn.Read(b); n != 1 || int(b[0]) != i || err != nil {
+			t.Fatalf("of datagram %d came %x, %v", i, b[:n], err)
 		}
 	}
 }
