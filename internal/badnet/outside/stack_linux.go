@@ -95,7 +95,8 @@ func (s *Stack) set() error {
 	reno, recovery := tcpip.CongestionControlOption("reno"), tcpip.TCPRecovery(0)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: 1 << 20, Max: 6 << 20}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4096, Default: 1 << 20, Max: 4 << 20}
-	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &reno, &recovery, &receive, &send} {
+	timeWait := tcpip.TCPTimeWaitTimeoutOption(time.Second) // no listener takes a SYN from TIME-WAIT, as the kernel's does
+	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &reno, &recovery, &receive, &send, &timeWait} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return fmt.Errorf("the outside's TCP: %s", err)
 		}

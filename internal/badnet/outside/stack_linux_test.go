@@ -86,7 +86,7 @@ func TestStack(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, hosts){
 		"half close": stackHalfClose, "a server's reset": stackReset, "a client's reset": stackClientReset,
 		"refused": stackRefused, "unreachable": stackUnreachable, "datagrams": stackDatagrams, "many bytes": stackBytes,
-		"datagrams at once": stackDatagramsAtOnce,
+		"datagrams at once": stackDatagramsAtOnce, "a port again": stackPortAgain,
 	} {
 		each(name, test)
 	}
@@ -162,6 +162,34 @@ func stackReset(t *testing.T, at hosts) {
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
+}
+
+// The port of a connection that the server has closed can have another one at once.
+func stackPortAgain(t *testing.T, at hosts) {
+	server := listen(t, func(*net.TCPConn) {}) // closes it
+	_, port, _ := net.SplitHostPort(server.Addr().String())
+	dialer := net.Dialer{Timeout: patience}
+	var last error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
+		conn, err := dialer.Dial("tcp", net.JoinHostPort(at.near, port))
+		if last = err; errors.Is(err, syscall.EADDRINUSE) {
+			continue // the kernel waits for the ACK of its FIN
+		}
+		if err != nil {
+			break
+		}
+		again := dialer.LocalAddr != nil
+		dialer.LocalAddr = conn.LocalAddr()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+		conn.Close()
+		if again {
+			return
+		}
+	}
+	t.Error(last)
 }
 
 func stackClientReset(t *testing.T, at hosts) {
