@@ -237,10 +237,14 @@ func (s *Stack) datagrams(id stack.TransportEndpointID, inner *gonet.UDPConn) {
 			}
 		}
 	}
-	both.Go(func() { _ = carry(outer, inner) })
-	if err := carry(inner, outer); errors.Is(err, syscall.ECONNREFUSED) {
-		s.unreachable(portUnreachable, datagramOf(id))
+	var once sync.Once
+	tell := func(err error) { // the kernel tells a refusal to the call that comes first
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			once.Do(func() { s.unreachable(portUnreachable, datagramOf(id)) })
+		}
 	}
+	both.Go(func() { tell(carry(outer, inner)) })
+	tell(carry(inner, outer))
 }
 
 func addressOf(id stack.TransportEndpointID) string {

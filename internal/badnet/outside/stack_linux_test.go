@@ -22,12 +22,18 @@ type hosts struct {
 	silent      string // drops each packet
 	good        string // not on this bad loopback
 	slow        string // near, by a dial that takes its time
+	writer      string // refuses datagrams, which the write is told
 }
 
 var (
-	four = hosts{"10.0.0.5", "10.0.0.9", "10.0.0.8", "10.0.0.7", "10.0.0.6"}
-	six  = hosts{"2001:db8::5", "2001:db8::9", "2001:db8::8", "2001:db8::7", "2001:db8::6"}
+	four = hosts{"10.0.0.5", "10.0.0.9", "10.0.0.8", "10.0.0.7", "10.0.0.6", "10.0.0.4"}
+	six  = hosts{"2001:db8::5", "2001:db8::9", "2001:db8::8", "2001:db8::7", "2001:db8::6", "2001:db8::4"}
 )
+
+// refusing is a connection whose Write is told of the refusal, and whose Read waits.
+type refusing struct{ net.Conn }
+
+func (refusing) Write([]byte) (int, error) { return 0, syscall.ECONNREFUSED }
 
 // far has the hosts of both families.
 type far struct {
@@ -47,6 +53,9 @@ func (f *far) Dial(ctx context.Context, network, addr string) (net.Conn, error) 
 		f.asked <- true
 		conn, other := net.Pipe()
 		return conn, other.Close()
+	case four.writer, six.writer:
+		conn, _ := net.Pipe()
+		return refusing{conn}, nil
 	case four.slow, six.slow:
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -86,7 +95,7 @@ func TestStack(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, hosts){
 		"half close": stackHalfClose, "a server's reset": stackReset, "a client's reset": stackClientReset,
 		"refused": stackRefused, "unreachable": stackUnreachable, "datagrams": stackDatagrams, "many bytes": stackBytes,
-		"datagrams at once": stackDatagramsAtOnce, "a port again": stackPortAgain,
+		"datagrams at once": stackDatagramsAtOnce, "a port again": stackPortAgain, "refused at a write": stackRefusedAtWrite,
 	} {
 		each(name, test)
 	}
@@ -226,6 +235,19 @@ func stackRefused(t *testing.T, at hosts) {
 	_, _ = conn.Write([]byte("x"))
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("udp: %v", err)
+	}
+}
+
+// A program gets the refusal of its datagram, whichever call outside was told of it.
+func stackRefusedAtWrite(t *testing.T, at hosts) {
+	conn, err := dialFar("udp", at.writer, &net.UDPAddr{Port: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("x"))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Error(err)
 	}
 }
 
