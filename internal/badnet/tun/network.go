@@ -300,6 +300,9 @@ func (d *directions) of(p packet) (port uint16, up bool) {
 	case p.fragment && p.id == d.last.id:
 		return d.last.port, d.last.up
 	case !p.ports:
+		if !p.fragment { // of a ping, the later fragments don't tell whether it is a request
+			d.last.id, d.last.port, d.last.up = p.id, 0, p.request
+		}
 		return 0, p.request
 	}
 	if p.syn {

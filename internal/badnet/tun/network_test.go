@@ -321,22 +321,35 @@ func TestDirections(t *testing.T) {
 	}
 }
 
-// The second fragment has no ports, and takes the link of the first.
+// The second fragment has no ports and no type of ICMP, and takes the link of the first.
 func TestFragments(t *testing.T) {
 	var d directions
-	first, second := frame(udp, 33000, 53, 0, 1500), frame(udp, 0, 0, 0, 600)
-	for _, b := range [][]byte{first, second} {
-		binary.BigEndian.PutUint16(b[4:], 77)
-	}
-	binary.BigEndian.PutUint16(second[6:], 185)
-	header := func(offset byte) []byte { return []byte{udp, 0, offset, 1, 0, 0, 0, 78} }
-	first6 := slices.Insert(over6(frame(udp, 33000, 53, 0, 1480)), 40, header(0)...)
-	second6 := slices.Insert(over6(frame(udp, 0, 0, 0, 600)), 40, header(185)...)
-	first6[6], second6[6] = 44, 44
-	for i, b := range [][]byte{first, second, first6, second6} {
-		p, ok := parse(b)
-		if port, up := d.of(p); !ok || port != 53 || !up {
-			t.Errorf("fragment %d: %t, port %d, up %t", i, ok, port, up)
+	for id, of := range []struct {
+		what        string
+		proto, six  byte
+		first, then uint16 // the ports, or what is there of ICMP
+		port        uint16
+		up          bool
+	}{
+		{"a datagram", udp, udp, 33000, 53, 53, true},
+		{"ping", icmp, icmp6, 8 << 8, 0, 0, true},
+		{"pong", icmp, icmp6, 0, 0, 0, false},
+		{"ping again", icmp, icmp6, 8 << 8, 0, 0, true},
+	} {
+		first, second := frame(of.proto, of.first, of.then, 0, 1500), frame(of.proto, 0, 0, 0, 600)
+		for _, b := range [][]byte{first, second} {
+			binary.BigEndian.PutUint16(b[4:], 77+uint16(id))
+		}
+		binary.BigEndian.PutUint16(second[6:], 185)
+		header := func(offset byte) []byte { return []byte{of.six, 0, offset, 1, 0, 0, 1, byte(id)} }
+		first6 := slices.Insert(over6(frame(of.proto, of.first, of.then, 0, 1480)), 40, header(0)...)
+		second6 := slices.Insert(over6(frame(udp, 0, 0, 0, 600)), 40, header(185)...)
+		first6[6], second6[6] = 44, 44
+		for i, b := range [][]byte{first, second, first6, second6} {
+			p, ok := parse(b)
+			if port, up := d.of(p); !ok || port != of.port || up != of.up {
+				t.Errorf("%s, fragment %d: %t, port %d, up %t", of.what, i, ok, port, up)
+			}
 		}
 	}
 }
