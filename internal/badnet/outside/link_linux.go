@@ -37,13 +37,15 @@ func newLink(s *Stack, large func() bool) *link {
 	}
 }
 
-// take takes a frame of the TUN's.
-func (l *link) take(frame []byte) {
+// take takes a frame of the TUN's, and returns false where too many wait already.
+func (l *link) take(frame []byte) bool {
 	copied := buffer.NewViewWithData(frame)
 	select {
 	case l.incoming <- copied:
+		return true
 	default:
 		copied.Release()
+		return false
 	}
 }
 

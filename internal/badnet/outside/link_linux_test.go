@@ -64,6 +64,19 @@ func echoTo(to string, sequence uint16) []byte {
 	return frameOf(header.ICMPv4ProtocolNumber, to, message)
 }
 
+// The TUN is told of each frame that finds no room.
+func TestTakeIsFull(t *testing.T) {
+	l := newLink(nil, nil)
+	for i := range held {
+		if !l.take([]byte{1}) {
+			t.Fatalf("frame %d is dropped", i)
+		}
+	}
+	if l.take([]byte{1}) {
+		t.Error("a frame is taken that finds no room")
+	}
+}
+
 // No frame of the TUN stops the outside: the echo after it is answered. And all that the outside sends is sound.
 func FuzzFrame(f *testing.F) {
 	syn := make([]byte, header.TCPMinimumSize)

@@ -21,14 +21,14 @@ const MTU = mtu
 // outside is where packets go that are neither the loopback's nor to one of the addresses.
 type outside struct {
 	four, six netip.Addr
-	take      func(frame []byte)
+	take      func(frame []byte) bool
 }
 
 // Outside gives this network an address of IPv4 and, where it has ::1, one of IPv6, and
 // sends what leaves for anywhere else through the TUN too. The plan decides about these
 // packets as about the loopback's. take gets each frame when it is released, must copy it,
-// and must not wait. Send is the way back.
-func (t *TUN) Outside(four, six netip.Addr, take func(frame []byte)) error {
+// must not wait, and returns false where it drops it. Send is the way back.
+func (t *TUN) Outside(four, six netip.Addr, take func(frame []byte) bool) error {
 	t.mu.Lock()
 	t.outside = &outside{four, six, take}
 	t.mu.Unlock()

@@ -181,16 +181,19 @@ func (t *TUN) move(frame []byte) (wait time.Duration, ok bool) {
 			t.ended <- t.failed
 			return 0, false
 		}
-		if more {
-			continue
+		if !more {
+			next, waiting := t.network.next()
+			if !waiting {
+				return -1, true
+			}
+			if wait = time.Until(next); wait > 0 {
+				return wait, true
+			}
 		}
-		next, waiting := t.network.next()
-		if !waiting {
-			return -1, true
-		}
-		if wait = time.Until(next); wait > 0 {
-			return wait, true
-		}
+		// The others have their turn, for a sender may never pause. Go's mutex hands itself over
+		// to one that has waited for 1 ms.
+		t.mu.Unlock()
+		t.mu.Lock()
 	}
 	return 0, false
 }
@@ -221,11 +224,13 @@ func (t *TUN) read(frame []byte) (more bool, err error) {
 	return true, nil
 }
 
-// write hands a packet to the outside or back to the kernel, and drops it where the
-// kernel refuses it.
+// write hands a packet to the outside or back to the kernel, and drops it where that
+// does not take it.
 func (t *TUN) write(packet []byte) {
 	if t.outside.leaves(packet[vnet:]) {
-		t.outside.take(packet)
+		if !t.outside.take(packet) {
+			t.network.dropped++
+		}
 		return
 	}
 	var err error

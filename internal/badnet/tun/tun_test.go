@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,6 +271,65 @@ func fragments(t *testing.T, host string) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	between(t, "the way", time.Since(began), 10*ms)
+}
+
+// slow is a Watcher that takes longer with a packet than a sender does.
+type slow struct{}
+
+func (slow) Changed(badnet.Profile)  {}
+func (slow) Sent(badnet.Packet)      { time.Sleep(ms) }
+func (slow) Delivered(badnet.Packet) {}
+
+// Whoever asks the driver has a turn while there are always more packets.
+func TestFlood(t *testing.T) {
+	d := driver(t)
+	apply(t, d, "none", nil)
+	defer d.(*TUN).Watch(slow{})()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	var over atomic.Bool
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	defer over.Store(true)
+	for range 4 {
+		conn, err := net.Dial("udp", server.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		senders.Go(func() {
+			defer conn.Close()
+			for b := make([]byte, 16); !over.Load(); {
+				_, _ = conn.Write(b)
+			}
+		})
+	}
+	answered := make(chan bool)
+	go func() {
+		defer close(answered)
+		for range 20 {
+			_, _ = d.Totals()
+			time.Sleep(ms)
+		}
+	}()
+	select {
+	case <-answered:
+	case <-time.After(30 * time.Second):
+		t.Error("the totals don't come")
+	}
+}
+
+// A packet that the outside does not take is dropped, as one that the kernel refuses.
+func TestOutsideDrops(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		d := &TUN{network: newNetwork(1), outside: &outside{take: func([]byte) bool { return taken }}}
+		d.write(append(make([]byte, vnet), frame(udp, 1, 2, 0, 60)...))
+		if got, _ := d.Totals(); (got.Dropped == 0) != taken {
+			t.Errorf("taken %t: %+v", taken, got)
+		}
+	}
 }
 
 // A port where nobody listens refuses the connection after the delay.
