@@ -240,7 +240,7 @@ func printCheck(to io.Writer, c *check.Check, width int) error {
 func inPrivate(ctx context.Context, to streams, w private.Work) error {
 	status, err := w.Do(ctx)
 	switch {
-	case errors.As(err, new(*private.RefusedError)):
+	case errors.As(err, new(*private.RefusedError)), errors.As(err, new(*private.KilledError)):
 		return refuse(to, err)
 	case err != nil || status == 0:
 		return err
@@ -248,7 +248,7 @@ func inPrivate(ctx context.Context, to streams, w private.Work) error {
 	return exitStatus(status)
 }
 
-// refuse prints why the system allows no such network.
+// refuse prints why there is no such network, or no longer.
 func refuse(to streams, err error) error {
 	fmt.Fprintf(to.err, "gotimeout: %s\n", prose.OneLine(err))
 	return exitStatus(exitNoNetwork)

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -68,6 +70,40 @@ func TestNetworkRunWithoutItsNetwork(t *testing.T) {
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != exitNoNetwork || !strings.HasPrefix(stderr.String(), "gotimeout: the bad network has ended, and with it the command: "+deleted+"\n") {
 		t.Errorf("exit code %d, %s", code, &stderr)
+	}
+}
+
+// A command that ends with its network's process is not taken for one that was killed.
+func TestNetworkRunWithoutItsProcess(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	cmd := command(t, nil, "network", "run", "none", "--", "sh", "-c", "echo runs; exec sleep 100")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "runs\n" {
+		t.Fatal(line, err)
+	}
+	for _, child := range children(cmd.Process.Pid) {
+		pid, _ := strconv.Atoi(child)
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	_ = cmd.Wait()
+	const want = "gotimeout: the private network has ended, and with it the command: its process was ended by signal 9 (killed)\n"
+	if code := cmd.ProcessState.ExitCode(); code != exitNoNetwork || stderr.String() != want {
+		t.Errorf("exit code %d, %s", code, &stderr)
+	}
+	own := command(t, nil, "network", "run", "none", "--", "sh", "-c", "kill -9 $$")
+	if out, _ := own.CombinedOutput(); own.ProcessState.ExitCode() != 128+9 || strings.Contains(string(out), "has ended") {
+		t.Errorf("a command that kills itself: exit code %d, %s", own.ProcessState.ExitCode(), out)
 	}
 }
 

@@ -21,7 +21,9 @@ const insideEnv = "GOTIMEOUT_INSIDE"
 // Run starts this program again inside, with the same arguments, environment and
 // standard streams, passes signals on, and returns its exit status: 128 plus the
 // signal that killed it, as a shell does. Where the system gives no private
-// network, the error is a RefusedError.
+// network, the error is a RefusedError. For Processes a command that was killed has
+// such a status by the process inside, which ends as usual; where that one is killed,
+// the error is a KilledError.
 func Run(o Outside) (status int, err error) {
 	// The kernel ends the child with the thread that started it.
 	runtime.LockOSThread()
@@ -83,6 +85,9 @@ func Run(o Outside) (status int, err error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return 0, err
+	}
+	if w, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() && o.Processes {
+		return 0, &KilledError{w.Signal()}
 	}
 	return exitStatus(cmd.ProcessState), nil
 }

@@ -3,8 +3,10 @@ package private
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"gotimeout/internal/prose"
 )
@@ -29,6 +31,14 @@ const Ping = "ping"
 type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return e.Reason }
+
+// KilledError says that a signal has ended the process inside, which for Processes takes
+// the network and the command with it.
+type KilledError struct{ Signal syscall.Signal }
+
+func (e *KilledError) Error() string {
+	return fmt.Sprintf("the private network has ended, and with it the command: its process was ended by signal %d (%s)", int(e.Signal), e.Signal)
+}
 
 // ErrSet is the error of a program that somebody else started as the process inside.
 var ErrSet = errors.New("GOTIMEOUT_INSIDE is set by gotimeout alone: unset it")
