@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"gotimeout/internal/badnet"
@@ -36,6 +38,11 @@ func (c networkSetCmd) Run(ctx context.Context, to streams) error {
 	}
 	if _, err := netem.Set(c.Dev.Name, link, true); errors.Is(err, badnet.ErrCannot) {
 		return usageError{err} // the profile is wrong; a fault of the kernel shows later
+	}
+	if c.For > 0 && !signal.Ignored(syscall.SIGHUP) { // the end of a terminal, which a bad link may cause
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
 	}
 	commands, err := netem.Set(c.Dev.Name, link, c.DryRun)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -93,6 +94,39 @@ func TestNetworkSetForAWhile(t *testing.T) {
 	code, _, last = networkRun(t.Context(), "set", "lossy", "--dev", "lo", "--for", "200ms")
 	if took := time.Since(begin); code != 0 || took < 200*time.Millisecond {
 		t.Errorf("exit code %d, %q after %v", code, last, took)
+	}
+	showsLo(t, "as it is")
+}
+
+// The end of the terminal makes the link good again too.
+func TestNetworkSetUntilTheTerminalEnds(t *testing.T) {
+	emptyNetwork(t)
+	own := make(chan os.Signal, 1) // else the signal could come too early, and end the tests
+	signal.Notify(own, syscall.SIGHUP)
+	defer signal.Stop(own)
+	over, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = syscall.Kill(os.Getpid(), syscall.SIGHUP)
+			case <-over:
+				return
+			}
+		}
+	}()
+	begin := time.Now()
+	code, stdout, last := networkRun(t.Context(), "set", "delay=100ms", "--dev", "lo", "--for", "60s")
+	close(over)
+	<-ended
+	if strings.Contains(last, "this kernel has no netem") {
+		needNetem(t, last)
+	}
+	if code != 0 || !strings.HasSuffix(stdout, "# lo is good again\n") || time.Since(begin) > 30*time.Second {
+		t.Errorf("exit code %d, %q after %v:\n%s", code, last, time.Since(begin), stdout)
 	}
 	showsLo(t, "as it is")
 }
