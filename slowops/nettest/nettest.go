@@ -103,7 +103,7 @@ func Set(t testing.TB, profile string) {
 		t.Fatalf("nettest.Set: %v", err)
 	}
 	Skip(t)
-	before, err := drivers.Change(p)
+	before, err := drivers.Change(p.String())
 	if err != nil {
 		t.Fatalf("nettest.Set: %v", err)
 	}

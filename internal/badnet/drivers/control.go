@@ -18,14 +18,15 @@ const control = "@gotimeout/loopback"
 // answerTime bounds a change. It is long, for a machine that is busy.
 const answerTime = time.Minute
 
-// request is a change that was asked for, and answer what became of it.
+// request is a change that was asked for, and answer what became of it. The profiles are
+// their texts: that of a trace has the file's name, which Parse refuses.
 type (
 	request struct {
-		Profile badnet.Profile `json:"profile"`
+		Profile string `json:"profile"`
 	}
 	answer struct {
-		Before badnet.Profile `json:"before"`
-		Error  string         `json:"error,omitempty"`
+		Before string `json:"before"`
+		Error  string `json:"error,omitempty"`
 	}
 )
 
@@ -40,16 +41,16 @@ func OnLoopback() bool {
 }
 
 // Change makes the Loopback that this process is on as bad as another profile says, for
-// every program on it and for open connections too, and returns the profile before. After
-// an error the network is unchanged.
-func Change(p badnet.Profile) (before badnet.Profile, err error) {
+// every program on it and for open connections too, and returns the profile before, which
+// another Change takes also where it has a trace. After an error the network is unchanged.
+func Change(profile string) (before string, err error) {
 	conn, err := net.DialTimeout("unix", control, answerTime)
 	if err != nil {
 		return before, fmt.Errorf("there is no private loopback to change: %w", err)
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(answerTime))
-	if err := json.NewEncoder(conn).Encode(request{p}); err != nil {
+	if err := json.NewEncoder(conn).Encode(request{profile}); err != nil {
 		return before, err
 	}
 	var a answer
@@ -81,9 +82,21 @@ func (l *Loopback) serveOne(conn net.Conn) {
 		return // OnLoopback only looks
 	}
 	var a answer
-	var err error
-	if a.Before, err = l.change(r.Profile); err != nil {
+	before, err := l.changeTo(r.Profile)
+	if a.Before = before.String(); err != nil {
 		a.Error = err.Error()
 	}
 	_ = json.NewEncoder(conn).Encode(a)
+}
+
+// changeTo applies the profile with that text: the one of the start, which may have a trace,
+// or one that Parse knows. No program makes this process read a file.
+func (l *Loopback) changeTo(text string) (before badnet.Profile, err error) {
+	p := l.Profile
+	if text != p.String() {
+		if p, err = badnet.Parse(text); err != nil {
+			return before, err
+		}
+	}
+	return l.change(p)
 }

@@ -3,9 +3,12 @@
 package drivers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"gotimeout/internal/badnet"
 	"gotimeout/internal/badnet/private/privatetest"
+	"gotimeout/internal/badnet/probe"
 
 	"go.uber.org/goleak"
 )
@@ -65,7 +69,7 @@ func TestChange(t *testing.T) {
 	if refused != nil {
 		t.Skip(refused)
 	}
-	if _, err := Change(badnet.Profile{}); OnLoopback() || err == nil {
+	if _, err := Change("none"); OnLoopback() || err == nil {
 		t.Errorf("a change without a loopback: %v", err)
 	}
 	was, then := badnet.Profile{}, badnet.Profile{Up: badnet.Link{Delay: 300 * time.Millisecond}}
@@ -78,7 +82,7 @@ func TestChange(t *testing.T) {
 			t.Error("the loopback is still there, or", err)
 		}
 	}()
-	if before, err := Change(then); err != nil || before != was || !OnLoopback() {
+	if before, err := Change(then.String()); err != nil || before != was.String() || !OnLoopback() {
 		t.Errorf("%v, %v", before, err)
 	}
 	began := time.Now()
@@ -94,11 +98,65 @@ func TestChange(t *testing.T) {
 	if err := l.Calibrate(t.Context()); err != nil || l.measured != nil {
 		t.Errorf("%v, %v", l.measured, err)
 	}
-	if before, err := Change(was); err != nil || before != then {
+	if before, err := Change(was.String()); err != nil || before != then.String() {
 		t.Errorf("%v, %v", before, err)
 	}
 	if s := l.Summary(); !strings.Contains(s, "not measured, the command changed it before; 2 changes; ") {
 		t.Error(s)
+	}
+}
+
+// withoutPackets is a driver that takes every plan: a process opens the TUN once.
+type withoutPackets struct{}
+
+func (withoutPackets) Apply(badnet.Plan) error        { return nil }
+func (withoutPackets) Totals() (badnet.Totals, error) { return badnet.Totals{}, nil }
+func (withoutPackets) Close() error                   { return nil }
+
+// loopbackWithoutPackets is a Loopback as OpenLoopback makes it.
+func loopbackWithoutPackets(t *testing.T, p badnet.Profile) *Loopback {
+	t.Helper()
+	e, err := probe.NewEcho(probe.Lanes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Loopback{Profile: p, present: p, echo: e, packets: withoutPackets{}}
+	l.first, l.another = context.WithCancel(t.Context())
+	if l.control, err = net.Listen("unix", control); err != nil {
+		t.Fatal(err)
+	}
+	l.served.Go(l.serve)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// A change is taken back also where the profile before has a trace, and no program names a file.
+func TestChangeFromATrace(t *testing.T) {
+	if refused != nil {
+		t.Skip(refused)
+	}
+	file := filepath.Join(t.TempDir(), "trace")
+	if err := os.WriteFile(file, []byte("1\n2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	was, err := badnet.ParseWithFiles("trace=" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := loopbackWithoutPackets(t, was)
+	before, err := Change("delay=300ms")
+	if err != nil || before != was.String() {
+		t.Errorf("%s, %v", before, err)
+	}
+	if _, err := Change("trace=" + file + " delay=1ms"); err == nil {
+		t.Error("a program has named a file")
+	}
+	if _, err := Change(before); err != nil || l.present != was {
+		t.Errorf("%s, %v", l.present, err)
 	}
 }
 
