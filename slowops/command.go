@@ -13,9 +13,9 @@ import (
 // doesn't quote the arguments.
 //
 // The program has a process group of its own, except on Windows, which has none. When
-// ctx ends an aware call, the whole group is killed. The program of a deaf call is not
-// killed. If other processes of the group run on after the program has ended, the call
-// reports them to Observer.Orphaned and kills them.
+// ctx ends an aware call, the whole group is killed; that of a deaf call by Life alone. If
+// other processes of the group run on after the program has ended, the call reports them to
+// Observer.Orphaned and kills them.
 type Command struct {
 	Name string
 	Args []string
