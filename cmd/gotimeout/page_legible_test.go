@@ -95,7 +95,10 @@ func (b tab) checkLooks(state string) {
 // faintTexts lists the texts with less contrast to their background than 4.5 to 1, the
 // limit of WCAG.
 const faintTexts = `(() => {
-	const parse = c => { const [r, g, b, a = 1] = c.match(/[\d.]+/g).map(Number); return { r, g, b, a } }
+	const parse = c => { // rgb(r, g, b), or color(srgb r g b / a), whose parts are of 1
+		const [r, g, b, a = 1] = c.match(/[\d.]+/g).map(Number), of = c.startsWith('color(srgb ') ? 255 : 1
+		return { r: r * of, g: g * of, b: b * of, a }
+	}
 	const mix = (top, under) => ({ r: top.r * top.a + under.r * (1 - top.a), g: top.g * top.a + under.g * (1 - top.a), b: top.b * top.a + under.b * (1 - top.a), a: 1 })
 	const behind = e => {
 		if (!e) return parse(getComputedStyle(document.body).backgroundColor)
