@@ -18,9 +18,9 @@ class Scale {
   hold(at) { if (at > this.to) this.set(at * (still.matches ? 1.05 : 1)) }
   set(to) {
     this.to = to
-    const at = this.timeout / to
-    for (const e of this.bound.firstElementChild.children) e.style.transform = `translateX(${at * 100}cqi)`
-    this.bound.querySelector('b').className = at < .15 ? 'early' : at > .9 ? 'late' : ''
+    const at = `${this.timeout / to * 100}cqi`, [line, label] = this.bound.firstElementChild.children
+    line.style.transform = `translateX(${at})`
+    label.style.transform = `translateX(clamp(0px, ${at} - 50%, 100cqi - 100%))` // above the line, and within the lanes
     this.ticks()
   }
   ticks() {
