@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,13 +50,12 @@ func deleteTUN(t *testing.T, pid int) {
 	}
 }
 
-// A command does not go on without its network.
-func TestNetworkRunWithoutItsNetwork(t *testing.T) {
-	t.Parallel()
-	needPackets(t, nil)
-	cmd := command(t, nil, "network", "run", "none", "--driver=tun", "--", "sh", "-c", "echo runs; exec sleep 100")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+// runOnNetwork starts a command on a private network, and returns when it runs.
+func runOnNetwork(t *testing.T, flags ...string) (cmd *exec.Cmd, stderr *strings.Builder) {
+	t.Helper()
+	args := append([]string{"network", "run", "none"}, flags...)
+	cmd, stderr = command(t, nil, append(args, "--", "sh", "-c", "echo runs; exec sleep 100")...), new(strings.Builder)
+	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -66,10 +66,18 @@ func TestNetworkRunWithoutItsNetwork(t *testing.T) {
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "runs\n" {
 		t.Fatal(line, err)
 	}
+	return cmd, stderr
+}
+
+// A command does not go on without its network.
+func TestNetworkRunWithoutItsNetwork(t *testing.T) {
+	t.Parallel()
+	needPackets(t, nil)
+	cmd, stderr := runOnNetwork(t, "--driver=tun")
 	deleteTUN(t, cmd.Process.Pid)
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != exitNoNetwork || !strings.HasPrefix(stderr.String(), "gotimeout: the bad network has ended, and with it the command: "+deleted+"\n") {
-		t.Errorf("exit code %d, %s", code, &stderr)
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
@@ -77,19 +85,7 @@ func TestNetworkRunWithoutItsNetwork(t *testing.T) {
 func TestNetworkRunWithoutItsProcess(t *testing.T) {
 	t.Parallel()
 	needPackets(t, nil)
-	cmd := command(t, nil, "network", "run", "none", "--", "sh", "-c", "echo runs; exec sleep 100")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "runs\n" {
-		t.Fatal(line, err)
-	}
+	cmd, stderr := runOnNetwork(t)
 	for _, child := range children(cmd.Process.Pid) {
 		pid, _ := strconv.Atoi(child)
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -99,7 +95,7 @@ func TestNetworkRunWithoutItsProcess(t *testing.T) {
 	_ = cmd.Wait()
 	const want = "gotimeout: the private network has ended, and with it the command: its process was ended by signal 9 (killed)\n"
 	if code := cmd.ProcessState.ExitCode(); code != exitNoNetwork || stderr.String() != want {
-		t.Errorf("exit code %d, %s", code, &stderr)
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	own := command(t, nil, "network", "run", "none", "--", "sh", "-c", "kill -9 $$")
 	if out, _ := own.CombinedOutput(); own.ProcessState.ExitCode() != 128+9 || strings.Contains(string(out), "has ended") {
