@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -48,6 +49,9 @@ func (m Command) Do(ctx context.Context, c Call) error {
 		program.Cancel = func() error { return killGroup(program.Process) }
 	}
 	program.WaitDelay = time.Second // for a system without process groups
+	// The kernel ends the program with the thread that started it (https://go.dev/issue/27505).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err := program.Run()
 	if !m.InGroup && program.Process != nil && ctx.Err() == nil && groupRuns(program.Process.Pid) {
 		_ = killGroup(program.Process)

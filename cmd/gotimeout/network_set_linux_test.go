@@ -16,6 +16,7 @@ import (
 	"gotimeout/internal/golden"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // networkRun runs a network command in this process, on the thread that the test
@@ -27,10 +28,24 @@ func networkRun(ctx context.Context, words ...string) (code int, stdout, last st
 	return code, out.String(), lines[len(lines)-1]
 }
 
-// emptyNetwork gives the test a network namespace with nothing but a loopback.
+// emptyNetwork gives the test a network namespace with nothing but a loopback. Its thread
+// goes back to the old one after the test: the end of a thread would end the programs that
+// other tests started on it (https://go.dev/issue/27505).
 func emptyNetwork(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	runtime.LockOSThread()
+	old, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer old.Close()
+		if err := unix.Setns(int(old.Fd()), unix.CLONE_NEWNET); err != nil {
+			t.Error(err) // the thread stays locked, and ends with the test
+			return
+		}
+		runtime.UnlockOSThread()
+	})
 	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
 		needNetem(t, "this system allows no network namespace: "+err.Error())
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,14 +87,25 @@ func startProcess(ctx context.Context, process *exec.Cmd) (url string, stop func
 	if err != nil {
 		return "", nil, err
 	}
-	if err := process.Start(); err != nil {
+	started, followed, ended := make(chan error), make(chan bool), make(chan bool)
+	go func() {
+		// The kernel ends the child with the thread that started it (https://go.dev/issue/27505).
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(ended)
+		err := process.Start()
+		started <- err
+		if err == nil {
+			<-followed
+			_ = process.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return "", nil, fmt.Errorf("the lab could not be started: %w", err)
 	}
-	followed := make(chan bool)
 	stop = func() {
 		_ = process.Process.Kill() // the lab has nothing that it must finish
-		<-followed
-		_ = process.Wait()
+		<-ended
 	}
 	url, err = follow(ctx, log, followed)
 	if err != nil {
