@@ -143,11 +143,12 @@ func unreachable() *netlink.Route {
 	return &netlink.Route{Table: outward, Dst: &all, Type: unix.RTN_UNREACHABLE, Priority: 1}
 }
 
+// rules are left by a TUN before this one, since a closed one leaves no routes that they could find.
 func rules(tun string) error {
 	add := func(priority, table int, iif string, dst *net.IPNet) error {
 		r := netlink.NewRule()
 		r.Family, r.Priority, r.Table, r.IifName, r.Dst = unix.AF_INET, priority, table, iif, dst
-		if err := netlink.RuleAdd(r); err != nil {
+		if err := netlink.RuleAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("rule %d: %w", priority, err)
 		}
 		return nil
@@ -163,7 +164,7 @@ func rules(tun string) error {
 	}
 	local := netlink.NewRule()
 	local.Family, local.Priority, local.Table = unix.AF_INET, 0, unix.RT_TABLE_LOCAL
-	if err := netlink.RuleDel(local); err != nil {
+	if err := netlink.RuleDel(local); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("rule 0: %w", err)
 	}
 	return nil
