@@ -64,15 +64,14 @@ func startLab(ctx context.Context, plan load.Plan, env []string, flags ...string
 	if len(plan.Networks) > 0 {
 		args = append(args, "--network=none")
 	}
-	process := exec.Command(program, append(args, flags...)...)
-	process.Env = append(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env...) // of two variables with one name the last counts
-	process.SysProcAttr = apart()
-	// The lab is killed, and can't remove what its queue keeps.
-	dir, err := os.MkdirTemp("", "gotimeout-lab-")
+	dir, err := os.MkdirTemp("", "gotimeout-lab-") // the lab is killed, and can't remove what its queue keeps
 	if err != nil {
 		return "", nil, err
 	}
-	process.Env = append(process.Env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
+	process := exec.Command(program, append(args, flags...)...)
+	process.Env = slices.Concat(without(os.Environ(), "GOTIMEOUT_ADDR", "PORT", "GOTIMEOUT_NETWORK"), env,
+		[]string{"TMPDIR=" + dir, "TMP=" + dir, "TEMP=" + dir}) // of two variables with one name the last counts
+	process.SysProcAttr = apart()
 	url, end, err := startProcess(ctx, process)
 	if err != nil {
 		os.RemoveAll(dir)
