@@ -308,9 +308,12 @@ func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	return to.say(failed("done", 0, err))
 }
 
-// openChild opens the ops on the parent's backends, and prepares the run.
-func (l *Lab) openChild(ctx context.Context, o order) (run handlers.Part, err error) {
+// ops are the ops of the lab with the parent's settings.
+func (o order) ops() ([]Op, error) {
 	ops := Ops()
+	if len(o.Ops) > len(ops) {
+		return nil, fmt.Errorf("the order has settings of %d ops, and the lab has %d", len(o.Ops), len(ops))
+	}
 	for i, settings := range o.Ops {
 		if err := json.Unmarshal(settings, ops[i]); err != nil {
 			return nil, err
@@ -318,6 +321,15 @@ func (l *Lab) openChild(ctx context.Context, o order) (run handlers.Part, err er
 		if _, err := ops[i].Read(func(string) string { return "" }); err != nil {
 			return nil, err
 		}
+	}
+	return ops, nil
+}
+
+// openChild opens the ops on the parent's backends, and prepares the run.
+func (l *Lab) openChild(ctx context.Context, o order) (run handlers.Part, err error) {
+	ops, err := o.ops()
+	if err != nil {
+		return nil, err
 	}
 	if l.Ops, err = l.openOps(ops); err != nil {
 		return nil, err

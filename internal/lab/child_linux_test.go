@@ -317,3 +317,21 @@ func FuzzFollow(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a child is ordered, it has all ops or an error.
+func FuzzOrder(f *testing.F) {
+	for _, order := range []string{
+		"", "{}", `{"Ops":[null,{},{}]}`, `{"Ops":[{"HTTPRequest":"http://127.0.0.1:1/x?y","HTTPMethod":"PUT","HTTPHeader":["A: b"],"HTTPExpect":"2xx"}]}`,
+		`{"Ops":[{"HTTPURL":"http://[::1"},7]}`, `{"Ops":[null,{"CacheAddr":"127.0.0.1:11211","CacheKey":"a b"}]}`,
+		`{"Ops":[null,null,{"DBDSN":"a:b@tcp(c)/d","DBQuery":"SELECT 1"},{"PostgresURL":"postgres://x"},{"RedisURL":"redis://x","RedisCommand":"GET 'k"}]}`,
+		`{"Ops":[{},{},{},{},{},{"GRPCTarget":"x:1","GRPCMethod":"a.b/c","GRPCBody":"{}"},{},{"Command":"echo 'a' \\"}]}`,
+		`{"Ops":[{},{},{},{},{},{},{},{},{}]}`, `{"Query":"op=http","StandIns":[{"Extra":{}}],"MaxDelay":1}`,
+	} {
+		f.Add(order)
+	}
+	f.Fuzz(func(t *testing.T, order string) {
+		if ops, err := lab.OpsOfOrder(order); (len(ops) == len(lab.Ops())) == (err != nil) {
+			t.Errorf("%q: %d ops, %v", order, len(ops), err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 
 	"gotimeout/handlers"
@@ -18,6 +19,15 @@ func MemoryHeld() uint64 { return memoryUsed().held }
 
 // Follow passes the notes of a child on to an observer, and returns the error of the child's run.
 func Follow(o slowops.Observer, notes io.Reader) error { return (&child{observer: o}).follow(notes) }
+
+// OpsOfOrder returns the ops of a child that was given an order.
+func OpsOfOrder(text string) ([]Op, error) {
+	var o order
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return nil, err
+	}
+	return o.ops()
+}
 
 // SocketsListedBy returns the function from which a lab gets the sockets of its backends, where list lists them.
 func SocketsListedBy(list func() ([]wire.BackendSockets, error)) func() ([]wire.BackendSockets, error) {
