@@ -131,14 +131,21 @@ func TestSetMaxIdle(t *testing.T) {
 func TestSecondBurstDialsNothing(t *testing.T) {
 	everywhere(t, sharing(anyPooled), sharing(realPooled), func(t *testing.T, s subject) {
 		const size = 50
-		first, second := new(hooks), new(hooks)
-		burst(t, s, first, size)
-		eventually(t, "all accepted", func() bool { return s.relay.acceptedSoFar() == size })
-		burst(t, s, second, size)
+		var first, second *hooks
+		var accepted int
+		for try := 0; try < 3 && (try == 0 || second.dialed.Load() > 0); try++ { // the connections may have been idle for too long
+			eventually(t, "an empty pool", func() bool { return s.relay.openNow() == 0 })
+			before := s.relay.acceptedSoFar()
+			first, second = new(hooks), new(hooks)
+			burst(t, s, first, size)
+			eventually(t, "all accepted", func() bool { return s.relay.acceptedSoFar() == before+size })
+			burst(t, s, second, size)
+			accepted = s.relay.acceptedSoFar() - before
+		}
 		first.want(t, size, first.reused.Load(), 0)
 		second.want(t, 0, size, 0)
-		if n := s.relay.acceptedSoFar(); n != size {
-			t.Errorf("the server accepted %d connections", n)
+		if accepted != size {
+			t.Errorf("the server accepted %d connections", accepted)
 		}
 	})
 }

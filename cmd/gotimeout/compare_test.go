@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,11 +19,7 @@ import (
 // Each kind of fault shows in its column, and only in the rows that have the fault.
 func TestCompareShowsFaults(t *testing.T) {
 	t.Parallel()
-	faults := map[string]struct {
-		strategy, op string
-		column       int
-		atLeast      float64 // in a row with the fault; other rows have less than half of it
-	}{
+	faults := map[string]faulty{
 		"a leaked goroutine":         {"leaky", "http", results.GoroutinesLeft, 15},
 		"a late answer":              {"tardy", "http", results.OvershootP50, 60},
 		"a connection never closed":  {"context-cancel", "unclosed", results.ConnectionsLeft, 15},
@@ -34,22 +31,41 @@ func TestCompareShowsFaults(t *testing.T) {
 	var all sync.WaitGroup
 	for name, fault := range faults {
 		all.Go(func() { // the cases run at once, because they mostly wait
-			for _, row := range compareFaulty(t, fault.strategy, fault.op).Rows {
-				figure := row.Figures[fault.column]
-				planted := fault.op == "unclosed" || fault.op == "poisoned" || // the fault is in the op, so the floor has it too
-					fault.column == results.OvershootP50 // a busy machine makes an overshoot too
-				switch of := results.Columns()[fault.column].Name; {
-				case figure == nil:
-					t.Errorf("%s: %s %s: %s is not known", name, row.Strategy, row.Op, of)
-				case row.Floor && !planted && *figure >= fault.atLeast/2:
-					t.Errorf("%s: %s is %v of a %s", name, of, *figure, row.Strategy)
-				case !row.Floor && *figure < fault.atLeast:
-					t.Errorf("%s: %s is %v of %s, want at least %v", name, of, *figure, row.Strategy, fault.atLeast)
-				}
+			missed := fault.missed(compareFaulty(t, fault.strategy, fault.op))
+			for try := 1; try < 3 && len(missed) > 0; try++ { // a pause of the machine may have left out what was planted
+				missed = fault.missed(compareFaulty(t, fault.strategy, fault.op))
+			}
+			for _, what := range missed {
+				t.Errorf("%s: %s", name, what)
 			}
 		})
 	}
 	all.Wait()
+}
+
+// faulty is a fault of a strategy or an op.
+type faulty struct {
+	strategy, op string
+	column       int
+	atLeast      float64 // in a row with the fault; other rows have less than half of it
+}
+
+// missed says in which rows the fault doesn't show, or shows without being there.
+func (f faulty) missed(r *results.Results) (missed []string) {
+	everywhere := f.op == "unclosed" || f.op == "poisoned" || // the fault is in the op, so the floor has it too
+		f.column == results.OvershootP50 // a busy machine makes an overshoot too
+	of := results.Columns()[f.column].Name
+	for _, row := range r.Rows {
+		switch figure := row.Figures[f.column]; {
+		case figure == nil:
+			missed = append(missed, fmt.Sprintf("%s %s: %s is not known", row.Strategy, row.Op, of))
+		case row.Floor && !everywhere && *figure >= f.atLeast/2:
+			missed = append(missed, fmt.Sprintf("%s is %v of a %s", of, *figure, row.Strategy))
+		case !row.Floor && *figure < f.atLeast:
+			missed = append(missed, fmt.Sprintf("%s is %v of %s, want at least %v", of, *figure, row.Strategy, f.atLeast))
+		}
+	}
+	return missed
 }
 
 // compareFaulty runs a comparison on the lab with planted faults.

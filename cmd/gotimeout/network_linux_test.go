@@ -367,8 +367,11 @@ func TestQueryInFlightAtTheCut(t *testing.T) {
 	needReal(t)
 	needPackets(t, nil)
 	p, _ := labProcess(t, nil, "--network=delay=500ms", "--db-dsn="+real.dbDSN)
-	p.get(t, "/baseline?op=db&delay=0", new(any)) // puts a connection into the pool
-	_, v := p.complete(t, "/context-cancel?op=db&delay=4s&timeout=400ms")
+	var v receipt.View
+	for try := 0; try < 3 && (v.Connections.Reused != 1 || v.Waste == nil); try++ { // the pool keeps the connection for a second
+		p.get(t, "/baseline?op=db&delay=0", new(any))
+		_, v = p.complete(t, "/context-cancel?op=db&delay=4s&timeout=400ms")
+	}
 	if v.Connections.Reused != 1 || v.Waste == nil || *v.Waste < 3000 {
 		t.Errorf("%s, waste %v ms: the database worked on for 4 s", describe(v), *cmp.Or(v.Waste, new(float64)))
 	}
@@ -376,8 +379,14 @@ func TestQueryInFlightAtTheCut(t *testing.T) {
 	// The answer of a query that runs to its end is on its way for 500 ms. The database has
 	// ended before that, exact to two reads of the process list.
 	for _, path := range []string{"/baseline?op=db&delay=500ms", "/goroutine-abandon?op=db&delay=2s&timeout=1s"} {
-		_, v := p.complete(t, path)
-		if v.Ended == nil || v.BackendEnded == nil || *v.BackendEnded < 500 || *v.Ended-*v.BackendEnded < 200 {
+		missed := func() bool {
+			return v.Ended == nil || v.BackendEnded == nil || *v.BackendEnded < 500 || *v.Ended-*v.BackendEnded < 200
+		}
+		_, v = p.complete(t, path)
+		for try := 1; try < 3 && missed(); try++ { // a pause of the machine shows both ends at once
+			_, v = p.complete(t, path)
+		}
+		if missed() {
 			t.Errorf("%s: %s, backend ended after %v ms, the answer came after %v", path, describe(v), *cmp.Or(v.BackendEnded, new(float64)), *cmp.Or(v.Ended, new(float64)))
 		}
 	}

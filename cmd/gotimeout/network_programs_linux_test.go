@@ -14,7 +14,7 @@ import (
 const folder = `cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; `
 
 // Programs that services really use run unchanged on a bad loopback, under each driver that works
-// here. Of a figure the least is exact, and the most is generous, since the machine may be busy.
+// here. Of a delay the least is exact, and the most is generous, since the machine may be busy.
 func TestNetworkPrograms(t *testing.T) {
 	t.Parallel()
 	for _, p := range []struct {
@@ -45,7 +45,7 @@ func TestNetworkPrograms(t *testing.T) {
 			users(t, func(t *testing.T, prefix []string) {
 				for _, driver := range []string{badnet.TUN, badnet.Netem} {
 					got, err := 0.0, error(nil)
-					for try := 0; try < 3 && (try == 0 || err == nil && got > p.most); try++ {
+					for try := 0; try < 3 && (try == 0 || err == nil && (got < p.least || got > p.most)); try++ {
 						got, err = figureOf(command(t, prefix, "network", "run", "--driver="+driver, p.profile, "--", "sh", "-c", p.script))
 					}
 					if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == exitNoNetwork && driver == badnet.Netem {

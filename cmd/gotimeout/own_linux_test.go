@@ -87,9 +87,7 @@ func TestMatrixOfOwnCalls(t *testing.T) {
 		}
 	}
 	all.Wait()
-	for _, o := range asked {
-		t.Run(o.cell.strategy+" "+o.cell.op+" "+o.cell.ctx, o.check)
-	}
+	checkOutcomes(t, p, asked)
 }
 
 // An own statement on a real database runs on in each run that was cut outside the database, and an own key

@@ -225,7 +225,7 @@ func pageWatchesNetwork(t *testing.T, browser context.Context, p program) {
 		for range 5 {
 			p.complete(t, "/baseline?op=http&delay=0")
 		}
-		b.until(`document.querySelectorAll('svg').length === 2 && !document.querySelector('.watching').checkVisibility()`)
+		b.until(`document.readyState === 'complete' && document.querySelectorAll('svg').length === 2 && !document.querySelector('.watching').checkVisibility()`)
 		if width := in[int64](b, `document.documentElement.scrollWidth`); width > l.width {
 			t.Errorf("%s: the pictures are %d px wide", name, width)
 		}

@@ -115,7 +115,7 @@ func pageRaces(t *testing.T, browser context.Context, p program) {
 // The pages of receipts and of an unknown path fit their windows. Their bars have colours,
 // and their policy allows all that they need.
 func plainPages(t *testing.T, browser context.Context, p program) {
-	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=300ms&timeout=50ms")
+	_, cut := p.complete(t, "/goroutine-abandon?op=db&delay=3s&timeout=1s")
 	for name, l := range map[string]look{"wide": wide, "narrow": narrow, "dark": narrow.with("prefers-color-scheme", "dark")} {
 		b := openTab(t, browser, l)
 		for what, path := range map[string]string{"receipt": "/receipts/" + cut.ID, "receipts": "/receipts", "missing": "/receipts/none", "nothing": "/nothing/" + strings.Repeat("x", 80)} {

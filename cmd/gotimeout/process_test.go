@@ -38,7 +38,7 @@ func TestProcfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(closedPort(t))
+	_, port, _ := net.SplitHostPort(freeAddr(t, ""))
 	for name, sig := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", "exec "+line)

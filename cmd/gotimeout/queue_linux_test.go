@@ -141,7 +141,7 @@ func TestKilledServerLosesNoJob(t *testing.T) {
 	if os.Getenv("GOTIMEOUT_SLOW") != "" {
 		n, kills = 10_000, 3
 	}
-	addr, dir := closedPort(t), t.TempDir()
+	addr, dir := freeAddr(t, "127.77.0.1"), t.TempDir() // where no other test listens between a kill and the next start
 	serve := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "serve", "--addr="+addr, "--data="+dir)
 		cmd.Env = append(os.Environ(), asProgram+"=1")

@@ -173,13 +173,13 @@ func TestListenerIsHandedIn(t *testing.T) {
 // The inside can dial the servers that the outside named, and no others. An error
 // inside is the error of the dial outside.
 func TestDial(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := speaker(t, "outside")
+	held, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := l.Addr().String()
-	l.Close()
-	addr := speaker(t, "outside")
+	defer held.Close()
+	closed := held.LocalAddr().String() // nobody can listen there meanwhile
 	users(t, func(t *testing.T, uid int) {
 		status, stdout, stderr := run(t, program(t, uid, "dial", addr, closed))
 		want := fmt.Sprintf("outside from %s\nerror: dial tcp %s: connect: connection refused\nerror: not one of the servers that were named\n", addr, closed)

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -141,17 +142,20 @@ func TestCalibrateUnderJitter(t *testing.T) {
 	for i := range Lanes {
 		way.Apart = append(way.Apart, network(t, e, text, uint64(2*i), time.Time{}))
 	}
-	began := time.Now()
-	c, err := way.Calibrate(t.Context(), profile(t, text))
-	if err != nil {
-		t.Fatal(err)
+	var seen []string
+	for range 3 { // a pause of the machine may lose probes
+		began := time.Now()
+		c, err := way.Calibrate(t.Context(), profile(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		if c.Lost <= c.Sent/2 && *c.RoundTripP50 >= 180 && *c.RoundTripP50 <= 255 && took < 30*time.Second { // 20 probes in a row: 275
+			return
+		}
+		seen = append(seen, fmt.Sprintf("%g ms for 200, %d of %d probes lost, in %s", *c.RoundTripP50, c.Lost, c.Sent, took))
 	}
-	if c.Lost > c.Sent/2 || *c.RoundTripP50 < 180 || *c.RoundTripP50 > 255 { // 20 probes in a row: 275
-		t.Errorf("%g ms for 200, %d of %d probes lost", *c.RoundTripP50, c.Lost, c.Sent)
-	}
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("the calibration took %s", took)
-	}
+	t.Errorf("%q", seen)
 }
 
 // The machine stops for longer than a measurement takes: the driver has not failed.
