@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -16,50 +17,80 @@ import (
 	"gotimeout/internal/stats"
 )
 
-// manyFlows is 4,000 connections that ping over the driver, from a process of their own: the processor time
-// of this one is the driver's.
+// manyFlows is 4,000 connections that ping over the driver, in turns with as many on the plain loopback, which show
+// what the machine's scheduling is off by. They are in a process of their own: the processor time of this one is
+// the driver's.
 func manyFlows(d badnet.Driver, name string) error {
-	const rounds = 3
 	if err := apply(d, "delay=50ms"); err != nil {
 		return err
 	}
+	var bad, good flows
+	var in held
+	stop := d.(badnet.Watchable).Watch(&in)
+	for range 3 {
+		if err := errors.Join(bad.ping("127.0.0.1", 100*time.Millisecond), good.ping(plain, 0)); err != nil {
+			return err
+		}
+	}
+	stop()
+	p50, p99, cores := stats.Median(bad.p50s), stats.Median(bad.p99s), stats.Median(bad.busy)
+	const what = "4,000 connections that ping every 400 ms"
+	networkRow(what+", off p50, p99", "none", "0.00 ms", millis(stats.Median(good.p50s))+", "+millis(stats.Median(good.p99s)), "", true)
+	networkRow(what+", delay=50ms, off p50", name, "100.00 ms", millis(p50), "0.3 ms", p50 <= 300*time.Microsecond)
+	networkRow(what+", delay=50ms, off p99", name, "100.00 ms", millis(p99), "1.5 ms", p99 <= 1500*time.Microsecond)
+	p50, p99 = off(in.delays, 50*time.Millisecond)
+	networkRow(what+", delay=50ms, a packet in the driver, off p50, p99", name, "50.00 ms", millis(p50)+", "+millis(p99), "", true)
+	networkRow(what+", delay=50ms, processors of the driver", name, "", fmt.Sprintf("%.2f", cores), "1", cores <= 1)
+	return nil
+}
+
+// held is how long the driver had each packet.
+type held struct{ delays []time.Duration }
+
+func (h *held) Sent(badnet.Packet)        {}
+func (h *held) Delivered(p badnet.Packet) { h.delays = append(h.delays, p.Delay) }
+func (h *held) Changed(badnet.Profile)    {}
+
+// flows are how far the round trips of many connections were off, and the processors of this process meanwhile.
+type flows struct {
+	p50s, p99s []time.Duration
+	busy       []float64
+}
+
+// ping adds a round of the connections to a host.
+func (f *flows) ping(host string, asked time.Duration) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	var p50s, p99s []time.Duration
-	var busy []float64
-	for range rounds {
-		used, began := processorTime(), time.Now()
-		out, err := exec.Command(self, "as", "flows").Output()
-		if err != nil {
-			return fmt.Errorf("the flows: %w", err)
-		}
-		busy = append(busy, (processorTime()-used).Seconds()/time.Since(began).Seconds())
-		var p50, p99 time.Duration
-		if _, err := fmt.Sscan(string(out), (*int64)(&p50), (*int64)(&p99)); err != nil {
-			return fmt.Errorf("the flows printed %q: %w", out, err)
-		}
-		p50s, p99s = append(p50s, p50), append(p99s, p99)
+	used, began := processorTime(), time.Now()
+	out, err := exec.Command(self, "as", "flows", host, asked.String()).Output()
+	if err != nil {
+		return fmt.Errorf("the flows: %w", err)
 	}
-	p50, p99, cores := stats.Median(p50s), stats.Median(p99s), stats.Median(busy)
-	const what = "4,000 connections that ping every 400 ms, delay=50ms"
-	networkRow(what+", off p50", name, "100.00 ms", millis(p50), "0.3 ms", p50 <= 300*time.Microsecond)
-	networkRow(what+", off p99", name, "100.00 ms", millis(p99), "1.5 ms", p99 <= 1500*time.Microsecond)
-	networkRow(what+", processors of the driver", name, "", fmt.Sprintf("%.2f", cores), "1", cores <= 1)
+	f.busy = append(f.busy, (processorTime()-used).Seconds()/time.Since(began).Seconds())
+	var p50, p99 time.Duration
+	if _, err := fmt.Sscan(string(out), (*int64)(&p50), (*int64)(&p99)); err != nil {
+		return fmt.Errorf("the flows printed %q: %w", out, err)
+	}
+	f.p50s, f.p99s = append(f.p50s, p50), append(f.p99s, p99)
 	return nil
 }
 
-// printFlows prints how far the round trips of the many connections are off, in nanoseconds.
-func printFlows() error {
-	l, err := echo("127.0.0.1")
+// printFlows prints how far the round trips of the many connections to a host are off, in nanoseconds.
+func printFlows(host, asked string) error {
+	want, err := time.ParseDuration(asked)
+	if err != nil {
+		return err
+	}
+	l, err := echo(host)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	trips, _, err := pings(l.Addr().String(), 4000, 10, 400*time.Millisecond)
 	if err == nil {
-		p50, p99 := off(trips, 100*time.Millisecond)
+		p50, p99 := off(trips, want)
 		fmt.Println(int64(p50), int64(p99))
 	}
 	return err

@@ -67,8 +67,8 @@ func part(ctx context.Context, name string, args []string) error {
 		return serve(ctx, freePort, labNoop)
 	case name == "pings":
 		return printPings()
-	case name == "flows":
-		return printFlows()
+	case name == "flows" && len(args) == 2:
+		return printFlows(args[0], args[1])
 	case name == "outside" && len(args) == 2:
 		return printOutside(args[0], args[1])
 	case name == "outside-100" && len(args) == 2:
