@@ -363,23 +363,28 @@ func starting(ctx context.Context, gotimeout string, flags []string) error {
 	return nil
 }
 
-// pingInside runs this program's pings on a network that gotimeout makes.
+// pingInside runs this program's pings on networks that gotimeout makes, one after the other.
 func pingInside(ctx context.Context, gotimeout string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, gotimeout, "network", "run", "delay=50ms", "--", self, "as", "pings").Output()
-	if err != nil {
-		return fmt.Errorf("network run: %w", err)
-	}
-	var dial, p50, p99 time.Duration
-	if _, err := fmt.Sscan(string(out), (*int64)(&dial), (*int64)(&p50), (*int64)(&p99)); err != nil {
-		return fmt.Errorf("the pings printed %q: %w", out, err)
+	var p50s, p99s []time.Duration
+	for range driverRounds {
+		out, err := exec.CommandContext(ctx, gotimeout, "network", "run", "delay=50ms", "--", self, "as", "pings").Output()
+		if err != nil {
+			return fmt.Errorf("network run: %w", err)
+		}
+		var dial, p50, p99 time.Duration
+		if _, err := fmt.Sscan(string(out), (*int64)(&dial), (*int64)(&p50), (*int64)(&p99)); err != nil {
+			return fmt.Errorf("the pings printed %q: %w", out, err)
+		}
+		p50s, p99s = append(p50s, p50), append(p99s, p99)
 	}
 	const asked = 100 * time.Millisecond
-	networkRow("a TCP ping in it, p50", "auto", millis(asked), millis(p50), "± 1 ms", (p50-asked).Abs() <= time.Millisecond)
-	networkRow("a TCP ping in it, p99", "auto", millis(asked), millis(p99), "± 3 ms", (p99-asked).Abs() <= 3*time.Millisecond)
+	p50, p99 := stats.Median(p50s), stats.Median(p99s)
+	networkRow(fmt.Sprintf("a TCP ping in it, p50, median of %d runs", driverRounds), "auto", millis(asked), millis(p50), "± 1 ms", (p50-asked).Abs() <= time.Millisecond)
+	networkRow(fmt.Sprintf("a TCP ping in it, p99, median of %d runs", driverRounds), "auto", millis(asked), millis(p99), "± 3 ms", (p99-asked).Abs() <= 3*time.Millisecond)
 	return nil
 }
 
