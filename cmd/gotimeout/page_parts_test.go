@@ -77,7 +77,7 @@ func openFront(t *testing.T, to string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, addr := &front{}, "127.0.0.1:0"
+	f, addr := &front{}, "127.0.0.81:0" // where no other test listens while it is closed
 	f.open = func() {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {

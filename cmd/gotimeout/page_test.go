@@ -83,12 +83,12 @@ func pageBeginsWithRace(t *testing.T, browser context.Context, p program) {
 // and its sentence. The layout doesn't shift, and the page loads little.
 func pageRaces(t *testing.T, browser context.Context, p program) {
 	b := openTab(t, browser, wide)
-	b.open(p.url + "/?op=http&delay=2500ms&timeout=500ms&backend=deaf&race=1")
 	const baseline = `document.querySelector('[data-name=baseline] .bar')`
-	b.until(baseline + `.offsetWidth > 50`)
-	if in[bool](b, baseline+`.nextElementSibling.classList.contains('known')`) {
-		t.Error("the baseline was over before its lane was seen to grow")
-	}
+	eventually(t, "the lane of the baseline was seen to grow before it was over", func() bool {
+		b.open(p.url + "/?op=http&delay=2500ms&timeout=500ms&backend=deaf&race=1")
+		b.until(baseline + `.offsetWidth > 50`)
+		return !in[bool](b, baseline+`.nextElementSibling.classList.contains('known')`)
+	})
 	b.until(`document.querySelector('[data-name=context-cancel] .track b').classList.contains('known')`)
 	b.until(over)
 	b.checkLanes()
@@ -280,7 +280,8 @@ func pageRacesOften(t *testing.T, browser context.Context, _ program) {
 	b.open(p.url + "/?op=http&delay=40ms&timeout=20ms")
 	b.click("#again")
 	b.until(`document.querySelectorAll('#lanes circle').length > 60`)
-	in[any](b, `jumps = [], 0`) // the click may make the lanes grow
+	// The click may make the lanes grow, which a page tells of after the next frame.
+	in[any](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { jumps = []; done(0) }, 50))))`)
 	b.until(over)
 	for _, lane := range in[[]struct {
 		Name, Left, Zoom       string

