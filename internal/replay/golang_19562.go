@@ -62,20 +62,16 @@ func replayHTTPDeadline(ctx context.Context, remedy bool) (o Outcome, err error)
 	}
 	var wasted time.Duration
 	knew := 0
-	for range calls {
-		knows := false
-		for arrived := false; !arrived; {
-			call()
-			select {
-			case knows = <-known:
-				arrived = true
-			case <-time.After(work): // a pause of the machine ended the call before it was sent
+	for arrived := 0; arrived < calls; {
+		call()
+		select {
+		case knows := <-known:
+			if arrived++; knows {
+				knew++
 			}
+			wasted += <-worked
+		case <-time.After(work): // a pause of the machine ended the call before it was sent
 		}
-		if knows {
-			knew++
-		}
-		wasted += <-worked
 	}
 	return Outcome{
 		Saw:        fmt.Sprintf("In %d of %d calls the handler knew a deadline; it worked %s for nobody.", knew, calls, sec(wasted)),
