@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -20,6 +21,14 @@ import (
 
 // asFaultyLab makes the test binary a lab with planted faults.
 const asFaultyLab = "GOTIMEOUT_TEST_AS_FAULTY_LAB"
+
+// startFaulty starts that lab.
+func startFaulty(ctx context.Context) (url string, stop func(), err error) {
+	process := exec.Command(os.Args[0])
+	process.Env = append(os.Environ(), asFaultyLab+"=1")
+	process.SysProcAttr = apart()
+	return startProcess(ctx, process)
+}
 
 // serveFaulty serves the lab with a strategy and an op for each kind of fault.
 func serveFaulty() {

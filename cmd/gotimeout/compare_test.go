@@ -71,10 +71,7 @@ func (f faulty) missed(r *results.Results) (missed []string) {
 // compareFaulty runs a comparison on the lab with planted faults.
 func compareFaulty(t *testing.T, strategy, op string) *results.Results {
 	none := new(results.Results)
-	process := exec.Command(os.Args[0])
-	process.Env = append(os.Environ(), asFaultyLab+"=1")
-	process.SysProcAttr = apart()
-	url, stop, err := startProcess(t.Context(), process)
+	url, stop, err := startFaulty(t.Context())
 	if err != nil {
 		t.Error(err)
 		return none

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 
@@ -19,10 +17,7 @@ func TestStartProcessOutlivesThread(t *testing.T) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends here
-		process := exec.Command(os.Args[0])
-		process.Env = append(os.Environ(), asFaultyLab+"=1")
-		process.SysProcAttr = apart()
-		url, stop, err = startProcess(t.Context(), process)
+		url, stop, err = startFaulty(t.Context())
 	}()
 	<-done
 	if err != nil {
