@@ -50,11 +50,11 @@ func deleteTUN(t *testing.T, pid int) {
 	}
 }
 
-// runOnNetwork starts a command on a private network, and returns when it runs.
+// runOnNetwork starts a command on a private network, and returns when it runs and has missed a way outside.
 func runOnNetwork(t *testing.T, flags ...string) (cmd *exec.Cmd, stderr *strings.Builder) {
 	t.Helper()
 	args := append([]string{"network", "run", "none"}, flags...)
-	cmd, stderr = command(t, nil, append(args, "--", "sh", "-c", "echo runs; exec sleep 100")...), new(strings.Builder)
+	cmd, stderr = command(t, nil, append(args, "--", "sh", "-c", "curl -s http://"+host+"; echo runs; exec sleep 100")...), new(strings.Builder)
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
